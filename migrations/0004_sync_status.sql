@@ -1,0 +1,15 @@
+-- Where the canary last arrived. A stalled sync is silent, and on a quiet night there is no login to notice
+-- it by: the alarm is on the age of this row.
+create table sync_status (
+    singleton       boolean     primary key default true constraint sync_status_singleton_check check (singleton),
+    heartbeat_id    uuid,
+    heartbeat_at    timestamptz, -- when the latest heartbeat that arrived was sent
+    heartbeat_seen  timestamptz  -- when it arrived
+);
+
+comment on table sync_status is 'one row: the arrival of the last heartbeat';
+
+insert into sync_status default values;
+
+grant select on sync_status to user_sync_consumer, user_sync_reader;
+grant update (heartbeat_id, heartbeat_at, heartbeat_seen) on sync_status to user_sync_consumer;

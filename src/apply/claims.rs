@@ -1,0 +1,104 @@
+//! Who owns an e-mail address or a phone number. Pure: the rule, and the locks that make it safe to apply.
+//!
+//! Cognito lets several users hold one address ("Signing in with a verified alias", Cognito Developer
+//! Guide); the table has `UNIQUE(email)`. The column goes to one claimant, chosen by [`Claimant`]'s order,
+//! and reads null on the others. The choice depends on nothing but the claimants, so it does not matter who
+//! arrived first.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+/// Longest address that can be claimed, in bytes: over the 320 that RFC 5321 section 4.5.3.1 allows an
+/// address, and within what an index entry can hold. A longer one stays in `cognito_attributes` alone.
+const IDENTIFIER_MAX_BYTES: usize = 512;
+
+/// Shards of the value locks. Locks are taken for the whole server, so their number is bounded.
+const LOCK_SHARDS: u64 = 1_024;
+
+/// The two kinds of unique address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum IdentifierKind {
+    Email,
+    Phone,
+}
+
+impl IdentifierKind {
+    pub(super) const ALL: [Self; 2] = [Self::Email, Self::Phone];
+
+    /// The `kind` of `user_claims`.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Phone => "phone",
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    /// The Cognito attribute that holds it.
+    pub(super) fn attribute(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Phone => "phone_number",
+        }
+    }
+}
+
+/// An address as it is compared: ASCII-lowercased.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Identifier {
+    pub(super) kind: IdentifierKind,
+    pub(super) value: String,
+}
+
+impl Identifier {
+    /// `None` for what cannot be claimed: nothing at all, or more than an address can be.
+    pub(super) fn new(kind: IdentifierKind, value: &str) -> Option<Self> {
+        let claimable = !value.is_empty() && value.len() <= IDENTIFIER_MAX_BYTES;
+        claimable.then(|| Self { kind, value: value.to_ascii_lowercase() })
+    }
+}
+
+/// Addresses shown, with the earliest time that each was shown verified.
+pub(super) type Claims = BTreeMap<Identifier, Option<Timestamp>>;
+
+/// A user who holds an address now and is not deleted. The greatest one owns it: verified before
+/// unverified, then the one verified last, then the smallest sub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Claimant {
+    pub(super) verified: bool,
+    pub(super) since: Option<Timestamp>,
+    pub(super) sub: Reverse<Uuid>,
+}
+
+/// The value locks of a transaction: whoever changes who may hold an address, or resolves a referral code,
+/// holds its shard.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Shards(BTreeSet<i32>);
+
+impl Shards {
+    pub(super) fn add_identifier(&mut self, identifier: &Identifier) {
+        self.add(identifier.kind.as_str(), &identifier.value);
+    }
+
+    pub(super) fn add_referral_code(&mut self, code: &str) {
+        self.add("referral", code);
+    }
+
+    fn add(&mut self, kind: &str, value: &str) {
+        let digest = Sha256::new().chain_update(kind).chain_update([0]).chain_update(value).finalize();
+        let hash = digest.iter().take(8).fold(0_u64, |hash, byte| hash << 8 | u64::from(*byte));
+        self.0.insert(i32::try_from(hash % LOCK_SHARDS).unwrap_or(0));
+    }
+
+    /// In ascending order: every transaction takes them so, and none waits in a circle.
+    pub(super) fn sorted(&self) -> Vec<i32> {
+        self.0.iter().copied().collect()
+    }
+}

@@ -1,0 +1,46 @@
+-- Every row that the batch, and the addresses and referral codes it concerns, may touch. One statement, so
+-- that one order holds for all of them. The value locks are held: no other transaction changes who holds
+-- one of these addresses. Columns as in read_users.sql.
+with concerned as (
+    select kind, value from unnest($2::text[], $3::text[]) as c (kind, value)
+), touched as (
+    select unnest($1::uuid[]) as id
+    union
+    -- Who owns an address now.
+    select users.id from concerned join users on concerned.kind = 'email' and users.email = concerned.value
+    union
+    select users.id from concerned join users on concerned.kind = 'phone' and users.phone_number = concerned.value
+    union
+    -- Who would own it, were there nobody in the batch: the greatest claimant (claims.rs has the order).
+    select next.id
+    from concerned
+    cross join lateral (
+        select users.id
+        from user_claims
+        join users on users.id = user_claims.user_id
+        where user_claims.kind = concerned.kind
+          and user_claims.value = concerned.value
+          and user_claims.user_id <> all ($1::uuid[])
+          and users.deleted_at is null
+          and concerned.value = lower((users.cognito_attributes ->>
+                case concerned.kind when 'email' then 'email' else 'phone_number' end) collate "C")
+        order by lower(coalesce(users.cognito_attributes ->>
+                case concerned.kind when 'email' then 'email_verified' else 'phone_number_verified' end, '')) = 'true' desc,
+            user_claims.since desc nulls last,
+            users.id
+        limit 1
+    ) as next
+    union
+    -- Who came with a code whose user is new.
+    select id from users where sign_up_referral_code = any ($4::text[])
+)
+select id, email, phone_number, login_count, federated_login,
+       last_login_id, host(last_login_ip) as last_login_ip, last_login_device, last_login_location,
+       sign_up_id, host(created_ip) as created_ip, sign_up_referral_code, referred_by,
+       created_at, synced_at, deleted_at, enabled, enabled_at,
+       user_pool_id, cognito_username, cognito_status,
+       cognito_attributes, attributes_version, attribute_versions, email_since, phone_since
+from users
+where id in (select id from touched)
+order by id
+for update

@@ -1,0 +1,12 @@
+-- The same as read_users.sql, locked. Every transaction locks rows in the order of their ids, so none waits
+-- in a circle; the lock comes after the sort.
+select id, email, phone_number, login_count, federated_login,
+       last_login_id, host(last_login_ip) as last_login_ip, last_login_device, last_login_location,
+       sign_up_id, host(created_ip) as created_ip, sign_up_referral_code, referred_by,
+       created_at, synced_at, deleted_at, enabled, enabled_at,
+       user_pool_id, cognito_username, cognito_status,
+       cognito_attributes, attributes_version, attribute_versions, email_since, phone_since
+from users
+where id = any($1)
+order by id
+for update

@@ -1,0 +1,500 @@
+//! The heart: a batch of messages in, their effect committed, an outcome for each of them out.
+//!
+//! **Invariant:** the ledger insert and the update of the rows are one transaction, so a message may be
+//! delivered any number of times. Must not know where messages come from: neither Lambda nor SQS.
+//!
+//! Locks are taken in one order everywhere, so that no two batches wait in a circle:
+//! ledger ids → value shards → new rows → rows, each in ascending order.
+
+mod claims;
+mod columns;
+mod failure;
+mod ledger;
+mod referral;
+mod state;
+mod users;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use cognito_user_sync_triggers::event::{DecodeError, Event, EventId, UserEvent};
+use cognito_user_sync_triggers::retry::Schedule;
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use self::failure::Failure;
+use self::ledger::Horizon;
+
+/// How far ahead of our clock an event's time may be: clocks differ, but not by more.
+pub const FUTURE_TOLERANCE: Duration = Duration::from_secs(10 * 60);
+
+/// How often a transaction in conflict is tried before its messages go back to the queue.
+const CONFLICT_ATTEMPTS: u32 = 8;
+const CONFLICT_SCHEDULE: Schedule =
+    Schedule { first: Duration::from_millis(10), cap: Duration::from_millis(640) };
+
+/// What became of one message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its effect is committed.
+    Applied,
+    /// Its effect was committed before.
+    Duplicate,
+    /// It can never be applied.
+    Rejected(Rejection),
+    /// It could not be applied now, and may be later.
+    Retry(RetryCause),
+}
+
+/// Why a message can never be applied. Names fields and limits, never a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// A stable word, such as `malformed` or `too_old`.
+    pub reason: &'static str,
+    /// Path of the offending field; `$` is the whole message.
+    pub field: String,
+    /// For people: what was wrong, and what to do next.
+    pub detail: String,
+}
+
+impl From<DecodeError> for Rejection {
+    fn from(error: DecodeError) -> Self {
+        Self { reason: error.reason(), field: error.field().to_owned(), detail: error.to_string() }
+    }
+}
+
+/// Why a message could not be applied now.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum RetryCause {
+    /// The database is away, or refuses to serve now.
+    DatabaseUnavailable,
+    /// The schema or the grants are not what this build needs; an operator has to act.
+    DatabaseMisconfigured,
+    /// Other transactions were in the way, again and again.
+    Conflict,
+}
+
+impl RetryCause {
+    /// A stable word: the label of a metric.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::DatabaseUnavailable => "database_unavailable",
+            Self::DatabaseMisconfigured => "database_misconfigured",
+            Self::Conflict => "conflict",
+        }
+    }
+}
+
+/// Applies messages to one database.
+#[derive(Debug)]
+pub struct Applier {
+    pool: PgPool,
+    /// Read once, and again when it may have moved: partitions are made and dropped by `maintain`.
+    horizon: Mutex<Option<Horizon>>,
+}
+
+impl Applier {
+    /// Applies to the database behind `pool`, with the rights of `user_sync_consumer`.
+    #[must_use]
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool, horizon: Mutex::new(None) }
+    }
+
+    /// The database that this applies to.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Applies message bodies, and says what became of each, in their order.
+    ///
+    /// Idempotent: a body may come any number of times, in one batch or in many, here and elsewhere at once.
+    /// Dropping the future applies all of the batch or nothing.
+    pub async fn apply<B: AsRef<str>>(&self, bodies: &[B]) -> Vec<Outcome> {
+        let decoded: Vec<_> =
+            bodies.iter().map(|body| Event::decode(body.as_ref()).map_err(Rejection::from)).collect();
+        let events: Vec<&Event> = decoded.iter().flatten().collect();
+        let settled = self.apply_events(&events).await;
+        // Of several messages that carry one event, the first has its outcome and the others repeat it.
+        let mut seen = HashSet::new();
+        let outcome = |decoded: &Result<Event, Rejection>| match decoded {
+            Err(rejection) => Outcome::Rejected(rejection.clone()),
+            Ok(event) => match settled.get(&event.id()) {
+                Some(Outcome::Applied) if !seen.insert(event.id()) => Outcome::Duplicate,
+                Some(outcome) => outcome.clone(),
+                None => Outcome::Retry(RetryCause::DatabaseUnavailable),
+            },
+        };
+        decoded.iter().map(outcome).collect()
+    }
+
+    async fn apply_events(&self, events: &[&Event]) -> HashMap<EventId, Outcome> {
+        if events.is_empty() {
+            return HashMap::new();
+        }
+        let mut batch = Batch::default();
+        let mut outcomes = HashMap::new();
+        let retry_all = |cause: &RetryCause| {
+            events.iter().map(|event| (event.id(), Outcome::Retry(cause.clone()))).collect()
+        };
+        let horizon = match self.horizon(events).await {
+            Ok(horizon) => horizon,
+            Err(failure) => return retry_all(&cause(&failure)),
+        };
+        for event in events {
+            match (check_time(event.id(), horizon), event) {
+                (Err(rejection), _) => {
+                    outcomes.insert(event.id(), Outcome::Rejected(rejection));
+                }
+                (Ok(()), Event::User(event)) => {
+                    batch.users.entry(event.id).or_insert(event);
+                }
+                (Ok(()), Event::Heartbeat { id }) => batch.heartbeat = batch.heartbeat.max(Some(*id)),
+            }
+        }
+        // Halves of a refused batch wait here, so that one bad message ends up alone.
+        let mut waiting = vec![batch];
+        while let Some(batch) = waiting.pop() {
+            match self.commit(&batch).await {
+                Ok(fresh) => {
+                    let outcome = |id| if fresh.contains(id) { Outcome::Applied } else { Outcome::Duplicate };
+                    outcomes.extend(batch.users.keys().map(|id| (*id, outcome(id))));
+                }
+                Err(Failure::Refused { sqlstate }) => match batch.halves() {
+                    Ok(halves) => waiting.extend(halves),
+                    Err(single) => {
+                        outcomes.extend(single.ids().map(|id| (id, Outcome::Rejected(refused(&sqlstate)))))
+                    }
+                },
+                Err(failure) => {
+                    let cause = cause(&failure);
+                    tracing::warn!(
+                        cause = cause.as_str(),
+                        batch.events = batch.users.len(),
+                        error = &failure as &dyn std::error::Error,
+                        "batch goes back to the queue"
+                    );
+                    outcomes.extend(batch.ids().map(|id| (id, Outcome::Retry(cause.clone()))));
+                }
+            }
+        }
+        // A heartbeat says that the way is open: it is applied unless its batch was not.
+        for event in events {
+            outcomes.entry(event.id()).or_insert(Outcome::Applied);
+        }
+        outcomes
+    }
+
+    /// Commits a batch and returns the events that were new; tries again while others are in the way.
+    async fn commit(&self, batch: &Batch<'_>) -> Result<HashSet<EventId>, Failure> {
+        let mut attempt = 1;
+        loop {
+            match self.try_commit(batch).await {
+                Err(Failure::Conflict { sqlstate }) if attempt < CONFLICT_ATTEMPTS => {
+                    tracing::debug!(sqlstate, attempt, "transaction in conflict, trying again");
+                }
+                Err(Failure::HorizonMoved) if attempt < CONFLICT_ATTEMPTS => self.forget_horizon(),
+                committed => return committed,
+            }
+            tokio::time::sleep(CONFLICT_SCHEDULE.delay(attempt)).await;
+            attempt += 1;
+        }
+    }
+
+    async fn try_commit(&self, batch: &Batch<'_>) -> Result<HashSet<EventId>, Failure> {
+        let mut tx = self.pool.begin().await?;
+        let events: Vec<&UserEvent> = batch.users.values().copied().collect();
+        let fresh = match events.is_empty() {
+            true => HashSet::new(),
+            false => ledger::insert(&mut tx, &events).await?,
+        };
+        let deltas = state::fold(events.into_iter().filter(|event| fresh.contains(&event.id)));
+        if !deltas.is_empty() {
+            merge(&mut tx, &deltas).await?;
+        }
+        if let Some(id) = batch.heartbeat {
+            stamp_heartbeat(&mut tx, id).await?;
+        }
+        tx.commit().await?;
+        Ok(fresh)
+    }
+
+    /// The ledger's horizon, read again when an event lies outside the one that is known.
+    async fn horizon(&self, events: &[&Event]) -> Result<Horizon, Failure> {
+        let known = *self.horizon.lock().unwrap_or_else(PoisonError::into_inner);
+        let covers = |horizon: &Horizon| events.iter().all(|event| check_time(event.id(), *horizon).is_ok());
+        if let Some(known) = known.filter(covers) {
+            return Ok(known);
+        }
+        let mut connection = self.pool.acquire().await?;
+        let read = Horizon::read(&mut connection).await?;
+        *self.horizon.lock().unwrap_or_else(PoisonError::into_inner) = read;
+        read.ok_or_else(|| Failure::Misconfigured(sqlx::Error::RowNotFound))
+    }
+
+    fn forget_horizon(&self) {
+        *self.horizon.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// The distinct events that one transaction takes, in the order of their ids.
+#[derive(Debug, Clone, Default)]
+struct Batch<'a> {
+    users: BTreeMap<EventId, &'a UserEvent>,
+    heartbeat: Option<EventId>,
+}
+
+impl<'a> Batch<'a> {
+    fn ids(&self) -> impl Iterator<Item = EventId> {
+        self.users.keys().copied().chain(self.heartbeat)
+    }
+
+    /// Two batches of half the size, or the batch itself where it holds a single event.
+    fn halves(mut self) -> Result<[Self; 2], Self> {
+        let middle = self.users.len() / 2;
+        match self.users.keys().nth(middle).copied() {
+            Some(at) if middle > 0 => {
+                let users = self.users.split_off(&at);
+                Ok([self, Self { users, heartbeat: None }])
+            }
+            Some(_) | None => Err(self),
+        }
+    }
+}
+
+fn cause(failure: &Failure) -> RetryCause {
+    match failure {
+        Failure::Conflict { .. } | Failure::HorizonMoved => RetryCause::Conflict,
+        Failure::Misconfigured(_) => RetryCause::DatabaseMisconfigured,
+        Failure::Unavailable(_) | Failure::Refused { .. } => RetryCause::DatabaseUnavailable,
+    }
+}
+
+fn refused(sqlstate: &str) -> Rejection {
+    Rejection {
+        reason: "refused_by_database",
+        field: "$".to_owned(),
+        detail: format!(
+            "PostgreSQL refuses the row with SQLSTATE {sqlstate}; please report this with the event's shape"
+        ),
+    }
+}
+
+/// Events that the ledger cannot take are refused before the insert, with the reason.
+fn check_time(id: EventId, horizon: Horizon) -> Result<(), Rejection> {
+    let rejection = |reason, detail: String| Err(Rejection { reason, field: "time".to_owned(), detail });
+    let latest = Timestamp::from(OffsetDateTime::from(Timestamp::now()) + FUTURE_TOLERANCE);
+    if id.uuid() < horizon.oldest {
+        return rejection("too_old", "the ledger no longer keeps that month; redrive cannot help".to_owned());
+    }
+    if id.time() > latest {
+        return rejection(
+            "future",
+            format!("more than {} minutes ahead of the clock", FUTURE_TOLERANCE.as_secs() / 60),
+        );
+    }
+    if id.uuid() >= horizon.newest {
+        return rejection(
+            "future",
+            "the ledger has no partition for that month; run `user-sync maintain`".to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// Merges what the fresh events amount to into the rows.
+async fn merge(tx: &mut PgConnection, deltas: &BTreeMap<Uuid, state::Delta>) -> Result<(), Failure> {
+    let ids: Vec<Uuid> = deltas.keys().copied().collect();
+    let before = users::read(tx, &ids).await?;
+    let concerned = concerned(&before, deltas);
+    match concerned.is_empty() {
+        true => merge_unconcerned(tx, &ids, deltas).await,
+        false => {
+            let new = deltas
+                .iter()
+                .filter(|(id, _)| !before.contains_key(id))
+                .map(|(id, delta)| (*id, delta))
+                .collect();
+            users::lock_shards(tx, &concerned.shards()).await?;
+            users::insert_skeletons(tx, &new).await?;
+            merge_concerned(tx, &ids, deltas, &concerned).await
+        }
+    }
+}
+
+/// The way of logins: nobody is new, and no address or referral changes. Rows are locked and written.
+async fn merge_unconcerned(
+    tx: &mut PgConnection,
+    ids: &[Uuid],
+    deltas: &BTreeMap<Uuid, state::Delta>,
+) -> Result<(), Failure> {
+    let stored = users::lock(tx, ids).await?;
+    // Asked again under the locks: another batch may have changed an address in between.
+    if !self::concerned(&stored, deltas).is_empty() {
+        return Err(Failure::recheck());
+    }
+    let row = |(id, user): (Uuid, users::StoredUser)| {
+        let mut state = user.state;
+        if let Some(delta) = deltas.get(&id) {
+            state.merge(delta.state.clone());
+        }
+        columns::Columns::of(id, &state, &user.owned, user.since, user.referred_by)
+    };
+    let rows: Vec<_> = stored.into_iter().map(row).collect();
+    Ok(users::write(tx, &rows).await?)
+}
+
+/// Which addresses and referral codes the batch is about: none, for logins that show what is known.
+fn concerned(
+    stored: &BTreeMap<Uuid, users::StoredUser>,
+    deltas: &BTreeMap<Uuid, state::Delta>,
+) -> users::Concerned {
+    let mut concerned = users::Concerned::default();
+    for (id, delta) in deltas {
+        match stored.get(id) {
+            None => {
+                concerned.new_codes.insert(referral::code(*id));
+                concerned.sign_up_codes.extend(sign_up_code(&delta.state));
+                concerned.identifiers.extend(delta.claims.keys().cloned());
+            }
+            Some(user) => {
+                let mut merged = user.state.clone();
+                merged.merge(delta.state.clone());
+                if changes_claims(user, &merged, delta) {
+                    let held = claims::IdentifierKind::ALL.into_iter().flat_map(|kind| {
+                        [user.state.identifier(kind), merged.identifier(kind)].into_iter().flatten()
+                    });
+                    concerned.identifiers.extend(held.map(|(identifier, _)| identifier));
+                    concerned.identifiers.extend(delta.claims.keys().cloned());
+                }
+                if sign_up_code(&merged) != sign_up_code(&user.state) {
+                    concerned.sign_up_codes.extend(sign_up_code(&merged));
+                }
+            }
+        }
+    }
+    concerned
+}
+
+fn sign_up_code(state: &state::UserState) -> Option<String> {
+    state.sign_up.as_ref()?.referral_code.clone()
+}
+
+/// Whether anybody's claim on an address changes: what the user may hold as its own, or since when.
+fn changes_claims(user: &users::StoredUser, merged: &state::UserState, delta: &state::Delta) -> bool {
+    claims::IdentifierKind::ALL.into_iter().any(|kind| merged.claimable(kind) != user.state.claimable(kind))
+        || delta.claims.iter().any(|(identifier, since)| {
+            let is_held = user.state.identifier(identifier.kind).is_some_and(|(held, _)| held == *identifier);
+            let is_known =
+                since.is_none_or(|since| user.since.get(identifier.kind).is_some_and(|known| known <= since));
+            !(is_held && is_known)
+        })
+}
+
+/// The way of sign-ups, deletions and changed addresses, under the value locks: every row that may be
+/// touched is locked, then claims are recorded, then the losers release and the winners acquire.
+async fn merge_concerned(
+    tx: &mut PgConnection,
+    ids: &[Uuid],
+    deltas: &BTreeMap<Uuid, state::Delta>,
+    concerned: &users::Concerned,
+) -> Result<(), Failure> {
+    let before = users::lock_concerned(tx, ids, concerned).await?;
+    // Asked again under the locks: what is concerned now and was not before is not locked, and may be another
+    // batch's business at this moment.
+    if !concerned.contains(&self::concerned(&before, deltas)) {
+        return Err(Failure::recheck());
+    }
+    let claims = deltas.iter().map(|(id, delta)| (*id, &delta.claims)).collect();
+    let since = users::upsert_claims(tx, &claims).await?;
+
+    let mut after = before.clone();
+    for (id, delta) in deltas {
+        let user = after.get_mut(id).ok_or_else(Failure::recheck)?;
+        let code_before = sign_up_code(&user.state);
+        user.state.merge(delta.state.clone());
+        if sign_up_code(&user.state) != code_before {
+            user.referred_by = None;
+        }
+        for kind in claims::IdentifierKind::ALL {
+            let identifier = user.state.identifier(kind).map(|(identifier, _)| identifier);
+            let shown = identifier.and_then(|identifier| since.get(&(*id, identifier)).copied());
+            // Not shown by this batch: the address is the one that was held, and so is its time.
+            if let Some(shown) = shown {
+                user.since.set(kind, shown);
+            }
+        }
+    }
+    assign(&mut after, &concerned.identifiers);
+
+    let mut losers = BTreeMap::<claims::IdentifierKind, Vec<Uuid>>::new();
+    let mut winners = Vec::new();
+    for (id, user) in &after {
+        let Some(was) = before.get(id) else { continue };
+        for kind in claims::IdentifierKind::ALL {
+            let (old, new) = (was.owned.get(kind), user.owned.get(kind));
+            if old.is_some() && old != new {
+                losers.entry(kind).or_default().push(*id);
+            }
+            if let Some(value) = new
+                && old != new
+                && !deltas.contains_key(id)
+            {
+                winners.push((claims::Identifier { kind, value: value.to_owned() }, *id));
+            }
+        }
+    }
+    if !losers.is_empty() {
+        users::release(tx, &losers).await?;
+    }
+    let row = |id: &Uuid| {
+        after
+            .get(id)
+            .map(|user| columns::Columns::of(*id, &user.state, &user.owned, user.since, user.referred_by))
+    };
+    let rows: Vec<_> = deltas.keys().filter_map(row).collect();
+    users::write(tx, &rows).await?;
+    if !winners.is_empty() {
+        users::acquire(tx, &winners).await?;
+    }
+    users::resolve_referrals(tx, ids, concerned).await?;
+    Ok(())
+}
+
+/// Gives each address to the greatest of its claimants, and takes it from the others.
+fn assign(users: &mut BTreeMap<Uuid, users::StoredUser>, identifiers: &BTreeSet<claims::Identifier>) {
+    let mut owners = BTreeMap::<claims::Identifier, claims::Claimant>::new();
+    for (id, user) in users.iter() {
+        for kind in claims::IdentifierKind::ALL {
+            if let Some((identifier, verified)) = user.state.claimable(kind) {
+                let since = user.since.get(kind);
+                let claimant = claims::Claimant { verified, since, sub: std::cmp::Reverse(*id) };
+                let owner = owners.entry(identifier).or_insert(claimant);
+                *owner = claimant.max(*owner);
+            }
+        }
+    }
+    for (id, user) in users.iter_mut() {
+        for kind in claims::IdentifierKind::ALL {
+            let claimed = user.state.claimable(kind).map(|(identifier, _)| identifier);
+            match claimed {
+                // Another value's claimants were not read: whoever owned it still does.
+                Some(identifier) if !identifiers.contains(&identifier) => {}
+                Some(identifier) => {
+                    let owns = owners.get(&identifier).is_some_and(|owner| owner.sub.0 == *id);
+                    user.owned.set(kind, owns.then_some(identifier.value));
+                }
+                None => user.owned.set(kind, None),
+            }
+        }
+    }
+}
+
+async fn stamp_heartbeat(tx: &mut PgConnection, id: EventId) -> Result<(), sqlx::Error> {
+    let query = sqlx::query(include_str!("stamp_heartbeat.sql"));
+    query.bind(id.uuid()).bind(OffsetDateTime::from(id.time())).execute(tx).await.map(drop)
+}

@@ -1,0 +1,57 @@
+//! Referral codes: a pure function of the sub, so that no code has to be stored to be known.
+
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+/// Characters of a code: 16 × 5 bits = 80 bits, so two users' codes never meet in practice.
+const LENGTH: usize = 16;
+/// Crockford's base 32: no I, L, O or U, so that a code survives being read aloud.
+const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// The user's own code.
+pub(super) fn code(sub: Uuid) -> String {
+    let digest = Sha256::new().chain_update(b"referral code of ").chain_update(sub.as_bytes()).finalize();
+    let mut bits = digest.iter().take(10).fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte));
+    let mut code = [0_u8; LENGTH];
+    for character in code.iter_mut().rev() {
+        *character =
+            usize::try_from(bits & 31).ok().and_then(|index| ALPHABET.get(index).copied()).unwrap_or(b'0');
+        bits >>= 5;
+    }
+    code.iter().copied().map(char::from).collect()
+}
+
+/// A code as a person typed it; `None` for what can be nobody's code.
+pub(super) fn parse(text: &str) -> Option<String> {
+    let code: String = text.chars().filter(|character| !matches!(character, '-' | ' ')).collect();
+    let code = code.to_ascii_uppercase().replace(['I', 'L'], "1").replace('O', "0");
+    (code.len() == LENGTH && code.bytes().all(|byte| ALPHABET.contains(&byte))).then_some(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_code_never_changes_between_versions() {
+        assert_eq!(code(Uuid::nil()), "CHANGE_ME");
+    }
+
+    #[test]
+    fn what_can_be_nobodys_code_is_none() {
+        for text in ["", "FRIEND2024", "U234567890123456", "0123456789ABCDEF0", "'; drop table users"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_code_is_read_back_however_it_is_typed(sub: u128) {
+            let code = code(Uuid::from_u128(sub));
+            let typed = code.to_lowercase().replace('1', "l").replace('0', "o");
+            let typed = format!(" {}-{}", typed.split_at(4).0, typed.split_at(4).1);
+            prop_assert_eq!(parse(&typed), Some(code));
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! What a set of one user's events amounts to. Pure: knows neither SQL nor the rows' derived columns.
+//!
+//! [`UserState::merge`] is commutative and associative, and idempotent but for the count of logins, which
+//! the ledger keeps exact by letting each event through once. That is all that convergence stands on:
+//! whatever the order and the batching, the same set of events merges to the same state.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use cognito_user_sync_triggers::event::{EventId, Kind, UserEvent};
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use uuid::Uuid;
+
+use super::claims::{Claims, Identifier, IdentifierKind};
+use super::referral;
+
+/// Register names for what is not a user attribute. Cognito reserves the prefix, so none can collide.
+pub(super) const STATUS: &str = "cognito:user_status";
+pub(super) const USERNAME: &str = "cognito:username";
+pub(super) const USER_POOL_ID: &str = "cognito:user_pool_id";
+
+const EMAIL_VERIFIED: &str = "email_verified";
+const PHONE_NUMBER_VERIFIED: &str = "phone_number_verified";
+
+/// The flag that belongs to an identifier's attribute: the two are one register.
+pub(super) fn flag_of(attribute: &str) -> Option<&'static str> {
+    match attribute {
+        "email" => Some(EMAIL_VERIFIED),
+        "phone_number" => Some(PHONE_NUMBER_VERIFIED),
+        _ => None,
+    }
+}
+
+fn is_flag(attribute: &str) -> bool {
+    attribute == EMAIL_VERIFIED || attribute == PHONE_NUMBER_VERIFIED
+}
+
+/// A last-writer-wins register: the value that the event with the greatest (time, id) gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Register {
+    pub(super) version: EventId,
+    pub(super) value: String,
+    /// The verified flag that came with the value; absent is unverified.
+    pub(super) flag: Option<String>,
+}
+
+impl Register {
+    fn merge(&mut self, other: Self) {
+        if other.version > self.version {
+            *self = other;
+        }
+    }
+}
+
+/// One register an attribute, so that an absent attribute erases nothing.
+pub(super) type Registers = BTreeMap<String, Register>;
+
+/// One login: what the last four columns of the login audit come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Login {
+    pub(super) id: EventId,
+    pub(super) ip: Option<IpAddr>,
+    pub(super) device: Option<Device>,
+    pub(super) location: Option<String>,
+}
+
+/// A class of device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Device {
+    Mobile,
+    Tablet,
+    Desktop,
+}
+
+impl Device {
+    const ALL: [Self; 3] = [Self::Mobile, Self::Tablet, Self::Desktop];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Mobile => "Mobile",
+            Self::Tablet => "Tablet",
+            Self::Desktop => "Desktop",
+        }
+    }
+
+    /// The class that `text` names; anything else is unknown, never guessed.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|device| device.as_str().eq_ignore_ascii_case(text))
+    }
+}
+
+/// The confirmation with the smallest (time, id).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SignUp {
+    pub(super) id: EventId,
+    pub(super) ip: Option<IpAddr>,
+    pub(super) referral_code: Option<String>,
+}
+
+/// What a set of one user's events amounts to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct UserState {
+    pub(super) registers: Registers,
+    /// (time, disabled): on a tie disabled wins.
+    pub(super) disabled: Option<(Timestamp, bool)>,
+    /// The earliest deletion; deleted is final.
+    pub(super) deleted_at: Option<Timestamp>,
+    /// Distinct `user.authenticated`.
+    pub(super) authentications: u64,
+    /// Whether there is any federated confirmation, which is a login of its own.
+    pub(super) federated_login: bool,
+    pub(super) last_login: Option<Login>,
+    pub(super) sign_up: Option<SignUp>,
+    pub(super) created_at: Timestamp,
+    pub(super) synced_at: Timestamp,
+}
+
+impl UserState {
+    /// What one event amounts to.
+    pub(super) fn of(event: &UserEvent) -> Self {
+        let (id, data) = (event.id, &event.data);
+        let time = id.time();
+        let mut registers = Registers::new();
+        let mut register = |name: &str, value: &str, flag: Option<String>| {
+            registers.insert(name.to_owned(), Register { version: id, value: value.to_owned(), flag });
+        };
+        for (name, value) in &data.attributes {
+            if !is_flag(name) {
+                register(name, value, flag_of(name).and_then(|flag| data.attributes.get(flag).cloned()));
+            }
+        }
+        register(USER_POOL_ID, &event.user_pool_id, None);
+        if let Some(user_name) = &data.user_name {
+            register(USERNAME, user_name, None);
+        }
+        // Cognito reports the status from before the login that ends it: stale, so absent.
+        let is_stale = |status: &str| event.kind == Kind::Authenticated && status == "FORCE_CHANGE_PASSWORD";
+        if let Some(status) = data.status.as_deref().filter(|status| !is_stale(status)) {
+            register(STATUS, status, None);
+        }
+        let ip = || data.client.ip.as_deref().and_then(|ip| ip.parse().ok());
+        let federated_login = event.kind == Kind::Confirmed && data.federated;
+        let is_login = event.kind == Kind::Authenticated || federated_login;
+        Self {
+            registers,
+            disabled: data.enabled.map(|enabled| (time, !enabled)),
+            deleted_at: (event.kind == Kind::Deleted).then_some(time),
+            authentications: u64::from(event.kind == Kind::Authenticated),
+            federated_login,
+            last_login: is_login.then(|| Login {
+                id,
+                ip: ip(),
+                device: data.client.device.as_deref().and_then(Device::parse),
+                location: data.client.location.clone(),
+            }),
+            sign_up: (event.kind == Kind::Confirmed).then(|| SignUp {
+                id,
+                ip: ip(),
+                referral_code: data.client.referral_code.as_deref().and_then(referral::parse),
+            }),
+            created_at: data.created_at.map_or(time, |created_at| created_at.min(time)),
+            synced_at: time,
+        }
+    }
+
+    /// What both sets of events together amount to.
+    pub(super) fn merge(&mut self, other: Self) {
+        for (name, register) in other.registers {
+            match self.registers.get_mut(&name) {
+                Some(own) => own.merge(register),
+                None => {
+                    self.registers.insert(name, register);
+                }
+            }
+        }
+        self.disabled = self.disabled.max(other.disabled);
+        self.deleted_at = least(self.deleted_at, other.deleted_at);
+        self.authentications = self.authentications.saturating_add(other.authentications);
+        self.federated_login |= other.federated_login;
+        if let Some(login) = other.last_login
+            && self.last_login.as_ref().is_none_or(|own| login.id > own.id)
+        {
+            self.last_login = Some(login);
+        }
+        if let Some(sign_up) = other.sign_up
+            && self.sign_up.as_ref().is_none_or(|own| sign_up.id < own.id)
+        {
+            self.sign_up = Some(sign_up);
+        }
+        self.created_at = self.created_at.min(other.created_at);
+        self.synced_at = self.synced_at.max(other.synced_at);
+    }
+
+    /// `login_count`: distinct authentications, and one for the federated confirmation if there is any.
+    pub(super) fn login_count(&self) -> u64 {
+        self.authentications.saturating_add(u64::from(self.federated_login))
+    }
+
+    /// The attribute's value; empty is none.
+    pub(super) fn attribute(&self, name: &str) -> Option<&str> {
+        self.registers.get(name).map(|register| register.value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// The identifier that the user's own register holds now, and whether it is verified.
+    pub(super) fn identifier(&self, kind: IdentifierKind) -> Option<(Identifier, bool)> {
+        let register = self.registers.get(kind.attribute())?;
+        Some((Identifier::new(kind, &register.value)?, is_true(register.flag.as_deref())))
+    }
+
+    /// The address that this user's register holds, if a user who is not deleted may hold it as its own.
+    pub(super) fn claimable(&self, kind: IdentifierKind) -> Option<(Identifier, bool)> {
+        self.deleted_at.is_none().then(|| self.identifier(kind)).flatten()
+    }
+}
+
+/// What a batch's fresh events amount to for one user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Delta {
+    pub(super) state: UserState,
+    /// Every address that any of the events showed, not only the one that stands at the end.
+    pub(super) claims: Claims,
+}
+
+impl Delta {
+    fn of(event: &UserEvent) -> Self {
+        let state = UserState::of(event);
+        let time = event.id.time();
+        let shown = IdentifierKind::ALL.into_iter().filter_map(|kind| state.identifier(kind));
+        let claims = shown.map(|(identifier, verified)| (identifier, verified.then_some(time))).collect();
+        Self { state, claims }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.state.merge(other.state);
+        for (identifier, since) in other.claims {
+            let own = self.claims.entry(identifier).or_insert(since);
+            *own = least(*own, since);
+        }
+    }
+}
+
+/// Folds distinct events per user, in the order of the users' ids.
+pub(super) fn fold<'a>(events: impl IntoIterator<Item = &'a UserEvent>) -> BTreeMap<Uuid, Delta> {
+    let mut deltas = BTreeMap::<Uuid, Delta>::new();
+    for event in events {
+        let delta = Delta::of(event);
+        match deltas.get_mut(&event.sub) {
+            Some(own) => own.merge(delta),
+            None => {
+                deltas.insert(event.sub, delta);
+            }
+        }
+    }
+    deltas
+}
+
+/// Cognito writes `"true"`; AWS's own sample shows a boolean, which the trigger writes as text.
+pub(super) fn is_true(flag: Option<&str>) -> bool {
+    flag.is_some_and(|flag| flag.eq_ignore_ascii_case("true"))
+}
+
+/// The lesser of what is there.
+pub(super) fn least<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

@@ -1,0 +1,24 @@
+//! `user-sync-consumer`: the Lambda behind the queue's event source mapping. Only wires
+//! [`cognito_user_sync::adapters::lambda`] to the runtime.
+
+use aws_lambda_events::sqs::SqsEvent;
+use cognito_user_sync::adapters::lambda;
+use cognito_user_sync::apply::Applier;
+use cognito_user_sync::config::Config;
+use cognito_user_sync::queue::Queue;
+use cognito_user_sync::{database, logging};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+
+/// One batch at a time, so one thread and one connection.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    logging::init();
+    let config = Config::from_env()?;
+    let applier = Applier::new(database::pool(&config.database, 1)?);
+    let queue = Queue::new(config.queue_url, config.dlq_url).await;
+    let (applier, queue) = (&applier, &queue);
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| async move {
+        Ok::<_, Error>(lambda::handle(applier, queue, event.payload).await?)
+    }))
+    .await
+}

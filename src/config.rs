@@ -1,0 +1,173 @@
+//! The configuration: environment variables, read once, checked at start.
+//!
+//! | variable | default | meaning |
+//! |---|---|---|
+//! | `DATABASE_URL` | required | PostgreSQL, as `postgres://user:password@host/database`; see [`crate::database`] for TLS |
+//! | `USER_SYNC_QUEUE_URL` | required | the queue that the triggers send to |
+//! | `USER_SYNC_DLQ_URL` | required | the dead-letter queue for messages that can never be applied |
+//! | `USER_SYNC_BATCH_SIZE` | 1000 | most messages of one transaction of the worker, 1 to 10,000 |
+//! | `USER_SYNC_CONCURRENCY` | 2 | batches that the worker has under way, 1 to 64; each takes one connection |
+//! | `USER_SYNC_ALLOW_PLAINTEXT_DATABASE` | `false` | `true` permits a connection without TLS to another host |
+//! | `USER_SYNC_LOG` | `info` | what is logged, in `tracing`'s filter syntax |
+//!
+//! The trigger's own two are in its crate: `USER_SYNC_QUEUE_URL` and `USER_SYNC_CLIENT_METADATA_KEYS`. The
+//! AWS SDK reads its own (`AWS_REGION`, `AWS_ENDPOINT_URL`, credentials).
+
+use std::ops::RangeInclusive;
+
+use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
+use secrecy::SecretString;
+
+/// What the consumer needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The queue that the triggers send to.
+    pub queue_url: String,
+    /// The dead-letter queue.
+    pub dlq_url: String,
+    /// Where the tables are.
+    pub database: DatabaseConfig,
+    /// Most messages of one transaction of the worker.
+    pub batch_size: usize,
+    /// Batches that the worker has under way at once.
+    pub concurrency: usize,
+}
+
+/// Where the tables are.
+#[derive(Debug, Clone)]
+pub struct DatabaseConfig {
+    /// `DATABASE_URL`; it holds a password.
+    pub url: SecretString,
+    /// Whether a connection without TLS to another host is permitted.
+    pub allow_plaintext: bool,
+}
+
+/// A variable is missing or out of range.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A required variable is missing or empty.
+    #[error("{variable} is not set: {meaning}")]
+    Missing {
+        /// The variable.
+        variable: &'static str,
+        /// What it should hold.
+        meaning: &'static str,
+    },
+    /// A variable holds what it must not.
+    #[error("{variable} is {value:?}: it must be {expected}")]
+    Invalid {
+        /// The variable.
+        variable: &'static str,
+        /// What it holds. Never a secret: no variable with a secret is reported so.
+        value: String,
+        /// What it may hold.
+        expected: String,
+    },
+}
+
+impl Config {
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// Names the first variable that is missing or out of range, and the limit.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::read(&|name| std::env::var(name).ok())
+    }
+
+    /// Reads what `lookup` finds.
+    ///
+    /// # Errors
+    /// Names the first variable that is missing or out of range, and the limit.
+    pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            queue_url: required(
+                lookup,
+                QUEUE_URL_VARIABLE,
+                "the URL of the queue that the triggers send to",
+            )?,
+            dlq_url: required(lookup, "USER_SYNC_DLQ_URL", "the URL of the dead-letter queue")?,
+            database: DatabaseConfig::read(lookup)?,
+            batch_size: number(lookup, "USER_SYNC_BATCH_SIZE", 1_000, 1..=10_000)?,
+            concurrency: number(lookup, "USER_SYNC_CONCURRENCY", 2, 1..=64)?,
+        })
+    }
+}
+
+impl DatabaseConfig {
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// When `DATABASE_URL` is missing.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::read(&|name| std::env::var(name).ok())
+    }
+
+    fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let url =
+            required(lookup, "DATABASE_URL", "the database, as postgres://user:password@host/database")?;
+        let variable = "USER_SYNC_ALLOW_PLAINTEXT_DATABASE";
+        let allow_plaintext = match lookup(variable).as_deref() {
+            None | Some("" | "false") => false,
+            Some("true") => true,
+            Some(value) => {
+                let (value, expected) = (value.to_owned(), "true or false".to_owned());
+                return Err(ConfigError::Invalid { variable, value, expected });
+            }
+        };
+        Ok(Self { url: url.into(), allow_plaintext })
+    }
+}
+
+fn required(
+    lookup: &dyn Fn(&str) -> Option<String>,
+    variable: &'static str,
+    meaning: &'static str,
+) -> Result<String, ConfigError> {
+    lookup(variable).filter(|value| !value.is_empty()).ok_or(ConfigError::Missing { variable, meaning })
+}
+
+fn number(
+    lookup: &dyn Fn(&str) -> Option<String>,
+    variable: &'static str,
+    default: usize,
+    range: RangeInclusive<usize>,
+) -> Result<usize, ConfigError> {
+    let Some(value) = lookup(variable).filter(|value| !value.is_empty()) else { return Ok(default) };
+    value.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        ConfigError::Invalid { variable, value, expected }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn read(extra: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let required =
+            [("DATABASE_URL", "postgres://x"), ("USER_SYNC_QUEUE_URL", "q"), ("USER_SYNC_DLQ_URL", "d")];
+        let find = |name: &str| extra.iter().chain(&required).find(|(key, _)| *key == name);
+        Config::read(&|name| find(name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn a_missing_variable_is_named_with_its_meaning() {
+        let message = read(&[("USER_SYNC_DLQ_URL", "")]).unwrap_err().to_string();
+        assert_eq!(message, "USER_SYNC_DLQ_URL is not set: the URL of the dead-letter queue");
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_named_with_its_limit() {
+        let message = read(&[("USER_SYNC_BATCH_SIZE", "10001")]).unwrap_err().to_string();
+        assert_eq!(message, "USER_SYNC_BATCH_SIZE is \"10001\": it must be a whole number from 1 to 10000");
+        assert!(read(&[("USER_SYNC_ALLOW_PLAINTEXT_DATABASE", "yes")]).is_err());
+        assert_eq!(read(&[("USER_SYNC_CONCURRENCY", "64")]).unwrap().concurrency, 64);
+    }
+
+    #[test]
+    fn the_password_is_in_no_debug_output() {
+        let config = read(&[("DATABASE_URL", "postgres://u:hunter2@localhost/db")]).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

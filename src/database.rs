@@ -1,0 +1,116 @@
+//! How this project connects to PostgreSQL: TLS verified, statements bounded in time.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+
+use crate::config::DatabaseConfig;
+
+/// How long a batch waits for a connection before it counts as a database that is away.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Limits that the server keeps for us: a batch that hangs must not hold its locks.
+const SESSION_LIMITS: [(&str, &str); 3] =
+    [("statement_timeout", "60s"), ("lock_timeout", "30s"), ("idle_in_transaction_session_timeout", "60s")];
+
+/// The database cannot be connected to as configured.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DatabaseError {
+    /// `DATABASE_URL` cannot be read. Its text is not repeated: it holds a password.
+    #[error(
+        "DATABASE_URL is not of the form postgres://user:password@host:5432/database?sslrootcert=/path/to/bundle.pem"
+    )]
+    InvalidUrl,
+    /// The connection would not be encrypted.
+    #[error(
+        "DATABASE_URL names another host and sslmode {sslmode}, which does not verify it: \
+         use sslmode=verify-full with sslrootcert, or set USER_SYNC_ALLOW_PLAINTEXT_DATABASE=true"
+    )]
+    Plaintext {
+        /// The `sslmode` asked for.
+        sslmode: String,
+    },
+}
+
+/// A pool of at most `connections`, opened as they are needed.
+///
+/// A host that is not this machine is verified by its certificate (`sslmode=verify-full`) unless the URL
+/// says otherwise, and a weaker mode is refused unless it is asked for by name.
+///
+/// # Errors
+/// When the URL cannot be read or would connect unverified. Does not connect.
+pub fn pool(config: &DatabaseConfig, connections: usize) -> Result<PgPool, DatabaseError> {
+    let connections = u32::try_from(connections).unwrap_or(u32::MAX);
+    let options = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+    Ok(options.connect_lazy_with(connect_options(config)?))
+}
+
+fn connect_options(config: &DatabaseConfig) -> Result<PgConnectOptions, DatabaseError> {
+    let url = config.url.expose_secret();
+    let options = PgConnectOptions::from_str(url).map_err(|_| DatabaseError::InvalidUrl)?;
+    let options = options.application_name("user-sync").options(SESSION_LIMITS);
+    let is_local = options.get_socket().is_some() || is_loopback(options.get_host());
+    if is_local {
+        return Ok(options);
+    }
+    let is_default = !url.contains("sslmode=") && !url.contains("ssl-mode=");
+    let options = if is_default { options.ssl_mode(PgSslMode::VerifyFull) } else { options };
+    match options.get_ssl_mode() {
+        PgSslMode::VerifyFull | PgSslMode::VerifyCa => Ok(options),
+        PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer | PgSslMode::Require
+            if config.allow_plaintext =>
+        {
+            Ok(options)
+        }
+        weak @ (PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer | PgSslMode::Require) => {
+            Err(DatabaseError::Plaintext { sslmode: format!("{weak:?}").to_lowercase() })
+        }
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host.starts_with('/')
+        || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn mode(url: &str, allow_plaintext: bool) -> Result<PgSslMode, DatabaseError> {
+        let config = DatabaseConfig { url: url.to_owned().into(), allow_plaintext };
+        connect_options(&config).map(|options| options.get_ssl_mode())
+    }
+
+    #[test]
+    fn another_host_is_verified_unless_asked_otherwise_by_name() {
+        assert!(matches!(mode("postgres://u:p@db.example.com/x", false), Ok(PgSslMode::VerifyFull)));
+        assert!(matches!(
+            mode("postgres://u:p@db.example.com/x?sslmode=disable", true),
+            Ok(PgSslMode::Disable)
+        ));
+        for sslmode in ["disable", "allow", "prefer", "require"] {
+            let url = format!("postgres://u:p@10.0.0.1/x?sslmode={sslmode}");
+            let message = mode(&url, false).unwrap_err().to_string();
+            assert!(message.contains(sslmode), "{message}");
+        }
+    }
+
+    #[test]
+    fn this_machine_needs_no_certificate() {
+        for url in ["postgres://u:p@localhost/x", "postgres://u:p@127.0.0.1:5433/x"] {
+            assert!(matches!(mode(url, false), Ok(PgSslMode::Prefer)), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_unreadable_url_is_not_repeated() {
+        let message = mode("postgres://u:hunter2@[/x", false).unwrap_err().to_string();
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+}

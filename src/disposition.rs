@@ -1,0 +1,96 @@
+//! What is done with a message after its outcome: the one step that both adapters share.
+
+use std::time::Duration;
+
+use cognito_user_sync_triggers::retry::Schedule;
+use futures::StreamExt as _;
+
+use crate::apply::{Applier, Outcome, RetryCause};
+use crate::queue::{Delivery, Queue};
+
+/// How long a message that could not be applied stays hidden: the ceiling doubles with each receive, 2 s,
+/// 4 s, 8 s … up to 15 minutes, and the delay is drawn below it (full jitter).
+pub const RETRY_SCHEDULE: Schedule =
+    Schedule { first: Duration::from_secs(2), cap: Duration::from_secs(15 * 60) };
+
+/// Dead letters sent at once.
+const DEAD_LETTER_CONCURRENCY: usize = 8;
+
+/// What came of a batch of deliveries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// For each delivery, in their order, whether it may be acknowledged: its effect is committed, or the
+    /// dead-letter queue has it.
+    pub acknowledged: Vec<bool>,
+    /// Deliveries whose effect this batch committed.
+    pub applied: usize,
+    /// Deliveries whose effect was committed before.
+    pub duplicates: usize,
+    /// Deliveries that the dead-letter queue has now.
+    pub rejected: usize,
+    /// Deliveries that come again.
+    pub retried: usize,
+    /// Why, where any does because of the database.
+    pub retry_cause: Option<RetryCause>,
+}
+
+/// Applies a batch of deliveries, sends the rejected ones to the dead-letter queue and hides those that are
+/// to come again. Acknowledging is left to the adapter: the worker deletes, Lambda reports the others.
+///
+/// Never fails: a delivery that is not acknowledged comes again.
+pub async fn settle(applier: &Applier, queue: &Queue, deliveries: &[Delivery]) -> Settled {
+    let bodies: Vec<&str> = deliveries.iter().map(|delivery| delivery.body.as_str()).collect();
+    let outcomes = applier.apply(&bodies).await;
+    let mut settled = Settled { acknowledged: vec![false; deliveries.len()], ..Settled::default() };
+    let mut rejected = Vec::new();
+    let mut delayed = Vec::new();
+    for (index, (delivery, outcome)) in deliveries.iter().zip(outcomes).enumerate() {
+        let mut acknowledge =
+            || settled.acknowledged.get_mut(index).into_iter().for_each(|flag| *flag = true);
+        match outcome {
+            Outcome::Applied => {
+                acknowledge();
+                settled.applied += 1;
+            }
+            Outcome::Duplicate => {
+                acknowledge();
+                settled.duplicates += 1;
+            }
+            Outcome::Rejected(rejection) => rejected.push((index, delivery, rejection)),
+            Outcome::Retry(cause) => {
+                settled.retry_cause = Some(cause);
+                delayed.push((delivery, RETRY_SCHEDULE.delay(delivery.receive_count)));
+            }
+        }
+    }
+    let send = |(index, delivery, rejection)| async move {
+        let sent = queue.dead_letter(delivery, &rejection).await;
+        (index, delivery, rejection, sent)
+    };
+    let mut sent = futures::stream::iter(rejected).map(send).buffer_unordered(DEAD_LETTER_CONCURRENCY);
+    while let Some((index, delivery, rejection, sent)) = sent.next().await {
+        match sent {
+            Ok(()) => {
+                tracing::warn!(
+                    message.id = delivery.message_id,
+                    reason = rejection.reason,
+                    field = rejection.field,
+                    "message rejected, sent to the dead-letter queue"
+                );
+                settled.acknowledged.get_mut(index).into_iter().for_each(|flag| *flag = true);
+                settled.rejected += 1;
+            }
+            Err(error) => {
+                tracing::error!(
+                    message.id = delivery.message_id,
+                    error = &error as &dyn std::error::Error,
+                    "message rejected, and the dead-letter queue did not take it; it comes again"
+                );
+                delayed.push((delivery, RETRY_SCHEDULE.delay(delivery.receive_count)));
+            }
+        }
+    }
+    settled.retried = delayed.len();
+    queue.delay(&delayed).await;
+    settled
+}

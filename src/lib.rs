@@ -1,0 +1,12 @@
+//! The consumer and its tools: messages from the queue become rows in PostgreSQL.
+//!
+//! Data flows one way: trigger → queue → apply → tables. See ARCHITECTURE.md for the map.
+
+pub mod adapters;
+pub mod apply;
+pub mod config;
+pub mod database;
+pub mod disposition;
+pub mod logging;
+pub mod migrate;
+pub mod queue;

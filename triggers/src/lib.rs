@@ -1,0 +1,14 @@
+//! The producer's library: what a Cognito trigger says, as one queue message.
+//!
+//! Owns the event contract ([`event`]), which the consumer depends on; the dependency never points the
+//! other way. Must not know that a database exists: no SQL driver is linked here, and a test says so.
+
+pub mod aws;
+pub mod client_metadata;
+pub mod cognito;
+pub mod event;
+pub mod publish;
+pub mod retry;
+pub mod timestamp;
+pub mod trigger;
+pub mod undelivered;

@@ -1,0 +1,26 @@
+//! `user-sync-trigger`: the Lambda behind PostConfirmation and PostAuthentication, one function for both,
+//! so that they share one warm pool. Only wires [`cognito_user_sync_triggers::trigger`] to the runtime.
+
+use std::sync::Arc;
+
+use cognito_user_sync_triggers::trigger::Trigger;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::value::RawValue;
+
+/// One event at a time, so one thread: the smallest function is the fastest to start.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let metrics = metrics_cloudwatch_embedded::Builder::new().cloudwatch_namespace("UserSync").init()?;
+    let trigger = Arc::new(Trigger::from_env().await);
+    trigger.warm().await;
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| {
+        let trigger = Arc::clone(&trigger);
+        async move {
+            let answer = trigger.handle(event.payload).await;
+            // A metric that cannot be written must not fail a sign-in.
+            drop(metrics.flush(std::io::stdout()));
+            Ok::<_, Error>(answer)
+        }
+    }))
+    .await
+}

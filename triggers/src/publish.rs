@@ -1,0 +1,130 @@
+//! Sends one event to the queue, within a budget. Knows SQS; must not know Cognito or Lambda.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::types::QueueAttributeName;
+
+use crate::aws::{self, Timeouts};
+use crate::event::{Event, MESSAGE_MAX_BYTES};
+use crate::retry::Schedule;
+
+/// The name of the variable that holds the queue's URL.
+pub const QUEUE_URL_VARIABLE: &str = "USER_SYNC_QUEUE_URL";
+
+/// All that publishing may cost a sign-in, retries included. Cognito waits 5 s and then calls again
+/// ("Customizing user pool workflows with Lambda triggers"), which would count one login twice.
+pub const PUBLISH_BUDGET: Duration = Duration::from_secs(2);
+
+/// All that warming may cost the function's init (Lambda allows it 10 s).
+const WARM_BUDGET: Duration = Duration::from_secs(1);
+
+/// One attempt is cut well before the budget is: a connection that died while the function was frozen
+/// costs one attempt, and the next one opens another.
+const TIMEOUTS: Timeouts =
+    Timeouts { connect: Duration::from_millis(500), attempt: Duration::from_millis(700) };
+
+const SCHEDULE: Schedule = Schedule { first: Duration::from_millis(50), cap: Duration::from_millis(400) };
+
+/// Sends events to one queue.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    client: Client,
+    queue_url: String,
+}
+
+/// Why an event did not reach the queue. Names no value of the event: it is logged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// No queue is configured.
+    #[error("{QUEUE_URL_VARIABLE} is not set")]
+    NoQueue,
+    /// The message would be larger than SQS takes.
+    #[error("the message has {actual} bytes; SQS takes {MESSAGE_MAX_BYTES}")]
+    TooLarge {
+        /// The message's size in bytes.
+        actual: usize,
+    },
+    /// No answer in time. The message may have arrived all the same.
+    #[error("no answer from SQS within {} ms", PUBLISH_BUDGET.as_millis())]
+    TimedOut,
+    /// SQS could not be reached.
+    #[error("SQS cannot be reached")]
+    Unreachable,
+    /// SQS refused the message.
+    #[error("SQS refused the message: {code}")]
+    Refused {
+        /// SQS's error code, such as `AccessDenied`.
+        code: String,
+        /// Whether it may pass when tried again: a throttle or a 5xx.
+        transient: bool,
+    },
+}
+
+impl PublishError {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::TimedOut | Self::Unreachable => true,
+            Self::Refused { transient, .. } => *transient,
+            Self::NoQueue | Self::TooLarge { .. } => false,
+        }
+    }
+}
+
+impl Publisher {
+    /// A publisher to the queue at `queue_url`, configured by the SDK's own variables.
+    pub async fn new(queue_url: String) -> Self {
+        let config = aws::sdk_config(TIMEOUTS).await;
+        Self { client: Client::new(&config), queue_url }
+    }
+
+    /// Fetches credentials and opens the connection, so that the first sign-in does not pay for it.
+    ///
+    /// Asks for one queue attribute; that it may be refused does not matter. Never fails, and ends within
+    /// a second.
+    pub async fn warm(&self) {
+        let request = self
+            .client
+            .get_queue_attributes()
+            .queue_url(&self.queue_url)
+            .attribute_names(QueueAttributeName::QueueArn);
+        // Whatever came of it, the next request is no slower for it.
+        drop(tokio::time::timeout(WARM_BUDGET, request.send()).await);
+    }
+
+    /// Sends `event`, trying again with full jitter, and answers within `budget` whatever happens.
+    ///
+    /// Every attempt carries the same id, so a send that timed out and did arrive is a duplicate.
+    ///
+    /// # Errors
+    /// Why the event did not reach the queue, as far as can be known.
+    pub async fn publish(&self, event: &Event, budget: Duration) -> Result<(), PublishError> {
+        let body = event.encode();
+        if body.len() > MESSAGE_MAX_BYTES {
+            return Err(PublishError::TooLarge { actual: body.len() });
+        }
+        let send = || async {
+            let request = self.client.send_message().queue_url(&self.queue_url).message_body(&body);
+            request.send().await.map(drop).map_err(|error| classify(&error))
+        };
+        let retried = SCHEDULE.retry(budget, PublishError::is_transient, send);
+        tokio::time::timeout(budget, retried).await.unwrap_or(Err(PublishError::TimedOut))
+    }
+}
+
+fn classify<E: ProvideErrorMetadata>(error: &SdkError<E>) -> PublishError {
+    match error {
+        SdkError::TimeoutError(_) => PublishError::TimedOut,
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => PublishError::TimedOut,
+        SdkError::ServiceError(failure) => {
+            let code = failure.err().code().unwrap_or("unknown error").to_owned();
+            let transient =
+                failure.raw().status().is_server_error() || code.contains("Throttl") || code == "OverLimit";
+            PublishError::Refused { code, transient }
+        }
+        SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) | _ => {
+            PublishError::Unreachable
+        }
+    }
+}
