@@ -7,6 +7,8 @@ pub mod apply;
 pub mod config;
 pub mod database;
 pub mod disposition;
+pub mod local;
 pub mod logging;
 pub mod migrate;
 pub mod queue;
+pub mod stack;

@@ -9,10 +9,10 @@ use tracing_subscriber::EnvFilter;
 /// The name of the variable that sets what is logged.
 pub const FILTER_VARIABLE: &str = "USER_SYNC_LOG";
 
-/// Starts logging; a second call does nothing. Notices of the SQL driver are not ours to repeat: they quote
+/// Starts logging, at `default_level` unless `USER_SYNC_LOG` says otherwise; a second call does nothing. Notices of the SQL driver are not ours to repeat: they quote
 /// values.
-pub fn init() {
-    let filter = std::env::var(FILTER_VARIABLE).unwrap_or_else(|_| "info".to_owned());
+pub fn init(default_level: &str) {
+    let filter = std::env::var(FILTER_VARIABLE).unwrap_or_else(|_| default_level.to_owned());
     let filter = format!("{filter},sqlx=off");
     let builder =
         tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr);

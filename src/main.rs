@@ -1,2 +1,37 @@
-//! x
-fn main() {}
+//! `user-sync`: the worker and the operator's commands. One file a command; each does its work with the
+//! library and prints the answer on stdout, progress on stderr.
+
+mod commands;
+
+use clap::{Parser, Subcommand};
+
+/// Every Amazon Cognito user as a row in your own PostgreSQL.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Worker(commands::worker::Arguments),
+    Migrate(commands::migrate::Arguments),
+    Replay(commands::replay::Arguments),
+    Demo(commands::demo::Arguments),
+    Dev(commands::dev::Arguments),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let command = Cli::parse().command;
+    // A progress bar and a log line a batch do not go together.
+    cognito_user_sync::logging::init(if matches!(command, Command::Demo(_)) { "error" } else { "info" });
+    match command {
+        Command::Worker(arguments) => commands::worker::run(arguments).await,
+        Command::Migrate(arguments) => commands::migrate::run(arguments).await,
+        Command::Replay(arguments) => commands::replay::run(arguments).await,
+        Command::Demo(arguments) => commands::demo::run(arguments).await,
+        Command::Dev(arguments) => commands::dev::run(arguments).await,
+    }
+}

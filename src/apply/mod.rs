@@ -31,6 +31,12 @@ use self::ledger::Horizon;
 /// How far ahead of our clock an event's time may be: clocks differ, but not by more.
 pub const FUTURE_TOLERANCE: Duration = Duration::from_secs(10 * 60);
 
+/// A user's referral code: a pure function of the sub, 80 bits in Crockford's base 32.
+#[must_use]
+pub fn referral_code(sub: Uuid) -> String {
+    referral::code(sub)
+}
+
 /// How often a transaction in conflict is tried before its messages go back to the queue.
 const CONFLICT_ATTEMPTS: u32 = 8;
 const CONFLICT_SCHEDULE: Schedule =

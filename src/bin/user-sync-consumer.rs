@@ -12,7 +12,7 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 /// One batch at a time, so one thread and one connection.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    logging::init();
+    logging::init("info");
     let config = Config::from_env()?;
     let applier = Applier::new(database::pool(&config.database, 1)?);
     let queue = Queue::new(config.queue_url, config.dlq_url).await;

@@ -483,9 +483,9 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str, root: &str) -> Result<T, DecodeE
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let field = match (root, path.as_str()) {
-            ("", "." | "") => "$".to_owned(),
+            ("", "." | "?" | "") => "$".to_owned(),
             ("", path) => path.to_owned(),
-            (root, "." | "") => root.to_owned(),
+            (root, "." | "?" | "") => root.to_owned(),
             (root, path) => format!("{root}.{path}"),
         };
         // A path holds attribute names, which are the message's own text: bound it.

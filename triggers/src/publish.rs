@@ -76,7 +76,13 @@ impl Publisher {
     /// A publisher to the queue at `queue_url`, configured by the SDK's own variables.
     pub async fn new(queue_url: String) -> Self {
         let config = aws::sdk_config(TIMEOUTS).await;
-        Self { client: Client::new(&config), queue_url }
+        Self::with_client(Client::new(&config), queue_url)
+    }
+
+    /// A publisher to the queue at `queue_url`, by a client that is there already.
+    #[must_use]
+    pub fn with_client(client: Client, queue_url: String) -> Self {
+        Self { client, queue_url }
     }
 
     /// Fetches credentials and opens the connection, so that the first sign-in does not pay for it.

@@ -1,0 +1,80 @@
+//! `user-sync dev`: the local stack with a worker, kept running, to try things on.
+
+use std::io::Write as _;
+
+use anyhow::Context as _;
+use clap::Args;
+use cognito_user_sync::adapters::worker::{self, Options};
+use cognito_user_sync::apply::Applier;
+use cognito_user_sync::config::DatabaseConfig;
+use cognito_user_sync::database;
+use cognito_user_sync::local::Deployment;
+use cognito_user_sync::stack::{PostgresOptions, PostgresSource, Progress, Stack, StackOptions};
+use cognito_user_sync_triggers::client_metadata::ClientMetadataKeys;
+use cognito_user_sync_triggers::cognito;
+use cognito_user_sync_triggers::event::{Event, EventId};
+use cognito_user_sync_triggers::timestamp::Timestamp;
+
+const SAMPLE: &str = include_str!("../../triggers/fixtures/post_authentication_with_client_metadata.json");
+
+/// Keep PostgreSQL, an SQS server and a worker running on this machine, to try things on
+///
+/// Prints the endpoints and commands to paste into another terminal. Everything is removed on Ctrl-C.
+///
+/// Example: user-sync dev
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Arguments {}
+
+pub(crate) async fn run(_: Arguments) -> anyhow::Result<()> {
+    let postgres = PostgresOptions { source: PostgresSource::from_env(), durable: false };
+    let stack = Stack::start(StackOptions { postgres, progress: Progress::visible() }).await?;
+    let deployment = Deployment::create(&stack).await?;
+    let config = DatabaseConfig { url: deployment.consumer_url.clone().into(), allow_plaintext: false };
+    let applier = Applier::new(database::pool(&config, 3)?);
+    let queue = deployment.queue();
+    let options = Options { batch_size: 1_000, concurrency: 2, until_empty: false };
+    explain(&deployment).context("cannot print")?;
+    let failed = tokio::select! {
+        ended = worker::run(&applier, &queue, options, super::asked_to_end()) => ended.err().map(anyhow::Error::from),
+        error = stack.failure() => Some(error.into()),
+    };
+    applier.pool().close().await;
+    if failed.is_none() {
+        deployment.remove().await?;
+    }
+    stack.stop().await?;
+    failed.map_or(Ok(()), Err)
+}
+
+fn explain(deployment: &Deployment) -> anyhow::Result<()> {
+    let sample = cognito::user_event(SAMPLE, &ClientMetadataKeys::default(), EventId::new(Timestamp::now()));
+    let sample = sample.map(|event| Event::User(event).encode()).unwrap_or_default();
+    let program =
+        std::env::current_exe().map_or_else(|_| "user-sync".to_owned(), |path| path.display().to_string());
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "\nThe stack is up, and a worker drains the queue. In another terminal:\n")?;
+    writeln!(out, "# the programs' environment")?;
+    for (name, value) in deployment.environment() {
+        writeln!(out, "export {name}='{value}'")?;
+    }
+    writeln!(out, "\n# a login; sent twice it counts once")?;
+    writeln!(out, "echo '{}' | {program} replay -", sample.replace('\'', r"'\''"))?;
+    writeln!(out, "\n# the rows, and the ledger")?;
+    writeln!(out, "psql '{}' -xc 'table users'", deployment.owner_url)?;
+    writeln!(
+        out,
+        "psql '{}' -c 'select id, type, occurred_at, recorded_at from user_events'",
+        deployment.owner_url
+    )?;
+    writeln!(out, "\n# what the application may do: edit a profile, and nothing else")?;
+    writeln!(out, "psql '{}' -c \"update users set bio = 'hello'\"", deployment.app_url)?;
+    writeln!(
+        out,
+        "\n# a message that can never be applied, and the reason it ended in the dead-letter queue"
+    )?;
+    let send = "aws sqs send-message --queue-url \"$USER_SYNC_QUEUE_URL\" --message-body oops";
+    let receive = "aws sqs receive-message --queue-url \"$USER_SYNC_DLQ_URL\" --message-attribute-names All";
+    writeln!(out, "{send}\n{receive}\n\nCtrl-C ends the stack and removes everything.")?;
+    Ok(())
+}
