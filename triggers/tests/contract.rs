@@ -1,0 +1,263 @@
+//! The contract: the code, the JSON Schema and the wire say the same.
+
+use std::collections::BTreeMap;
+
+use cognito_user_sync_triggers::client_metadata::ClientMetadataKeys;
+use cognito_user_sync_triggers::cognito::user_event;
+use cognito_user_sync_triggers::event::{
+    ATTRIBUTE_NAME_MAX_CHARS, ATTRIBUTE_VALUE_MAX_CHARS, ATTRIBUTES_MAX, Client, Data, DecodeError, Event,
+    EventId, Kind, MESSAGE_MAX_BYTES, SCHEMA_VERSION, TEXT_MAX_CHARS, UserEvent,
+};
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use jsonschema::Validator;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+const AT: u64 = 1_790_000_000_123;
+
+fn schema() -> Value {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/event.schema.json");
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn validator() -> Validator {
+    jsonschema::options().should_validate_formats(true).build(&schema()).unwrap()
+}
+
+/// An id whose random part is fixed, so that snapshots stand.
+fn fixed_id() -> EventId {
+    let id = uuid::Builder::from_unix_timestamp_millis(AT, &[7; 10]).into_uuid();
+    EventId::from_uuid(id).unwrap()
+}
+
+#[test]
+fn the_schema_has_the_codes_limits_and_types() {
+    let schema = schema();
+    let at = |pointer: &str| schema.pointer(pointer).cloned().unwrap_or_else(|| panic!("no {pointer}"));
+    assert_eq!(at("/properties/schemaversion/const"), json!(SCHEMA_VERSION));
+    assert_eq!(at("/$defs/text/maxLength"), json!(TEXT_MAX_CHARS));
+    let attributes = "/$defs/data/properties/attributes";
+    assert_eq!(at(&format!("{attributes}/maxProperties")), json!(ATTRIBUTES_MAX));
+    assert_eq!(at(&format!("{attributes}/propertyNames/maxLength")), json!(ATTRIBUTE_NAME_MAX_CHARS));
+    assert_eq!(at(&format!("{attributes}/additionalProperties/maxLength")), json!(ATTRIBUTE_VALUE_MAX_CHARS));
+    let types: Vec<_> = Kind::ALL.iter().map(|kind| kind.as_str()).chain(["heartbeat"]).collect();
+    assert_eq!(at("/properties/type/enum"), json!(types));
+}
+
+#[test]
+fn the_wire_is_what_it_was() {
+    for name in [
+        "post_confirmation_confirm_sign_up_email",
+        "post_confirmation_confirm_sign_up_federated_google",
+        "post_confirmation_confirm_forgot_password",
+        "post_authentication_with_client_metadata",
+    ] {
+        let (_, payload) = crate::fixtures().into_iter().find(|(other, _)| other == name).unwrap();
+        let event = user_event(&payload, &ClientMetadataKeys::default(), fixed_id()).unwrap();
+        let wire: Value = serde_json::from_str(&Event::User(event).encode()).unwrap();
+        insta::assert_json_snapshot!(name, wire);
+    }
+    let snapshot = UserEvent {
+        kind: Kind::Snapshot,
+        data: Data {
+            user_name: Some("jo".into()),
+            status: Some("CONFIRMED".into()),
+            enabled: Some(false),
+            created_at: Some(Timestamp::from_unix_millis(AT - 1)),
+            attributes: BTreeMap::from([("email".into(), "jo@example.com".into())]),
+            ..Data::default()
+        },
+        id: fixed_id(),
+        user_pool_id: "eu-west-1_Abc123Def".into(),
+        sub: Uuid::from_u128(7),
+    };
+    let deleted = UserEvent { kind: Kind::Deleted, data: Data::default(), ..snapshot.clone() };
+    for (name, event) in [
+        ("snapshot", Event::User(snapshot)),
+        ("deleted", Event::User(deleted)),
+        ("heartbeat", Event::Heartbeat { id: fixed_id() }),
+    ] {
+        insta::assert_json_snapshot!(name, serde_json::from_str::<Value>(&event.encode()).unwrap());
+    }
+}
+
+#[test]
+fn every_fixtures_event_is_valid_and_comes_back() {
+    let validator = validator();
+    let mut published = 0;
+    for (name, payload) in crate::fixtures() {
+        let Ok(event) = user_event(&payload, &ClientMetadataKeys::default(), EventId::new(Timestamp::now()))
+        else {
+            continue;
+        };
+        let event = Event::User(event);
+        let encoded = event.encode();
+        let wire: Value = serde_json::from_str(&encoded).unwrap();
+        let errors: Vec<_> = validator.iter_errors(&wire).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{name}: {errors:?}");
+        assert_eq!(Event::decode(&encoded), Ok(event), "{name}");
+        published += 1;
+    }
+    assert!(published > 30, "only {published} fixtures are published");
+}
+
+fn valid_message() -> Value {
+    let id = fixed_id();
+    json!({
+        "specversion": "1.0", "id": id.uuid(), "source": "cognito/pool", "type": "user.authenticated",
+        "subject": Uuid::from_u128(1), "time": id.time(), "datacontenttype": "application/json", "schemaversion": 1,
+        "data": { "federated": false, "attributes": { "email": "a@example.com" }, "client": { "ip": "192.0.2.1" } },
+    })
+}
+
+/// Sets the value at a JSON pointer's place, or removes it.
+fn changed(pointer: &str, value: Option<Value>) -> Value {
+    let mut message = valid_message();
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    let parent = message.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+    match value {
+        Some(value) => parent.insert(name.to_owned(), value),
+        None => parent.remove(name),
+    };
+    message
+}
+
+#[test]
+fn what_the_code_rejects_it_names_and_the_schema_rejects_it_too() {
+    let validator = validator();
+    assert!(validator.is_valid(&valid_message()));
+    assert!(Event::decode(&valid_message().to_string()).is_ok());
+    let long = |length: usize| Some(Value::from("x".repeat(length)));
+    let many: serde_json::Map<_, _> = (0..=ATTRIBUTES_MAX).map(|n| (n.to_string(), "x".into())).collect();
+    let cases = [
+        ("/specversion", None, "malformed", "specversion"),
+        ("/specversion", Some(json!("2.0")), "unknown_version", "specversion"),
+        ("/schemaversion", None, "malformed", "schemaversion"),
+        ("/schemaversion", Some(json!(2)), "unknown_version", "schemaversion"),
+        ("/schemaversion", Some(json!("1")), "malformed", "schemaversion"),
+        ("/schemaversion", Some(json!(0)), "unknown_version", "schemaversion"),
+        ("/id", None, "malformed", "id"),
+        ("/id", Some(json!("7")), "malformed", "id"),
+        ("/id", Some(json!("abda62a8-5732-41ef-8c00-31d8dc083c34")), "malformed", "id"),
+        ("/source", None, "malformed", "source"),
+        ("/source", Some(json!("elsewhere/pool")), "malformed", "source"),
+        ("/source", Some(json!("cognito/")), "malformed", "source"),
+        ("/type", None, "malformed", "type"),
+        ("/type", Some(json!("user.promoted")), "unknown_type", "type"),
+        ("/subject", None, "malformed", "subject"),
+        ("/subject", Some(json!("somebody")), "malformed", "subject"),
+        ("/time", None, "malformed", "time"),
+        ("/time", Some(json!("yesterday")), "malformed", "time"),
+        ("/data", Some(json!([])), "malformed", "data"),
+        ("/data/federated", Some(json!("yes")), "malformed", "data.federated"),
+        ("/data/attributes/email", Some(json!(7)), "malformed", "data.attributes.email"),
+        ("/data/attributes/email", long(ATTRIBUTE_VALUE_MAX_CHARS + 1), "oversized", "data.attributes.email"),
+        ("/data/attributes", Some(many.into()), "oversized", "data.attributes"),
+        ("/data/client/ip", long(TEXT_MAX_CHARS + 1), "oversized", "data.client.ip"),
+        ("/data/user_name", long(TEXT_MAX_CHARS + 1), "oversized", "data.user_name"),
+        ("/data/created_at", Some(json!("1969-01-01")), "malformed", "data.created_at"),
+    ];
+    for (pointer, value, reason, field) in cases {
+        let message = changed(pointer, value);
+        let error = Event::decode(&message.to_string()).unwrap_err();
+        assert_eq!((error.reason(), error.field()), (reason, field), "{pointer}: {error}");
+        assert!(
+            !validator.is_valid(&message),
+            "{pointer}: the schema accepts what the code rejects: {error}"
+        );
+    }
+}
+
+#[test]
+fn what_no_schema_can_say_is_rejected_all_the_same() {
+    let later = changed("/time", Some(json!(Timestamp::from_unix_millis(AT + 1))));
+    assert_eq!(Event::decode(&later.to_string()), Err(DecodeError::IdTimeMismatch));
+    let name = "n".repeat(ATTRIBUTE_NAME_MAX_CHARS + 1);
+    let named = changed("/data/attributes", Some(json!({ name.clone(): "x" })));
+    let error = Event::decode(&named.to_string()).unwrap_err();
+    assert_eq!((error.reason(), error.field()), ("oversized", "data.attributes"));
+    let padded = format!("{}{}", valid_message(), " ".repeat(MESSAGE_MAX_BYTES));
+    assert_eq!(Event::decode(&padded).unwrap_err().reason(), "oversized");
+    for text in ["", "{", "oops", "[]", "{} {}", "\u{0}", &"[".repeat(100_000)] {
+        let error = Event::decode(text).unwrap_err();
+        assert_eq!(error.reason(), "malformed", "{error}");
+    }
+}
+
+#[test]
+fn an_error_never_quotes_a_value() {
+    let secret = "jo@example.com";
+    for pointer in
+        ["/id", "/source", "/type", "/subject", "/time", "/specversion", "/data/federated", "/data/enabled"]
+    {
+        let error = Event::decode(&changed(pointer, Some(json!(secret))).to_string()).unwrap_err();
+        assert!(!error.to_string().contains(secret), "{pointer}: {error}");
+        assert!(!error.field().contains(secret), "{pointer}: {error}");
+    }
+    let error = Event::decode(&format!("{secret}{}", valid_message())).unwrap_err();
+    assert!(!error.to_string().contains(secret), "{error}");
+}
+
+#[test]
+fn fields_of_a_later_build_are_ignored() {
+    let mut message = changed("/data/new_field", Some(json!({ "deep": [1, null] })));
+    message["traceparent"] = json!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    assert!(validator().is_valid(&message));
+    assert!(Event::decode(&message.to_string()).is_ok());
+}
+
+prop_compose! {
+    fn any_client()(texts in proptest::array::uniform5(proptest::option::of(".{0,40}"))) -> Client {
+        let [ip, user_agent, device, location, referral_code] = texts;
+        Client { ip, user_agent, device, location, referral_code }
+    }
+}
+
+prop_compose! {
+    fn any_event()(
+        millis in 0..=Timestamp::MAX.unix_millis(),
+        kind in proptest::sample::select(Kind::ALL.to_vec()),
+        sub: u128,
+        pool in "[!-~]{1,60}",
+        texts in proptest::array::uniform3(proptest::option::of(".{0,60}")),
+        (federated, enabled) in any::<(bool, Option<bool>)>(),
+        created_at in proptest::option::of(0..=Timestamp::MAX.unix_millis()),
+        attributes in proptest::collection::btree_map(".{0,30}", ".{0,200}", 0..12),
+        client in any_client(),
+    ) -> UserEvent {
+        let [user_name, client_id, status] = texts;
+        let created_at = created_at.map(Timestamp::from_unix_millis);
+        let mut data = Data { user_name, client_id, status, federated, enabled, created_at, attributes, client };
+        data.bound();
+        let id = EventId::new(Timestamp::from_unix_millis(millis));
+        UserEvent { id, user_pool_id: pool, sub: Uuid::from_u128(sub), kind, data }
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_event_is_valid_and_comes_back(event in any_event()) {
+        thread_local!(static VALIDATOR: Validator = validator());
+        let event = Event::User(event);
+        let encoded = event.encode();
+        let wire: Value = serde_json::from_str(&encoded).unwrap();
+        let errors: Vec<_> = VALIDATOR.with(|validator| validator.iter_errors(&wire).map(|e| e.to_string()).collect());
+        prop_assert!(errors.is_empty(), "{:?}", errors);
+        prop_assert_eq!(Event::decode(&encoded), Ok(event));
+    }
+
+    #[test]
+    fn no_text_makes_the_decoder_panic(text in "\\PC{0,300}") {
+        prop_assert!(Event::decode(&text).is_err());
+    }
+
+    #[test]
+    fn ids_order_as_their_times_do(a in 0..=Timestamp::MAX.unix_millis(), b in 0..=Timestamp::MAX.unix_millis()) {
+        let (a, b) = (Timestamp::from_unix_millis(a), Timestamp::from_unix_millis(b));
+        prop_assert_eq!(EventId::new(a).time(), a);
+        if a != b {
+            prop_assert_eq!(EventId::new(a) < EventId::new(b), a < b);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What each Cognito trigger event amounts to. The echo is tested on the real binary, in the root package.
+
+use cognito_user_sync_triggers::client_metadata::ClientMetadataKeys;
+use cognito_user_sync_triggers::cognito::{Ignored, user_event};
+use cognito_user_sync_triggers::event::{Event, EventId, Kind, TEXT_MAX_CHARS, UserEvent};
+use cognito_user_sync_triggers::timestamp::Timestamp;
+
+fn read(payload: &str) -> Result<UserEvent, Ignored> {
+    user_event(
+        payload,
+        &ClientMetadataKeys::default(),
+        EventId::new(Timestamp::from_unix_millis(1_790_000_000_123)),
+    )
+}
+
+fn fixture(name: &str) -> UserEvent {
+    let fixtures = crate::fixtures();
+    let (_, payload) =
+        fixtures.iter().find(|(other, _)| other == name).unwrap_or_else(|| panic!("no fixture {name}"));
+    read(payload).unwrap_or_else(|why| panic!("{name} is ignored: {}", why.as_str()))
+}
+
+#[test]
+fn each_source_is_what_it_says_and_nothing_else_is_published() {
+    for (name, payload) in crate::fixtures() {
+        let outcome = read(&payload).map(|event| event.kind);
+        let without_user =
+            ["missing_sub", "malformed_sub", "null_user_attributes", "missing_request", "is_an_array"];
+        let expected = match name.as_str() {
+            name if without_user.iter().any(|end| name.ends_with(end)) => Err(Ignored::NoSub),
+            "post_authentication_missing_user_pool_id" => Err(Ignored::NoUserPool),
+            "post_confirmation_confirm_forgot_password" => Ok(Kind::PasswordReset),
+            name if name.starts_with("post_confirmation_") => Ok(Kind::Confirmed),
+            name if name.starts_with("post_authentication_") => Ok(Kind::Authenticated),
+            _ => Err(Ignored::TriggerSource),
+        };
+        assert_eq!(outcome, expected, "{name}");
+    }
+    for payload in ["[]", "null", "\"\"", "{", ""] {
+        assert_eq!(read(payload), Err(Ignored::Unreadable), "{payload}");
+    }
+}
+
+#[test]
+fn only_the_allow_listed_client_metadata_is_forwarded() {
+    for (name, payload) in crate::fixtures() {
+        let Ok(event) = read(&payload) else { continue };
+        let encoded = Event::User(event).encode();
+        assert!(!encoded.contains("password_hint") && !encoded.contains("the street I grew up in"), "{name}");
+    }
+    let client = fixture("post_authentication_with_client_metadata").data.client;
+    assert_eq!(client.ip.as_deref(), Some("203.0.113.77"));
+    assert_eq!(client.device.as_deref(), Some("Mobile"));
+    assert_eq!(client.location.as_deref(), Some("Lyon, FR"));
+    assert!(client.user_agent.unwrap().starts_with("Mozilla/5.0 (iPhone"));
+}
+
+#[test]
+fn the_keys_of_client_metadata_are_the_applications() {
+    let keys = ClientMetadataKeys::parse("ip=password_hint").unwrap();
+    let fixtures = crate::fixtures();
+    let (_, payload) =
+        fixtures.iter().find(|(name, _)| name == "post_authentication_with_client_metadata").unwrap();
+    let event = user_event(payload, &keys, EventId::new(Timestamp::now())).unwrap();
+    assert_eq!(event.data.client.ip.as_deref(), Some("the street I grew up in"));
+}
+
+#[test]
+fn long_client_metadata_is_bounded() {
+    let client = fixture("post_authentication_long_client_metadata").data.client;
+    assert_eq!(client.user_agent.unwrap().chars().count(), TEXT_MAX_CHARS);
+    assert_eq!((client.location, client.referral_code), (None, None));
+    assert_eq!(client.ip.as_deref(), Some("198.51.100.200"));
+}
+
+#[test]
+fn booleans_are_texts_and_nulls_are_absent() {
+    let attributes = fixture("post_authentication_boolean_attributes").data.attributes;
+    assert!(["true", "false"].contains(&attributes["email_verified"].as_str()), "{attributes:?}");
+    let with_null = &crate::fixtures()
+        .into_iter()
+        .find(|(name, _)| name == "post_authentication_null_attribute")
+        .unwrap()
+        .1;
+    let raw: serde_json::Value = serde_json::from_str(with_null).unwrap();
+    let raw = raw.pointer("/request/userAttributes").unwrap().as_object().unwrap();
+    let read = read(with_null).unwrap().data.attributes;
+    assert!(raw.values().any(serde_json::Value::is_null));
+    for (name, _) in raw.iter().filter(|(_, value)| value.is_null()) {
+        assert!(!read.contains_key(name), "{name}");
+    }
+}
+
+#[test]
+fn the_sub_and_the_status_have_places_of_their_own() {
+    let event = fixture("post_confirmation_confirm_sign_up_federated_google");
+    assert!(event.data.federated);
+    assert_eq!(event.data.status.as_deref(), Some("EXTERNAL_PROVIDER"));
+    assert!(
+        !event.data.attributes.contains_key("sub")
+            && !event.data.attributes.contains_key("cognito:user_status")
+    );
+    let linked = fixture("post_authentication_federated_linked");
+    assert!(!linked.data.federated, "linked identities do not make a native user federated");
+}
+
+#[test]
+fn whatever_the_rest_of_the_payload_is_the_login_is_read() {
+    let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+    for odd in [&deep, "1e999", r#""\ud83d""#, r#"{"\udc00":1}"#, "-0.0000000000000000000000000001"] {
+        let payload = format!(
+            r#"{{"triggerSource":"PostAuthentication_Authentication","userPoolId":"p","odd":{odd},"request":{{"odd":{odd},
+            "userAttributes":{{"sub":"abda62a8-5732-41ef-8c00-31d8dc083c34","name":"x","odd":{odd}}},"clientMetadata":{{"odd":{odd}}}}}}}"#
+        );
+        let event = read(&payload).unwrap_or_else(|why| panic!("{odd}: {}", why.as_str()));
+        assert_eq!(event.data.attributes["name"], "x");
+    }
+}
