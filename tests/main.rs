@@ -1,2 +1,16 @@
-//! x
-fn main() {}
+//! The integration tests: real PostgreSQL, a real SQS protocol server, the real Lambda Runtime API, the
+//! real release binaries. One binary, so that one stack serves them all.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+
+mod support;
+
+mod applies;
+mod chain;
+mod commands;
+mod conformance;
+mod convergence;
+mod echo;
+mod grants;
+mod outage;
+mod stack;

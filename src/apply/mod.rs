@@ -378,6 +378,8 @@ fn concerned(
                     concerned.identifiers.extend(delta.claims.keys().cloned());
                 }
                 if sign_up_code(&merged) != sign_up_code(&user.state) {
+                    // Both: the smallest confirmation may turn out to have come without a code.
+                    concerned.sign_up_codes.extend(sign_up_code(&user.state));
                     concerned.sign_up_codes.extend(sign_up_code(&merged));
                 }
             }
@@ -392,7 +394,11 @@ fn sign_up_code(state: &state::UserState) -> Option<String> {
 
 /// Whether anybody's claim on an address changes: what the user may hold as its own, or since when.
 fn changes_claims(user: &users::StoredUser, merged: &state::UserState, delta: &state::Delta) -> bool {
-    claims::IdentifierKind::ALL.into_iter().any(|kind| merged.claimable(kind) != user.state.claimable(kind))
+    let differs = |kind| {
+        merged.identifier(kind) != user.state.identifier(kind)
+            || merged.claimable(kind) != user.state.claimable(kind)
+    };
+    claims::IdentifierKind::ALL.into_iter().any(differs)
         || delta.claims.iter().any(|(identifier, since)| {
             let is_held = user.state.identifier(identifier.kind).is_some_and(|(held, _)| held == *identifier);
             let is_known =
@@ -427,11 +433,13 @@ async fn merge_concerned(
             user.referred_by = None;
         }
         for kind in claims::IdentifierKind::ALL {
-            let identifier = user.state.identifier(kind).map(|(identifier, _)| identifier);
-            let shown = identifier.and_then(|identifier| since.get(&(*id, identifier)).copied());
-            // Not shown by this batch: the address is the one that was held, and so is its time.
-            if let Some(shown) = shown {
-                user.since.set(kind, shown);
+            let held = user.state.identifier(kind).map(|(identifier, _)| identifier);
+            let shown = held.clone().and_then(|identifier| since.get(&(*id, identifier)).copied());
+            match (held, shown) {
+                (None, _) => user.since.set(kind, None),
+                (Some(_), Some(since)) => user.since.set(kind, since),
+                // Not shown by this batch: the address is the one that was held, and so is its time.
+                (Some(_), None) => {}
             }
         }
     }

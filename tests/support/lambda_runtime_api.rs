@@ -327,22 +327,6 @@ impl Function {
         self.child.id()
     }
 
-    /// Sends SIGTERM, and SIGKILL once `grace` is over, as Lambda does when an extension is registered.
-    pub(crate) async fn terminate(&mut self, grace: Duration) -> ExitStatus {
-        const POLL_INTERVAL: Duration = Duration::from_millis(10);
-        if self.is_alive() {
-            // The shell's own `kill`: slim images have no other, and std sends SIGKILL only.
-            let script = format!("kill -TERM {}", self.pid());
-            Command::new("sh").args(["-c", &script]).status().expect("run sh to send SIGTERM");
-        }
-        let deadline = Instant::now() + grace;
-        while self.is_alive() && Instant::now() < deadline {
-            tokio::time::sleep(POLL_INTERVAL).await;
-        }
-        self.kill();
-        self.child.wait().expect("read the function's exit status")
-    }
-
     /// Sends SIGKILL, and waits for the end and the last lines of output.
     ///
     /// Does nothing to a process that has ended.

@@ -481,7 +481,10 @@ impl Data {
 fn parse<'a, T: Deserialize<'a>>(text: &'a str, root: &str) -> Result<T, DecodeError> {
     // serde would read an array as a struct's fields in their order.
     if text.trim_start().starts_with('[') {
-        return Err(DecodeError::malformed(if root.is_empty() { "$" } else { root }, "an array, not an object"));
+        return Err(DecodeError::malformed(
+            if root.is_empty() { "$" } else { root },
+            "an array, not an object",
+        ));
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {

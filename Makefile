@@ -1,0 +1,45 @@
+# Everything that is run by hand or by CI. `make` alone lists it.
+
+# Outside the working copy, so that clones share what is built.
+CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/user-sync/target
+export CARGO_TARGET_DIR
+
+# The minor version of Rust that Cargo.toml asks for.
+RUST_MINOR := $(shell sed -n 's/^rust-version = "1\.\([0-9]*\).*/\1/p' Cargo.toml)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo dev test check needs needs-lints
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@echo '  ARGS passes arguments on: make demo ARGS=--users=5000'
+
+demo: needs ## play a morning of sign-ups and logins on this machine, and show the rows
+	cargo run --bin user-sync -- demo $(ARGS)
+
+dev: needs ## keep PostgreSQL, an SQS server and a worker running, to try things on
+	cargo run --bin user-sync -- dev $(ARGS)
+
+test: needs ## run every test; builds the release programs too, since they are what is tested
+	INSTA_UPDATE=no cargo test --workspace $(ARGS)
+
+check: needs needs-lints ## formatting, lints and documentation, without a warning
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
+
+needs:
+	@command -v cargo >/dev/null || { \
+		echo 'cargo is not in PATH: install stable Rust, 1.$(RUST_MINOR) or newer' >&2; exit 1; }
+	@cargo --version | awk -F '[ .]' '{ exit !($$2 > 1 || $$3 >= $(RUST_MINOR)) }' || { \
+		echo "$$(cargo --version) is too old: install stable Rust, 1.$(RUST_MINOR) or newer" >&2; exit 1; }
+	@set -- $${CC:-cc}; command -v "$$1" >/dev/null || { \
+		echo "$$1 is not in PATH: install a C compiler (Debian: apt install gcc libc6-dev), or set CC" >&2; exit 1; }
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+		echo 'python3 in PATH is missing or older than 3.10: the local SQS server needs it' >&2; exit 1; }
+	@python3 -m pip --version >/dev/null 2>&1 || \
+		echo 'note: python3 has no pip, which fetches the local servers the first time' >&2
+
+needs-lints:
+	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || { \
+		echo 'rustfmt or clippy is missing: rustup component add rustfmt clippy' >&2; exit 1; }

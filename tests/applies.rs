@@ -1,0 +1,251 @@
+//! What single events do to a row.
+
+use cognito_user_sync::apply::{Outcome, referral_code};
+use cognito_user_sync_triggers::event::{Event, EventId, Kind};
+use cognito_user_sync_triggers::timestamp::Timestamp;
+
+use crate::support::TestDatabase;
+use crate::support::events::{at, confirmed, event, login, sub};
+
+/// Applies events one by one and compares columns of the first user.
+async fn check(events: Vec<Event>, expected: &[(&str, Option<&str>)]) {
+    let database = TestDatabase::create().await;
+    for event in events {
+        assert_eq!(database.apply(&[event]).await, [Outcome::Applied]);
+    }
+    for (column, expected) in expected {
+        assert_eq!(database.column(sub(1), column).await.as_deref(), *expected, "{column}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_native_confirmation_is_no_login_and_a_federated_one_is() {
+    let native = confirmed(1, at(1)).build();
+    check(vec![native.clone()], &[("login_count", Some("0")), ("last_login_at", None)]).await;
+    check(vec![native, login(1, at(2)).build()], &[("login_count", Some("1"))]).await;
+    let federated = |seconds| confirmed(1, at(seconds)).with(|data| data.federated = true);
+    let with_ip = federated(1).with(|data| data.client.ip = Some("192.0.2.1".into())).build();
+    check(
+        vec![with_ip, federated(2).build(), login(1, at(3)).build()],
+        &[("login_count", Some("2")), ("created_ip", Some("192.0.2.1")), ("last_login_ip", None)],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_reset_is_neither_a_sign_up_nor_a_login() {
+    let reset = event(Kind::PasswordReset, 1, at(5)).attributes(&[("name", "Jo")]).build();
+    check(vec![reset], &[("login_count", Some("0")), ("confirmed_at", None), ("name", Some("Jo"))]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admin_created_user_appears_with_the_first_login_whose_status_is_stale() {
+    let first = login(1, at(1)).with(|data| data.status = Some("FORCE_CHANGE_PASSWORD".into()));
+    let columns = [("login_count", Some("1")), ("cognito_status", None), ("confirmed_at", None)];
+    check(vec![first.clone().build()], &columns).await;
+    let snapshot = event(Kind::Snapshot, 1, at(2)).with(|data| data.status = Some("CONFIRMED".into()));
+    check(vec![snapshot.build(), first.build()], &[("cognito_status", Some("CONFIRMED"))]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_absent_attribute_erases_nothing_and_each_is_its_own_register() {
+    let early =
+        login(1, at(1)).attributes(&[("name", "Old"), ("gender", "female"), ("locale", "de-CH")]).build();
+    let late = login(1, at(9)).attributes(&[("name", "New"), ("zoneinfo", "Europe/Zurich")]).build();
+    let columns = [
+        ("name", Some("New")),
+        ("gender", Some("female")),
+        ("timezone", Some("Europe/Zurich")),
+        ("language", Some("de")),
+        ("country_code", Some("CH")),
+    ];
+    check(vec![early.clone(), late.clone()], &columns).await;
+    check(vec![late, early], &columns).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flag_belongs_to_its_value() {
+    let verified = login(1, at(1)).email("jo@example.com").build();
+    let moved = login(1, at(2)).attributes(&[("email", "jo@example.org")]).build();
+    let flag_alone = login(1, at(3)).attributes(&[("email_verified", "true")]).build();
+    let columns = [
+        ("email", Some("jo@example.org")),
+        ("email_verified", Some("false")),
+        ("is_verified", Some("false")),
+    ];
+    check(vec![verified, moved, flag_alone], &columns).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_login_audit_is_that_of_the_latest_login_whichever_came_last() {
+    let client = |seconds: u64, ip: Option<&str>, device: Option<&str>| {
+        let (ip, device) = (ip.map(str::to_owned), device.map(str::to_owned));
+        login(1, at(seconds)).with(|data| (data.client.ip, data.client.device) = (ip, device)).build()
+    };
+    let columns =
+        [("login_count", Some("3")), ("last_login_ip", Some("192.0.2.9")), ("last_login_device", None)];
+    let events = [
+        client(9, Some("192.0.2.9"), Some("toaster")),
+        client(3, Some("192.0.2.3"), Some("Desktop")),
+        client(5, Some("not an address"), None),
+    ];
+    check(events.to_vec(), &columns).await;
+    let unknown = client(10, None, None);
+    let columns = [("last_login_ip", None), ("last_login_device", None), ("last_login_location", None)];
+    check([&events[..], &[unknown]].concat(), &columns).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_is_final_and_counts_go_on() {
+    let deletion = event(Kind::Deleted, 1, at(5)).build();
+    let enabled = event(Kind::Snapshot, 1, at(8)).with(|data| data.enabled = Some(true)).build();
+    let events = vec![deletion, login(1, at(9)).email("jo@example.com").build(), enabled];
+    let columns = [
+        ("is_deleted", Some("true")),
+        ("is_active", Some("false")),
+        ("login_count", Some("1")),
+        ("email", None),
+    ];
+    check(events, &columns).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disabling_is_a_register_and_wins_a_tie() {
+    let snapshot = |seconds, enabled| {
+        event(Kind::Snapshot, 1, at(seconds)).with(|data| data.enabled = Some(enabled)).build()
+    };
+    check(
+        vec![snapshot(2, false), snapshot(1, true)],
+        &[("enabled", Some("false")), ("is_active", Some("false"))],
+    )
+    .await;
+    check(
+        vec![snapshot(2, false), snapshot(3, true)],
+        &[("enabled", Some("true")), ("is_active", Some("true"))],
+    )
+    .await;
+    check(vec![snapshot(2, false), snapshot(2, true)], &[("enabled", Some("false"))]).await;
+    check(vec![snapshot(2, true), snapshot(2, false)], &[("enabled", Some("false"))]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_falls_back_without_leaking_the_address() {
+    let name = |attributes: &[(&str, &str)]| {
+        vec![login(1, at(1)).attributes(attributes).email("secret@example.com").build()]
+    };
+    let full = [("given_name", "Jo"), ("family_name", "Doe"), ("nickname", "J")];
+    check(name(&full), &[("name", Some("Jo Doe")), ("first_name", Some("Jo")), ("last_name", Some("Doe"))])
+        .await;
+    check(name(&[("family_name", "Doe")]), &[("name", Some("Doe"))]).await;
+    check(name(&[("name", "  "), ("preferred_username", "jj")]), &[("name", Some("jj"))]).await;
+    check(name(&[("nickname", "J")]), &[("name", Some("J"))]).await;
+    check(name(&[]), &[("name", Some("User"))]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_value_stays_raw_and_rejects_no_login() {
+    let long = "é".repeat(2_048);
+    let attributes =
+        [("birthdate", "1990-02-31"), ("locale", "klingon!"), ("name", &*long), ("custom:n", "a\u{0}b")];
+    let event = login(1, at(1)).attributes(&attributes).email(&format!("{long}@example.com")).build();
+    let columns = [
+        ("date_of_birth", None),
+        ("country_code", None),
+        ("language", Some("en")),
+        ("name", Some(&*long)),
+        ("email", None),
+        ("login_count", Some("1")),
+    ];
+    check(vec![event.clone()], &columns).await;
+    let database = TestDatabase::create().await;
+    database.apply(&[event]).await;
+    let raw = database.column(sub(1), "cognito_attributes").await.unwrap();
+    assert!(raw.contains("1990-02-31") && raw.contains("\"ab\""), "{raw:.200}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_referral_resolves_whichever_of_the_two_comes_first() {
+    let code = referral_code(sub(2)).to_lowercase();
+    let referred = confirmed(1, at(5)).with(|data| data.client.referral_code = Some(code)).build();
+    let referrer = login(2, at(9)).build();
+    let expected = sub(2).to_string();
+    for events in [[referred.clone(), referrer.clone()], [referrer, referred]] {
+        check(events.to_vec(), &[("referred_by", Some(&expected))]).await;
+    }
+    let own =
+        confirmed(1, at(1)).with(|data| data.client.referral_code = Some(referral_code(sub(1)))).build();
+    check(vec![own], &[("referred_by", None)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_goes_to_the_one_who_verified_it_last_and_comes_back() {
+    let database = TestDatabase::create().await;
+    let first = confirmed(1, at(1)).email("Shared@example.com").build();
+    let second = confirmed(2, at(2)).email("shared@example.com").build();
+    let unverified = confirmed(3, at(3)).attributes(&[("email", "shared@example.com")]).build();
+    assert_eq!(database.apply(&[first, unverified]).await, [Outcome::Applied, Outcome::Applied]);
+    assert_eq!(database.column(sub(1), "email").await.as_deref(), Some("shared@example.com"));
+    assert_eq!(database.apply(&[second]).await, [Outcome::Applied]);
+    assert_eq!(database.column(sub(1), "email").await, None);
+    assert_eq!(database.column(sub(2), "email").await.as_deref(), Some("shared@example.com"));
+    assert_eq!(
+        database.column(sub(1), "is_verified").await.as_deref(),
+        Some("true"),
+        "another's sign-up un-verifies nobody"
+    );
+    let updated = database.column(sub(1), "updated_at").await;
+    assert_eq!(database.apply(&[event(Kind::Deleted, 2, at(4)).build()]).await, [Outcome::Applied]);
+    assert_eq!(
+        database.column(sub(1), "email").await.as_deref(),
+        Some("shared@example.com"),
+        "the claim passes on"
+    );
+    assert_eq!(database.column(sub(1), "updated_at").await, updated, "winning does not move updated_at");
+    assert_eq!(database.apply(&[event(Kind::Deleted, 1, at(5)).build()]).await, [Outcome::Applied]);
+    assert_eq!(database.column(sub(3), "email").await.as_deref(), Some("shared@example.com"));
+    assert_eq!(database.column(sub(3), "email_verified").await.as_deref(), Some("false"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_users_swap_their_addresses_in_one_batch() {
+    let database = TestDatabase::create().await;
+    let start = [
+        confirmed(1, at(1)).email("a@example.com").build(),
+        confirmed(2, at(1)).email("b@example.com").build(),
+    ];
+    let swap =
+        [login(1, at(2)).email("b@example.com").build(), login(2, at(2)).email("a@example.com").build()];
+    database.apply(&start).await;
+    assert_eq!(database.apply(&swap).await, [Outcome::Applied, Outcome::Applied]);
+    assert_eq!(database.column(sub(1), "email").await.as_deref(), Some("b@example.com"));
+    assert_eq!(database.column(sub(2), "email").await.as_deref(), Some("a@example.com"));
+    let straight = database.rows().await;
+    let reversed = TestDatabase::create().await;
+    reversed.apply(&swap).await;
+    reversed.apply(&start).await;
+    assert_eq!(reversed.rows().await, straight);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_event_is_applied_once() {
+    let database = TestDatabase::create().await;
+    let event = login(1, at(1)).build();
+    assert_eq!(database.apply(&[event.clone(), event.clone()]).await, [Outcome::Applied, Outcome::Duplicate]);
+    assert_eq!(database.apply(&[event]).await, [Outcome::Duplicate]);
+    assert_eq!(database.column(sub(1), "login_count").await.as_deref(), Some("1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_stamps_its_arrival_and_an_older_one_does_not() {
+    let database = TestDatabase::create().await;
+    let beat = |seconds| Event::Heartbeat { id: EventId::new(at(seconds)) };
+    assert_eq!(database.apply(&[beat(5)]).await, [Outcome::Applied]);
+    assert_eq!(
+        database.apply(&[beat(2), login(1, at(1)).build()]).await,
+        [Outcome::Applied, Outcome::Applied]
+    );
+    let sent: time::OffsetDateTime =
+        sqlx::query_scalar("select heartbeat_at from sync_status").fetch_one(&database.owner).await.unwrap();
+    assert_eq!(Timestamp::from(sent), at(5));
+    assert_eq!(database.count("user_events").await, 1);
+}

@@ -1,0 +1,100 @@
+//! The commands as a person runs them.
+
+use std::process::{Command, Output, Stdio};
+
+use crate::support::events::{at, login};
+use crate::support::{TestDatabase, binaries, deployment, send};
+
+fn run(arguments: &[&str], env: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(binaries::user_sync());
+    command.args(arguments).env_clear().envs(env.iter().copied()).stdin(Stdio::null());
+    command.output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn every_command_explains_itself_with_an_example() {
+    for command in ["worker", "migrate", "replay", "demo", "dev"] {
+        let help = run(&[command, "--help"], &[]);
+        let text = String::from_utf8_lossy(&help.stdout).into_owned();
+        assert!(help.status.success() && text.contains("Example: "), "{command}: {text}");
+    }
+}
+
+#[test]
+fn a_missing_variable_is_named() {
+    for (arguments, variable) in [
+        (&["worker"][..], "USER_SYNC_QUEUE_URL"),
+        (&["migrate"], "DATABASE_URL"),
+        (&["replay", "-"], "USER_SYNC_QUEUE_URL"),
+    ] {
+        let output = run(arguments, &[]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(&format!("{variable} is not set")), "{}", stderr(&output));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_worker_drains_and_exits() {
+    let deployment = deployment().await;
+    let events: Vec<String> = (0..120).map(|n| login(n % 3, at(n as u64)).build().encode()).collect();
+    send(&deployment, &events).await;
+    let output = run(&["worker", "--until-empty"], &deployment.environment());
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(deployment.queue().backlog().await.unwrap(), 0);
+    let database = TestDatabase::of(deployment).await;
+    assert_eq!(database.count("users where login_count = 40").await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrate_does_nothing_the_second_time() {
+    let deployment = deployment().await;
+    for _ in 0..2 {
+        let output = run(&["migrate"], &[("DATABASE_URL", &deployment.owner_url)]);
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    let output = run(&["migrate"], &[("DATABASE_URL", &deployment.consumer_url)]);
+    assert!(!output.status.success(), "the consumer may not migrate");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replay_names_the_line_it_cannot_read_and_sends_the_rest() {
+    let deployment = deployment().await;
+    let event = login(1, at(1)).build();
+    let line = cognito_user_sync_triggers::undelivered::line(&event, "no answer");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("log");
+    let text = format!("START RequestId: 7\n{}\n{}\n", line.get(..line.len() - 9).unwrap(), event.encode());
+    std::fs::write(&file, text).unwrap();
+    let output = run(&["replay", file.to_str().unwrap()], &deployment.environment());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("line 2: "), "{}", stderr(&output));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "1 sent, 1 other lines passed over, 1 failed\n");
+    assert_eq!(deployment.queue().backlog().await.unwrap(), 1);
+}
+
+#[test]
+fn the_demo_shows_rows_dead_letters_and_the_proof() {
+    let path = std::env::var("PATH").unwrap();
+    let home = std::env::var("HOME").unwrap_or_default();
+    let cache = std::env::var("XDG_CACHE_HOME").unwrap_or_else(|_| format!("{home}/.cache"));
+    let output =
+        run(&["demo", "--users=18"], &[("PATH", &path), ("HOME", &home), ("XDG_CACHE_HOME", &cache)]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", stderr(&output));
+    for expected in [
+        "users: 12 of 18 rows",
+        "@example.com",
+        "+1206555",
+        "malformed",
+        "unknown_version",
+        "EXTERNAL_PROVIDER",
+    ] {
+        assert!(text.contains(expected), "no {expected} in {text}");
+    }
+    let proof = text.lines().find(|line| line.contains("login_count equals distinct logins")).unwrap();
+    assert!(proof.contains("yes"), "{text}");
+}

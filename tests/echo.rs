@@ -1,0 +1,85 @@
+//! Cognito gets its own event back, equal as JSON, from the release binary on the real Runtime API.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::binaries;
+use crate::support::deployment;
+use crate::support::lambda_runtime_api::{Function, Invocation, LambdaRuntimeApi};
+
+const COGNITO_WAITS: Duration = Duration::from_secs(5);
+
+fn fixtures() -> Vec<(String, String)> {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/triggers/fixtures");
+    let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+    files
+        .map(|path| {
+            (path.file_stem().unwrap().to_string_lossy().into_owned(), std::fs::read_to_string(path).unwrap())
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fixture_comes_back_equal_as_json() {
+    let deployment = deployment().await;
+    let api = LambdaRuntimeApi::start().await;
+    let mut function = Function::spawn(&binaries::trigger(), &api, &deployment.environment());
+    api.wait_until_ready(Duration::from_secs(10)).await;
+    let mut published = 0_u64;
+    for (name, payload) in fixtures() {
+        let Invocation::Response { body, .. } = api.invoke(payload.clone(), COGNITO_WAITS).await else {
+            panic!("{name}: the trigger failed");
+        };
+        // Byte for byte, which is more than equal as JSON: numbers keep their spelling, keys their order.
+        assert_eq!(String::from_utf8(body.clone()).unwrap(), payload.trim(), "{name}");
+        let (answer, sent): (Value, Value) =
+            (serde_json::from_slice(&body).unwrap(), serde_json::from_str(&payload).unwrap());
+        assert_eq!(answer, sent, "{name}");
+        published += u64::from(name.starts_with("post_"));
+    }
+    assert!(function.is_alive());
+    function.kill();
+    let (stdout, stderr) = (function.stdout_lines(), function.stderr_lines());
+    assert!(!stdout.iter().any(|line| line.contains("undelivered\":{")), "{stdout:?}");
+    // A payload that is not ours is neither logged nor queued; fixtures of other sources hold secrets.
+    for line in stdout.iter().chain(&stderr) {
+        assert!(!line.contains('@') && !line.contains("+1206555"), "personal data in the log: {line}");
+    }
+    let queued = deployment.queue().backlog().await.unwrap();
+    assert!(queued > 30 && queued < published, "{queued} of {published} own fixtures are queued");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payload_that_is_no_event_comes_back_too() {
+    let deployment = deployment().await;
+    let api = LambdaRuntimeApi::start().await;
+    let mut function = Function::spawn(&binaries::trigger(), &api, &deployment.environment());
+    let deep = format!("{}{}", "[".repeat(2_000), "]".repeat(2_000));
+    for payload in ["null", "[]", "7", "\"text\"", "1e999", "\"\\ud83d\"", &deep] {
+        let Invocation::Response { body, .. } = api.invoke(payload, COGNITO_WAITS).await else {
+            panic!("the trigger failed for {payload:.40}");
+        };
+        assert_eq!(String::from_utf8(body).unwrap(), payload);
+    }
+    assert!(function.is_alive());
+    assert_eq!(deployment.queue().backlog().await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_configuration_does_not_fail_a_sign_in() {
+    let fixture = fixtures().into_iter().find(|(name, _)| name == "post_authentication_native").unwrap().1;
+    let api = LambdaRuntimeApi::start().await;
+    let mut function =
+        Function::spawn(&binaries::trigger(), &api, &[("USER_SYNC_CLIENT_METADATA_KEYS", "nonsense")]);
+    let Invocation::Response { body, .. } = api.invoke(fixture.clone(), COGNITO_WAITS).await else {
+        panic!("the trigger failed");
+    };
+    assert_eq!(String::from_utf8(body).unwrap(), fixture.trim());
+    function.kill();
+    let stdout = function.stdout_lines().join("\n");
+    assert!(stdout.contains("USER_SYNC_CLIENT_METADATA_KEYS"), "{stdout}");
+    assert!(stdout.contains("USER_SYNC_QUEUE_URL is not set"), "{stdout}");
+    assert!(stdout.contains(r#""undelivered":{"#), "the event is in the log: {stdout}");
+}

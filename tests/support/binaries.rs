@@ -1,0 +1,46 @@
+//! The programs as they are deployed: release builds, made once for all tests.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// The release build of the trigger. Built by itself, as it is for Lambda: a build of the whole workspace
+/// would unite the features of what it shares with the consumer.
+pub(crate) fn trigger() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("cognito-user-sync-triggers")).join("user-sync-trigger")
+}
+
+/// The release build of the consumer.
+pub(crate) fn consumer() -> PathBuf {
+    root().join("user-sync-consumer")
+}
+
+/// The release build of the command-line tool.
+pub(crate) fn user_sync() -> PathBuf {
+    root().join("user-sync")
+}
+
+fn root() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("cognito-user-sync")).clone()
+}
+
+/// Builds a package's binaries and returns the folder that holds them.
+fn build(package: &str) -> PathBuf {
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--locked", "--bins", "--message-format", "json-render-diagnostics"])
+        .args(["--package", package])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("cargo runs");
+    assert!(built.status.success(), "the release build of {package} failed");
+    let messages = String::from_utf8(built.stdout).expect("cargo writes UTF-8");
+    let executable = |line: &str| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        Some(PathBuf::from(message.get("executable")?.as_str()?))
+    };
+    let binary = messages.lines().find_map(executable).expect("cargo names the binaries");
+    binary.parent().expect("a binary is in a folder").to_owned()
+}

@@ -1,0 +1,71 @@
+//! Events to apply, made by hand.
+
+use std::collections::BTreeMap;
+
+use cognito_user_sync_triggers::event::{Data, Event, EventId, Kind, UserEvent};
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use uuid::Uuid;
+
+/// A moment of today: `seconds` after a fixed one that every ledger takes.
+pub(crate) fn at(seconds: u64) -> Timestamp {
+    let day = 86_400_000;
+    Timestamp::from_unix_millis(Timestamp::now().unix_millis() / day * day - day + seconds * 1_000)
+}
+
+/// A user by number.
+pub(crate) fn sub(number: u128) -> Uuid {
+    uuid::Builder::from_random_bytes((number * 0x1234_5678_9abc_def1).to_be_bytes()).into_uuid()
+}
+
+/// An event to be completed.
+pub(crate) fn event(kind: Kind, user: u128, time: Timestamp) -> EventBuilder {
+    EventBuilder(UserEvent {
+        id: EventId::new(time),
+        user_pool_id: "eu-west-1_Test00000".into(),
+        sub: sub(user),
+        kind,
+        data: Data::default(),
+    })
+}
+
+pub(crate) fn login(user: u128, time: Timestamp) -> EventBuilder {
+    event(Kind::Authenticated, user, time)
+}
+
+pub(crate) fn confirmed(user: u128, time: Timestamp) -> EventBuilder {
+    event(Kind::Confirmed, user, time)
+}
+
+/// Builds one event.
+#[derive(Debug, Clone)]
+pub(crate) struct EventBuilder(UserEvent);
+
+impl EventBuilder {
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Data)) -> Self {
+        change(&mut self.0.data);
+        self
+    }
+
+    pub(crate) fn attributes(self, attributes: &[(&str, &str)]) -> Self {
+        let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.with(|data| data.attributes.extend(attributes.collect::<BTreeMap<_, _>>()))
+    }
+
+    /// An id whose random part is the test's own, so that a seed tells the whole history.
+    pub(crate) fn random_part(mut self, random: u128) -> Self {
+        let bytes: [u8; 10] = std::array::from_fn(|index| random.to_be_bytes()[index]);
+        let id =
+            uuid::Builder::from_unix_timestamp_millis(self.0.id.time().unix_millis(), &bytes).into_uuid();
+        self.0.id = EventId::from_uuid(id).expect("a UUIDv7");
+        self
+    }
+
+    /// A verified e-mail address.
+    pub(crate) fn email(self, address: &str) -> Self {
+        self.attributes(&[("email", address), ("email_verified", "true")])
+    }
+
+    pub(crate) fn build(self) -> Event {
+        Event::User(self.0)
+    }
+}

@@ -1,0 +1,174 @@
+//! What the tests share: one stack, a deployment each, the release binaries, events and questions.
+
+pub(crate) mod binaries;
+pub(crate) mod conformance;
+pub(crate) mod events;
+pub(crate) mod lambda_runtime_api;
+
+use std::time::{Duration, Instant};
+
+use cognito_user_sync::apply::{Applier, Outcome};
+use cognito_user_sync::config::DatabaseConfig;
+use cognito_user_sync::database;
+use cognito_user_sync::local::{self, Deployment};
+use cognito_user_sync::stack::{PostgresOptions, PostgresSource, Progress, Stack, StackOptions};
+use cognito_user_sync_triggers::event::Event;
+use sqlx::PgPool;
+use tokio::sync::OnceCell;
+
+static STACK: OnceCell<Stack> = OnceCell::const_new();
+
+/// Starts servers of the test's own, to stop and start them.
+pub(crate) async fn own_stack() -> Stack {
+    start(PostgresSource::Search).await
+}
+
+/// The servers that all tests share; they end with this process.
+pub(crate) async fn stack() -> &'static Stack {
+    STACK.get_or_init(|| start(PostgresSource::from_env())).await
+}
+
+async fn start(source: PostgresSource) -> Stack {
+    let postgres = PostgresOptions { source, durable: false };
+    Stack::start(StackOptions { postgres, progress: Progress::Lines }).await.expect("the stack starts")
+}
+
+/// A database and queues of the test's own on the shared servers.
+pub(crate) async fn deployment() -> Deployment {
+    Deployment::create(stack().await).await.expect("the deployment is made")
+}
+
+/// A database of the test's own, with the consumer's and the owner's way in.
+pub(crate) struct TestDatabase {
+    pub(crate) deployment: Deployment,
+    /// As `user_sync_consumer`.
+    pub(crate) applier: Applier,
+    /// As the owner, for questions.
+    pub(crate) owner: PgPool,
+}
+
+impl TestDatabase {
+    pub(crate) async fn create() -> Self {
+        Self::of(deployment().await).await
+    }
+
+    pub(crate) async fn of(deployment: Deployment) -> Self {
+        let owner = local::connect(&deployment.owner_url, 2).await.expect("the owner connects");
+        let applier = applier(&deployment, 4);
+        Self { deployment, applier, owner }
+    }
+
+    /// Applies events as one batch.
+    pub(crate) async fn apply(&self, events: &[Event]) -> Vec<Outcome> {
+        let bodies: Vec<String> = events.iter().map(Event::encode).collect();
+        self.applier.apply(&bodies).await
+    }
+
+    /// Every row of `users` as JSON, in the order of the ids, and the claims.
+    pub(crate) async fn rows(&self) -> Vec<serde_json::Value> {
+        rows(&self.owner).await
+    }
+
+    /// One column of one user as text; `None` is null.
+    pub(crate) async fn column(&self, sub: uuid::Uuid, column: &str) -> Option<String> {
+        let query = format!("select to_jsonb(users) ->> '{column}' from users where id = $1");
+        let value =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(query)).bind(sub).fetch_optional(&self.owner).await;
+        value.unwrap().unwrap_or_else(|| panic!("no user {sub}"))
+    }
+
+    pub(crate) async fn count(&self, table: &str) -> i64 {
+        let query = format!("select count(*) from {table}");
+        sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(&self.owner).await.unwrap()
+    }
+}
+
+pub(crate) fn applier(deployment: &Deployment, connections: usize) -> Applier {
+    let config = DatabaseConfig { url: deployment.consumer_url.clone().into(), allow_plaintext: false };
+    Applier::new(database::pool(&config, connections).unwrap())
+}
+
+/// Everything the service derives: rows of `users` and `user_claims`, as JSON.
+pub(crate) async fn rows(pool: &PgPool) -> Vec<serde_json::Value> {
+    let query = "select to_jsonb(users) from users union all select to_jsonb(user_claims) from user_claims";
+    let query = format!(
+        "select row from ({query}) as rows (row) order by row ->> 'id', row ->> 'user_id', row ->> 'kind', row ->> 'value'"
+    );
+    sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_all(pool).await.unwrap()
+}
+
+/// Asks until the answer is yes; fails after `limit` with what was waited for.
+pub(crate) async fn eventually(what: &str, limit: Duration, mut is_so: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so().await {
+        assert!(started.elapsed() < limit, "not within {limit:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A dead letter: its body, reason and field.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct DeadLetter {
+    pub(crate) body: String,
+    pub(crate) reason: String,
+    pub(crate) field: String,
+}
+
+/// Takes everything from the dead-letter queue.
+pub(crate) async fn dead_letters(deployment: &Deployment) -> Vec<DeadLetter> {
+    let mut letters = Vec::new();
+    loop {
+        let request = deployment.client().receive_message().queue_url(&deployment.dlq_url);
+        let request =
+            request.max_number_of_messages(10).message_attribute_names("All").visibility_timeout(600);
+        let received = request.send().await.unwrap().messages.unwrap_or_default();
+        if received.is_empty() {
+            letters.sort();
+            return letters;
+        }
+        letters.extend(received.into_iter().map(|message| {
+            let attributes = message.message_attributes.unwrap_or_default();
+            let attribute = |name: &str| attributes.get(name).and_then(|value| value.string_value.clone());
+            DeadLetter {
+                body: message.body.unwrap_or_default(),
+                reason: attribute("reason").unwrap_or_default(),
+                field: attribute("field").unwrap_or_default(),
+            }
+        }));
+    }
+}
+
+/// Sends bodies to the queue as they are.
+pub(crate) async fn send(deployment: &Deployment, bodies: &[String]) {
+    for chunk in bodies.chunks(10) {
+        let entries = chunk.iter().enumerate().map(|(index, body)| {
+            let entry = aws_sdk_sqs::types::SendMessageBatchRequestEntry::builder();
+            entry.id(index.to_string()).message_body(body).build().unwrap()
+        });
+        let request = deployment.client().send_message_batch().queue_url(&deployment.queue_url);
+        let sent = request.set_entries(Some(entries.collect())).send().await.unwrap();
+        assert!(sent.failed.is_empty(), "{:?}", sent.failed);
+    }
+}
+
+/// Fails with the fields that differ, row by row.
+pub(crate) fn assert_same_rows(actual: &[serde_json::Value], expected: &[serde_json::Value], what: &str) {
+    let differences = actual.iter().zip(expected).flat_map(|(actual, expected)| {
+        let names = actual.as_object().unwrap().keys().chain(expected.as_object().unwrap().keys());
+        let names: std::collections::BTreeSet<_> =
+            names.filter(|name| actual.get(name) != expected.get(name)).collect();
+        let field =
+            |name: &String| format!("{name}: {:?}, expected {:?}", actual.get(name), expected.get(name));
+        names.into_iter().map(move |name| {
+            format!("{} {}", actual["user_id"].as_str().or(actual["id"].as_str()).unwrap(), field(name))
+        })
+    });
+    let differences: Vec<_> = differences.collect();
+    assert!(
+        differences.is_empty() && actual.len() == expected.len(),
+        "{what}: {} rows, expected {}\n{}",
+        actual.len(),
+        expected.len(),
+        differences.join("\n")
+    );
+}
