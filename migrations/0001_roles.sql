@@ -22,3 +22,13 @@ comment on role user_sync_owner is 'cognito-user-sync: owns the tables and migra
 comment on role user_sync_consumer is 'cognito-user-sync: applies events; column grants only';
 comment on role user_sync_app is 'the application: may change profile and application columns of users, nothing else';
 comment on role user_sync_reader is 'reports: may read';
+
+-- The owner's tables are the owner's, whoever runs the migrations: any member of it may run the next ones.
+do $$
+begin
+    if not pg_has_role(current_user, 'user_sync_owner', 'member') then
+        grant user_sync_owner to current_user;
+    end if;
+    execute format('grant usage, create on schema %I to user_sync_owner', current_schema());
+end
+$$;

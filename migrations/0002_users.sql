@@ -82,6 +82,8 @@ with (fillfactor = 85);
 create index users_sign_up_referral_code_idx on users (sign_up_referral_code)
     where sign_up_referral_code is not null;
 
+alter table users owner to user_sync_owner;
+
 comment on table users is 'one row a Cognito user, kept by cognito-user-sync';
 
 -- Who ever held which address, so that an owner can be chosen, and chosen again when the owner leaves.
@@ -92,6 +94,8 @@ create table user_claims (
     since   timestamptz, -- the earliest event that showed this user with this value verified; null if none did
     constraint user_claims_pkey primary key (kind, value, user_id)
 );
+
+alter table user_claims owner to user_sync_owner;
 
 comment on table user_claims is 'every e-mail address and phone number that a user ever showed; ASCII-lowercased';
 

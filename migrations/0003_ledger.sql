@@ -14,6 +14,8 @@ create table user_events (
     data         jsonb       not null
 ) partition by range (id);
 
+alter table user_events owner to user_sync_owner;
+
 comment on table user_events is 'every event that was applied, once; append-only';
 
 -- Which ids the ledger can take: from the least lower bound to the greatest upper one.
@@ -23,6 +25,8 @@ create table user_event_partitions (
     upper uuid not null constraint user_event_partitions_upper_key unique,
     constraint user_event_partitions_order_check check (lower < upper)
 );
+
+alter table user_event_partitions owner to user_sync_owner;
 
 comment on table user_event_partitions is 'the partitions of user_events, a month each, without a gap';
 
@@ -57,6 +61,7 @@ begin
             partition,
             user_event_bound(first at time zone 'utc'),
             user_event_bound((first + interval '1 month') at time zone 'utc'));
+        execute format('alter table %I owner to user_sync_owner', partition);
         return next partition;
     end loop;
 end

@@ -7,6 +7,8 @@ create table sync_status (
     heartbeat_seen  timestamptz  -- when it arrived
 );
 
+alter table sync_status owner to user_sync_owner;
+
 comment on table sync_status is 'one row: the arrival of the last heartbeat';
 
 insert into sync_status default values;

@@ -12,9 +12,17 @@ use crate::config::DatabaseConfig;
 /// How long a batch waits for a connection before it counts as a database that is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Limits that the server keeps for us: a batch that hangs must not hold its locks.
-const SESSION_LIMITS: [(&str, &str); 3] =
-    [("statement_timeout", "60s"), ("lock_timeout", "30s"), ("idle_in_transaction_session_timeout", "60s")];
+/// What must hold whatever the role or the database is set to. Limits, because a batch that hangs must not
+/// hold its locks; and what correctness stands on.
+const SESSION_SETTINGS: [(&str, &str); 5] = [
+    ("statement_timeout", "60s"),
+    ("lock_timeout", "5s"),
+    ("idle_in_transaction_session_timeout", "60s"),
+    // The locks are thought out for it: a snapshot older than a lock would miss what the lock waited for.
+    ("default_transaction_isolation", "read committed"),
+    // A message is deleted after commit, so a commit must be one.
+    ("synchronous_commit", "on"),
+];
 
 /// The database cannot be connected to as configured.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,7 +59,7 @@ pub fn pool(config: &DatabaseConfig, connections: usize) -> Result<PgPool, Datab
 fn connect_options(config: &DatabaseConfig) -> Result<PgConnectOptions, DatabaseError> {
     let url = config.url.expose_secret();
     let options = PgConnectOptions::from_str(url).map_err(|_| DatabaseError::InvalidUrl)?;
-    let options = options.application_name("user-sync").options(SESSION_LIMITS);
+    let options = options.application_name("user-sync").options(SESSION_SETTINGS);
     let is_local = options.get_socket().is_some() || is_loopback(options.get_host());
     if is_local {
         return Ok(options);

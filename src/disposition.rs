@@ -1,6 +1,6 @@
 //! What is done with a message after its outcome: the one step that both adapters share.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cognito_user_sync_triggers::retry::Schedule;
 use futures::StreamExt as _;
@@ -12,6 +12,9 @@ use crate::queue::{Delivery, Queue};
 /// 4 s, 8 s … up to 15 minutes, and the delay is drawn below it (full jitter).
 pub const RETRY_SCHEDULE: Schedule =
     Schedule { first: Duration::from_secs(2), cap: Duration::from_secs(15 * 60) };
+
+/// All that a batch's dead letters may take together: the other messages wait to be acknowledged.
+const DEAD_LETTER_BUDGET: Duration = Duration::from_secs(10);
 
 /// Dead letters sent at once.
 const DEAD_LETTER_CONCURRENCY: usize = 8;
@@ -63,8 +66,9 @@ pub async fn settle(applier: &Applier, queue: &Queue, deliveries: &[Delivery]) -
             }
         }
     }
+    let deadline = Instant::now() + DEAD_LETTER_BUDGET;
     let send = |(index, delivery, rejection)| async move {
-        let sent = queue.dead_letter(delivery, &rejection).await;
+        let sent = queue.dead_letter(delivery, &rejection, deadline).await;
         (index, delivery, rejection, sent)
     };
     let mut sent = futures::stream::iter(rejected).map(send).buffer_unordered(DEAD_LETTER_CONCURRENCY);

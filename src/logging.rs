@@ -1,4 +1,4 @@
-//! Logs: JSON, one line an event, on stdout where nobody watches and on stderr in plain text at a terminal.
+//! Logs, on stderr: JSON, one line an event, where nobody watches; plain text at a terminal.
 //!
 //! **Invariant:** no attribute, address, token or secret is ever logged; errors name fields and limits.
 
@@ -9,11 +9,20 @@ use tracing_subscriber::EnvFilter;
 /// The name of the variable that sets what is logged.
 pub const FILTER_VARIABLE: &str = "USER_SYNC_LOG";
 
-/// Starts logging, at `default_level` unless `USER_SYNC_LOG` says otherwise; a second call does nothing. Notices of the SQL driver are not ours to repeat: they quote
-/// values.
+/// Libraries that would log messages, requests or values, whatever level is asked for.
+const QUIET: [&str; 6] = [
+    "sqlx=off",
+    "aws_smithy_runtime=info",
+    "aws_smithy_http_client=info",
+    "lambda_runtime=info",
+    "hyper=info",
+    "hyper_util=info",
+];
+
+/// Starts logging, at `default_level` unless `USER_SYNC_LOG` says otherwise; a second call does nothing.
 pub fn init(default_level: &str) {
     let filter = std::env::var(FILTER_VARIABLE).unwrap_or_else(|_| default_level.to_owned());
-    let filter = format!("{filter},sqlx=off");
+    let filter = QUIET.iter().fold(filter, |filter, module| format!("{filter},{module}"));
     let builder =
         tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr);
     let initialised = match std::io::stderr().is_terminal() {

@@ -1,14 +1,16 @@
 //! The queue and its dead-letter queue, by SQS's terms. Knows nothing of what messages say.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::error::DisplayErrorContext;
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageAttributeValue,
     MessageSystemAttributeName, QueueAttributeName,
 };
 use cognito_user_sync_triggers::aws::{self, Timeouts};
+use cognito_user_sync_triggers::event::MESSAGE_MAX_BYTES;
 use cognito_user_sync_triggers::retry::Schedule;
 use futures::StreamExt as _;
 
@@ -19,6 +21,10 @@ pub const REQUEST_MAX_MESSAGES: usize = 10;
 
 /// Long polling's longest wait ("Amazon SQS short and long polling").
 pub const RECEIVE_WAIT: Duration = Duration::from_secs(20);
+
+/// Bodies of one batch, after which no more are received: a statement's parameters have a limit of 1 GiB, and
+/// memory has one too.
+const RECEIVE_MAX_BYTES: usize = 32 * 1_048_576;
 
 /// Requests under way at once when many messages are deleted, delayed or received.
 const REQUEST_CONCURRENCY: usize = 8;
@@ -59,8 +65,15 @@ pub struct QueueError {
 }
 
 impl QueueError {
-    fn new(operation: &'static str, error: impl std::error::Error) -> Self {
-        Self { operation, context: DisplayErrorContext(error).to_string() }
+    /// Names the error and quotes nothing of an answer: it may hold messages.
+    fn new<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> Self {
+        let context = match error {
+            SdkError::ServiceError(failure) => failure.err().code().unwrap_or("an error without a code"),
+            SdkError::TimeoutError(_) => "no answer in time",
+            SdkError::ResponseError(_) => "an answer that is not SQS's",
+            SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) | _ => "SQS cannot be reached",
+        };
+        Self { operation, context: context.to_owned() }
     }
 }
 
@@ -88,7 +101,9 @@ impl Queue {
     pub async fn receive(&self, limit: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
         let mut deliveries = self.receive_once(limit, wait).await?;
         let mut is_backlogged = deliveries.len() == REQUEST_MAX_MESSAGES;
-        while is_backlogged && deliveries.len() < limit {
+        let bytes =
+            |deliveries: &[Delivery]| deliveries.iter().map(|delivery| delivery.body.len()).sum::<usize>();
+        while is_backlogged && deliveries.len() < limit && bytes(&deliveries) < RECEIVE_MAX_BYTES {
             let missing = limit - deliveries.len();
             let requests = missing.div_ceil(REQUEST_MAX_MESSAGES).min(REQUEST_CONCURRENCY);
             let sizes = (0..requests).map(|n| missing - n * REQUEST_MAX_MESSAGES);
@@ -113,7 +128,7 @@ impl Queue {
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .send()
             .await
-            .map_err(|error| QueueError::new("ReceiveMessage", error))?;
+            .map_err(|error| QueueError::new("ReceiveMessage", &error))?;
         Ok(received.messages.unwrap_or_default().into_iter().filter_map(delivery).collect())
     }
 
@@ -127,7 +142,7 @@ impl Queue {
             });
             let request = self.client.delete_message_batch().queue_url(&self.queue_url);
             let deleted = request.set_entries(Some(entries.collect())).send().await;
-            let deleted = deleted.map_err(|error| QueueError::new("DeleteMessageBatch", error))?;
+            let deleted = deleted.map_err(|error| QueueError::new("DeleteMessageBatch", &error))?;
             match deleted.failed.first() {
                 None => Ok(()),
                 Some(failed) => {
@@ -142,14 +157,14 @@ impl Queue {
     pub async fn delay(&self, deliveries: &[(&Delivery, Duration)]) {
         self.in_batches(deliveries, |chunk| async move {
             let entries = chunk.iter().enumerate().filter_map(|(index, (delivery, delay))| {
-                let seconds = i32::try_from(delay.as_secs()).unwrap_or(i32::MAX);
+                let seconds = i32::try_from(delay.as_millis().div_ceil(1_000)).unwrap_or(i32::MAX);
                 let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(index.to_string());
                 entry.receipt_handle(&delivery.receipt_handle).visibility_timeout(seconds).build().ok()
             });
             let request = self.client.change_message_visibility_batch().queue_url(&self.queue_url);
             let changed = request.set_entries(Some(entries.collect())).send().await;
             // An entry that failed has been deleted or has come back by itself.
-            changed.map(drop).map_err(|error| QueueError::new("ChangeMessageVisibilityBatch", error))
+            changed.map(drop).map_err(|error| QueueError::new("ChangeMessageVisibilityBatch", &error))
         })
         .await;
     }
@@ -173,32 +188,46 @@ impl Queue {
         futures::stream::iter(requests).buffer_unordered(REQUEST_CONCURRENCY).collect::<Vec<()>>().await;
     }
 
-    /// Sends a message to the dead-letter queue, with the reason and the field as message attributes.
+    /// Sends a message to the dead-letter queue, with the reason and the field as message attributes, by
+    /// `deadline` at the latest.
     ///
     /// # Errors
-    /// When SQS does not take it: the message must not be acknowledged then.
-    pub async fn dead_letter(&self, delivery: &Delivery, rejection: &Rejection) -> Result<(), QueueError> {
-        let attribute = |value: &str| {
-            // SQS takes no empty value and no control characters in an attribute.
-            let value: String = value.chars().filter(|character| !character.is_control()).collect();
-            let value = if value.is_empty() { "-".to_owned() } else { value };
-            MessageAttributeValue::builder().data_type("String").string_value(value).build().ok()
-        };
+    /// When SQS does not take it: the message must not be acknowledged then. A message so large that there
+    /// is no room for the attributes is sent with the reason alone.
+    pub async fn dead_letter(
+        &self,
+        delivery: &Delivery,
+        rejection: &Rejection,
+        deadline: Instant,
+    ) -> Result<(), QueueError> {
         let attributes = [
             ("reason", rejection.reason),
             ("field", &rejection.field),
             ("detail", &rejection.detail),
             ("source_message_id", &delivery.message_id),
         ];
-        let attributes =
-            attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), attribute(value)?)));
-        let attributes: std::collections::HashMap<_, _> = attributes.collect();
+        let size: usize =
+            attributes.iter().map(|(name, value)| name.len() + value.len() + "String".len()).sum();
+        let attributes = match delivery.body.len() + size > MESSAGE_MAX_BYTES {
+            true => attributes.get(..1).unwrap_or_default(),
+            false => &attributes,
+        };
+        let attributes: HashMap<_, _> = attributes
+            .iter()
+            .filter_map(|(name, value)| Some(((*name).to_owned(), attribute(value)?)))
+            .collect();
         let send = || async {
             let request = self.client.send_message().queue_url(&self.dlq_url).message_body(&delivery.body);
             let sent = request.set_message_attributes(Some(attributes.clone())).send().await;
-            sent.map(drop).map_err(|error| QueueError::new("SendMessage to the dead-letter queue", error))
+            sent.map(drop).map_err(|error| QueueError::new("SendMessage to the dead-letter queue", &error))
         };
-        SCHEDULE.retry(RETRY_BUDGET, |_| true, send).await
+        let budget = deadline.saturating_duration_since(Instant::now());
+        let sent = tokio::time::timeout(budget, SCHEDULE.retry(budget, |_| true, send)).await;
+        sent.unwrap_or_else(|_| {
+            let (operation, context) =
+                ("SendMessage to the dead-letter queue", "no answer in time".to_owned());
+            Err(QueueError { operation, context })
+        })
     }
 
     /// How many messages the queue holds, those that are hidden or delayed included; approximate, as SQS
@@ -214,10 +243,19 @@ impl Queue {
         ];
         let request = self.client.get_queue_attributes().queue_url(&self.queue_url);
         let answer = request.set_attribute_names(Some(counts.to_vec())).send().await;
-        let answer = answer.map_err(|error| QueueError::new("GetQueueAttributes", error))?;
+        let answer = answer.map_err(|error| QueueError::new("GetQueueAttributes", &error))?;
         let attributes = answer.attributes.unwrap_or_default();
         Ok(counts.iter().filter_map(|count| attributes.get(count)?.parse::<u64>().ok()).sum())
     }
+}
+
+/// A message attribute. SQS takes no empty value, and only XML 1.0's characters.
+fn attribute(value: &str) -> Option<MessageAttributeValue> {
+    let is_taken =
+        |character: &char| !character.is_control() && !matches!(character, '\u{fffe}' | '\u{ffff}');
+    let value: String = value.chars().filter(is_taken).collect();
+    let value = if value.is_empty() { "-".to_owned() } else { value };
+    MessageAttributeValue::builder().data_type("String").string_value(value).build().ok()
 }
 
 fn delivery(message: aws_sdk_sqs::types::Message) -> Option<Delivery> {

@@ -236,6 +236,70 @@ async fn one_event_is_applied_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_id_for_two_events_is_reported() {
+    let database = TestDatabase::create().await;
+    let event = login(1, at(1)).random_part(7).build();
+    let other = login(2, at(1)).random_part(7).build();
+    let reason = |outcomes: Vec<Outcome>| match &outcomes[..] {
+        [.., Outcome::Rejected(rejection)] => rejection.reason,
+        outcomes => panic!("{outcomes:?}"),
+    };
+    assert_eq!(reason(database.apply(&[event.clone(), other.clone()]).await), "id_conflict");
+    assert_eq!(reason(database.apply(&[event.clone(), other]).await), "id_conflict");
+    assert_eq!(database.apply(&[event]).await, [Outcome::Duplicate]);
+    assert_eq!(database.count("users").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_the_database_refuses_holds_nobody_back() {
+    let database = TestDatabase::create().await;
+    // Somebody with the owner's rights put a value where the service never does.
+    database.apply(&[login(1, at(1)).attributes(&[("name", "x")]).build()]).await;
+    let broken = "update users set cognito_attributes = '{\"name\": 7}'";
+    sqlx::query(broken).execute(&database.owner).await.unwrap();
+    let beat = Event::Heartbeat { id: EventId::new(at(9)) };
+    let batch: Vec<Event> = (1..8).map(|user| login(user, at(2)).build()).chain([beat]).collect();
+    let outcomes = database.apply(&batch).await;
+    assert!(
+        matches!(&outcomes[0], Outcome::Rejected(rejection) if rejection.reason == "refused_by_database"),
+        "{outcomes:?}"
+    );
+    assert!(outcomes[1..].iter().all(|outcome| *outcome == Outcome::Applied), "{outcomes:?}");
+    assert_eq!(database.count("sync_status where heartbeat_id is not null").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_somebody_locks_holds_back_its_own_events_alone() {
+    let database = TestDatabase::create().await;
+    database.apply(&[login(1, at(1)).build()]).await;
+    let mut idle = database.owner.begin().await.unwrap();
+    sqlx::query("update users set bio = 'x'").execute(&mut *idle).await.unwrap();
+    let batch: Vec<Event> = (1..5).map(|user| login(user, at(2)).build()).collect();
+    let outcomes = database.apply(&batch).await;
+    assert_eq!(outcomes[0], Outcome::Retry(cognito_user_sync::apply::RetryCause::Conflict));
+    assert!(outcomes[1..].iter().all(|outcome| *outcome == Outcome::Applied), "{outcomes:?}");
+    idle.rollback().await.unwrap();
+    assert_eq!(database.apply(&batch[..1]).await, [Outcome::Applied]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_event_leaves_out_or_empties_is_the_same_in_any_order() {
+    let full = login(1, at(1)).email("jo@example.com").with(|data| {
+        data.status = Some("CONFIRMED".into());
+        data.user_name = Some("jo".into());
+    });
+    let empty =
+        login(1, at(2)).attributes(&[("email", ""), ("cognito:username", ""), ("name", "")]).with(|data| {
+            data.status = Some(String::new());
+            data.user_name = Some("\u{0}".into());
+        });
+    let columns =
+        [("cognito_status", Some("CONFIRMED")), ("cognito_username", Some("jo")), ("email_since", None)];
+    check(vec![full.clone().build(), empty.clone().build()], &columns).await;
+    check(vec![empty.build(), full.build()], &columns).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_heartbeat_stamps_its_arrival_and_an_older_one_does_not() {
     let database = TestDatabase::create().await;
     let beat = |seconds| Event::Heartbeat { id: EventId::new(at(seconds)) };

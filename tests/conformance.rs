@@ -42,7 +42,7 @@ async fn drain(adapter: Adapter, deployment: &Deployment) {
 
 async fn what_is_delivered_twice_counts_once(adapter: Adapter) {
     let deployment = deployment().await;
-    let batch: Vec<String> = (0..40).map(|n| login(n % 4, at(n as u64)).build().encode()).collect();
+    let batch: Vec<String> = (0..40_u64).map(|n| login(u128::from(n % 4), at(n)).build().encode()).collect();
     // One event twice inside one batch, then the whole batch again.
     send(&deployment, &[&batch[..], &batch[..5]].concat()).await;
     drain(adapter, &deployment).await;
@@ -58,7 +58,7 @@ async fn what_is_delivered_twice_counts_once(adapter: Adapter) {
 
 async fn a_bad_message_goes_to_the_dead_letter_queue_and_holds_nothing_back(adapter: Adapter) {
     let deployment = deployment().await;
-    let good: Vec<String> = (0..15).map(|n| login(n, at(n as u64)).build().encode()).collect();
+    let good: Vec<String> = (0..15_u64).map(|n| login(u128::from(n), at(n)).build().encode()).collect();
     let long = "x".repeat(ATTRIBUTE_VALUE_MAX_CHARS + 1);
     let oversized = login(90, at(1)).attributes(&[("custom:essay", &long)]).build().encode();
     let unknown = good[0].replace("\"schemaversion\":1", "\"schemaversion\":2");

@@ -107,7 +107,7 @@ async fn any_order_gives_the_same_rows() {
 async fn counts_are_exact_under_concurrent_redelivery() {
     let database = TestDatabase::create().await;
     let events: Vec<Event> =
-        (0..400).map(|n| event(Kind::Authenticated, n % 7, at(n as u64)).build()).collect();
+        (0..400_u64).map(|n| event(Kind::Authenticated, u128::from(n % 7), at(n)).build()).collect();
     let bodies: Vec<String> = events.iter().map(Event::encode).collect();
     let applier = &database.applier;
     let consumer = |seed: u64| {

@@ -23,11 +23,11 @@ fn nothing_is_left_after_kill_9() {
     // A temporary folder of its own tells this stack's processes from other tests'.
     let directory = tempfile::Builder::new().prefix("us-kill-").tempdir_in("/tmp").unwrap();
     let mark = directory.path().file_name().unwrap().to_str().unwrap().to_owned();
-    std::fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o1777)).unwrap();
     let mut dev = Command::new(binaries::user_sync())
         .arg("dev")
         .env("TMPDIR", directory.path())
-        .env_remove("DATABASE_URL")
+        .env_remove("USER_SYNC_DEV_DATABASE_URL")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

@@ -5,7 +5,7 @@
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 
-use crate::apply::Applier;
+use crate::apply::{Applier, RetryCause};
 use crate::disposition::settle;
 use crate::queue::{Delivery, Queue};
 
@@ -31,6 +31,7 @@ pub async fn handle(
         batch.duplicates = settled.duplicates,
         batch.rejected = settled.rejected,
         batch.retried = settled.retried,
+        batch.retry_cause = settled.retry_cause.as_ref().map(RetryCause::as_str),
         "batch settled"
     );
     let failed = deliveries.into_iter().zip(settled.acknowledged).filter(|(_, acknowledged)| !acknowledged);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use cognito_user_sync_triggers::retry::Schedule;
 use tokio::sync::watch;
 
-use crate::apply::Applier;
+use crate::apply::{Applier, RetryCause};
 use crate::disposition::settle;
 use crate::queue::{Queue, QueueError, RECEIVE_WAIT};
 
@@ -74,14 +74,12 @@ async fn drain(
             Err(error) => {
                 failures = failures.saturating_add(1);
                 tracing::warn!(error = &error as &dyn std::error::Error, failures, "cannot receive, waiting");
-                let pause = tokio::time::sleep(OUTAGE_SCHEDULE.delay(failures));
-                tokio::select! {
-                    _ = stopped.wait_for(|stopped| *stopped) => return Ok(()),
-                    () = pause => continue,
+                if pause(failures, &mut stopped).await {
+                    continue;
                 }
+                return Ok(());
             }
         };
-        failures = 0;
         if deliveries.is_empty() {
             if options.until_empty && queue.backlog().await? == 0 {
                 return Ok(());
@@ -99,26 +97,47 @@ async fn drain(
             batch.duplicates = settled.duplicates,
             batch.rejected = settled.rejected,
             batch.retried = settled.retried,
+            batch.retry_cause = settled.retry_cause.as_ref().map(RetryCause::as_str),
             "batch settled"
         );
+        // The database answers and yet refuses the work (read-only after a failover, a full disk): receiving
+        // on would only spend the messages' receives.
+        failures = match settled.retry_cause {
+            Some(RetryCause::DatabaseUnavailable | RetryCause::DatabaseMisconfigured) => {
+                failures.saturating_add(1)
+            }
+            Some(RetryCause::Conflict) | None => 0,
+        };
+        if failures > 0 && !pause(failures, &mut stopped).await {
+            return Ok(());
+        }
+    }
+}
+
+/// Waits as the schedule says; `false` when it is time to stop.
+async fn pause(failures: u32, stopped: &mut watch::Receiver<bool>) -> bool {
+    tokio::select! {
+        _ = stopped.wait_for(|stopped| *stopped) => false,
+        () = tokio::time::sleep(OUTAGE_SCHEDULE.delay(failures)) => true,
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 enum ReceiveError {
-    #[error("the database is away")]
+    #[error("the database is away, or not migrated: {0}")]
     Database(#[source] sqlx::Error),
     #[error(transparent)]
     Queue(#[from] QueueError),
 }
 
-/// Receives only while the database answers.
+/// Receives only while the database answers, and answers as this build needs: a forgotten migration must not
+/// cost messages their receives either.
 async fn receive(
     applier: &Applier,
     queue: &Queue,
     batch_size: usize,
     wait: Duration,
 ) -> Result<Vec<crate::queue::Delivery>, ReceiveError> {
-    sqlx::query("select 1").execute(applier.pool()).await.map_err(ReceiveError::Database)?;
+    sqlx::query("select from sync_status").execute(applier.pool()).await.map_err(ReceiveError::Database)?;
     Ok(queue.receive(batch_size, wait).await?)
 }

@@ -6,7 +6,7 @@ use time::{Date, Month, OffsetDateTime};
 use uuid::Uuid;
 
 use super::claims::IdentifierKind;
-use super::state::{Device, Registers, STATUS, USER_POOL_ID, USERNAME, UserState, flag_of};
+use super::state::{Device, RESERVED, Registers, STATUS, USER_POOL_ID, USERNAME, UserState, flag_of};
 
 /// Shown for a user of whom no name is known. Not the e-mail's local part and not the user name
 /// (`Google_123`): both would leak what the user did not choose to show.
@@ -202,7 +202,7 @@ impl Versions {
 fn attributes(registers: &Registers) -> String {
     let mut map = serde_json::Map::new();
     for (name, register) in registers {
-        if [STATUS, USERNAME, USER_POOL_ID].contains(&name.as_str()) {
+        if RESERVED.contains(&name.as_str()) {
             continue;
         }
         map.insert(name.clone(), register.value.clone().into());

@@ -1,19 +1,23 @@
 //! What a failed transaction means for its messages.
 
-/// Why a transaction did not commit. Everything but [`Failure::Refused`] may pass when tried again.
+/// Why a transaction did not commit. What PostgreSQL says is repeated only where it cannot quote a row's values.
+/// Everything but [`Failure::Refused`] may pass when tried again.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// Another transaction was in the way: a serialization failure, a deadlock, or our own recheck.
     #[error("in conflict with another transaction ({sqlstate})")]
     Conflict { sqlstate: String },
+    /// Somebody outside the service holds a row's lock for long.
+    #[error("a lock was not to be had in time ({sqlstate})")]
+    Blocked { sqlstate: String },
     /// The ledger has no partition for an event: the horizon moved since it was read.
     #[error("the ledger's partitions changed")]
     HorizonMoved,
     /// The database is away, or cannot serve now.
-    #[error("the database is unavailable")]
+    #[error("the database is unavailable: {0}")]
     Unavailable(#[source] sqlx::Error),
     /// The database answers, but the schema or the grants are not what this build needs.
-    #[error("the database is not set up for this build; run `user-sync migrate`")]
+    #[error("the database is not set up for this build; run `user-sync migrate`: {0}")]
     Misconfigured(#[source] sqlx::Error),
     /// The database refuses a row, and would refuse it again.
     #[error("the database refuses a row ({sqlstate})")]
@@ -21,6 +25,14 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// Whether it may be the fault of one event, or of one row, so that the others can go through without it.
+    pub(super) fn is_of_one_event(&self) -> bool {
+        match self {
+            Self::Refused { .. } | Self::Conflict { .. } | Self::Blocked { .. } => true,
+            Self::HorizonMoved | Self::Unavailable(_) | Self::Misconfigured(_) => false,
+        }
+    }
+
     /// Our own conflict: what was read before the locks is not what stands under them.
     pub(super) fn recheck() -> Self {
         Self::Conflict { sqlstate: "40001".into() }
@@ -31,14 +43,21 @@ impl From<sqlx::Error> for Failure {
     /// By SQLSTATE ("PostgreSQL Error Codes", appendix A of PostgreSQL's manual). What is not known is taken
     /// for passing, because nothing is lost by trying again.
     fn from(error: sqlx::Error) -> Self {
+        if let sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } = &error {
+            // A row holds what this service never writes: its user's events are refused, and nobody else's.
+            return Self::Refused { sqlstate: "a corrupt row".to_owned() };
+        }
         let Some(sqlstate) = error.as_database_error().and_then(|error| error.code()).map(String::from)
         else {
             return Self::Unavailable(error);
         };
+        let constraint = error.as_database_error().and_then(|error| error.constraint());
         let class = sqlstate.get(..2).unwrap_or_default();
         match (class, sqlstate.as_str()) {
-            (_, "40001" | "40P01" | "55P03") => Self::Conflict { sqlstate },
-            (_, "23514") if error.to_string().contains("no partition") => Self::HorizonMoved,
+            (_, "40001" | "40P01") => Self::Conflict { sqlstate },
+            (_, "55P03" | "57014") => Self::Blocked { sqlstate },
+            // A check violation without a constraint is a row without a partition.
+            (_, "23514") if constraint.is_none() => Self::HorizonMoved,
             ("42" | "3D" | "3F", _) => Self::Misconfigured(error),
             ("21" | "22" | "23" | "54", _) => Self::Refused { sqlstate },
             _ => Self::Unavailable(error),

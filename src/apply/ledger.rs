@@ -1,51 +1,116 @@
 //! The ledger: which events are new, and which could be there at all.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use cognito_user_sync_triggers::event::{EventId, UserEvent};
+use cognito_user_sync_triggers::timestamp::Timestamp;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// The ids that the ledger's partitions can take: from `oldest` up to, and without, `newest`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use super::{FUTURE_TOLERANCE, Outcome, Rejection};
+
+/// The ids that the ledger's partitions can take.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Horizon {
-    pub(super) oldest: Uuid,
-    pub(super) newest: Uuid,
+    /// Each partition's upper bound, which it does not take, by its lower bound, which it does.
+    partitions: Arc<BTreeMap<Uuid, Uuid>>,
 }
 
 impl Horizon {
-    pub(super) async fn read(connection: &mut PgConnection) -> Result<Option<Self>, sqlx::Error> {
-        let bounds = "select lower, upper from user_event_partitions order by lower";
-        let bounds: Vec<(Uuid, Uuid)> = sqlx::query_as(bounds).fetch_all(connection).await?;
-        let ends = bounds.first().zip(bounds.last());
-        Ok(ends.map(|((oldest, _), (_, newest))| Self { oldest: *oldest, newest: *newest }))
+    pub(super) async fn read(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        let bounds: Vec<(Uuid, Uuid)> =
+            sqlx::query_as("select lower, upper from user_event_partitions").fetch_all(connection).await?;
+        Ok(Self { partitions: Arc::new(bounds.into_iter().collect()) })
+    }
+
+    /// Refuses, with the reason, an event that the ledger cannot take.
+    pub(super) fn check(&self, id: EventId) -> Result<(), Rejection> {
+        let reject = |reason, detail: String| Err(Rejection { reason, field: "time".to_owned(), detail });
+        let latest = Timestamp::from(OffsetDateTime::from(Timestamp::now()) + FUTURE_TOLERANCE);
+        if id.time() > latest {
+            let minutes = FUTURE_TOLERANCE.as_secs() / 60;
+            return reject("future", format!("more than {minutes} minutes ahead of the clock"));
+        }
+        match self.partitions.range(..=id.uuid()).next_back() {
+            None => reject("too_old", "the ledger no longer keeps that month".to_owned()),
+            Some((_, upper)) if id.uuid() >= *upper => reject(
+                "no_partition",
+                "the ledger has no partition for that month; make one, then redrive".to_owned(),
+            ),
+            Some(_) => Ok(()),
+        }
     }
 }
 
-/// Inserts the events that are not there yet, and returns their ids: those count, the others are duplicates.
+/// What a batch's transaction found in the ledger.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Committed {
+    /// Events that were not there: those count.
+    pub(super) fresh: HashSet<EventId>,
+    /// Events that were there.
+    known: HashSet<EventId>,
+    /// Of those, the ones that were there with another content.
+    different: HashSet<EventId>,
+}
+
+impl Committed {
+    pub(super) fn outcome(&self, id: EventId) -> Outcome {
+        if self.different.contains(&id) {
+            return Outcome::Rejected(id_conflict());
+        }
+        // Heartbeats are not in the ledger: they are applied whenever their batch is.
+        if self.known.contains(&id) { Outcome::Duplicate } else { Outcome::Applied }
+    }
+}
+
+/// Two events with one id: whichever came first is the one that counts, so somebody has to look.
+pub(super) fn id_conflict() -> Rejection {
+    Rejection {
+        reason: "id_conflict",
+        field: "id".to_owned(),
+        detail: "another event with this id was applied before; ids must be unique".to_owned(),
+    }
+}
+
+/// Inserts the events that are not there yet, and tells them from those that are.
 ///
 /// Waits for another transaction that is inserting one of them. `events` holds each id once, in ascending
 /// order, so that two transactions wait for each other in one direction only.
-pub(super) async fn insert(
-    tx: &mut PgConnection,
-    events: &[&UserEvent],
-) -> Result<HashSet<EventId>, sqlx::Error> {
-    let column = |of: fn(&UserEvent) -> Uuid| events.iter().map(|event| of(event)).collect::<Vec<_>>();
+pub(super) async fn insert(tx: &mut PgConnection, events: &[&UserEvent]) -> Result<Committed, sqlx::Error> {
+    let uuids = |of: fn(&UserEvent) -> Uuid| events.iter().map(|event| of(event)).collect::<Vec<_>>();
     let types: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
     let pools: Vec<&str> = events.iter().map(|event| event.user_pool_id.as_str()).collect();
     let times: Vec<OffsetDateTime> = events.iter().map(|event| event.id.time().into()).collect();
     let data = events.iter().map(|event| serde_json::to_string(&event.data)).collect::<Result<Vec<_>, _>>();
     let data = data.map_err(|error| sqlx::Error::Encode(error.into()))?;
-    let inserted: Vec<(Uuid,)> = sqlx::query_as(include_str!("insert_events.sql"))
-        .bind(column(|event| event.id.uuid()))
-        .bind(column(|event| event.sub))
-        .bind(types)
-        .bind(pools)
-        .bind(times)
-        .bind(data)
-        .fetch_all(tx)
-        .await?;
-    let inserted: HashSet<Uuid> = inserted.into_iter().map(|(id,)| id).collect();
-    Ok(events.iter().map(|event| event.id).filter(|id| inserted.contains(&id.uuid())).collect())
+    let (ids, subs) = (uuids(|event| event.id.uuid()), uuids(|event| event.sub));
+    let inserted: HashSet<Uuid> = sqlx::query_scalar(include_str!("insert_events.sql"))
+        .bind(&ids)
+        .bind(&subs)
+        .bind(&types)
+        .bind(&pools)
+        .bind(&times)
+        .bind(&data)
+        .fetch_all(&mut *tx)
+        .await?
+        .into_iter()
+        .collect();
+    let mut committed = Committed::default();
+    (committed.fresh, committed.known) =
+        events.iter().map(|event| event.id).partition(|id| inserted.contains(&id.uuid()));
+    if !committed.known.is_empty() {
+        let different: Vec<Uuid> = sqlx::query_scalar(include_str!("different_events.sql"))
+            .bind(&ids)
+            .bind(&subs)
+            .bind(&types)
+            .bind(&pools)
+            .bind(&data)
+            .fetch_all(tx)
+            .await?;
+        committed.different =
+            committed.known.iter().filter(|id| different.contains(&id.uuid())).copied().collect();
+    }
+    Ok(committed)
 }

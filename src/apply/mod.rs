@@ -14,19 +14,18 @@ mod referral;
 mod state;
 mod users;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use cognito_user_sync_triggers::event::{DecodeError, Event, EventId, UserEvent};
 use cognito_user_sync_triggers::retry::Schedule;
-use cognito_user_sync_triggers::timestamp::Timestamp;
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use self::failure::Failure;
-use self::ledger::Horizon;
+use self::ledger::{Committed, Horizon};
 
 /// How far ahead of our clock an event's time may be: clocks differ, but not by more.
 pub const FUTURE_TOLERANCE: Duration = Duration::from_secs(10 * 60);
@@ -126,84 +125,72 @@ impl Applier {
         let events: Vec<&Event> = decoded.iter().flatten().collect();
         let settled = self.apply_events(&events).await;
         // Of several messages that carry one event, the first has its outcome and the others repeat it.
-        let mut seen = HashSet::new();
-        let outcome = |decoded: &Result<Event, Rejection>| match decoded {
-            Err(rejection) => Outcome::Rejected(rejection.clone()),
-            Ok(event) => match settled.get(&event.id()) {
-                Some(Outcome::Applied) if !seen.insert(event.id()) => Outcome::Duplicate,
-                Some(outcome) => outcome.clone(),
-                None => Outcome::Retry(RetryCause::DatabaseUnavailable),
-            },
-        };
-        decoded.iter().map(outcome).collect()
+        let mut first = HashMap::<EventId, &Event>::new();
+        let mut outcomes = Vec::with_capacity(decoded.len());
+        for decoded in &decoded {
+            outcomes.push(match decoded {
+                Err(rejection) => Outcome::Rejected(rejection.clone()),
+                Ok(event) => match (settled.get(&event.id()), first.insert(event.id(), event)) {
+                    (_, Some(other)) if other != event => Outcome::Rejected(ledger::id_conflict()),
+                    (Some(Outcome::Applied), Some(_)) => Outcome::Duplicate,
+                    (Some(outcome), _) => outcome.clone(),
+                    (None, _) => Outcome::Retry(RetryCause::DatabaseUnavailable),
+                },
+            });
+        }
+        outcomes
     }
 
     async fn apply_events(&self, events: &[&Event]) -> HashMap<EventId, Outcome> {
-        if events.is_empty() {
-            return HashMap::new();
-        }
-        let mut batch = Batch::default();
         let mut outcomes = HashMap::new();
-        let retry_all = |cause: &RetryCause| {
-            events.iter().map(|event| (event.id(), Outcome::Retry(cause.clone()))).collect()
-        };
+        if events.is_empty() {
+            return outcomes;
+        }
         let horizon = match self.horizon(events).await {
             Ok(horizon) => horizon,
-            Err(failure) => return retry_all(&cause(&failure)),
+            Err(failure) => return retry(events.iter().map(|event| event.id()), &failure).collect(),
         };
+        let mut batch = Batch::default();
         for event in events {
-            match (check_time(event.id(), horizon), event) {
+            match (horizon.check(event.id()), event) {
                 (Err(rejection), _) => {
                     outcomes.insert(event.id(), Outcome::Rejected(rejection));
                 }
                 (Ok(()), Event::User(event)) => {
                     batch.users.entry(event.id).or_insert(event);
                 }
-                (Ok(()), Event::Heartbeat { id }) => batch.heartbeat = batch.heartbeat.max(Some(*id)),
+                (Ok(()), Event::Heartbeat { id }) => {
+                    batch.heartbeats.insert(*id);
+                }
             }
         }
-        // Halves of a refused batch wait here, so that one bad message ends up alone.
+        // Halves of a batch that fails wait here, so that one bad message ends up alone.
         let mut waiting = vec![batch];
         while let Some(batch) = waiting.pop() {
             match self.commit(&batch).await {
-                Ok(fresh) => {
-                    let outcome = |id| if fresh.contains(id) { Outcome::Applied } else { Outcome::Duplicate };
-                    outcomes.extend(batch.users.keys().map(|id| (*id, outcome(id))));
-                }
-                Err(Failure::Refused { sqlstate }) => match batch.halves() {
+                Ok(committed) => outcomes.extend(batch.ids().map(|id| (id, committed.outcome(id)))),
+                Err(failure) if failure.is_of_one_event() => match batch.halves() {
                     Ok(halves) => waiting.extend(halves),
-                    Err(single) => {
-                        outcomes.extend(single.ids().map(|id| (id, Outcome::Rejected(refused(&sqlstate)))))
-                    }
+                    Err(single) => outcomes.extend(single.ids().map(|id| (id, fate(&failure, id)))),
                 },
-                Err(failure) => {
-                    let cause = cause(&failure);
-                    tracing::warn!(
-                        cause = cause.as_str(),
-                        batch.events = batch.users.len(),
-                        error = &failure as &dyn std::error::Error,
-                        "batch goes back to the queue"
-                    );
-                    outcomes.extend(batch.ids().map(|id| (id, Outcome::Retry(cause.clone()))));
-                }
+                Err(failure) => outcomes.extend(retry(batch.ids(), &failure)),
             }
-        }
-        // A heartbeat says that the way is open: it is applied unless its batch was not.
-        for event in events {
-            outcomes.entry(event.id()).or_insert(Outcome::Applied);
         }
         outcomes
     }
 
-    /// Commits a batch and returns the events that were new; tries again while others are in the way.
-    async fn commit(&self, batch: &Batch<'_>) -> Result<HashSet<EventId>, Failure> {
+    /// Commits a batch; tries again while other transactions are in the way.
+    async fn commit(&self, batch: &Batch<'_>) -> Result<Committed, Failure> {
         let mut attempt = 1;
         loop {
             match self.try_commit(batch).await {
                 Err(Failure::Conflict { sqlstate }) if attempt < CONFLICT_ATTEMPTS => {
                     tracing::debug!(sqlstate, attempt, "transaction in conflict, trying again");
                 }
-                Err(Failure::HorizonMoved) if attempt < CONFLICT_ATTEMPTS => self.forget_horizon(),
+                Err(Failure::HorizonMoved) => {
+                    self.forget_horizon();
+                    return Err(Failure::HorizonMoved);
+                }
                 committed => return committed,
             }
             tokio::time::sleep(CONFLICT_SCHEDULE.delay(attempt)).await;
@@ -211,35 +198,35 @@ impl Applier {
         }
     }
 
-    async fn try_commit(&self, batch: &Batch<'_>) -> Result<HashSet<EventId>, Failure> {
+    async fn try_commit(&self, batch: &Batch<'_>) -> Result<Committed, Failure> {
         let mut tx = self.pool.begin().await?;
         let events: Vec<&UserEvent> = batch.users.values().copied().collect();
-        let fresh = match events.is_empty() {
-            true => HashSet::new(),
+        let committed = match events.is_empty() {
+            true => Committed::default(),
             false => ledger::insert(&mut tx, &events).await?,
         };
-        let deltas = state::fold(events.into_iter().filter(|event| fresh.contains(&event.id)));
+        let deltas = state::fold(events.into_iter().filter(|event| committed.fresh.contains(&event.id)));
         if !deltas.is_empty() {
             merge(&mut tx, &deltas).await?;
         }
-        if let Some(id) = batch.heartbeat {
-            stamp_heartbeat(&mut tx, id).await?;
+        if let Some(latest) = batch.heartbeats.last() {
+            stamp_heartbeat(&mut tx, *latest).await?;
         }
         tx.commit().await?;
-        Ok(fresh)
+        Ok(committed)
     }
 
     /// The ledger's horizon, read again when an event lies outside the one that is known.
     async fn horizon(&self, events: &[&Event]) -> Result<Horizon, Failure> {
-        let known = *self.horizon.lock().unwrap_or_else(PoisonError::into_inner);
-        let covers = |horizon: &Horizon| events.iter().all(|event| check_time(event.id(), *horizon).is_ok());
+        let known = self.horizon.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let covers = |horizon: &Horizon| events.iter().all(|event| horizon.check(event.id()).is_ok());
         if let Some(known) = known.filter(covers) {
             return Ok(known);
         }
         let mut connection = self.pool.acquire().await?;
         let read = Horizon::read(&mut connection).await?;
-        *self.horizon.lock().unwrap_or_else(PoisonError::into_inner) = read;
-        read.ok_or_else(|| Failure::Misconfigured(sqlx::Error::RowNotFound))
+        *self.horizon.lock().unwrap_or_else(PoisonError::into_inner) = Some(read.clone());
+        Ok(read)
     }
 
     fn forget_horizon(&self) {
@@ -251,65 +238,61 @@ impl Applier {
 #[derive(Debug, Clone, Default)]
 struct Batch<'a> {
     users: BTreeMap<EventId, &'a UserEvent>,
-    heartbeat: Option<EventId>,
+    heartbeats: BTreeSet<EventId>,
 }
 
 impl<'a> Batch<'a> {
     fn ids(&self) -> impl Iterator<Item = EventId> {
-        self.users.keys().copied().chain(self.heartbeat)
+        self.users.keys().chain(&self.heartbeats).copied()
     }
 
-    /// Two batches of half the size, or the batch itself where it holds a single event.
+    /// Two batches of half the size, or the batch itself where it holds a single event. Heartbeats cannot be
+    /// what is wrong: they stay together.
     fn halves(mut self) -> Result<[Self; 2], Self> {
-        let middle = self.users.len() / 2;
-        match self.users.keys().nth(middle).copied() {
-            Some(at) if middle > 0 => {
-                let users = self.users.split_off(&at);
-                Ok([self, Self { users, heartbeat: None }])
-            }
-            Some(_) | None => Err(self),
+        if self.users.len() + usize::from(!self.heartbeats.is_empty()) < 2 {
+            return Err(self);
         }
+        let users: BTreeMap<EventId, &'a UserEvent> =
+            match self.users.keys().nth(self.users.len() / 2).copied() {
+                Some(at) => self.users.split_off(&at),
+                None => BTreeMap::new(),
+            };
+        Ok([Self { users, heartbeats: BTreeSet::new() }, self])
+    }
+}
+
+/// The events go back to the queue, and the log says why, once.
+fn retry(ids: impl Iterator<Item = EventId>, failure: &Failure) -> impl Iterator<Item = (EventId, Outcome)> {
+    let cause = cause(failure);
+    tracing::warn!(cause = cause.as_str(), error = %failure, "events go back to the queue");
+    ids.map(move |id| (id, Outcome::Retry(cause.clone())))
+}
+
+/// What becomes of the single event that a failure is about.
+fn fate(failure: &Failure, id: EventId) -> Outcome {
+    tracing::warn!(event.id = %id, error = %failure, "an event failed alone");
+    match failure {
+        Failure::Refused { sqlstate } => Outcome::Rejected(Rejection {
+            reason: "refused_by_database",
+            field: "$".to_owned(),
+            detail: format!(
+                "PostgreSQL refuses the row ({sqlstate}); please report this with the event's shape"
+            ),
+        }),
+        Failure::Conflict { .. }
+        | Failure::Blocked { .. }
+        | Failure::HorizonMoved
+        | Failure::Unavailable(_)
+        | Failure::Misconfigured(_) => Outcome::Retry(cause(failure)),
     }
 }
 
 fn cause(failure: &Failure) -> RetryCause {
     match failure {
-        Failure::Conflict { .. } | Failure::HorizonMoved => RetryCause::Conflict,
+        Failure::Conflict { .. } | Failure::Blocked { .. } | Failure::HorizonMoved => RetryCause::Conflict,
         Failure::Misconfigured(_) => RetryCause::DatabaseMisconfigured,
         Failure::Unavailable(_) | Failure::Refused { .. } => RetryCause::DatabaseUnavailable,
     }
-}
-
-fn refused(sqlstate: &str) -> Rejection {
-    Rejection {
-        reason: "refused_by_database",
-        field: "$".to_owned(),
-        detail: format!(
-            "PostgreSQL refuses the row with SQLSTATE {sqlstate}; please report this with the event's shape"
-        ),
-    }
-}
-
-/// Events that the ledger cannot take are refused before the insert, with the reason.
-fn check_time(id: EventId, horizon: Horizon) -> Result<(), Rejection> {
-    let rejection = |reason, detail: String| Err(Rejection { reason, field: "time".to_owned(), detail });
-    let latest = Timestamp::from(OffsetDateTime::from(Timestamp::now()) + FUTURE_TOLERANCE);
-    if id.uuid() < horizon.oldest {
-        return rejection("too_old", "the ledger no longer keeps that month; redrive cannot help".to_owned());
-    }
-    if id.time() > latest {
-        return rejection(
-            "future",
-            format!("more than {} minutes ahead of the clock", FUTURE_TOLERANCE.as_secs() / 60),
-        );
-    }
-    if id.uuid() >= horizon.newest {
-        return rejection(
-            "future",
-            "the ledger has no partition for that month; run `user-sync maintain`".to_owned(),
-        );
-    }
-    Ok(())
 }
 
 /// Merges what the fresh events amount to into the rows.

@@ -19,6 +19,8 @@ pub(super) const STATUS: &str = "cognito:user_status";
 pub(super) const USERNAME: &str = "cognito:username";
 pub(super) const USER_POOL_ID: &str = "cognito:user_pool_id";
 
+pub(super) const RESERVED: [&str; 3] = [STATUS, USERNAME, USER_POOL_ID];
+
 const EMAIL_VERIFIED: &str = "email_verified";
 const PHONE_NUMBER_VERIFIED: &str = "phone_number_verified";
 
@@ -125,17 +127,19 @@ impl UserState {
             registers.insert(name.to_owned(), Register { version: id, value: value.to_owned(), flag });
         };
         for (name, value) in &data.attributes {
-            if !is_flag(name) {
+            if !is_flag(name) && !RESERVED.contains(&name.as_str()) {
                 register(name, value, flag_of(name).and_then(|flag| data.attributes.get(flag).cloned()));
             }
         }
         register(USER_POOL_ID, &event.user_pool_id, None);
-        if let Some(user_name) = &data.user_name {
+        // These have columns of their own, where nothing is null: an empty text would not survive storage.
+        if let Some(user_name) = data.user_name.as_deref().filter(|user_name| !user_name.is_empty()) {
             register(USERNAME, user_name, None);
         }
         // Cognito reports the status from before the login that ends it: stale, so absent.
         let is_stale = |status: &str| event.kind == Kind::Authenticated && status == "FORCE_CHANGE_PASSWORD";
-        if let Some(status) = data.status.as_deref().filter(|status| !is_stale(status)) {
+        if let Some(status) = data.status.as_deref().filter(|status| !status.is_empty() && !is_stale(status))
+        {
             register(STATUS, status, None);
         }
         let ip = || data.client.ip.as_deref().and_then(|ip| ip.parse().ok());

@@ -333,7 +333,5 @@ fn registers(row: &PgRow) -> Result<Registers, sqlx::Error> {
 
 /// The service wrote the column, so somebody else changed it: nothing is guessed.
 fn corrupt(column: &str) -> sqlx::Error {
-    sqlx::Error::Decode(
-        format!("users.{column} holds what this service never writes; see `user-sync verify`").into(),
-    )
+    sqlx::Error::Decode(format!("users.{column} holds what this service never writes").into())
 }

@@ -40,11 +40,13 @@ pub(crate) async fn run(_: Arguments) -> anyhow::Result<()> {
         error = stack.failure() => Some(error.into()),
     };
     applier.pool().close().await;
-    if failed.is_none() {
-        deployment.remove().await?;
-    }
+    // After a server died there may be nothing to remove from; it is not why we end.
+    let removed = deployment.remove().await;
     stack.stop().await?;
-    failed.map_or(Ok(()), Err)
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(removed?),
+    }
 }
 
 fn explain(deployment: &Deployment) -> anyhow::Result<()> {

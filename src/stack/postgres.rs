@@ -47,10 +47,11 @@ pub enum PostgresSource {
 }
 
 impl PostgresSource {
-    /// What `DATABASE_URL` says, else `PG_BIN`, else a search. An empty variable counts as unset.
+    /// What `USER_SYNC_DEV_DATABASE_URL` says, else `PG_BIN`, else a search. An empty variable counts as
+    /// unset. Not `DATABASE_URL`: a production URL that happens to be exported must not be given databases.
     #[must_use]
     pub fn from_env() -> Self {
-        let url = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty());
+        let url = std::env::var("USER_SYNC_DEV_DATABASE_URL").ok().filter(|url| !url.is_empty());
         let folder = std::env::var_os("PG_BIN").filter(|folder| !folder.is_empty());
         match (url, folder) {
             (Some(url), _) => Self::Url(url),
@@ -93,7 +94,10 @@ impl Postgres {
         let step = progress.step("PostgreSQL: looking for a server");
         if let PostgresSource::Url(url) = &options.source {
             let postgres = Self::of_caller(url).await?;
-            step.done(format!("PostgreSQL of DATABASE_URL at {}:{}", postgres.host, postgres.port));
+            step.done(format!(
+                "PostgreSQL of USER_SYNC_DEV_DATABASE_URL at {}:{}",
+                postgres.host, postgres.port
+            ));
             return Ok(postgres);
         }
         let user = ServerUser::find().await?;
@@ -361,6 +365,11 @@ fn open_to_all(folder: impl AsRef<Path>) -> bool {
         .all(|part| part.permissions().mode() & 0o001 != 0)
 }
 
+/// Whether every user can create and remove a folder of their own in this one.
+fn writable_to_all(folder: impl AsRef<Path>) -> bool {
+    folder.as_ref().metadata().is_ok_and(|folder| folder.permissions().mode() & 0o002 != 0)
+}
+
 /// Whom the server runs as: PostgreSQL refuses to run as root.
 enum ServerUser {
     /// Us.
@@ -392,7 +401,12 @@ impl ServerUser {
     /// A new directory that only this user can enter.
     fn private_directory(&self) -> Result<TempDir, Error> {
         let temp = match self {
-            Self::Other { .. } if !open_to_all(std::env::temp_dir()) => PathBuf::from("/tmp"),
+            // The watchdog, which runs as that user, has to remove the directory as well.
+            Self::Other { .. }
+                if !open_to_all(std::env::temp_dir()) || !writable_to_all(std::env::temp_dir()) =>
+            {
+                PathBuf::from("/tmp")
+            }
             Self::Same | Self::Other { .. } => std::env::temp_dir(),
         };
         let directory = tempfile::Builder::new()

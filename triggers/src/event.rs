@@ -351,7 +351,13 @@ impl Event {
             data,
         };
         // Strings, numbers and maps with string keys only: serde_json has nothing here to refuse.
-        serde_json::to_string(&written).unwrap_or_default()
+        let text = serde_json::to_string(&written).unwrap_or_default();
+        // SQS takes every character that XML 1.0 does, and these two are none ("SendMessage", Amazon SQS API
+        // Reference). They stand inside strings only, where JSON can escape them.
+        if text.contains(['\u{fffe}', '\u{ffff}']) {
+            return text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
+        }
+        text
     }
 
     /// Reads a message's text.
@@ -494,6 +500,13 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str, root: &str) -> Result<T, DecodeE
             ("", path) => path.to_owned(),
             (root, "." | "?" | "") => root.to_owned(),
             (root, path) => format!("{root}.{path}"),
+        };
+        // Text that is no JSON has no fields.
+        let field = match error.inner().classify() {
+            serde_json::error::Category::Data => field,
+            serde_json::error::Category::Eof
+            | serde_json::error::Category::Io
+            | serde_json::error::Category::Syntax => if root.is_empty() { "$" } else { root }.to_owned(),
         };
         // A path holds attribute names, which are the message's own text: bound it.
         let field =

@@ -88,7 +88,12 @@ impl Trigger {
     pub async fn record(&self, payload: &str, now: Timestamp) -> Outcome {
         let event = match cognito::user_event(payload, &self.keys, EventId::new(now)) {
             Ok(event) => Event::User(event),
-            Err(why) => return Outcome::Ignored(why),
+            Err(why) => {
+                if why != Ignored::TriggerSource {
+                    say("WARN", &format!("a sign-up or login is not recorded: {}", why.as_str()));
+                }
+                return Outcome::Ignored(why);
+            }
         };
         let published = match &self.publisher {
             Some(publisher) => publisher.publish(&event, PUBLISH_BUDGET).await,

@@ -34,13 +34,34 @@ pub fn line(event: &Event, cause: &str) -> String {
 
 /// The event of an `undelivered` line, wherever in the line it starts; `None` for any other line.
 ///
+/// Reads a log line as it was written, with whatever a log put before it, and as an export quotes it: as the
+/// text of a JSON object's `message` or `@message`.
+///
 /// # Errors
 /// When the line is an `undelivered` one, and its event cannot be read.
 pub fn read(line: &str) -> Option<Result<Event, DecodeError>> {
-    let start = line.find(r#"{"level":"ERROR","message":"undelivered""#)?;
-    let object = line.get(start..)?.trim_end();
-    Some(match serde_json::from_str::<Read<'_>>(object) {
-        Ok(read) => Event::decode(read.undelivered.get()),
-        Err(_) => Err(DecodeError::malformed("undelivered", "the line is cut or was changed")),
-    })
+    let damaged = || DecodeError::malformed("undelivered", "the line is cut or was changed");
+    if let Some(start) = line.find(MARK) {
+        let object = line.get(start..)?.trim_end();
+        return Some(match serde_json::from_str::<Read<'_>>(object) {
+            Ok(read) => Event::decode(read.undelivered.get()),
+            Err(_) => Err(damaged()),
+        });
+    }
+    if !line.contains(&MARK.replace('"', "\\\"")) {
+        return None;
+    }
+    let quoting: Option<Quoting<'_>> =
+        line.find('{').and_then(|start| serde_json::from_str(line.get(start..)?).ok());
+    // Quoted but not by anything known: better a loud error than a lost event.
+    Some(quoting.and_then(|quoting| read(&quoting.message)).unwrap_or_else(|| Err(damaged())))
+}
+
+const MARK: &str = r#"{"level":"ERROR","message":"undelivered""#;
+
+/// A log event as CloudWatch Logs exports it.
+#[derive(Deserialize)]
+struct Quoting<'a> {
+    #[serde(borrow, alias = "@message")]
+    message: std::borrow::Cow<'a, str>,
 }

@@ -200,6 +200,25 @@ fn an_error_never_quotes_a_value() {
 }
 
 #[test]
+fn every_character_of_a_message_is_one_that_sqs_takes() {
+    let odd: String =
+        ('\u{0}'..='\u{20}').chain(['\u{7f}', '\u{fffd}', '\u{fffe}', '\u{ffff}', '\u{10ffff}']).collect();
+    let data = Data {
+        user_name: Some(odd.clone()),
+        attributes: BTreeMap::from([(odd.clone(), odd.clone())]),
+        ..Data::default()
+    };
+    let event =
+        UserEvent { id: fixed_id(), user_pool_id: "p".into(), sub: Uuid::nil(), kind: Kind::Snapshot, data };
+    let encoded = Event::User(event).encode();
+    // "SendMessage", Amazon SQS API Reference: #x9 | #xA | #xD | #x20-#xD7FF | #xE000-#xFFFD | #x10000-#x10FFFF.
+    let taken = |c: char| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    assert!(encoded.chars().all(taken), "{encoded:?}");
+    let Ok(Event::User(decoded)) = Event::decode(&encoded) else { panic!("not read back") };
+    assert_eq!(decoded.data.user_name.unwrap(), odd.replace('\0', ""));
+}
+
+#[test]
 fn fields_of_a_later_build_are_ignored() {
     let mut message = changed("/data/new_field", Some(json!({ "deep": [1, null] })));
     message["traceparent"] = json!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");

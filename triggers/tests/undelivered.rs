@@ -17,6 +17,16 @@ fn every_fixture_survives_its_line() {
         {
             assert_eq!(undelivered::read(&line), Some(Ok(event.clone())), "{name}");
         }
+        let exported = serde_json::json!({ "timestamp": 1, "message": line, "ingestionTime": 2 }).to_string();
+        let insights = serde_json::json!({ "@message": format!("{line}\n") }).to_string();
+        for exported in [exported.as_str(), &insights] {
+            assert_eq!(undelivered::read(exported), Some(Ok(event.clone())), "{name}");
+        }
+        let unknown = serde_json::json!({ "text": line }).to_string();
+        assert!(
+            matches!(undelivered::read(&unknown), Some(Err(_))),
+            "{name}: quoted otherwise, so said loudly"
+        );
         let cut = line.get(..line.len() - 3).unwrap();
         assert!(matches!(undelivered::read(cut), Some(Err(_))), "{name}: a cut line must not pass for whole");
     }

@@ -19,7 +19,7 @@ use cognito_user_sync_triggers::event::{Event, EventId};
 use cognito_user_sync_triggers::publish::PUBLISH_BUDGET;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use cognito_user_sync_triggers::trigger::{Outcome, Trigger};
-use comfy_table::{Table, presets};
+use comfy_table::{ContentArrangement, Table, presets};
 use futures::StreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use sqlx::PgPool;
@@ -30,6 +30,8 @@ use self::traffic::Call;
 const SIGN_INS_AT_ONCE: usize = 16;
 const MORNING: Duration = Duration::from_secs(6 * 60 * 60);
 const ROWS_SHOWN: i64 = 12;
+/// In characters; a narrower terminal wraps.
+const TABLE_WIDTH: u16 = 120;
 /// Sent straight to the queue, past the trigger, which cannot produce them.
 const BAD_MESSAGES: [&str; 2] = [
     r#"{"specversion":"1.0","schemaversion":1,"#,
@@ -38,8 +40,8 @@ const BAD_MESSAGES: [&str; 2] = [
 
 /// Play a morning of sign-ups and logins through the trigger, SQS and PostgreSQL, on this machine
 ///
-/// Needs no AWS account: it starts PostgreSQL and an SQS server of its own (DATABASE_URL or PG_BIN choose
-/// another PostgreSQL) and removes everything when it ends.
+/// Needs no AWS account: it starts PostgreSQL and an SQS server of its own (USER_SYNC_DEV_DATABASE_URL or
+/// PG_BIN choose another PostgreSQL) and removes everything when it ends.
 ///
 /// Example: user-sync demo --users=5000
 #[derive(Debug, Args)]
@@ -54,16 +56,24 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let postgres = PostgresOptions { source: PostgresSource::from_env(), durable: false };
     let stack = Stack::start(StackOptions { postgres, progress: Progress::visible() }).await?;
     let deployment = Deployment::create(&stack).await?;
-    let played = play(&deployment, usize::try_from(arguments.users)?).await?;
-    apply(&deployment, played.messages).await?;
+    let shown = tokio::select! {
+        shown = play_and_show(&deployment, usize::try_from(arguments.users)?) => shown,
+        () = super::asked_to_end() => Err(anyhow::anyhow!("interrupted")),
+    };
+    deployment.remove().await?;
+    stack.stop().await?;
+    shown
+}
+
+async fn play_and_show(deployment: &Deployment, users: usize) -> anyhow::Result<()> {
+    let played = play(deployment, users).await?;
+    apply(deployment, played.messages).await?;
     let pool = local::connect(&deployment.owner_url, 1).await?;
     let mut out = std::io::stdout().lock();
     show_users(&mut out, &pool).await?;
-    show_dead_letters(&mut out, &deployment).await?;
+    show_dead_letters(&mut out, deployment).await?;
     let exact = show_proof(&mut out, &pool, &played).await?;
     pool.close().await;
-    deployment.remove().await?;
-    stack.stop().await?;
     if !exact {
         bail!("the counts differ: this is a defect, please report it");
     }
@@ -159,18 +169,8 @@ async fn show_users(out: &mut impl std::io::Write, pool: &PgPool) -> anyhow::Res
         .into_iter()
         .map(|(cells,): (Vec<String>,)| cells)
         .collect();
-    let header = [
-        "name",
-        "email or phone",
-        "status",
-        "verified",
-        "logins",
-        "last login",
-        "from",
-        "device",
-        "country",
-        "referred by",
-    ];
+    let header =
+        ["name", "email or phone", "verified", "logins", "last login", "from", "device", "referred by"];
     writeln!(out, "\nusers: {} of {count} rows\n{}", rows.len(), table(&header, rows))?;
     Ok(())
 }
@@ -191,7 +191,7 @@ async fn show_dead_letters(out: &mut impl std::io::Write, deployment: &Deploymen
         .map(|message| ["reason", "field", "detail"].map(|name| attribute(message, name)).to_vec());
     writeln!(
         out,
-        "dead letters: {}\n{}",
+        "\ndead letters: {}\n{}",
         messages.len(),
         table(&["reason", "field", "detail"], rows.collect())
     )?;
@@ -212,13 +212,18 @@ async fn show_proof(out: &mut impl std::io::Write, pool: &PgPool, played: &Playe
         ("login_count equals distinct logins", if exact { "yes" } else { "NO" }.to_owned()),
     ];
     let rows = rows.map(|(what, value)| vec![what.to_owned(), value]).to_vec();
-    writeln!(out, "proof\n{}", table(&["", "count"], rows))?;
+    writeln!(out, "\nproof\n{}", table(&["", "count"], rows))?;
     Ok(exact)
 }
 
 fn table(header: &[&str], rows: Vec<Vec<String>>) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(header).add_rows(rows);
+    table
+        .load_style(presets::UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(TABLE_WIDTH)
+        .set_header(header)
+        .add_rows(rows);
     table
 }
 

@@ -2,13 +2,11 @@
 select array[
     users.name,
     coalesce(users.email, users.phone_number, '-'),
-    coalesce(users.cognito_status, '-'),
     case when users.is_verified then 'yes' else 'no' end,
     users.login_count::text,
     coalesce(to_char(users.last_login_at at time zone 'utc', 'HH24:MI:SS'), '-'),
     coalesce(host(users.last_login_ip), '-'),
     coalesce(users.last_login_device, '-'),
-    coalesce(users.country_code, '-'),
     coalesce(referrer.name, '-')
 ]
 from users
