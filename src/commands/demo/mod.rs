@@ -113,8 +113,10 @@ async fn play(deployment: &Deployment, users: usize) -> anyhow::Result<Played> {
     }
     drop(outcomes);
 
-    // SQS delivers at least once: one more login, which arrives twice.
-    if let Some(call) = calls.iter().find(|call| call.is_login) {
+    // SQS delivers at least once: one more login, which arrives twice. Not a federated confirmation: however
+    // many a user has, they are one login.
+    let is_authentication = |call: &&Call| call.payload.contains("PostAuthentication_Authentication");
+    if let Some(call) = calls.iter().find(is_authentication) {
         let event = cognito::user_event(
             &call.payload,
             &ClientMetadataKeys::default(),
