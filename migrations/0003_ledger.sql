@@ -35,37 +35,42 @@ create function user_event_bound(moment timestamptz) returns uuid
 language sql immutable strict parallel safe
 return rpad(lpad(to_hex((extract(epoch from moment) * 1000)::bigint), 12, '0'), 32, '0')::uuid;
 
--- Makes the months from months_behind before this one to months_ahead after it, where they are missing.
--- Safe to call from several places at once.
+-- Makes the months up to months_ahead after this one, where they are missing: from the oldest month there
+-- is, or in an empty ledger from months_behind before this one. So there is never a gap, and a month that was
+-- folded and dropped is never made again. Safe to call from several places at once.
 create function user_event_create_partitions(months_behind integer, months_ahead integer) returns setof text
 language plpgsql as $$
 declare
     this_month constant timestamp := date_trunc('month', now() at time zone 'utc');
-    first timestamp;
+    first_month timestamp;
+    month timestamp;
     partition text;
 begin
     lock table user_event_partitions in share row exclusive mode;
-    for first in
-        select generate_series(this_month - make_interval(months => months_behind),
-                               this_month + make_interval(months => months_ahead),
-                               interval '1 month')
+    select to_timestamp(min(name), '"user_events_"YYYY_MM') at time zone 'utc' into first_month
+    from user_event_partitions;
+    first_month := coalesce(first_month, this_month - make_interval(months => months_behind));
+    for month in
+        select generate_series(first_month, this_month + make_interval(months => months_ahead), interval '1 month')
     loop
-        partition := 'user_events_' || to_char(first, 'YYYY_MM');
+        partition := 'user_events_' || to_char(month, 'YYYY_MM');
         continue when exists (select from user_event_partitions p where p.name = partition);
         insert into user_event_partitions (name, lower, upper)
         values (partition,
-                user_event_bound(first at time zone 'utc'),
-                user_event_bound((first + interval '1 month') at time zone 'utc'));
+                user_event_bound(month at time zone 'utc'),
+                user_event_bound((month + interval '1 month') at time zone 'utc'));
         execute format(
             'create table %I partition of user_events for values from (%L) to (%L)',
             partition,
-            user_event_bound(first at time zone 'utc'),
-            user_event_bound((first + interval '1 month') at time zone 'utc'));
+            user_event_bound(month at time zone 'utc'),
+            user_event_bound((month + interval '1 month') at time zone 'utc'));
         execute format('alter table %I owner to user_sync_owner', partition);
         return next partition;
     end loop;
 end
 $$;
+
+alter function user_event_create_partitions(integer, integer) owner to user_sync_owner;
 
 -- Behind: a log line or a dead letter may be replayed after months. Ahead: what `maintain` must keep.
 select user_event_create_partitions(13, 3);

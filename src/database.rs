@@ -14,7 +14,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What must hold whatever the role or the database is set to. Limits, because a batch that hangs must not
 /// hold its locks; and what correctness stands on.
-const SESSION_SETTINGS: [(&str, &str); 5] = [
+const SESSION_SETTINGS: [(&str, &str); 6] = [
+    // Our own edits are not the application's; see migrations/0005_app_ownership.sql.
+    ("user_sync.service", "on"),
     ("statement_timeout", "60s"),
     ("lock_timeout", "5s"),
     ("idle_in_transaction_session_timeout", "60s"),

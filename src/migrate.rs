@@ -4,11 +4,13 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{PgPool, SqlStr};
 
 /// Version, description and text, in the order of `migrations/`.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 6] = [
     (1, "roles", include_str!("../migrations/0001_roles.sql")),
     (2, "users", include_str!("../migrations/0002_users.sql")),
     (3, "ledger", include_str!("../migrations/0003_ledger.sql")),
     (4, "sync_status", include_str!("../migrations/0004_sync_status.sql")),
+    (5, "app_ownership", include_str!("../migrations/0005_app_ownership.sql")),
+    (6, "baseline", include_str!("../migrations/0006_baseline.sql")),
 ];
 
 /// Brings the schema to this build's version; does nothing where it is there already. Safe to run from

@@ -313,3 +313,51 @@ async fn a_heartbeat_stamps_its_arrival_and_an_older_one_does_not() {
     assert_eq!(Timestamp::from(sent), at(5));
     assert_eq!(database.count("user_events").await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_application_changes_is_its_own_and_the_rest_follows_the_events() {
+    let database = TestDatabase::create().await;
+    let app = cognito_user_sync::local::connect(&database.deployment.app_url, 1).await.unwrap();
+    let edit = async |set: &str| {
+        let statement = format!("update users set {set} where id = $1");
+        sqlx::query(sqlx::AssertSqlSafe(statement)).bind(sub(1)).execute(&app).await.unwrap();
+    };
+    let named = |seconds, name| login(1, at(seconds)).attributes(&[("name", name), ("gender", name)]).build();
+    database.apply(&[named(1, "Early")]).await;
+    assert_eq!(database.column(sub(1), "updated_at").await, database.column(sub(1), "synced_at").await);
+    edit("bio = 'hello', name = name").await;
+    assert_eq!(
+        database.column(sub(1), "app_owned").await.as_deref(),
+        Some("[]"),
+        "nothing was changed but its own"
+    );
+    let edited = database.column(sub(1), "updated_at").await;
+    assert!(edited > database.column(sub(1), "synced_at").await);
+    edit("name = 'Chosen', timezone = 'Europe/Oslo'").await;
+    database.apply(&[named(2, "Late")]).await;
+    for (column, expected) in [
+        ("name", Some("Chosen")),
+        ("timezone", Some("Europe/Oslo")),
+        ("gender", Some("Late")),
+        ("bio", Some("hello")),
+        ("login_count", Some("2")),
+        ("app_owned", Some(r#"["name", "timezone"]"#)),
+    ] {
+        assert_eq!(database.column(sub(1), column).await.as_deref(), expected, "{column}");
+    }
+    assert!(database.column(sub(1), "updated_at").await > edited);
+    assert!(
+        database.column(sub(1), "cognito_attributes").await.unwrap().contains("Late"),
+        "the register goes on"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contested_addresses_are_listed() {
+    let database = TestDatabase::create().await;
+    let shared = |user, seconds| confirmed(user, at(seconds)).email("Shared@example.com").build();
+    database.apply(&[shared(1, 1), shared(2, 2), confirmed(3, at(3)).email("own@example.com").build()]).await;
+    let contested: Vec<(String, String, uuid::Uuid, bool, uuid::Uuid)> =
+        sqlx::query_as("select * from user_contested_identifiers").fetch_all(&database.owner).await.unwrap();
+    assert_eq!(contested, [("email".to_owned(), "shared@example.com".to_owned(), sub(1), true, sub(2))]);
+}

@@ -1,18 +1,19 @@
--- The service's columns of locked rows, whole. The application's own columns are not named here.
+-- The service's columns of locked rows, whole. The application's own columns are not named here, and what it
+-- made its own (app_owned) stays as it is.
 update users
 set email = new.email,
     email_verified = new.email_verified,
     phone_number = new.phone_number,
     phone_number_verified = new.phone_number_verified,
-    name = new.name,
-    first_name = new.first_name,
-    last_name = new.last_name,
-    date_of_birth = new.date_of_birth,
-    gender = new.gender,
-    profile_picture_url = new.profile_picture_url,
-    country_code = new.country_code,
-    timezone = new.timezone,
-    language = new.language,
+    name = case when 'name' = any (users.app_owned) then users.name else new.name end,
+    first_name = case when 'first_name' = any (users.app_owned) then users.first_name else new.first_name end,
+    last_name = case when 'last_name' = any (users.app_owned) then users.last_name else new.last_name end,
+    date_of_birth = case when 'date_of_birth' = any (users.app_owned) then users.date_of_birth else new.date_of_birth end,
+    gender = case when 'gender' = any (users.app_owned) then users.gender else new.gender end,
+    profile_picture_url = case when 'profile_picture_url' = any (users.app_owned) then users.profile_picture_url else new.profile_picture_url end,
+    country_code = case when 'country_code' = any (users.app_owned) then users.country_code else new.country_code end,
+    timezone = case when 'timezone' = any (users.app_owned) then users.timezone else new.timezone end,
+    language = case when 'language' = any (users.app_owned) then users.language else new.language end,
     is_active = new.is_active,
     is_verified = new.is_verified,
     is_deleted = new.is_deleted,
@@ -41,8 +42,8 @@ set email = new.email,
     sign_up_referral_code = new.sign_up_referral_code,
     email_since = new.email_since,
     phone_since = new.phone_since,
-    -- The application's last edit may be later.
-    updated_at = greatest(users.updated_at, new.synced_at)
+    -- The application's last edit may be later; `greatest` ignores nulls.
+    updated_at = greatest(users.app_edited_at, new.synced_at)
 from unnest(
     $1::uuid[], $2::text[], $3::bool[], $4::text[], $5::bool[],
     $6::text[], $7::text[], $8::text[], $9::date[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
