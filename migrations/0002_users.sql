@@ -97,6 +97,8 @@ create table user_claims (
 
 alter table user_claims owner to user_sync_owner;
 
+create index user_claims_user_id_idx on user_claims (user_id);
+
 comment on table user_claims is 'every e-mail address and phone number that a user ever showed; ASCII-lowercased';
 
 grant select on users, user_claims to user_sync_consumer, user_sync_reader;

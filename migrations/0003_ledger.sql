@@ -47,7 +47,7 @@ declare
     partition text;
 begin
     lock table user_event_partitions in share row exclusive mode;
-    select to_timestamp(min(name), '"user_events_"YYYY_MM') at time zone 'utc' into first_month
+    select to_date(min(name), '"user_events_"YYYY_MM') into first_month
     from user_event_partitions;
     first_month := coalesce(first_month, this_month - make_interval(months => months_behind));
     for month in

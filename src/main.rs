@@ -17,6 +17,9 @@ struct Cli {
 enum Command {
     Worker(commands::worker::Arguments),
     Migrate(commands::migrate::Arguments),
+    Maintain(commands::maintain::Arguments),
+    Verify(commands::verify::Arguments),
+    Release(commands::release::Arguments),
     Replay(commands::replay::Arguments),
     Demo(commands::demo::Arguments),
     Dev(commands::dev::Arguments),
@@ -30,6 +33,9 @@ async fn main() -> anyhow::Result<()> {
     match command {
         Command::Worker(arguments) => commands::worker::run(arguments).await,
         Command::Migrate(arguments) => commands::migrate::run(arguments).await,
+        Command::Maintain(arguments) => commands::maintain::run(arguments).await,
+        Command::Verify(arguments) => commands::verify::run(arguments).await,
+        Command::Release(arguments) => commands::release::run(arguments).await,
         Command::Replay(arguments) => commands::replay::run(arguments).await,
         Command::Demo(arguments) => commands::demo::run(arguments).await,
         Command::Dev(arguments) => commands::dev::run(arguments).await,

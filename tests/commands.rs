@@ -17,7 +17,7 @@ fn stderr(output: &Output) -> String {
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
-    for command in ["worker", "migrate", "replay", "demo", "dev"] {
+    for command in ["worker", "migrate", "maintain", "verify", "release", "replay", "demo", "dev"] {
         let help = run(&[command, "--help"], &[]);
         let text = String::from_utf8_lossy(&help.stdout).into_owned();
         assert!(help.status.success() && text.contains("Example: "), "{command}: {text}");

@@ -13,4 +13,5 @@ mod convergence;
 mod echo;
 mod grants;
 mod outage;
+mod proof;
 mod stack;

@@ -106,7 +106,7 @@ async fn drain(
             Some(RetryCause::DatabaseUnavailable | RetryCause::DatabaseMisconfigured) => {
                 failures.saturating_add(1)
             }
-            Some(RetryCause::Conflict) | None => 0,
+            Some(RetryCause::Conflict | RetryCause::HorizonMoved) | None => 0,
         };
         if failures > 0 && !pause(failures, &mut stopped).await {
             return Ok(());

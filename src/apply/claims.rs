@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cognito_user_sync_triggers::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -20,7 +21,8 @@ const IDENTIFIER_MAX_BYTES: usize = 512;
 const LOCK_SHARDS: u64 = 1_024;
 
 /// The two kinds of unique address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum IdentifierKind {
     Email,
     Phone,
@@ -51,7 +53,7 @@ impl IdentifierKind {
 }
 
 /// An address as it is compared: ASCII-lowercased.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Identifier {
     pub(super) kind: IdentifierKind,
     pub(super) value: String,

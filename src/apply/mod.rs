@@ -9,10 +9,14 @@
 mod claims;
 mod columns;
 mod failure;
+mod history;
 mod ledger;
+pub mod maintain;
+pub mod ownership;
 mod referral;
 mod state;
 mod users;
+pub mod verify;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -80,6 +84,8 @@ pub enum RetryCause {
     DatabaseMisconfigured,
     /// Other transactions were in the way, again and again.
     Conflict,
+    /// The ledger's partitions were made or dropped under the batch.
+    HorizonMoved,
 }
 
 impl RetryCause {
@@ -90,6 +96,7 @@ impl RetryCause {
             Self::DatabaseUnavailable => "database_unavailable",
             Self::DatabaseMisconfigured => "database_misconfigured",
             Self::Conflict => "conflict",
+            Self::HorizonMoved => "horizon_moved",
         }
     }
 }
@@ -123,7 +130,12 @@ impl Applier {
         let decoded: Vec<_> =
             bodies.iter().map(|body| Event::decode(body.as_ref()).map_err(Rejection::from)).collect();
         let events: Vec<&Event> = decoded.iter().flatten().collect();
-        let settled = self.apply_events(&events).await;
+        let mut settled = self.apply_events(&events).await;
+        // The ledger's months changed under the batch: what the new ones do not take is refused, with the reason.
+        let moved =
+            |event: &&&Event| settled.get(&event.id()) == Some(&Outcome::Retry(RetryCause::HorizonMoved));
+        let again: Vec<&Event> = events.iter().filter(moved).copied().collect();
+        settled.extend(self.apply_events(&again).await);
         // Of several messages that carry one event, the first has its outcome and the others repeat it.
         let mut first = HashMap::<EventId, &Event>::new();
         let mut outcomes = Vec::with_capacity(decoded.len());
@@ -289,7 +301,8 @@ fn fate(failure: &Failure, id: EventId) -> Outcome {
 
 fn cause(failure: &Failure) -> RetryCause {
     match failure {
-        Failure::Conflict { .. } | Failure::Blocked { .. } | Failure::HorizonMoved => RetryCause::Conflict,
+        Failure::Conflict { .. } | Failure::Blocked { .. } => RetryCause::Conflict,
+        Failure::HorizonMoved => RetryCause::HorizonMoved,
         Failure::Misconfigured(_) => RetryCause::DatabaseMisconfigured,
         Failure::Unavailable(_) | Failure::Refused { .. } => RetryCause::DatabaseUnavailable,
     }
@@ -460,6 +473,12 @@ async fn merge_concerned(
     }
     users::resolve_referrals(tx, ids, concerned).await?;
     Ok(())
+}
+
+/// Gives addresses to whom they are due, whatever the rows show now.
+async fn reassign(tx: &mut PgConnection, concerned: &users::Concerned) -> Result<(), Failure> {
+    users::lock_shards(tx, &concerned.shards()).await?;
+    merge_concerned(tx, &[], &BTreeMap::new(), concerned).await
 }
 
 /// Gives each address to the greatest of its claimants, and takes it from the others.

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use cognito_user_sync_triggers::event::{EventId, Kind, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::claims::{Claims, Identifier, IdentifierKind};
@@ -38,7 +39,7 @@ fn is_flag(attribute: &str) -> bool {
 }
 
 /// A last-writer-wins register: the value that the event with the greatest (time, id) gave it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Register {
     pub(super) version: EventId,
     pub(super) value: String,
@@ -58,7 +59,7 @@ impl Register {
 pub(super) type Registers = BTreeMap<String, Register>;
 
 /// One login: what the last four columns of the login audit come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Login {
     pub(super) id: EventId,
     pub(super) ip: Option<IpAddr>,
@@ -67,7 +68,7 @@ pub(super) struct Login {
 }
 
 /// A class of device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Device {
     Mobile,
     Tablet,
@@ -92,7 +93,7 @@ impl Device {
 }
 
 /// The confirmation with the smallest (time, id).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SignUp {
     pub(super) id: EventId,
     pub(super) ip: Option<IpAddr>,
@@ -100,7 +101,7 @@ pub(super) struct SignUp {
 }
 
 /// What a set of one user's events amounts to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct UserState {
     pub(super) registers: Registers,
     /// (time, disabled): on a tie disabled wins.
@@ -226,7 +227,7 @@ pub(super) struct Delta {
 }
 
 impl Delta {
-    fn of(event: &UserEvent) -> Self {
+    pub(super) fn of(event: &UserEvent) -> Self {
         let state = UserState::of(event);
         let time = event.id.time();
         let shown = IdentifierKind::ALL.into_iter().filter_map(|kind| state.identifier(kind));
@@ -234,7 +235,7 @@ impl Delta {
         Self { state, claims }
     }
 
-    fn merge(&mut self, other: Self) {
+    pub(super) fn merge(&mut self, other: Self) {
         self.state.merge(other.state);
         for (identifier, since) in other.claims {
             let own = self.claims.entry(identifier).or_insert(since);

@@ -20,6 +20,9 @@ use super::state::{
 /// The class of our advisory locks, so that they do not meet another program's: "user" in ASCII.
 const LOCK_CLASS: i32 = 0x7573_6572;
 
+/// A statement with its parameters.
+pub(super) type Query = sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
 /// A row as it stands in the table.
 #[derive(Debug, Clone)]
 pub(super) struct StoredUser {
@@ -189,8 +192,11 @@ pub(super) async fn resolve_referrals(
 
 /// Writes the service's columns of locked rows.
 pub(super) async fn write(tx: &mut PgConnection, rows: &[Columns]) -> Result<(), sqlx::Error> {
-    let mut query = sqlx::query(include_str!("write_users.sql"));
-    // In the order of the statement's parameters.
+    bind_columns(sqlx::query(include_str!("write_users.sql")), rows).execute(tx).await.map(drop)
+}
+
+/// Binds rows as arrays, a column each, in the order of the statements' parameters.
+pub(super) fn bind_columns(mut query: Query, rows: &[Columns]) -> Query {
     macro_rules! bind {
         ($($column:ident),* $(,)?) => {
             $(query = query.bind(rows.iter().map(|row| row.$column.clone()).collect::<Vec<_>>());)*
@@ -240,7 +246,7 @@ pub(super) async fn write(tx: &mut PgConnection, rows: &[Columns]) -> Result<(),
         email_since,
         phone_since,
     );
-    query.execute(tx).await.map(drop)
+    query
 }
 
 fn stored(rows: &[PgRow]) -> Result<BTreeMap<Uuid, StoredUser>, sqlx::Error> {
@@ -332,6 +338,6 @@ fn registers(row: &PgRow) -> Result<Registers, sqlx::Error> {
 }
 
 /// The service wrote the column, so somebody else changed it: nothing is guessed.
-fn corrupt(column: &str) -> sqlx::Error {
+pub(super) fn corrupt(column: &str) -> sqlx::Error {
     sqlx::Error::Decode(format!("users.{column} holds what this service never writes").into())
 }

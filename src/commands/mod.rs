@@ -2,8 +2,11 @@
 
 pub(crate) mod demo;
 pub(crate) mod dev;
+pub(crate) mod maintain;
 pub(crate) mod migrate;
+pub(crate) mod release;
 pub(crate) mod replay;
+pub(crate) mod verify;
 pub(crate) mod worker;
 
 /// Completes when the process is asked to end: SIGTERM, as ECS sends it, or Ctrl-C.

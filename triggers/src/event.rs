@@ -39,8 +39,23 @@ const HEARTBEAT: &str = "heartbeat";
 /// Made once, before the first send, so that every retry and every duplicate carries the same one. Its
 /// first 48 bits are the event's time in milliseconds, so ordering by `EventId` is ordering by (time, id):
 /// it is the version of every last-writer-wins register.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Uuid", into = "Uuid")]
 pub struct EventId(Uuid);
+
+impl TryFrom<Uuid> for EventId {
+    type Error = DecodeError;
+
+    fn try_from(uuid: Uuid) -> Result<Self, DecodeError> {
+        Self::from_uuid(uuid)
+    }
+}
+
+impl From<EventId> for Uuid {
+    fn from(id: EventId) -> Self {
+        id.0
+    }
+}
 
 impl EventId {
     /// A new id for something that occurred at `time`; the other 74 bits are random.
@@ -136,6 +151,12 @@ impl Kind {
     /// Every kind, in the contract's order.
     pub const ALL: [Self; 5] =
         [Self::Confirmed, Self::Authenticated, Self::PasswordReset, Self::Snapshot, Self::Deleted];
+
+    /// The kind of a CloudEvents `type`.
+    #[must_use]
+    pub fn parse(r#type: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == r#type)
+    }
 
     /// The CloudEvents `type`.
     #[must_use]
@@ -395,8 +416,7 @@ impl Event {
         if r#type == HEARTBEAT {
             return Ok(Self::Heartbeat { id });
         }
-        let kind =
-            Kind::ALL.into_iter().find(|kind| kind.as_str() == r#type).ok_or(DecodeError::UnknownType)?;
+        let kind = Kind::parse(&r#type).ok_or(DecodeError::UnknownType)?;
         let sub = parse_uuid(&required(read.subject, "subject")?, "subject")?;
         let source = required(read.source, "source")?;
         let user_pool_id = source

@@ -1,0 +1,57 @@
+//! `user-sync maintain`: keeps the ledger's partitions.
+
+use std::io::Write as _;
+
+use anyhow::Context as _;
+use clap::Args;
+use cognito_user_sync::apply::maintain::{
+    self, DEFAULT_MONTHS_AHEAD, DEFAULT_RETENTION_DAYS, MIN_RETENTION_DAYS,
+};
+use cognito_user_sync::config::DatabaseConfig;
+use cognito_user_sync::database;
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Make the ledger's coming months, and fold and drop those past the retention
+///
+/// Run it daily. Safe to run from several places at once, and under load. What a dropped month's events
+/// amounted to stays in user_baseline, so verify stays exact. Needs DATABASE_URL of a member of
+/// user_sync_owner.
+///
+/// Example: user-sync maintain --retention-days 400
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Arguments {
+    /// Months that stand ready after this one.
+    #[arg(long, default_value_t = DEFAULT_MONTHS_AHEAD, value_parser = clap::value_parser!(u32).range(1..=24))]
+    months_ahead: u32,
+    /// Days that a month is kept after its end.
+    #[arg(long, default_value_t = DEFAULT_RETENTION_DAYS, value_parser = clap::value_parser!(u32).range(i64::from(MIN_RETENTION_DAYS)..=36_500))]
+    retention_days: u32,
+}
+
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let pool = database::pool(&DatabaseConfig::from_env()?, 1)?;
+    let style = ProgressStyle::with_template("{spinner} folding {msg}: {pos} events, {per_sec}, {elapsed}")?;
+    let bar = ProgressBar::new_spinner().with_style(style);
+    let progress = |name: &str, events: u64| {
+        bar.set_message(name.to_owned());
+        bar.set_position(events);
+    };
+    let Arguments { months_ahead, retention_days } = arguments;
+    let maintained =
+        maintain::maintain(&pool, months_ahead, retention_days, Timestamp::now(), progress).await;
+    bar.finish_and_clear();
+    let maintained = maintained.context("what was not done is as it was; run it again")?;
+    let mut out = std::io::stdout().lock();
+    for name in &maintained.created {
+        writeln!(out, "made {name}")?;
+    }
+    for (name, events) in &maintained.folded {
+        writeln!(out, "folded {name} into the baseline and dropped it: {events} events")?;
+    }
+    if maintained == maintain::Maintained::default() {
+        writeln!(out, "nothing to do")?;
+    }
+    Ok(())
+}

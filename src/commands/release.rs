@@ -1,0 +1,32 @@
+//! `user-sync release`: gives a column that the application made its own back to the service.
+
+use std::io::Write as _;
+
+use clap::Args;
+use cognito_user_sync::apply::ownership;
+use cognito_user_sync::config::DatabaseConfig;
+use cognito_user_sync::database;
+use uuid::Uuid;
+
+/// Let the service write a column again that the application changed
+///
+/// A column that the application changed is its own: events no longer change it. This gives it back, and it
+/// shows what the user's events say. Needs DATABASE_URL of a member of user_sync_owner.
+///
+/// Example: user-sync release 1b4e28ba-2fa1-41d2-883f-0016d3cca427 name
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Arguments {
+    /// The user's sub.
+    user: Uuid,
+    /// The column, such as name or timezone.
+    column: String,
+}
+
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let pool = database::pool(&DatabaseConfig::from_env()?, 1)?;
+    let was_owned = ownership::release(&pool, arguments.user, &arguments.column).await?;
+    let said = if was_owned { "is the service's again" } else { "was the service's already" };
+    writeln!(std::io::stdout(), "{} of {} {said}", arguments.column, arguments.user)?;
+    Ok(())
+}
