@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR
 RUST_MINOR := $(shell sed -n 's/^rust-version = "1\.\([0-9]*\).*/\1/p' Cargo.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check needs needs-lints
+.PHONY: help demo dev test crash check needs needs-lints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -22,6 +22,9 @@ dev: needs ## keep PostgreSQL, an SQS server and a worker running, to try things
 
 test: needs ## run every test; builds the release programs too, since they are what is tested
 	INSTA_UPDATE=no cargo test --workspace $(ARGS)
+
+crash: needs ## kill the consumer at every step, SEEDS times (10000 by default)
+	USER_SYNC_TEST_CRASH_SEEDS=$(or $(SEEDS),10000) cargo test --test main -- crash:: --nocapture
 
 check: needs needs-lints ## formatting, lints and documentation, without a warning
 	cargo fmt --all --check

@@ -1,0 +1,158 @@
+//! The consumer is killed (SIGKILL) at every step, by seeds, and the numbers are exact all the same.
+//!
+//! `make crash SEEDS=10000` runs more. Several seeds share a queue and a database: what one left half done,
+//! the next ones meet. After each group the queue is drained and everything is compared.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use cognito_user_sync::local::Deployment;
+use cognito_user_sync_triggers::event::Event;
+
+use crate::support::events::{at, confirmed, login, sub};
+use crate::support::proxy::{Action, Proxy, Speaker, Trap};
+use crate::support::{TestDatabase, binaries, dead_letters, deployment, send};
+
+const SEEDS_IN_A_GROUP: u64 = 25;
+const USERS: u64 = 7;
+
+/// The steps of a delivery, and the moment on the wire that marks each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    AfterReceive,
+    AfterLedgerInsert,
+    BeforeCommit,
+    AfterCommit,
+    BeforeDelete,
+}
+
+const STEPS: [Step; 5] =
+    [Step::AfterReceive, Step::AfterLedgerInsert, Step::BeforeCommit, Step::AfterCommit, Step::BeforeDelete];
+
+impl Step {
+    /// The trap, and whether it is set before the database (or before SQS).
+    fn trap(self, nth: u32) -> (bool, Trap) {
+        let trap = |speaker, words, pass_on| Trap {
+            speaker,
+            words,
+            nth,
+            repeats: false,
+            action: Action::Tell { pass_on },
+        };
+        match self {
+            Self::AfterReceive => (false, trap(Speaker::Server, "ReceiptHandle", true)),
+            // PostgreSQL's completion of the insert; the second and third are of skeletons and claims.
+            Self::AfterLedgerInsert => (true, trap(Speaker::Server, "INSERT 0 ", true)),
+            Self::BeforeCommit => (true, trap(Speaker::Program, "COMMIT", false)),
+            Self::AfterCommit => (true, trap(Speaker::Server, "COMMIT", false)),
+            Self::BeforeDelete => (false, trap(Speaker::Program, "DeleteMessageBatch", false)),
+        }
+    }
+}
+
+/// Runs a worker until the trap springs, and kills it there; or until it has drained the queue.
+async fn run_until_killed(
+    deployment: &Deployment,
+    postgres: std::net::SocketAddr,
+    step: Step,
+    nth: u32,
+) -> bool {
+    let (before_database, trap) = step.trap(nth);
+    let sqs = deployment.endpoint.trim_start_matches("http://").parse().unwrap();
+    let mut database = Proxy::start(postgres, before_database.then_some(trap)).await;
+    let mut queue = Proxy::start(sqs, (!before_database).then_some(trap)).await;
+    let url = deployment.consumer_url.replace(&postgres.to_string(), &database.address.to_string());
+    let endpoint = format!("http://{}", queue.address);
+    let mut worker = tokio::process::Command::new(binaries::user_sync())
+        .args(["worker", "--until-empty"])
+        .env_clear()
+        .envs(deployment.environment())
+        .env("DATABASE_URL", url)
+        .env("AWS_ENDPOINT_URL", endpoint)
+        .env("USER_SYNC_BATCH_SIZE", "10")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let killed = tokio::select! {
+        _ = worker.wait() => None,
+        sprung = database.sprung.recv() => sprung,
+        sprung = queue.sprung.recv() => sprung,
+    };
+    let was_killed = killed.is_some();
+    if was_killed {
+        worker.kill().await.unwrap();
+    }
+    // Only now the conversation ends: no other end of it could have told the worker anything.
+    drop(killed);
+    was_killed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_killed_at_any_step_loses_nothing_and_counts_nothing_twice() {
+    let seeds: u64 = std::env::var("USER_SYNC_TEST_CRASH_SEEDS").map_or(200, |seeds| seeds.parse().unwrap());
+    let postgres: std::net::SocketAddr = {
+        let stack = crate::support::stack().await;
+        format!("{}:{}", stack.postgres.host(), stack.postgres.port()).parse().unwrap()
+    };
+    let mut kills = [0_u32; STEPS.len()];
+    for group in 0..seeds.div_ceil(SEEDS_IN_A_GROUP) {
+        let deployment = deployment().await;
+        // What a killed worker had received comes back soon.
+        let request = deployment.client().set_queue_attributes().queue_url(&deployment.queue_url);
+        let name = aws_sdk_sqs::types::QueueAttributeName::VisibilityTimeout;
+        request.attributes(name, "1").send().await.unwrap();
+        let mut sent = Vec::new();
+        for seed in group * SEEDS_IN_A_GROUP..seeds.min((group + 1) * SEEDS_IN_A_GROUP) {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let events: Vec<Event> = (0..random.u64(5..25))
+                .map(|_| {
+                    let (user, time) = (u128::from(random.u64(0..USERS)), at(random.u64(0..80_000)));
+                    let address = format!("{}@example.com", random.u8(0..4));
+                    match random.u8(0..4) {
+                        0 => confirmed(user, time).email(&address),
+                        1 => login(user, time).email(&address),
+                        _ => login(user, time),
+                    }
+                    .random_part(random.u128(..))
+                    .build()
+                })
+                .collect();
+            send(&deployment, &events.iter().map(Event::encode).collect::<Vec<_>>()).await;
+            sent.extend(events);
+            let step = random.usize(0..STEPS.len());
+            let killed = run_until_killed(&deployment, postgres, STEPS[step], random.u32(1..=3)).await;
+            kills[step] += u32::from(killed);
+        }
+        check(deployment, &sent, group).await;
+    }
+    eprintln!("{seeds} seeds, killed at {STEPS:?}: {kills:?}");
+    assert!(kills.iter().all(|kills| *kills > 0), "a step was never met: {kills:?}");
+}
+
+/// Drains the queue and compares every row with what a single batch of the same events gives.
+async fn check(deployment: Deployment, sent: &[Event], group: u64) {
+    let worker = crate::support::conformance::Adapter::Worker.start(&deployment, &[]).await;
+    worker.drained(&deployment).await;
+    worker.end().await;
+    assert_eq!(dead_letters(&deployment).await, [], "group {group}");
+    let database = TestDatabase::of(deployment).await;
+    assert_eq!(database.count("user_events").await, i64::try_from(sent.len()).unwrap(), "group {group}");
+    let plain = TestDatabase::create().await;
+    plain.apply(sent).await;
+    crate::support::assert_same_rows(&database.rows().await, &plain.rows().await, &format!("group {group}"));
+    let logins = |user: u128| {
+        let is_login = |event: &&Event| match event {
+            Event::User(event) => event.sub == sub(user) && event.kind.as_str() == "user.authenticated",
+            Event::Heartbeat { .. } => false,
+        };
+        sent.iter().filter(is_login).count().to_string()
+    };
+    for user in 0..u128::from(USERS) {
+        assert_eq!(database.column(sub(user), "login_count").await, Some(logins(user)), "group {group}");
+    }
+    tokio::time::sleep(Duration::ZERO).await;
+    database.deployment.remove().await.ok();
+}

@@ -1,0 +1,167 @@
+//! Faults that come from outside: connections cut during COMMIT, a pool with nothing left, SQS that throttles
+//! and fails, batches that outlive their visibility timeout.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use aws_sdk_sqs::types::QueueAttributeName;
+use cognito_user_sync::apply::{Applier, Outcome, RetryCause};
+use cognito_user_sync::config::DatabaseConfig;
+use cognito_user_sync::database;
+use cognito_user_sync_triggers::event::Event;
+
+use crate::support::conformance::Adapter;
+use crate::support::events::{at, confirmed, login, sub};
+use crate::support::proxy::{Action, Proxy, Speaker, Trap};
+use crate::support::{TestDatabase, dead_letters, deployment, send, stack};
+
+async fn postgres() -> SocketAddr {
+    let stack = stack().await;
+    format!("{}:{}", stack.postgres.host(), stack.postgres.port()).parse().unwrap()
+}
+
+/// Applies until nothing is to be retried, as the queue would redeliver.
+async fn apply_all(applier: &Applier, events: &[Event]) -> u32 {
+    let mut bodies: Vec<String> = events.iter().map(Event::encode).collect();
+    let mut deliveries = 0;
+    while !bodies.is_empty() {
+        deliveries += 1;
+        assert!(deliveries < 200, "{} messages are never applied", bodies.len());
+        let mut again = Vec::new();
+        for chunk in bodies.chunks(15) {
+            for (body, outcome) in chunk.iter().zip(applier.apply(chunk).await) {
+                match outcome {
+                    Outcome::Applied | Outcome::Duplicate => {}
+                    Outcome::Retry(_) => again.push(body.clone()),
+                    Outcome::Rejected(rejection) => panic!("{rejection:?}"),
+                }
+            }
+        }
+        bodies = again;
+    }
+    deliveries
+}
+
+fn history() -> Vec<Event> {
+    (0..150_u64)
+        .map(|n| match n % 5 {
+            0 => confirmed(u128::from(n % 11), at(n)).email(&format!("{}@example.com", n % 7)).build(),
+            _ => login(u128::from(n % 11), at(n)).build(),
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_cut_during_commit_leaves_the_counts_exact() {
+    let postgres = postgres().await;
+    let plain = TestDatabase::create().await;
+    plain.apply(&history()).await;
+    // Cut before PostgreSQL hears of the commit, and cut before we hear that it was done: the outcome is unknown.
+    for (speaker, pass_on) in [(Speaker::Program, false), (Speaker::Program, true), (Speaker::Server, false)]
+    {
+        let database = TestDatabase::create().await;
+        let trap = Trap { speaker, words: "COMMIT", nth: 2, repeats: true, action: Action::Cut { pass_on } };
+        let proxy = Proxy::start(postgres, Some(trap)).await;
+        let url = database.deployment.consumer_url.replace(&postgres.to_string(), &proxy.address.to_string());
+        let config = DatabaseConfig { url: url.into(), allow_plaintext: false };
+        let applier = Applier::new(database::pool(&config, 2).unwrap());
+        let deliveries = apply_all(&applier, &history()).await;
+        assert!(deliveries > 1, "nothing was cut");
+        assert_eq!(database.count("user_events").await, 150);
+        crate::support::assert_same_rows(
+            &database.rows().await,
+            &plain.rows().await,
+            &format!("{speaker:?} {pass_on}"),
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_cut_anywhere_leave_the_counts_exact() {
+    let postgres = postgres().await;
+    let plain = TestDatabase::create().await;
+    plain.apply(&history()).await;
+    for words in ["user_events", "for update", "users", "BEGIN"] {
+        let database = TestDatabase::create().await;
+        let trap = Trap {
+            speaker: Speaker::Program,
+            words,
+            nth: 3,
+            repeats: true,
+            action: Action::Cut { pass_on: true },
+        };
+        let proxy = Proxy::start(postgres, Some(trap)).await;
+        let url = database.deployment.consumer_url.replace(&postgres.to_string(), &proxy.address.to_string());
+        let config = DatabaseConfig { url: url.into(), allow_plaintext: false };
+        apply_all(&Applier::new(database::pool(&config, 2).unwrap()), &history()).await;
+        crate::support::assert_same_rows(&database.rows().await, &plain.rows().await, words);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_with_nothing_left_sends_the_batch_back() {
+    let database = TestDatabase::create().await;
+    let applier = crate::support::applier(&database.deployment, 1);
+    let held = applier.pool().acquire().await.unwrap();
+    let event = login(1, at(1)).build().encode();
+    assert_eq!(applier.apply(&[&event]).await, [Outcome::Retry(RetryCause::DatabaseUnavailable)]);
+    drop(held);
+    assert_eq!(applier.apply(&[&event]).await, [Outcome::Applied]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_sqs_that_throttles_and_fails_loses_nothing() {
+    for answer in [
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: 33\r\nconnection: close\r\n\r\n{\"__type\":\"ThrottlingException\"}\r\n",
+    ] {
+        let deployment = deployment().await;
+        let events: Vec<String> =
+            (0..120_u64).map(|n| login(u128::from(n % 3), at(n)).build().encode()).collect();
+        send(&deployment, &[&events[..], &["oops".to_owned()]].concat()).await;
+        let trap = Trap {
+            speaker: Speaker::Program,
+            words: "x-amz-target",
+            nth: 3,
+            repeats: true,
+            action: Action::Answer(answer),
+        };
+        let sqs = deployment.endpoint.trim_start_matches("http://").parse().unwrap();
+        let proxy = Proxy::start(sqs, Some(trap)).await;
+        let endpoint = format!("http://{}", proxy.address);
+        let worker = Adapter::Worker
+            .start(&deployment, &[("AWS_ENDPOINT_URL", &endpoint), ("USER_SYNC_BATCH_SIZE", "20")])
+            .await;
+        worker.drained(&deployment).await;
+        worker.end().await;
+        assert!(proxy.count.load(std::sync::atomic::Ordering::SeqCst) > 6, "SQS never failed");
+        let reasons: std::collections::BTreeSet<_> =
+            dead_letters(&deployment).await.into_iter().map(|letter| letter.reason).collect();
+        assert_eq!(reasons, ["malformed".to_owned()].into());
+        let database = TestDatabase::of(deployment).await;
+        assert_eq!(database.count("users where login_count = 40").await, 3);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_outlives_its_visibility_timeout_counts_once() {
+    let deployment = deployment().await;
+    let request = deployment.client().set_queue_attributes().queue_url(&deployment.queue_url);
+    request.attributes(QueueAttributeName::VisibilityTimeout, "1").send().await.unwrap();
+    let database = TestDatabase::of(deployment.clone()).await;
+    database.apply(&[login(1, at(1)).build()]).await;
+    // Somebody holds the row for three timeouts; the same messages are received again and again meanwhile.
+    let mut slow = database.owner.begin().await.unwrap();
+    sqlx::query("select from users for update").execute(&mut *slow).await.unwrap();
+    let events: Vec<String> = (2..40_u64).map(|n| login(1, at(n)).build().encode()).collect();
+    send(&deployment, &events).await;
+    let workers =
+        [Adapter::Worker.start(&deployment, &[]).await, Adapter::Worker.start(&deployment, &[]).await];
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    slow.rollback().await.unwrap();
+    for worker in workers {
+        worker.drained(&deployment).await;
+        worker.end().await;
+    }
+    assert_eq!(database.column(sub(1), "login_count").await.as_deref(), Some("39"));
+}
