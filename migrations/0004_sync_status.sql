@@ -13,5 +13,14 @@ comment on table sync_status is 'one row: the arrival of the last heartbeat';
 
 insert into sync_status default values;
 
+-- So that any member of the owner's role can run the next migrations.
+do $$
+begin
+    if to_regclass('_sqlx_migrations') is not null then
+        alter table _sqlx_migrations owner to user_sync_owner;
+    end if;
+end
+$$;
+
 grant select on sync_status to user_sync_consumer, user_sync_reader;
 grant update (heartbeat_id, heartbeat_at, heartbeat_seen) on sync_status to user_sync_consumer;

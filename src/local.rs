@@ -32,6 +32,8 @@ pub struct Deployment {
     pub consumer_url: String,
     /// The database as a member of `user_sync_app`: what the application takes.
     pub app_url: String,
+    /// The database as a member of `user_sync_owner`: what `maintain`, `verify --repair` and `release` take.
+    pub operator_url: String,
     /// The SQS endpoint.
     pub endpoint: String,
     /// The queue.
@@ -42,6 +44,9 @@ pub struct Deployment {
     database: String,
     client: Client,
 }
+
+/// The roles that a deployment has a login of.
+const ROLES: [&str; 3] = ["consumer", "app", "owner"];
 
 /// A deployment could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -74,13 +79,13 @@ impl Deployment {
         migrate::run(&pool).await?;
         pool.close().await;
         let mut logins = Vec::new();
-        for role in ["consumer", "app"] {
+        for role in ROLES {
             let (login, password) = (format!("{name}_{role}"), Uuid::now_v7().simple().to_string());
             let create = format!("create role {login} login password '{password}' in role user_sync_{role}");
             sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await?;
             logins.push(url(&admin, Some((&login, &password)), &name, &admin_url));
         }
-        let [consumer_url, app_url] = logins.try_into().unwrap_or_default();
+        let [consumer_url, app_url, operator_url] = logins.try_into().unwrap_or_default();
 
         let endpoint = stack.sqs.endpoint().to_owned();
         let client = client(&endpoint);
@@ -99,6 +104,7 @@ impl Deployment {
             owner_url,
             consumer_url,
             app_url,
+            operator_url,
             endpoint,
             queue_url,
             dlq_url,
@@ -147,11 +153,8 @@ impl Deployment {
     pub async fn remove(self) -> Result<(), Error> {
         let mut connection = PgConnectOptions::from_str(&self.admin_url)?.connect().await?;
         let name = &self.database;
-        for drop in [
-            format!("drop database {name} with (force)"),
-            format!("drop role {name}_consumer"),
-            format!("drop role {name}_app"),
-        ] {
+        let drops = ROLES.iter().map(|role| format!("drop role {name}_{role}"));
+        for drop in std::iter::once(format!("drop database {name} with (force)")).chain(drops) {
             sqlx::query(AssertSqlSafe(drop)).execute(&mut connection).await?;
         }
         Ok(())

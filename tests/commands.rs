@@ -57,6 +57,8 @@ async fn migrate_does_nothing_the_second_time() {
         let output = run(&["migrate"], &[("DATABASE_URL", &deployment.owner_url)]);
         assert!(output.status.success(), "{}", stderr(&output));
     }
+    let output = run(&["migrate"], &[("DATABASE_URL", &deployment.operator_url)]);
+    assert!(output.status.success(), "any member of user_sync_owner may: {}", stderr(&output));
     let output = run(&["migrate"], &[("DATABASE_URL", &deployment.consumer_url)]);
     assert!(!output.status.success(), "the consumer may not migrate");
 }
@@ -93,4 +95,34 @@ fn the_demo_shows_rows_dead_letters_and_the_proof() {
     }
     let proof = text.lines().find(|line| line.contains("login_count equals distinct logins")).unwrap();
     assert!(proof.contains("yes"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_says_where_the_rows_differ_and_mends_them() {
+    let deployment = deployment().await;
+    let database = TestDatabase::of(deployment.clone()).await;
+    database.apply(&[login(1, at(1)).attributes(&[("name", "Ada")]).build(), login(2, at(2)).build()]).await;
+    let as_consumer = [("DATABASE_URL", deployment.consumer_url.as_str())];
+    let as_operator = [("DATABASE_URL", deployment.operator_url.as_str())];
+    let said = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    let clean = run(&["verify"], &as_consumer);
+    assert!(clean.status.success() && said(&clean) == "2 users, 2 events: 0 differences\n", "{}", said(&clean));
+
+    sqlx::query("set user_sync.service = 'on'").execute(&database.owner).await.unwrap();
+    let wrong = "begin; set local user_sync.service = 'on'; update users set login_count = 9 where name = 'Ada'; commit";
+    sqlx::raw_sql(wrong).execute(&database.owner).await.unwrap();
+    let found = run(&["verify"], &as_consumer);
+    assert_eq!(found.status.code(), Some(1));
+    assert!(said(&found).contains(r#"login_count: is "9", should be "1""#), "{}", said(&found));
+    let mended = run(&["verify", "--repair"], &as_operator);
+    assert!(mended.status.success() && said(&mended).contains("mended the rows of 1 users"), "{}", stderr(&mended));
+    assert!(run(&["verify"], &as_consumer).status.success());
+
+    let user = crate::support::events::sub(1).to_string();
+    let explained = said(&run(&["verify", "--user", &user], &as_consumer));
+    assert!(explained.contains("user.authenticated") && explained.contains(r#"name = "Ada", from event"#), "{explained}");
+    let maintained = run(&["maintain"], &as_operator);
+    assert_eq!(said(&maintained), "nothing to do\n", "{}", stderr(&maintained));
+    let released = run(&["release", &user, "name"], &as_operator);
+    assert!(said(&released).contains("was the service's already"), "{}", stderr(&released));
 }

@@ -14,9 +14,10 @@ use sqlx::PgPool;
 use crate::support::events::{at, confirmed, event, login, sub};
 use crate::support::{TestDatabase, assert_same_rows};
 
-/// The owner, through the product's own way in: its sessions say that they are the service's.
+/// A member of user_sync_owner, through the product's own way in: its sessions say that they are the service's.
 fn operator(database: &TestDatabase) -> PgPool {
-    let config = DatabaseConfig { url: database.deployment.owner_url.clone().into(), allow_plaintext: false };
+    let config =
+        DatabaseConfig { url: database.deployment.operator_url.clone().into(), allow_plaintext: false };
     database::pool(&config, 3).unwrap()
 }
 
