@@ -64,6 +64,18 @@ async fn an_absent_attribute_erases_nothing_and_each_is_its_own_register() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_country_is_the_locales_else_the_phone_numbers() {
+    let phone = |seconds, number| login(1, at(seconds)).attributes(&[("phone_number", number)]).build();
+    let locale = |seconds, locale| login(1, at(seconds)).attributes(&[("locale", locale)]).build();
+    check(vec![phone(1, "+41446681800")], &[("country_code", Some("CH"))]).await;
+    check(vec![phone(1, "+41446681800"), locale(2, "de-AT")], &[("country_code", Some("AT"))]).await;
+    let moved = [phone(2, "+442079460018"), locale(3, "fr"), phone(1, "+41446681800")];
+    check(moved.to_vec(), &[("country_code", Some("GB")), ("language", Some("fr"))]).await;
+    let unknown = [phone(1, "+41446681800"), phone(2, "0446681800")];
+    check(unknown.to_vec(), &[("country_code", None), ("phone_number", Some("0446681800"))]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flag_belongs_to_its_value() {
     let verified = login(1, at(1)).email("jo@example.com").build();
     let moved = login(1, at(2)).attributes(&[("email", "jo@example.org")]).build();

@@ -6,6 +6,7 @@ use time::{Date, Month, OffsetDateTime};
 use uuid::Uuid;
 
 use super::claims::IdentifierKind;
+use super::phone;
 use super::state::{Device, RESERVED, Registers, STATUS, USER_POOL_ID, USERNAME, UserState, flag_of};
 
 /// Shown for a user of whom no name is known. Not the e-mail's local part and not the user name
@@ -137,7 +138,7 @@ impl Columns {
             date_of_birth: state.attribute("birthdate").and_then(date),
             gender: text("gender"),
             profile_picture_url: text("picture"),
-            country_code: state.attribute("locale").and_then(region),
+            country_code: country(state),
             timezone: text("zoneinfo"),
             language: state
                 .attribute("locale")
@@ -242,6 +243,13 @@ fn date(birthdate: &str) -> Option<Date> {
 /// The subtags of a BCP 47 language tag, written with `-` or `_`.
 fn subtags(locale: &str) -> impl Iterator<Item = &str> {
     locale.trim().split(['-', '_'])
+}
+
+/// Where the user is at home, as far as the registers say: the locale's region, else the country of the phone
+/// number that the user holds, whoever owns it.
+fn country(state: &UserState) -> Option<String> {
+    let of_locale = state.attribute("locale").and_then(region);
+    of_locale.or_else(|| state.attribute("phone_number").and_then(phone::country))
 }
 
 /// The primary language subtag: two or three letters.

@@ -13,6 +13,7 @@ mod history;
 mod ledger;
 pub mod maintain;
 pub mod ownership;
+mod phone;
 mod referral;
 mod state;
 mod users;
