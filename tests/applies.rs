@@ -1,7 +1,7 @@
 //! What single events do to a row.
 
 use cognito_user_sync::apply::{Outcome, referral_code};
-use cognito_user_sync_triggers::event::{Event, EventId, Kind};
+use cognito_user_sync_triggers::event::{Data, Event, EventId, Kind};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 
 use crate::support::TestDatabase;
@@ -105,6 +105,25 @@ async fn the_login_audit_is_that_of_the_latest_login_whichever_came_last() {
     let unknown = client(10, None, None);
     let columns = [("last_login_ip", None), ("last_login_device", None), ("last_login_location", None)];
     check([&events[..], &[unknown]].concat(), &columns).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_device_is_the_clients_word_else_its_user_agents_class() {
+    let iphone = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1";
+    let client = |seconds: u64, device: Option<&str>, user_agent: &str| {
+        let (device, user_agent) = (device.map(str::to_owned), user_agent.to_owned());
+        let said = |data: &mut Data| {
+            (data.client.device, data.client.user_agent) = (device, Some(user_agent));
+        };
+        login(1, at(seconds)).with(said).build()
+    };
+    let device = |device| [("last_login_device", device)];
+    check(vec![client(1, Some("Tablet"), iphone)], &device(Some("Tablet"))).await;
+    let (phone, unknown) = (client(1, Some("Toaster"), iphone), client(2, None, "curl/8.4.0"));
+    // A stored login has its class and no user agent: an older one leaves it as it is.
+    check(vec![phone.clone(), client(0, None, "curl/8.4.0")], &device(Some("Mobile"))).await;
+    check(vec![phone.clone(), unknown.clone()], &device(None)).await;
+    check(vec![unknown, phone], &device(None)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ use crate::support::{TestDatabase, assert_same_rows};
 /// Users who share few addresses, so that they meet.
 const USERS: u128 = 6;
 const HISTORIES: u64 = 60;
+const IPAD: &str = "Mozilla/5.0 (iPad; CPU OS 16_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/16.6 Mobile/15E148 Safari/604.1";
 
 fn history(random: &mut fastrand::Rng) -> Vec<Event> {
     (0..random.usize(8..40))
@@ -54,6 +55,8 @@ fn history(random: &mut fastrand::Rng) -> Vec<Event> {
                     data.client.ip = ["192.0.2.1", "2001:db8::1", "nonsense"]
                         .get(random.usize(0..6))
                         .map(|ip| (*ip).into());
+                    data.client.user_agent =
+                        [IPAD, "curl/8.4.0"].get(random.usize(0..4)).map(|s| (*s).into());
                     data.created_at = (kind == Kind::Snapshot && random.bool()).then(|| at(random.u64(0..4)));
                 })
                 .build()

@@ -6,8 +6,9 @@ use time::{Date, Month, OffsetDateTime};
 use uuid::Uuid;
 
 use super::claims::IdentifierKind;
+use super::device::Device;
 use super::phone;
-use super::state::{Device, RESERVED, Registers, STATUS, USER_POOL_ID, USERNAME, UserState, flag_of};
+use super::state::{RESERVED, Registers, STATUS, USER_POOL_ID, USERNAME, UserState, flag_of};
 
 /// Shown for a user of whom no name is known. Not the e-mail's local part and not the user name
 /// (`Google_123`): both would leak what the user did not choose to show.

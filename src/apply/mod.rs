@@ -8,6 +8,7 @@
 
 mod claims;
 mod columns;
+mod device;
 mod failure;
 mod history;
 mod ledger;
@@ -218,7 +219,8 @@ impl Applier {
             true => Committed::default(),
             false => ledger::insert(&mut tx, &events).await?,
         };
-        let deltas = state::fold(events.into_iter().filter(|event| committed.fresh.contains(&event.id)));
+        let fresh = events.into_iter().filter(|event| committed.fresh.contains(&event.id));
+        let deltas = state::fold(fresh);
         if !deltas.is_empty() {
             merge(&mut tx, &deltas).await?;
         }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::claims::{Claims, Identifier, IdentifierKind};
+use super::device::Device;
 use super::referral;
 
 /// Register names for what is not a user attribute. Cognito reserves the prefix, so none can collide.
@@ -65,6 +66,8 @@ pub(super) struct Login {
     pub(super) ip: Option<IpAddr>,
     pub(super) device: Option<Device>,
     pub(super) location: Option<String>,
+    /// What [`fold`] has yet to make the device of. A login that was stored has none.
+    pub(super) user_agent: Option<String>,
 }
 
 /// A class of device.
@@ -89,6 +92,14 @@ impl Device {
     /// The class that `text` names; anything else is unknown, never guessed.
     pub(super) fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|device| device.as_str().eq_ignore_ascii_case(text))
+impl Login {
+    /// Makes up for what the client did not say: the device by its user agent.
+    ///
+    /// It follows from this one event, with the parser, and not from the registers: so it may be stored with
+    /// the login, and no order of events can change it.
+    fn settle(&mut self) {
+        let user_agent = self.user_agent.take();
+        self.device = self.device.or_else(|| user_agent.as_deref().and_then(Device::of_user_agent));
     }
 }
 
@@ -157,6 +168,7 @@ impl UserState {
                 ip: ip(),
                 device: data.client.device.as_deref().and_then(Device::parse),
                 location: data.client.location.clone(),
+                user_agent: data.client.user_agent.clone(),
             }),
             sign_up: (event.kind == Kind::Confirmed).then(|| SignUp {
                 id,
@@ -255,6 +267,10 @@ pub(super) fn fold<'a>(events: impl IntoIterator<Item = &'a UserEvent>) -> BTree
                 deltas.insert(event.sub, delta);
             }
         }
+    }
+    // Only now: of a user's logins one remains, and reading the others' user agents would be for nothing.
+    for login in deltas.values_mut().filter_map(|delta| delta.state.last_login.as_mut()) {
+        login.settle();
     }
     deltas
 }

@@ -12,9 +12,10 @@ use uuid::Uuid;
 
 use super::claims::{Claims, Identifier, IdentifierKind, Shards};
 use super::columns::{Columns, NAMELESS, Owned, Since};
+use super::device::Device;
 use super::referral;
 use super::state::{
-    Delta, Device, Login, Register, Registers, STATUS, SignUp, USER_POOL_ID, USERNAME, UserState, flag_of,
+    Delta, Login, Register, Registers, STATUS, SignUp, USER_POOL_ID, USERNAME, UserState, flag_of,
 };
 
 /// The class of our advisory locks, so that they do not meet another program's: "user" in ASCII.
@@ -273,6 +274,7 @@ impl StoredUser {
                 ip: ip("last_login_ip")?,
                 device: row.try_get::<Option<&str>, _>("last_login_device")?.and_then(Device::parse),
                 location: row.try_get("last_login_location")?,
+                user_agent: None,
             }),
         };
         let sign_up = match event_id("sign_up_id")? {
