@@ -8,15 +8,19 @@
 //! | `USER_SYNC_BATCH_SIZE` | 1000 | most messages of one transaction of the worker, 1 to 10,000 |
 //! | `USER_SYNC_CONCURRENCY` | 2 | batches that the worker has under way, 1 to 64; each takes one connection |
 //! | `USER_SYNC_ALLOW_PLAINTEXT_DATABASE` | `false` | `true` permits a connection without TLS to another host |
+//! | `USER_SYNC_GEOIP_FILE` | none | a MaxMind database of cities, for the places of addresses; see [`crate::places`] |
 //! | `USER_SYNC_LOG` | `info` | what is logged, in `tracing`'s filter syntax |
 //!
 //! The trigger's own two are in its crate: `USER_SYNC_QUEUE_URL` and `USER_SYNC_CLIENT_METADATA_KEYS`. The
 //! AWS SDK reads its own (`AWS_REGION`, `AWS_ENDPOINT_URL`, credentials).
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use secrecy::SecretString;
+
+use crate::places;
 
 /// What the consumer needs to know.
 #[derive(Debug, Clone)]
@@ -31,6 +35,8 @@ pub struct Config {
     pub batch_size: usize,
     /// Batches that the worker has under way at once.
     pub concurrency: usize,
+    /// The operator's database of places, if there is one.
+    pub geoip_file: Option<PathBuf>,
 }
 
 /// Where the tables are.
@@ -89,6 +95,7 @@ impl Config {
             database: DatabaseConfig::read(lookup)?,
             batch_size: number(lookup, "USER_SYNC_BATCH_SIZE", 1_000, 1..=10_000)?,
             concurrency: number(lookup, "USER_SYNC_CONCURRENCY", 2, 1..=64)?,
+            geoip_file: lookup(places::VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from),
         })
     }
 }

@@ -10,5 +10,6 @@ pub mod disposition;
 pub mod local;
 pub mod logging;
 pub mod migrate;
+pub mod places;
 pub mod queue;
 pub mod stack;

@@ -1,11 +1,12 @@
 //! What single events do to a row.
 
 use cognito_user_sync::apply::{Outcome, referral_code};
+use cognito_user_sync::places::Places;
 use cognito_user_sync_triggers::event::{Data, Event, EventId, Kind};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 
-use crate::support::TestDatabase;
 use crate::support::events::{at, confirmed, event, login, sub};
+use crate::support::{TestDatabase, applier, deployment, places};
 
 /// Applies events one by one and compares columns of the first user.
 async fn check(events: Vec<Event>, expected: &[(&str, Option<&str>)]) {
@@ -124,6 +125,61 @@ async fn the_device_is_the_clients_word_else_its_user_agents_class() {
     check(vec![phone.clone(), client(0, None, "curl/8.4.0")], &device(Some("Mobile"))).await;
     check(vec![phone.clone(), unknown.clone()], &device(None)).await;
     check(vec![unknown, phone], &device(None)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_place_is_the_clients_word_else_the_addresses() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), places::cities()).unwrap();
+    let deployment = deployment().await;
+    let applier = applier(&deployment, 4).with_places(Places::open(Some(file.path())).unwrap());
+    let database = TestDatabase { applier, ..TestDatabase::of(deployment).await };
+    let logins: [(&str, Option<&str>, Option<&str>); 9] = [
+        ("192.0.2.7", None, Some("Porto, PT")),
+        ("::ffff:192.0.2.7", None, Some("Porto, PT")),
+        ("2001:db8::7", None, Some("Ghent, BE")),
+        ("192.0.2.7", Some("Lyon, FR"), Some("Lyon, FR")),
+        ("192.0.2.7", Some("null"), Some("Porto, PT")),
+        ("198.51.100.7", None, None),
+        ("203.0.113.7", None, None),
+        ("10.0.0.1", Some("null, null"), None),
+        ("nonsense", Some(""), None),
+    ];
+    let events = logins.iter().zip(1_u64..).map(|((ip, said, _), n)| {
+        let (ip, said) = ((*ip).to_owned(), said.map(str::to_owned));
+        let client = |data: &mut Data| (data.client.ip, data.client.location) = (Some(ip), said);
+        login(n.into(), at(n)).with(client).build()
+    });
+    let events: Vec<Event> = events.collect();
+    assert!(database.apply(&events).await.iter().all(|outcome| *outcome == Outcome::Applied));
+    for ((ip, said, expected), n) in logins.iter().zip(1..) {
+        let place = database.column(sub(n), "last_login_location").await;
+        assert_eq!(place.as_deref(), *expected, "{ip}, {said:?}");
+    }
+    // The place is the login's: a later one from nowhere has none, and whatever is no login changes nothing.
+    database.apply(&[login(1, at(20)).build(), event(Kind::Snapshot, 2, at(20)).build()]).await;
+    assert_eq!(database.column(sub(1), "last_login_location").await, None);
+    assert_eq!(database.column(sub(2), "last_login_location").await.as_deref(), Some("Porto, PT"));
+}
+
+#[test]
+fn a_file_of_places_that_cannot_serve_is_named_with_its_variable() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = |content: Option<Vec<u8>>| {
+        let path = directory.path().join("places.mmdb");
+        content.iter().for_each(|content| std::fs::write(&path, content).unwrap());
+        let error = Places::open(Some(&path)).unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.starts_with("USER_SYNC_GEOIP_FILE is ") && message.contains("places.mmdb"),
+            "{message}"
+        );
+        message
+    };
+    open(None);
+    open(Some(b"not a database".to_vec()));
+    let networks = places::mmdb("GeoLite2-ASN", &[("::192.0.2.0/120", serde_json::json!({}))]);
+    assert!(open(Some(networks)).ends_with("its type is \"GeoLite2-ASN\""));
 }
 
 #[tokio::test(flavor = "multi_thread")]

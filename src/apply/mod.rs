@@ -32,6 +32,7 @@ use uuid::Uuid;
 
 use self::failure::Failure;
 use self::ledger::{Committed, Horizon};
+use crate::places::Places;
 
 /// How far ahead of our clock an event's time may be: clocks differ, but not by more.
 pub const FUTURE_TOLERANCE: Duration = Duration::from_secs(10 * 60);
@@ -109,13 +110,21 @@ pub struct Applier {
     pool: PgPool,
     /// Read once, and again when it may have moved: partitions are made and dropped by `maintain`.
     horizon: Mutex<Option<Horizon>>,
+    places: Places,
 }
 
 impl Applier {
     /// Applies to the database behind `pool`, with the rights of `user_sync_consumer`.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
-        Self { pool, horizon: Mutex::new(None) }
+        Self { pool, horizon: Mutex::new(None), places: Places::default() }
+    }
+
+    /// The same, with places for logins whose client does not say where it is.
+    #[must_use]
+    pub fn with_places(mut self, places: Places) -> Self {
+        self.places = places;
+        self
     }
 
     /// The database that this applies to.
@@ -220,7 +229,7 @@ impl Applier {
             false => ledger::insert(&mut tx, &events).await?,
         };
         let fresh = events.into_iter().filter(|event| committed.fresh.contains(&event.id));
-        let deltas = state::fold(fresh);
+        let deltas = state::fold(fresh, &self.places);
         if !deltas.is_empty() {
             merge(&mut tx, &deltas).await?;
         }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::claims::{Claims, Identifier, IdentifierKind};
 use super::device::Device;
 use super::referral;
+use crate::places::{Places, names_a_city};
 
 /// Register names for what is not a user attribute. Cognito reserves the prefix, so none can collide.
 pub(super) const STATUS: &str = "cognito:user_status";
@@ -93,13 +94,14 @@ impl Device {
     pub(super) fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|device| device.as_str().eq_ignore_ascii_case(text))
 impl Login {
-    /// Makes up for what the client did not say: the device by its user agent.
+    /// Makes up for what the client did not say: the device by its user agent, the place by its address.
     ///
-    /// It follows from this one event, with the parser, and not from the registers: so it may be stored with
-    /// the login, and no order of events can change it.
-    fn settle(&mut self) {
+    /// Both follow from this one event (with the parser and the file that all consumers share), not from the
+    /// registers: so they may be stored with the login, and no order of events can change them.
+    fn settle(&mut self, places: &Places) {
         let user_agent = self.user_agent.take();
         self.device = self.device.or_else(|| user_agent.as_deref().and_then(Device::of_user_agent));
+        self.location = self.location.take().or_else(|| self.ip.and_then(|ip| places.of(ip)));
     }
 }
 
@@ -167,7 +169,7 @@ impl UserState {
                 id,
                 ip: ip(),
                 device: data.client.device.as_deref().and_then(Device::parse),
-                location: data.client.location.clone(),
+                location: data.client.location.clone().filter(|place| names_a_city(place)),
                 user_agent: data.client.user_agent.clone(),
             }),
             sign_up: (event.kind == Kind::Confirmed).then(|| SignUp {
@@ -257,7 +259,10 @@ impl Delta {
 }
 
 /// Folds distinct events per user, in the order of the users' ids.
-pub(super) fn fold<'a>(events: impl IntoIterator<Item = &'a UserEvent>) -> BTreeMap<Uuid, Delta> {
+pub(super) fn fold<'a>(
+    events: impl IntoIterator<Item = &'a UserEvent>,
+    places: &Places,
+) -> BTreeMap<Uuid, Delta> {
     let mut deltas = BTreeMap::<Uuid, Delta>::new();
     for event in events {
         let delta = Delta::of(event);
@@ -270,7 +275,7 @@ pub(super) fn fold<'a>(events: impl IntoIterator<Item = &'a UserEvent>) -> BTree
     }
     // Only now: of a user's logins one remains, and reading the others' user agents would be for nothing.
     for login in deltas.values_mut().filter_map(|delta| delta.state.last_login.as_mut()) {
-        login.settle();
+        login.settle(places);
     }
     deltas
 }

@@ -5,6 +5,7 @@ use aws_lambda_events::sqs::SqsEvent;
 use cognito_user_sync::adapters::lambda;
 use cognito_user_sync::apply::Applier;
 use cognito_user_sync::config::Config;
+use cognito_user_sync::places::Places;
 use cognito_user_sync::queue::Queue;
 use cognito_user_sync::{database, logging};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -14,7 +15,8 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 async fn main() -> Result<(), Error> {
     logging::init("info");
     let config = Config::from_env()?;
-    let applier = Applier::new(database::pool(&config.database, 1)?);
+    let places = Places::open(config.geoip_file.as_deref())?;
+    let applier = Applier::new(database::pool(&config.database, 1)?).with_places(places);
     let queue = Queue::new(config.queue_url, config.dlq_url).await;
     let (applier, queue) = (&applier, &queue);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| async move {

@@ -6,6 +6,7 @@ use cognito_user_sync::adapters::worker::{self, Options};
 use cognito_user_sync::apply::Applier;
 use cognito_user_sync::config::Config;
 use cognito_user_sync::database;
+use cognito_user_sync::places::Places;
 use cognito_user_sync::queue::Queue;
 
 /// Drain the queue into the database until SIGTERM
@@ -25,7 +26,8 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = Config::from_env()?;
     // One connection a batch under way, and one for the question whether the database is there.
-    let applier = Applier::new(database::pool(&config.database, config.concurrency + 1)?);
+    let places = Places::open(config.geoip_file.as_deref())?;
+    let applier = Applier::new(database::pool(&config.database, config.concurrency + 1)?).with_places(places);
     let queue = Queue::new(config.queue_url, config.dlq_url).await;
     let options = Options {
         batch_size: config.batch_size,

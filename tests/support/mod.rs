@@ -5,6 +5,7 @@ pub(crate) mod conformance;
 pub(crate) mod events;
 pub(crate) mod lambda_runtime_api;
 pub(crate) mod proxy;
+pub(crate) mod places;
 
 use std::time::{Duration, Instant};
 

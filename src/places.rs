@@ -1,0 +1,118 @@
+//! The places of IP addresses, from a file that the operator supplies. Knows nothing of events and rows.
+//!
+//! The file is a MaxMind database of cities (GeoLite2 City, GeoIP2 City or another vendor's in the same
+//! format). It is read whole into memory once, at start. Places are a function of the address and the file:
+//! whoever applies the same events must have the same file.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use maxminddb::{MaxMindDbError, PathElement, Reader};
+
+/// Names the file, if there is one.
+pub const VARIABLE: &str = "USER_SYNC_GEOIP_FILE";
+
+/// Finds the places of addresses; by default it knows none. Cloning shares the file.
+#[derive(Clone, Default)]
+pub struct Places(Option<Arc<Reader<Vec<u8>>>>);
+
+/// The file that the variable names cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum PlacesError {
+    /// The file is missing, unreadable or no MaxMind database.
+    #[error("{variable} is {path:?}: it must be a MaxMind database of cities, and cannot be read as one")]
+    Unreadable {
+        /// The variable.
+        variable: &'static str,
+        /// What it holds.
+        path: PathBuf,
+        /// Why.
+        source: MaxMindDbError,
+    },
+    /// The database holds something else, such as countries or networks: every place would be unknown.
+    #[error("{variable} is {path:?}: it must be a MaxMind database of cities, and its type is {kind:?}")]
+    NotOfCities {
+        /// The variable.
+        variable: &'static str,
+        /// What it holds.
+        path: PathBuf,
+        /// The database's type.
+        kind: String,
+    },
+}
+
+impl Places {
+    /// Reads the file; without one every place is unknown.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is no database of cities.
+    pub fn open(file: Option<&Path>) -> Result<Self, PlacesError> {
+        let (Some(path), variable) = (file, VARIABLE) else { return Ok(Self::default()) };
+        let reader = Reader::open_readfile(path).map_err(|source| PlacesError::Unreadable {
+            variable,
+            path: path.to_owned(),
+            source,
+        })?;
+        let kind = &reader.metadata().database_type;
+        // GeoIP2 Enterprise holds all that City does.
+        if !(kind.contains("City") || kind.contains("Enterprise")) {
+            return Err(PlacesError::NotOfCities { variable, path: path.to_owned(), kind: kind.clone() });
+        }
+        Ok(Self(Some(Arc::new(reader))))
+    }
+
+    /// The place of an address, as `Porto, PT`: the city's English name and its country. No city, no place.
+    #[must_use]
+    pub fn of(&self, address: IpAddr) -> Option<String> {
+        // An IPv4 address that an IPv6 socket reports is the IPv4 address.
+        let found = self.0.as_ref()?.lookup(address.to_canonical()).ok()?;
+        let text = |path: [&str; 2], last: Option<&str>| -> Option<&str> {
+            let path: Vec<_> = path.into_iter().chain(last).map(PathElement::Key).collect();
+            found.decode_path(&path).ok()?
+        };
+        let city = text(["city", "names"], Some("en")).filter(|city| names_a_city(city))?;
+        Some(match text(["country", "iso_code"], None) {
+            Some(country) => format!("{city}, {country}"),
+            None => city.to_owned(),
+        })
+    }
+}
+
+/// Whether a place, written as `city` or `city, country`, names its city. `null` is what JavaScript makes of a
+/// city that it does not know: no place is called so.
+pub(crate) fn names_a_city(place: &str) -> bool {
+    let city = place.split(',').next().unwrap_or_default().trim();
+    !city.is_empty() && !city.eq_ignore_ascii_case("null")
+}
+
+/// Without the file's megabytes.
+impl fmt::Debug for Places {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.0.as_ref().map(|reader| reader.metadata().database_type.as_str());
+        formatter.debug_tuple("Places").field(&kind).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_city_that_reads_null_is_none() {
+        for place in ["Porto, PT", "Porto", "Nullarbor, AU", "PT"] {
+            assert!(names_a_city(place), "{place}");
+        }
+        for place in ["", " ", "null", "Null, PT", "null,null", ", PT"] {
+            assert!(!names_a_city(place), "{place}");
+        }
+    }
+
+    #[test]
+    fn without_a_file_every_place_is_unknown() {
+        let places = Places::open(None).unwrap_or_default();
+        assert_eq!(places.of(IpAddr::from([192, 0, 2, 1])), None);
+        assert_eq!(format!("{places:?}"), "Places(None)");
+    }
+}
