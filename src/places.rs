@@ -63,6 +63,12 @@ impl Places {
         Ok(Self(Some(Arc::new(reader))))
     }
 
+    /// Whether there is no file, so that every place is unknown.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// The place of an address, as `Porto, PT`: the city's English name and its country. No city, no place.
     #[must_use]
     pub fn of(&self, address: IpAddr) -> Option<String> {

@@ -106,7 +106,11 @@ async fn verify_says_where_the_rows_differ_and_mends_them() {
     let as_operator = [("DATABASE_URL", deployment.operator_url.as_str())];
     let said = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
     let clean = run(&["verify"], &as_consumer);
-    assert!(clean.status.success() && said(&clean) == "2 users, 2 events: 0 differences\n", "{}", said(&clean));
+    assert!(
+        clean.status.success() && said(&clean) == "2 users, 2 events: 0 differences\n",
+        "{}",
+        said(&clean)
+    );
 
     sqlx::query("set user_sync.service = 'on'").execute(&database.owner).await.unwrap();
     let wrong = "begin; set local user_sync.service = 'on'; update users set login_count = 9 where name = 'Ada'; commit";
@@ -115,12 +119,19 @@ async fn verify_says_where_the_rows_differ_and_mends_them() {
     assert_eq!(found.status.code(), Some(1));
     assert!(said(&found).contains(r#"login_count: is "9", should be "1""#), "{}", said(&found));
     let mended = run(&["verify", "--repair"], &as_operator);
-    assert!(mended.status.success() && said(&mended).contains("mended the rows of 1 users"), "{}", stderr(&mended));
+    assert!(
+        mended.status.success() && said(&mended).contains("mended the rows of 1 users"),
+        "{}",
+        stderr(&mended)
+    );
     assert!(run(&["verify"], &as_consumer).status.success());
 
     let user = crate::support::events::sub(1).to_string();
     let explained = said(&run(&["verify", "--user", &user], &as_consumer));
-    assert!(explained.contains("user.authenticated") && explained.contains(r#"name = "Ada", from event"#), "{explained}");
+    assert!(
+        explained.contains("user.authenticated") && explained.contains(r#"name = "Ada", from event"#),
+        "{explained}"
+    );
     let maintained = run(&["maintain"], &as_operator);
     assert_eq!(said(&maintained), "nothing to do\n", "{}", stderr(&maintained));
     let released = run(&["release", &user, "name"], &as_operator);

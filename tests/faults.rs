@@ -54,8 +54,8 @@ fn history() -> Vec<Event> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_cut_during_commit_leaves_the_counts_exact() {
     let postgres = postgres().await;
-    let plain = TestDatabase::create().await;
-    plain.apply(&history()).await;
+    let (plain, history) = (TestDatabase::create().await, history());
+    plain.apply(&history).await;
     // Cut before PostgreSQL hears of the commit, and cut before we hear that it was done: the outcome is unknown.
     for (speaker, pass_on) in [(Speaker::Program, false), (Speaker::Program, true), (Speaker::Server, false)]
     {
@@ -65,7 +65,7 @@ async fn a_connection_cut_during_commit_leaves_the_counts_exact() {
         let url = database.deployment.consumer_url.replace(&postgres.to_string(), &proxy.address.to_string());
         let config = DatabaseConfig { url: url.into(), allow_plaintext: false };
         let applier = Applier::new(database::pool(&config, 2).unwrap());
-        let deliveries = apply_all(&applier, &history()).await;
+        let deliveries = apply_all(&applier, &history).await;
         assert!(deliveries > 1, "nothing was cut");
         assert_eq!(database.count("user_events").await, 150);
         crate::support::assert_same_rows(
@@ -79,8 +79,8 @@ async fn a_connection_cut_during_commit_leaves_the_counts_exact() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_cut_anywhere_leave_the_counts_exact() {
     let postgres = postgres().await;
-    let plain = TestDatabase::create().await;
-    plain.apply(&history()).await;
+    let (plain, history) = (TestDatabase::create().await, history());
+    plain.apply(&history).await;
     for words in ["user_events", "for update", "users", "BEGIN"] {
         let database = TestDatabase::create().await;
         let trap = Trap {
@@ -93,7 +93,7 @@ async fn connections_cut_anywhere_leave_the_counts_exact() {
         let proxy = Proxy::start(postgres, Some(trap)).await;
         let url = database.deployment.consumer_url.replace(&postgres.to_string(), &proxy.address.to_string());
         let config = DatabaseConfig { url: url.into(), allow_plaintext: false };
-        apply_all(&Applier::new(database::pool(&config, 2).unwrap()), &history()).await;
+        apply_all(&Applier::new(database::pool(&config, 2).unwrap()), &history).await;
         crate::support::assert_same_rows(&database.rows().await, &plain.rows().await, words);
     }
 }

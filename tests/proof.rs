@@ -7,6 +7,7 @@ use cognito_user_sync::apply::verify::{Difference, explain, repair, verify};
 use cognito_user_sync::apply::{Outcome, referral_code};
 use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::database;
+use cognito_user_sync::places::Places;
 use cognito_user_sync_triggers::event::{Event, Kind};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use sqlx::PgPool;
@@ -23,7 +24,8 @@ fn operator(database: &TestDatabase) -> PgPool {
 
 async fn differences(pool: &PgPool) -> Vec<Difference> {
     let mut found = Vec::new();
-    let verified = verify(pool, |difference| found.push(difference), |_| {}).await.unwrap();
+    let verified =
+        verify(pool, &Places::default(), |difference| found.push(difference), |_| {}).await.unwrap();
     assert_eq!(verified.differences, u64::try_from(found.len()).unwrap());
     found
 }
@@ -90,7 +92,7 @@ async fn a_folded_month_changes_no_row_and_no_proof() {
         matches!(&outcomes[..], [Outcome::Rejected(rejection)] if rejection.reason == "too_old"),
         "{outcomes:?}"
     );
-    let explained = explain(&operator, sub(0)).await.unwrap().join("\n");
+    let explained = explain(&operator, &Places::default(), sub(0)).await.unwrap().join("\n");
     assert!(
         explained.contains("baseline: ") && explained.contains("the row is what the history says"),
         "{explained}"
@@ -172,7 +174,9 @@ async fn every_value_that_was_changed_is_found_and_mended() {
         sqlx::raw_sql(sqlx::AssertSqlSafe(change.clone())).execute(&operator).await.unwrap();
         let found = differences(&operator).await;
         assert!(found.iter().any(|difference| difference.column == column), "{change}: {found:?}");
-        repair(&operator, &found.iter().map(|difference| difference.user).collect()).await.unwrap();
+        repair(&operator, &Places::default(), &found.iter().map(|difference| difference.user).collect())
+            .await
+            .unwrap();
         assert_eq!(differences(&operator).await, [], "{change}");
         assert_same_rows(&database.rows().await, &good, &change);
     }

@@ -3,7 +3,7 @@
 use woothee::parser::Parser;
 
 /// A class of device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) enum Device {
     Mobile,
     Tablet,

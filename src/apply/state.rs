@@ -67,38 +67,16 @@ pub(super) struct Login {
     pub(super) ip: Option<IpAddr>,
     pub(super) device: Option<Device>,
     pub(super) location: Option<String>,
-    /// What [`fold`] has yet to make the device of. A login that was stored has none.
+    /// What [`fold`] has yet to make the device of. A login that was stored in `users` has none.
     pub(super) user_agent: Option<String>,
 }
 
-/// A class of device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Device {
-    Mobile,
-    Tablet,
-    Desktop,
-}
-
-impl Device {
-    const ALL: [Self; 3] = [Self::Mobile, Self::Tablet, Self::Desktop];
-
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Mobile => "Mobile",
-            Self::Tablet => "Tablet",
-            Self::Desktop => "Desktop",
-        }
-    }
-
-    /// The class that `text` names; anything else is unknown, never guessed.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|device| device.as_str().eq_ignore_ascii_case(text))
 impl Login {
     /// Makes up for what the client did not say: the device by its user agent, the place by its address.
     ///
     /// Both follow from this one event (with the parser and the file that all consumers share), not from the
     /// registers: so they may be stored with the login, and no order of events can change them.
-    fn settle(&mut self, places: &Places) {
+    pub(super) fn settle(&mut self, places: &Places) {
         let user_agent = self.user_agent.take();
         self.device = self.device.or_else(|| user_agent.as_deref().and_then(Device::of_user_agent));
         self.location = self.location.take().or_else(|| self.ip.and_then(|ip| places.of(ip)));

@@ -16,6 +16,7 @@ use super::failure::Failure;
 use super::history::{self, History};
 use super::state::Delta;
 use super::users::{self, Concerned, StoredUser};
+use crate::places::Places;
 
 /// A value that is not what the ledger says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +64,7 @@ impl VerifyError {
 /// When the database cannot be read.
 pub async fn verify(
     pool: &PgPool,
+    places: &Places,
     mut found: impl FnMut(Difference),
     mut progress: impl FnMut(u64),
 ) -> Result<Verified, VerifyError> {
@@ -76,7 +78,7 @@ pub async fn verify(
             break;
         }
         verified.users += u64::try_from(deltas.len()).unwrap_or(u64::MAX);
-        for difference in compare(&mut tx, &deltas).await.map_err(&failed)? {
+        for difference in compare(&mut tx, &deltas, places).await.map_err(&failed)? {
             verified.differences += 1;
             found(difference);
         }
@@ -94,11 +96,12 @@ pub async fn verify(
 async fn compare(
     tx: &mut PgConnection,
     deltas: &BTreeMap<Uuid, Delta>,
+    places: &Places,
 ) -> Result<Vec<Difference>, sqlx::Error> {
     let ids: Vec<Uuid> = deltas.keys().copied().collect();
     let stored = users::read(tx, &ids).await?;
     let expected: Vec<Columns> =
-        deltas.iter().map(|(id, delta)| columns(*id, delta, stored.get(id))).collect();
+        deltas.iter().map(|(id, delta)| columns(*id, delta, stored.get(id), places)).collect();
     let query = users::bind_columns(sqlx::query(include_str!("verify_users.sql")), &expected);
     let mut differences = read(&query.fetch_all(&mut *tx).await?)?;
     let (mut kinds, mut values, mut holders, mut since) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -117,14 +120,26 @@ async fn compare(
 }
 
 /// The row that a history amounts to. What depends on other users is taken from the stored row.
-fn columns(id: Uuid, delta: &Delta, stored: Option<&StoredUser>) -> Columns {
+///
+/// The place of a login by its address is the operator's file's word, not the ledger's: without the file it is
+/// taken from the stored row as well.
+fn columns(id: Uuid, delta: &Delta, stored: Option<&StoredUser>, places: &Places) -> Columns {
+    let mut state = delta.state.clone();
+    if let Some(login) = &mut state.last_login {
+        login.settle(places);
+        let stored =
+            stored.and_then(|user| user.state.last_login.as_ref()).filter(|stored| stored.id == login.id);
+        if let Some(stored) = stored.filter(|_| places.is_empty() && login.location.is_none()) {
+            login.location.clone_from(&stored.location);
+        }
+    }
     let mut since = Since::default();
     for kind in IdentifierKind::ALL {
-        let held = delta.state.identifier(kind).map(|(identifier, _)| identifier);
+        let held = state.identifier(kind).map(|(identifier, _)| identifier);
         since.set(kind, held.and_then(|identifier| delta.claims.get(&identifier).copied().flatten()));
     }
     let owned = stored.map(|user| user.owned.clone()).unwrap_or_default();
-    Columns::of(id, &delta.state, &owned, since, stored.and_then(|user| user.referred_by))
+    Columns::of(id, &state, &owned, since, stored.and_then(|user| user.referred_by))
 }
 
 /// What no single user's history says: rows without any, who owns which address, who referred whom. With the
@@ -166,11 +181,11 @@ const REPAIR_USERS: usize = 1_000;
 ///
 /// # Errors
 /// When a transaction failed; what was mended before stays so.
-pub async fn repair(pool: &PgPool, users: &BTreeSet<Uuid>) -> Result<(), VerifyError> {
+pub async fn repair(pool: &PgPool, places: &Places, users: &BTreeSet<Uuid>) -> Result<(), VerifyError> {
     let failed = |failure: Failure| VerifyError { doing: "mending rows", failure: failure.to_string() };
     let users: Vec<Uuid> = users.iter().copied().collect();
     for chunk in users.chunks(REPAIR_USERS) {
-        mend(pool, chunk).await.map_err(failed)?;
+        mend(pool, places, chunk).await.map_err(failed)?;
     }
     // Who owns what may have been wrong all along, or be wrong because rows were mended.
     let mut connection = pool.acquire().await.map_err(VerifyError::of("mending addresses"))?;
@@ -182,7 +197,7 @@ pub async fn repair(pool: &PgPool, users: &BTreeSet<Uuid>) -> Result<(), VerifyE
     Ok(())
 }
 
-async fn mend(pool: &PgPool, ids: &[Uuid]) -> Result<(), Failure> {
+async fn mend(pool: &PgPool, places: &Places, ids: &[Uuid]) -> Result<(), Failure> {
     let mut tx = pool.begin().await?;
     sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
     // Locked before the history is read, so that nothing is applied in between.
@@ -192,7 +207,8 @@ async fn mend(pool: &PgPool, ids: &[Uuid]) -> Result<(), Failure> {
     let missing = deltas.iter().filter(|(id, _)| !present.contains_key(id)).map(|(id, delta)| (*id, delta));
     users::insert_skeletons(&mut tx, &missing.collect()).await?;
     let stored = users::lock(&mut tx, ids).await?;
-    let rows: Vec<Columns> = deltas.iter().map(|(id, delta)| columns(*id, delta, stored.get(id))).collect();
+    let rows: Vec<Columns> =
+        deltas.iter().map(|(id, delta)| columns(*id, delta, stored.get(id), places)).collect();
     users::write(&mut tx, &rows).await?;
     let query = sqlx::query("delete from user_claims where user_id = any($1)");
     query.bind(deltas.keys().copied().collect::<Vec<_>>()).execute(&mut *tx).await?;
@@ -217,7 +233,7 @@ async fn reassign(pool: &PgPool, owners: &[(Difference, Vec<Identifier>)]) -> Re
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn explain(pool: &PgPool, user: Uuid) -> Result<Vec<String>, VerifyError> {
+pub async fn explain(pool: &PgPool, places: &Places, user: Uuid) -> Result<Vec<String>, VerifyError> {
     let failed = VerifyError::of("reading the user's history");
     let mut tx = pool.begin_with("begin isolation level repeatable read read only").await.map_err(&failed)?;
     let rows =
@@ -281,7 +297,7 @@ pub async fn explain(pool: &PgPool, user: Uuid) -> Result<Vec<String>, VerifyErr
             ));
         }
     }
-    let differences = compare(&mut tx, &deltas).await.map_err(&failed)?;
+    let differences = compare(&mut tx, &deltas, places).await.map_err(&failed)?;
     lines.push(match differences.len() {
         0 => "the row is what the history says".to_owned(),
         count => format!("{count} values of the row differ from the history: run user-sync verify"),

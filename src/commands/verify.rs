@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::path::Path;
 
 use anyhow::bail;
 use clap::Args;
 use cognito_user_sync::apply::verify::{self, Difference};
 use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::database;
+use cognito_user_sync::places::{self, Places};
 use indicatif::{ProgressBar, ProgressStyle};
 use uuid::Uuid;
 
@@ -34,23 +36,24 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let pool = database::pool(&DatabaseConfig::from_env()?, 2)?;
+    let places = Places::open(std::env::var_os(places::VARIABLE).as_deref().map(Path::new))?;
     let mut out = std::io::stdout().lock();
     if let Some(user) = arguments.user {
-        for line in verify::explain(&pool, user).await? {
+        for line in verify::explain(&pool, &places, user).await? {
             writeln!(out, "{line}")?;
         }
         return Ok(());
     }
-    let (verified, users) = compare(&pool, &mut out).await?;
+    let (verified, users) = compare(&pool, &places, &mut out).await?;
     if verified.differences == 0 {
         return Ok(());
     }
     if !arguments.repair {
         bail!("{} values differ, of {} users; --repair mends them", verified.differences, users.len());
     }
-    verify::repair(&pool, &users).await?;
+    verify::repair(&pool, &places, &users).await?;
     writeln!(out, "mended the rows of {} users; comparing again", users.len())?;
-    let (verified, _) = compare(&pool, &mut out).await?;
+    let (verified, _) = compare(&pool, &places, &mut out).await?;
     match verified.differences {
         0 => Ok(()),
         left => bail!("{left} values still differ: rows without any history are not mended"),
@@ -59,6 +62,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 async fn compare(
     pool: &sqlx::PgPool,
+    places: &Places,
     out: &mut impl std::io::Write,
 ) -> anyhow::Result<(verify::Verified, BTreeSet<Uuid>)> {
     let (events,): (i64,) = sqlx::query_as("select count(*) from user_events").fetch_one(pool).await?;
@@ -72,7 +76,7 @@ async fn compare(
             shown.push(difference);
         }
     };
-    let verified = verify::verify(pool, found, |events| bar.set_position(events)).await;
+    let verified = verify::verify(pool, places, found, |events| bar.set_position(events)).await;
     bar.finish_and_clear();
     let verified = verified?;
     for Difference { user, column, stored, expected } in &shown {

@@ -4,8 +4,8 @@ pub(crate) mod binaries;
 pub(crate) mod conformance;
 pub(crate) mod events;
 pub(crate) mod lambda_runtime_api;
-pub(crate) mod proxy;
 pub(crate) mod places;
+pub(crate) mod proxy;
 
 use std::time::{Duration, Instant};
 
