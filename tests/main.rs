@@ -14,6 +14,7 @@ mod crash;
 mod echo;
 mod faults;
 mod grants;
+mod model;
 mod outage;
 mod proof;
 mod stack;

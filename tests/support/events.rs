@@ -60,6 +60,12 @@ impl EventBuilder {
         self
     }
 
+    /// In another user pool.
+    pub(crate) fn pool(mut self, user_pool_id: &str) -> Self {
+        user_pool_id.clone_into(&mut self.0.user_pool_id);
+        self
+    }
+
     /// A verified e-mail address.
     pub(crate) fn email(self, address: &str) -> Self {
         self.attributes(&[("email", address), ("email_verified", "true")])

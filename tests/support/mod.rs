@@ -3,6 +3,7 @@
 pub(crate) mod binaries;
 pub(crate) mod conformance;
 pub(crate) mod events;
+pub(crate) mod histories;
 pub(crate) mod lambda_runtime_api;
 pub(crate) mod places;
 pub(crate) mod proxy;

@@ -1,0 +1,501 @@
+//! The reference model: which rows a set of events must leave, told as plainly as the rules are.
+//!
+//! It has nothing of the product but the contract of the events and the referral code of a sub. It sees all
+//! events at once and looks for each answer among them, every time anew: no merging, no stored state, no SQL.
+//! Slow, and simple enough to be read against the design's tables line by line.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+
+use cognito_user_sync::apply::referral_code;
+use cognito_user_sync_triggers::event::{Event, Kind, UserEvent};
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use serde_json::{Map, Value, json};
+use time::Date;
+use time::format_description::well_known::Iso8601;
+use uuid::Uuid;
+
+/// The two unique addresses: the kind of claim, the attribute, its flag, and the three columns.
+const ADDRESSES: [Address; 2] = [
+    Address { kind: "email", attribute: "email", flag: "email_verified", since: "email_since" },
+    Address { kind: "phone", attribute: "phone_number", flag: "phone_number_verified", since: "phone_since" },
+];
+
+/// The attribute and its flag name their columns as well.
+struct Address {
+    kind: &'static str,
+    attribute: &'static str,
+    flag: &'static str,
+    since: &'static str,
+}
+
+/// What an event says beside its attributes, under the names by which `attribute_versions` knows it.
+const USER_POOL_ID: &str = "cognito:user_pool_id";
+const USER_NAME: &str = "cognito:username";
+const STATUS: &str = "cognito:user_status";
+
+/// A longer address is no identifier: an index entry could not hold it.
+const ADDRESS_MAX_BYTES: usize = 512;
+
+/// Rows of `users` and `user_claims`, each under a name that says which it is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Tables(BTreeMap<String, Map<String, Value>>);
+
+impl Tables {
+    /// What the two tables must hold once these events are applied: in whatever order, however often.
+    pub(crate) fn expected(events: &[Event]) -> Self {
+        let mut users = BTreeMap::<Uuid, User<'_>>::new();
+        for event in events {
+            match event {
+                Event::User(event) => users.entry(event.sub).or_default().events.push(event),
+                Event::Heartbeat { .. } => {}
+            }
+        }
+        for user in users.values_mut() {
+            user.events.sort_by_key(|event| (event.id.time(), event.id.uuid()));
+            user.events.dedup_by_key(|event| event.id);
+        }
+        let owners = owners(&users);
+        let codes: BTreeMap<String, Uuid> = users.keys().map(|sub| (referral_code(*sub), *sub)).collect();
+
+        let mut rows = BTreeMap::new();
+        for (sub, user) in &users {
+            let owns = |address: &Address| {
+                let held = user.address(address)?;
+                (owners.get(&(address.kind, held.value.clone())) == Some(sub)).then_some(held)
+            };
+            rows.insert(format!("user {sub}"), user.row(*sub, owns, &codes));
+            for (kind, value, since) in user.claims() {
+                let row = json!({ "kind": kind, "value": value, "user_id": sub, "since": since });
+                rows.insert(format!("user {sub}, claim {kind} {value:?}"), columns(row));
+            }
+        }
+        Self(rows)
+    }
+
+    /// The rows as `support::rows` reads them, their times and IP addresses in the model's way of writing.
+    pub(crate) fn actual(rows: Vec<Value>) -> Self {
+        let named = |row| {
+            let mut row = columns(row);
+            for (column, value) in &mut row {
+                let Value::String(text) = value else { continue };
+                if column.ends_with("_at") || column == "since" || column.ends_with("_since") {
+                    *text = Timestamp::parse(text).unwrap().to_string();
+                } else if column.ends_with("_ip") {
+                    *text = text.parse::<IpAddr>().unwrap().to_string();
+                }
+            }
+            let text = |column: &str| row.get(column).and_then(Value::as_str).map(str::to_owned);
+            let name = match text("id") {
+                Some(id) => format!("user {id}"),
+                None => {
+                    let [id, kind, value] = ["user_id", "kind", "value"].map(|column| text(column).unwrap());
+                    format!("user {id}, claim {kind} {value:?}")
+                }
+            };
+            (name, row)
+        };
+        Self(rows.into_iter().map(named).collect())
+    }
+
+    /// Fails with every difference: the user, the column, what it must be and what it is.
+    pub(crate) fn must_be(&self, expected: &Self) -> Result<(), Differences> {
+        let mut differences = Vec::new();
+        for name in self.0.keys().chain(expected.0.keys()).collect::<BTreeSet<_>>() {
+            match (expected.0.get(name), self.0.get(name)) {
+                (Some(_), None) => differences.push(format!("{name}: expected a row, there is none")),
+                (None, Some(row)) => differences.push(format!("{name}: expected no row, there is {row:?}")),
+                (None, None) => {}
+                (Some(expected), Some(actual)) => {
+                    for column in expected.keys().chain(actual.keys()).collect::<BTreeSet<_>>() {
+                        let (expected, actual) = (expected.get(column), actual.get(column));
+                        if expected != actual {
+                            let text = |value: Option<&Value>| {
+                                value.map_or_else(|| "no such column".to_owned(), Value::to_string)
+                            };
+                            let (expected, actual) = (text(expected), text(actual));
+                            differences.push(format!("{name}, {column}: expected {expected}, is {actual}"));
+                        }
+                    }
+                }
+            }
+        }
+        if differences.is_empty() { Ok(()) } else { Err(Differences(differences)) }
+    }
+}
+
+/// Where the tables are not what they must be.
+pub(crate) struct Differences(Vec<String>);
+
+impl fmt::Debug for Differences {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A wrong rule shows on every row; the first ones say which.
+        let shown = 40;
+        writeln!(f, "{} differences from the model", self.0.len())?;
+        self.0.iter().take(shown).try_for_each(|difference| writeln!(f, "  {difference}"))
+    }
+}
+
+/// An address that a user holds now.
+struct Held {
+    value: String,
+    is_verified: bool,
+    /// The earliest event that showed this user with this value verified.
+    since: Option<Timestamp>,
+}
+
+/// Every event of one user, in the order of (time, id).
+#[derive(Default)]
+struct User<'a> {
+    events: Vec<&'a UserEvent>,
+}
+
+impl<'a> User<'a> {
+    /// The latest event that carries something, and what it carries.
+    fn latest<T>(&self, carried: impl Fn(&'a UserEvent) -> Option<T>) -> Option<(&'a UserEvent, T)> {
+        self.events.iter().rev().find_map(|event| Some((*event, carried(event)?)))
+    }
+
+    /// Each attribute is what the latest event that carries it says: who leaves it out erases nothing.
+    fn attribute(&self, name: &str) -> Option<(&'a UserEvent, &'a str)> {
+        self.latest(|event| event.data.attributes.get(name).map(String::as_str))
+    }
+
+    /// The attribute's value where it says something.
+    fn text(&self, name: &str) -> Option<&'a str> {
+        self.attribute(name).and_then(|(_, value)| non_empty(value))
+    }
+
+    /// Attributes that any event carries. A flag is none: it belongs to its value.
+    fn attribute_names(&self) -> BTreeSet<&'a str> {
+        let names = self.events.iter().flat_map(|event| event.data.attributes.keys());
+        let is_attribute = |name: &&str| {
+            ![USER_POOL_ID, USER_NAME, STATUS].contains(name)
+                && ADDRESSES.iter().all(|address| address.flag != *name)
+        };
+        names.map(String::as_str).filter(is_attribute).collect()
+    }
+
+    fn user_pool_id(&self) -> Option<(&'a UserEvent, &'a str)> {
+        self.latest(|event| Some(event.user_pool_id.as_str()))
+    }
+
+    fn user_name(&self) -> Option<(&'a UserEvent, &'a str)> {
+        self.latest(|event| non_empty(event.data.user_name.as_deref()?))
+    }
+
+    fn status(&self) -> Option<(&'a UserEvent, &'a str)> {
+        self.latest(|event| {
+            let status = non_empty(event.data.status.as_deref()?)?;
+            // Cognito says what the status was before the login that ends it.
+            let is_stale = event.kind == Kind::Authenticated && status == "FORCE_CHANGE_PASSWORD";
+            (!is_stale).then_some(status)
+        })
+    }
+
+    /// The moment of the latest word on whether the user may sign in, and the word: of several at one moment,
+    /// the one that disables.
+    fn enabled(&self) -> Option<(Timestamp, bool)> {
+        let words = || self.events.iter().filter_map(|event| Some((event.id.time(), event.data.enabled?)));
+        let latest = words().map(|(time, _)| time).max()?;
+        Some((latest, words().all(|(time, enabled)| time != latest || enabled)))
+    }
+
+    fn deleted_at(&self) -> Option<Timestamp> {
+        let deletions = self.events.iter().filter(|event| event.kind == Kind::Deleted);
+        deletions.map(|event| event.id.time()).min()
+    }
+
+    fn has_federated_confirmation(&self) -> bool {
+        self.events.iter().any(|event| event.kind == Kind::Confirmed && event.data.federated)
+    }
+
+    fn login_count(&self) -> usize {
+        let logins = self.events.iter().filter(|event| event.kind == Kind::Authenticated).count();
+        logins + usize::from(self.has_federated_confirmation())
+    }
+
+    fn last_login(&self) -> Option<&'a UserEvent> {
+        let is_login = |event: &UserEvent| match event.kind {
+            Kind::Authenticated => true,
+            Kind::Confirmed => event.data.federated,
+            Kind::PasswordReset | Kind::Snapshot | Kind::Deleted => false,
+        };
+        self.events.iter().rev().copied().find(|event| is_login(event))
+    }
+
+    /// The first confirmation: the sign-up.
+    fn sign_up(&self) -> Option<&'a UserEvent> {
+        self.events.iter().copied().find(|event| event.kind == Kind::Confirmed)
+    }
+
+    fn address(&self, address: &Address) -> Option<Held> {
+        let (event, _) = self.attribute(address.attribute)?;
+        let (value, is_verified) = shown(event, address)?;
+        let since = self.verified_since(address, &value);
+        Some(Held { value, is_verified, since })
+    }
+
+    fn verified_since(&self, address: &Address, value: &str) -> Option<Timestamp> {
+        let is_shown = |event: &&&UserEvent| shown(event, address) == Some((value.to_owned(), true));
+        self.events.iter().filter(is_shown).map(|event| event.id.time()).min()
+    }
+
+    /// Every address that this user was ever shown with: kind, value, since when it is verified.
+    fn claims(&self) -> Vec<(&'static str, String, Option<Timestamp>)> {
+        let claims = ADDRESSES.iter().flat_map(|address| {
+            let values: BTreeSet<String> =
+                self.events.iter().filter_map(|event| Some(shown(event, address)?.0)).collect();
+            values.into_iter().map(move |value| {
+                let since = self.verified_since(address, &value);
+                (address.kind, value, since)
+            })
+        });
+        claims.collect()
+    }
+
+    /// Every register: its name, the event that last wrote it.
+    fn versions(&self) -> BTreeMap<&'a str, Uuid> {
+        let attributes = self
+            .attribute_names()
+            .into_iter()
+            .filter_map(|name| Some((name, self.attribute(name)?.0.id.uuid())));
+        let own =
+            [(USER_POOL_ID, self.user_pool_id()), (USER_NAME, self.user_name()), (STATUS, self.status())];
+        let own = own.into_iter().filter_map(|(name, written)| Some((name, written?.0.id.uuid())));
+        attributes.chain(own).collect()
+    }
+
+    /// The row of `users`: `owns` says which addresses are this user's own, `codes` whose code is whose.
+    fn row(
+        &self,
+        sub: Uuid,
+        owns: impl Fn(&Address) -> Option<Held>,
+        codes: &BTreeMap<String, Uuid>,
+    ) -> Map<String, Value> {
+        let mut row = Map::new();
+        let mut add = |part: Value| row.extend(columns(part));
+
+        let [email, phone_number] = &ADDRESSES;
+        let held = [self.address(email), self.address(phone_number)];
+        for (address, held) in ADDRESSES.iter().zip(&held) {
+            let owned = owns(address);
+            add(json!({
+                address.attribute: owned.as_ref().map(|owned| &owned.value),
+                address.flag: owned.is_some_and(|owned| owned.is_verified),
+                address.since: held.as_ref().and_then(|held| held.since),
+            }));
+        }
+        let held: Vec<&Held> = held.iter().flatten().collect();
+
+        let locale = self.text("locale").unwrap_or_default();
+        add(json!({
+            "id": sub,
+            "name": self.name(),
+            "first_name": self.text("given_name"),
+            "last_name": self.text("family_name"),
+            "date_of_birth": self.text("birthdate").and_then(date).map(|date| date.to_string()),
+            "gender": self.text("gender"),
+            "profile_picture_url": self.text("picture"),
+            "timezone": self.text("zoneinfo"),
+            "language": language(locale).unwrap_or_else(|| "en".to_owned()),
+            "country_code": country(locale),
+        }));
+
+        let (enabled_at, is_enabled) = self.enabled().unzip();
+        let is_enabled = is_enabled.unwrap_or(true);
+        let is_deleted = self.deleted_at().is_some();
+        add(json!({
+            "is_verified": !held.is_empty() && held.iter().all(|held| held.is_verified),
+            "enabled": is_enabled,
+            "enabled_at": enabled_at,
+            "is_deleted": is_deleted,
+            "deleted_at": self.deleted_at(),
+            "is_active": is_enabled && !is_deleted,
+        }));
+
+        let login = self.last_login();
+        let client = login.map(|login| &login.data.client);
+        add(json!({
+            "login_count": self.login_count(),
+            "federated_login": self.has_federated_confirmation(),
+            "last_login_id": login.map(|login| login.id.uuid()),
+            "last_login_at": login.map(|login| login.id.time()),
+            "last_login_ip": client.and_then(|client| ip(client.ip.as_deref()?)),
+            "last_login_device": client.and_then(|client| device(client.device.as_deref()?)),
+            "last_login_location": client.and_then(|client| non_empty(client.location.as_deref()?)),
+        }));
+
+        let times = || self.events.iter().map(|event| event.id.time());
+        let sign_up = self.sign_up();
+        let client = sign_up.map(|sign_up| &sign_up.data.client);
+        let sign_up_code = client.and_then(|client| typed_code(client.referral_code.as_deref()?));
+        let referrer = sign_up_code.as_ref().and_then(|code| codes.get(code));
+        add(json!({
+            "created_at": times().chain(self.events.iter().filter_map(|event| event.data.created_at)).min(),
+            "confirmed_at": sign_up.map(|sign_up| sign_up.id.time()),
+            "created_ip": client.and_then(|client| ip(client.ip.as_deref()?)),
+            "synced_at": times().max(),
+            "updated_at": times().max(),
+            "sign_up_id": sign_up.map(|sign_up| sign_up.id.uuid()),
+            "sign_up_referral_code": sign_up_code,
+            "referral_code": referral_code(sub),
+            "referred_by": referrer.filter(|referrer| **referrer != sub),
+        }));
+
+        let versions = self.versions();
+        let newest = versions.values().max();
+        let others = versions.iter().filter(|(_, version)| Some(*version) != newest);
+        add(json!({
+            "user_pool_id": self.user_pool_id().map(|(_, pool)| pool),
+            "cognito_username": self.user_name().map(|(_, user_name)| user_name),
+            "cognito_status": self.status().map(|(_, status)| status),
+            "cognito_attributes": self.cognito_attributes(),
+            "attributes_version": newest,
+            "attribute_versions": others.collect::<BTreeMap<_, _>>(),
+        }));
+
+        // The application's: nothing that happens in Cognito touches them.
+        add(json!({
+            "bio": null,
+            "is_premium": false,
+            "preferences": {},
+            "settings": {},
+            "metadata": {},
+            "app_owned": [],
+        }));
+        row
+    }
+
+    /// The merged map: each attribute's latest value, and beside an address the flag that came with it.
+    fn cognito_attributes(&self) -> BTreeMap<&'a str, &'a str> {
+        let mut map = BTreeMap::new();
+        for name in self.attribute_names() {
+            let Some((event, value)) = self.attribute(name) else { continue };
+            map.insert(name, value);
+            for address in ADDRESSES.iter().filter(|address| address.attribute == name) {
+                if let Some(flag) = event.data.attributes.get(address.flag) {
+                    map.insert(address.flag, flag);
+                }
+            }
+        }
+        map
+    }
+
+    fn name(&self) -> String {
+        let text = |name| self.text(name).map(str::trim).and_then(non_empty).map(str::to_owned);
+        let full = match (text("given_name"), text("family_name")) {
+            (Some(given), Some(family)) => Some(format!("{given} {family}")),
+            (given, family) => given.or(family),
+        };
+        [text("name"), full, text("preferred_username"), text("nickname")]
+            .into_iter()
+            .flatten()
+            .next()
+            .unwrap_or_else(|| "User".to_owned())
+    }
+}
+
+/// Who owns each address that anybody holds: of those who are not deleted and hold it now, those who have it
+/// verified before the others; of those, who verified it last; of those, the smallest sub.
+fn owners(users: &BTreeMap<Uuid, User<'_>>) -> BTreeMap<(&'static str, String), Uuid> {
+    let mut best = BTreeMap::<(&'static str, String), (bool, Option<Timestamp>, Reverse<Uuid>)>::new();
+    for (sub, user) in users.iter().filter(|(_, user)| user.deleted_at().is_none()) {
+        for address in &ADDRESSES {
+            if let Some(held) = user.address(address) {
+                let claimant = (held.is_verified, held.since, Reverse(*sub));
+                let best = best.entry((address.kind, held.value)).or_insert(claimant);
+                *best = claimant.max(*best);
+            }
+        }
+    }
+    best.into_iter().map(|(address, (_, _, Reverse(sub)))| (address, sub)).collect()
+}
+
+/// The address that one event shows, ASCII-lowercased, and whether it is verified: a flag is only good
+/// together with its value.
+fn shown(event: &UserEvent, address: &Address) -> Option<(String, bool)> {
+    let value = non_empty(event.data.attributes.get(address.attribute)?)?;
+    let flag = event.data.attributes.get(address.flag);
+    let is_verified = flag.is_some_and(|flag| flag.to_ascii_lowercase() == "true");
+    (value.len() <= ADDRESS_MAX_BYTES).then(|| (value.to_ascii_lowercase(), is_verified))
+}
+
+fn non_empty(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn columns(row: Value) -> Map<String, Value> {
+    match row {
+        Value::Object(columns) => columns,
+        other => panic!("no row: {other}"),
+    }
+}
+
+fn ip(text: &str) -> Option<IpAddr> {
+    text.parse().ok()
+}
+
+fn device(text: &str) -> Option<&'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "mobile" => Some("Mobile"),
+        "tablet" => Some("Tablet"),
+        "desktop" => Some("Desktop"),
+        _ => None,
+    }
+}
+
+/// `1984-02-29`, and nothing else that ISO 8601 allows; the year 0000 means that it was left out.
+fn date(text: &str) -> Option<Date> {
+    let has_form = text.len() == 10
+        && text.char_indices().all(|(at, character)| match at {
+            4 | 7 => character == '-',
+            _ => character.is_ascii_digit(),
+        });
+    if !has_form || text.starts_with("0000") {
+        return None;
+    }
+    Date::parse(text, &Iso8601::DATE).ok()
+}
+
+/// The first part of a language tag: two or three letters.
+fn language(locale: &str) -> Option<String> {
+    let first = subtags(locale).into_iter().next()?;
+    (is_letters(&first) && (first.len() == 2 || first.len() == 3)).then(|| first.to_ascii_lowercase())
+}
+
+/// The first part of two letters after the language and before an extension, which a single character opens.
+fn country(locale: &str) -> Option<String> {
+    language(locale)?;
+    let subtags = subtags(locale);
+    let end = subtags.iter().position(|subtag| subtag.len() < 2).unwrap_or(subtags.len());
+    let region = subtags.get(1..end)?.iter().find(|subtag| subtag.len() == 2 && is_letters(subtag))?;
+    Some(region.to_ascii_uppercase())
+}
+
+fn subtags(locale: &str) -> Vec<String> {
+    locale.trim().replace('_', "-").split('-').map(str::to_owned).collect()
+}
+
+fn is_letters(text: &str) -> bool {
+    text.chars().all(|character| character.is_ascii_alphabetic())
+}
+
+/// A referral code as people type it: in any case, with hyphens and spaces, and with the letters that look
+/// like the digits 0 and 1. Nothing that cannot be somebody's code is one.
+fn typed_code(text: &str) -> Option<String> {
+    let mut code = String::new();
+    for character in text.chars() {
+        match character.to_ascii_uppercase() {
+            '-' | ' ' => {}
+            'O' => code.push('0'),
+            'I' | 'L' => code.push('1'),
+            'U' => return None,
+            other if other.is_ascii_alphanumeric() => code.push(other),
+            _ => return None,
+        }
+    }
+    (code.len() == 16).then_some(code)
+}

@@ -1,0 +1,230 @@
+//! Histories at random: what may happen to a few users who meet, and how the news may arrive.
+
+use std::fmt;
+
+use cognito_user_sync::apply::referral_code;
+use cognito_user_sync_triggers::event::{Data, Event, Kind};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::events::{at, event, sub};
+
+/// Each history arrives in so many ways.
+const WAYS: usize = 3;
+/// Few users and few moments, so that addresses are shared and ties are common.
+const USERS: u128 = 6;
+const MOMENTS: u64 = 12;
+
+/// A history, and ways in which it arrives.
+#[derive(Debug, Clone)]
+pub(crate) struct Case {
+    pub(crate) history: History,
+    pub(crate) ways: Vec<Way>,
+}
+
+/// Distinct events.
+#[derive(Clone)]
+pub(crate) struct History(pub(crate) Vec<Event>);
+
+/// One way in which a history arrives.
+#[derive(Clone)]
+pub(crate) struct Way {
+    /// Indices of the history's events, each of them at least once.
+    pub(crate) deliveries: Vec<usize>,
+    /// The sizes of the batches, over and over.
+    pub(crate) batch_sizes: Vec<usize>,
+    pub(crate) consumers: usize,
+}
+
+impl Way {
+    /// The deliveries in their batches.
+    pub(crate) fn batches(&self, History(events): &History) -> Vec<Vec<String>> {
+        let mut bodies = self.deliveries.iter().map(|index| events[*index].encode());
+        let batches = self.batch_sizes.iter().cycle().map(|size| bodies.by_ref().take(*size).collect());
+        batches.take_while(|batch: &Vec<_>| !batch.is_empty()).collect()
+    }
+}
+
+impl fmt::Debug for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { deliveries, batch_sizes, consumers } = self;
+        write!(f, "{deliveries:?} in batches of {batch_sizes:?} by {consumers} consumers")
+    }
+}
+
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "History")?;
+        self.0.iter().enumerate().try_for_each(|(index, event)| writeln!(f, "  {index}: {}", event.encode()))
+    }
+}
+
+/// Up to 40 events of every kind.
+pub(crate) fn case() -> impl Strategy<Value = Case> {
+    // When an event arrives goes with the event, so that shrinking removes both. The keys only order.
+    let arrivals = || prop_oneof![3 => vec(any::<u16>(), 1), 1 => vec(any::<u16>(), 2..=4)];
+    let events = vec((told(), vec(arrivals(), WAYS)), 1..40);
+    let settings = vec((vec(1..40_usize, 1..4), 1..=4_usize), WAYS);
+    (events, settings).prop_map(|(events, settings)| {
+        let way = |(way, (batch_sizes, consumers)): (usize, (Vec<usize>, usize))| {
+            let keys = |(index, (_, arrivals)): (usize, &(Told, Vec<Vec<u16>>))| {
+                arrivals[way].iter().map(|key| (*key, index)).collect::<Vec<_>>()
+            };
+            let mut deliveries: Vec<(u16, usize)> = events.iter().enumerate().flat_map(keys).collect();
+            deliveries.sort_unstable();
+            Way {
+                deliveries: deliveries.into_iter().map(|(_, index)| index).collect(),
+                batch_sizes,
+                consumers,
+            }
+        };
+        let ways = settings.into_iter().enumerate().map(way).collect();
+        let history = events.iter().enumerate().map(|(index, (told, _))| told.event(index)).collect();
+        Case { history: History(history), ways }
+    })
+}
+
+/// One event, but for an id that no other has.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    kind: Kind,
+    user: u128,
+    second: u64,
+    /// Orders events of one moment.
+    order: u8,
+    pool: &'static str,
+    data: Data,
+}
+
+impl Told {
+    pub(crate) fn event(&self, number: usize) -> Event {
+        let number = u128::try_from(number).unwrap();
+        let random = u128::from(self.order) << 112 | number << 80;
+        let event = event(self.kind, self.user, at(self.second)).random_part(random);
+        event.pool(self.pool).with(|data| *data = self.data.clone()).build()
+    }
+}
+
+/// What may be told of one of a few users, at one of a few moments.
+pub(crate) fn told() -> impl Strategy<Value = Told> {
+    told_of(USERS, MOMENTS)
+}
+
+/// The same of so many users, within so many seconds.
+pub(crate) fn told_of(users: u128, moments: u64) -> impl Strategy<Value = Told> {
+    let kind = prop_oneof![
+        8 => Just(Kind::Authenticated),
+        5 => Just(Kind::Confirmed),
+        3 => Just(Kind::Snapshot),
+        1 => Just(Kind::PasswordReset),
+        1 => Just(Kind::Deleted),
+    ];
+    let pool = prop_oneof![9 => Just("eu-west-1_Test00000"), 1 => Just("eu-west-1_Other0000")];
+    (kind, 0..users, 0..moments, any::<u8>(), pool, data(users))
+        .prop_map(|(kind, user, second, order, pool, data)| Told { kind, user, second, order, pool, data })
+}
+
+/// Any of the data with any kind of event: the contract does not say which kind carries what.
+fn data(users: u128) -> impl Strategy<Value = Data> {
+    let attributes = (
+        address("email", "email_verified", EMAILS),
+        address("phone_number", "phone_number_verified", PHONES),
+        profile(),
+    );
+    let attributes = attributes.prop_map(|(email, phone, profile)| {
+        let pairs = email.into_iter().chain(phone).chain(profile);
+        pairs.map(|(name, value)| (name.to_owned(), value)).collect()
+    });
+    let text = |values: &'static [&'static str]| option::of(select(values).prop_map(str::to_owned));
+    let own = (
+        text(USER_NAMES),
+        text(STATUSES),
+        any::<bool>(),
+        option::weighted(0.2, any::<bool>()),
+        option::weighted(0.2, 0..4_u64),
+    );
+    let client = (text(IPS), text(DEVICES), text(LOCATIONS), option::of(code(users)));
+    (attributes, own, client).prop_map(
+        |(
+            attributes,
+            (user_name, status, federated, enabled, created),
+            (ip, device, location, referral_code),
+        )| {
+            let mut data = Data { user_name, status, federated, enabled, attributes, ..Data::default() };
+            data.created_at = created.map(at);
+            data.client.user_agent = device.clone();
+            (data.client.ip, data.client.device) = (ip, device);
+            (data.client.location, data.client.referral_code) = (location, referral_code);
+            data
+        },
+    )
+}
+
+const EMAILS: &[&str] = &["a@x.test", "A@X.test", "b@x.test", "É@x.test", "é@x.test", ""];
+const PHONES: &[&str] = &["+431", "+432", "a@x.test", ""];
+const FLAGS: &[&str] = &["true", "True", "false", "", "yes"];
+const USER_NAMES: &[&str] = &["jo", "Google_123", "", "\u{0}"];
+const STATUSES: &[&str] = &["CONFIRMED", "FORCE_CHANGE_PASSWORD", "EXTERNAL_PROVIDER", "UNCONFIRMED", ""];
+const IPS: &[&str] = &["192.0.2.1", "2001:DB8::1", "::ffff:192.0.2.7", "nonsense", "192.0.2.1/24", ""];
+const DEVICES: &[&str] = &["Mobile", "tablet", "DESKTOP", "toaster", ""];
+const LOCATIONS: &[&str] = &["Vienna", " ", "\u{0}", ""];
+
+type Attribute = (&'static str, String);
+
+/// An address with or without its flag, or its flag alone.
+fn address(
+    name: &'static str,
+    flag: &'static str,
+    values: &'static [&'static str],
+) -> impl Strategy<Value = Vec<Attribute>> {
+    let long = "x".repeat(513);
+    let value = prop_oneof![30 => select(values).prop_map(str::to_owned), 1 => Just(long)];
+    let told = (option::of(value), option::weighted(0.7, select(FLAGS)));
+    told.prop_map(move |(value, told)| {
+        let value = value.map(|value| (name, value));
+        value.into_iter().chain(told.map(|told| (flag, told.to_owned()))).collect()
+    })
+}
+
+/// Some of the other attributes, good values and bad.
+fn profile() -> impl Strategy<Value = Vec<Attribute>> {
+    let values: &'static [(&str, &[&str])] = &[
+        ("name", &["Ada Lovelace", "  ", "", "Jo"]),
+        ("given_name", &["Ada", " Ada ", ""]),
+        ("family_name", &["Lovelace", ""]),
+        ("preferred_username", &["ada", ""]),
+        ("nickname", &["countess", "\u{0}"]),
+        ("birthdate", &["1815-12-10", "1815-02-30", "0000-05-01", "1815-W50-7", "10.12.1815", ""]),
+        ("gender", &["female", ""]),
+        ("picture", &["https://x.test/a.png"]),
+        ("zoneinfo", &["Europe/Vienna", ""]),
+        (
+            "locale",
+            &["de-AT", "pt_br", "zh-Hant-TW", "en-u-ca-gregory", "es-419", "klingon!", "e-US", "x", ""],
+        ),
+        ("custom:x", &["1", "2", "\u{0}", "{\"a\": 'b'}"]),
+        ("cognito:username", &["not a register"]),
+        ("cognito:user_status", &["CONFIRMED"]),
+        ("", &["nameless"]),
+    ];
+    let attribute =
+        select(values).prop_flat_map(|(name, values)| (Just(name), select(values).prop_map(str::to_owned)));
+    vec(attribute, 0..5)
+}
+
+/// A code as somebody types it: a user's, nobody's, or nonsense.
+fn code(users: u128) -> impl Strategy<Value = String> {
+    // One more than there are users: whose code it is may never come.
+    (0..=users, 0..5_u8).prop_map(|(user, way)| {
+        let code = referral_code(sub(user));
+        match way {
+            0 => String::new(),
+            1 => "FRIEND2024".to_owned(),
+            2 => format!(" {}", code.to_lowercase().replace('1', "l").replace('0', "o")),
+            3 => format!("{}-{}", &code[..8], &code[8..]),
+            _ => code,
+        }
+    })
+}
