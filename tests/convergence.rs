@@ -10,18 +10,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cognito_user_sync::apply::{Applier, Outcome, referral_code};
-use cognito_user_sync_triggers::event::{Event, Kind};
+use cognito_user_sync_triggers::event::{Data, Event, Kind};
 use futures::future::join_all;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use tokio::runtime::Handle;
+use tracing::Subscriber;
+use tracing::field::{Field, Visit};
 use tracing::instrument::WithSubscriber as _;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
 use crate::model::{Differences, Tables};
-use crate::support::TestDatabase;
 use crate::support::events::{at, confirmed, event, login, sub};
 use crate::support::histories::{Case, case, told_of};
+use crate::support::{TestDatabase, eventually};
 
 /// Users who share few addresses, so that they meet.
 const USERS: u128 = 6;
@@ -93,9 +96,9 @@ fn setting(variable: &str, default: u32) -> u32 {
     }
 }
 
-/// Takes batches until there are none left, and counts the events that were applied for the first time.
+/// Takes batches until there are none left, and counts the events that were applied.
 ///
-/// Nothing may end but applied, or as a duplicate.
+/// Nothing may end in any other way, but as a duplicate.
 async fn consume(applier: &Applier, batches: &Mutex<VecDeque<Vec<String>>>) -> Result<usize, String> {
     let mut applied = 0;
     loop {
@@ -159,7 +162,8 @@ async fn check(database: &TestDatabase, case: &Case) -> Result<(), String> {
 async fn any_history_in_any_order_gives_the_rows_of_the_model() {
     let database = TestDatabase::create().await;
     let cases = setting("USER_SYNC_TEST_CASES", 100);
-    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
+    let mut runner = TestRunner::new(config);
     let handle = Handle::current();
     let started = Instant::now();
     let result = tokio::task::block_in_place(|| {
@@ -169,4 +173,323 @@ async fn any_history_in_any_order_gives_the_rows_of_the_model() {
         panic!("{error}");
     }
     eprintln!("{cases} histories, each in 3 ways, in {:.1?}", started.elapsed());
+}
+
+/// Every order of seven things that each depend on others.
+fn orders(of: &[usize]) -> Vec<Vec<usize>> {
+    if of.is_empty() {
+        return vec![Vec::new()];
+    }
+    let starting_with = |first: usize| {
+        let rest: Vec<usize> = of.iter().copied().filter(|other| *other != first).collect();
+        orders(&rest).into_iter().map(move |rest| [vec![first], rest].concat())
+    };
+    of.iter().copied().flat_map(starting_with).collect()
+}
+
+/// A history in which each event changes what others mean. Its addresses are the user's own, but for one that
+/// a rival wants as well.
+fn hard_history(user: u128) -> [Event; 7] {
+    let [email, other] = ["Jo", "other"].map(|name| format!("{name}.{user}@x.test"));
+    let phone = format!("+43{user}");
+    let id = |order: u128| order << 112 | user << 48;
+    let with_code =
+        |of: u128| move |data: &mut Data| data.client.referral_code = Some(referral_code(sub(of)));
+    [
+        // The sign-up, and a login, until the native one below arrives: of the same moment, and a smaller id.
+        confirmed(user, at(2))
+            .random_part(id(2))
+            .attributes(&[("email", &email), ("email_verified", "true"), ("name", "Jo")])
+            .with(with_code(LATE_REFERRER))
+            .with(|data| {
+                data.federated = true;
+                data.status = Some("EXTERNAL_PROVIDER".into());
+                data.client.ip = Some("192.0.2.1".into());
+            })
+            .build(),
+        confirmed(user, at(2))
+            .random_part(id(1))
+            .attributes(&[("email", &email), ("given_name", "Jo"), ("locale", "de-AT")])
+            .with(with_code(EARLY_REFERRER))
+            .with(|data| {
+                data.status = Some("CONFIRMED".into());
+                data.user_name = Some("jo".into());
+            })
+            .build(),
+        // The address leaves, and the status is stale.
+        login(user, at(3))
+            .random_part(id(0))
+            .attributes(&[
+                ("email", &other),
+                ("email_verified", "true"),
+                ("family_name", "Doe"),
+                ("name", ""),
+            ])
+            .with(|data| {
+                data.status = Some("FORCE_CHANGE_PASSWORD".into());
+                data.client.ip = Some("192.0.2.3".into());
+                data.client.device = Some("Mobile".into());
+            })
+            .build(),
+        // It comes back, and has been verified since the first time.
+        login(user, at(5))
+            .random_part(id(0))
+            .attributes(&[
+                ("email", &email.to_uppercase()),
+                ("email_verified", "TRUE"),
+                ("phone_number", &phone),
+            ])
+            .with(|data| data.client.location = Some("Vienna".into()))
+            .build(),
+        // The tie: of one moment, and the one with the smaller id disables. A flag without its value is nothing.
+        event(Kind::Snapshot, user, at(6))
+            .random_part(id(1))
+            .attributes(&[("email_verified", "false"), ("birthdate", "1990-02-31")])
+            .with(|data| {
+                data.enabled = Some(false);
+                data.created_at = Some(at(1));
+            })
+            .build(),
+        event(Kind::Snapshot, user, at(6))
+            .random_part(id(2))
+            .attributes(&[("phone_number", &phone), ("phone_number_verified", "true"), ("locale", "fr")])
+            .with(|data| {
+                data.enabled = Some(true);
+                data.status = Some("ARCHIVED".into());
+            })
+            .build(),
+        event(Kind::Deleted, user, at(4)).random_part(id(0)).build(),
+    ]
+}
+
+/// Users whose codes the sign-ups of the hard history came with.
+const EARLY_REFERRER: u128 = 60_001;
+const LATE_REFERRER: u128 = 60_002;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hard_history_gives_the_rows_of_the_model_in_all_its_orders() {
+    let database = TestDatabase::create().await;
+    let orders = orders(&[0, 1, 2, 3, 4, 5, 6]);
+    assert_eq!(orders.len(), 5_040);
+    // A user for each order, who all live through it at the same time, and for each one who wants the address.
+    let user = |number: usize| u128::try_from(number).unwrap();
+    let rival = |number: usize| {
+        let address = format!("jo.{number}@x.test");
+        confirmed(user(number + orders.len()), at(1)).email(&address).build()
+    };
+    let histories: Vec<[Event; 7]> = (0..orders.len()).map(|number| hard_history(user(number))).collect();
+    let mut rounds: Vec<Vec<Event>> = (0..7)
+        .map(|round| {
+            orders.iter().zip(&histories).map(|(order, history)| history[order[round]].clone()).collect()
+        })
+        .collect();
+    // Between them, at different times, the others.
+    rounds.insert(0, (0..orders.len() / 2).map(rival).collect());
+    rounds.insert(3, vec![login(EARLY_REFERRER, at(9)).build()]);
+    rounds.insert(5, (orders.len() / 2..orders.len()).map(rival).collect());
+    rounds.insert(7, vec![login(LATE_REFERRER, at(9)).build()]);
+    let mut so_far = Vec::new();
+    for (number, round) in rounds.iter().enumerate() {
+        let batches = round.chunks(1_000).map(|batch| batch.iter().map(Event::encode).collect()).collect();
+        deliver(&database.applier, batches, 4, round.len()).await.unwrap();
+        so_far.extend(round.iter().cloned());
+        // Not at the end alone: what stands in between is a set of events too. Every other time, for speed.
+        if number % 2 == 0 {
+            let compared = compare(&database, &Tables::expected(&so_far)).await;
+            compared.unwrap_or_else(|differences| panic!("round {number}: {differences:?}"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_redeliveries_counts_each_event_once() {
+    let database = TestDatabase::create().await;
+    let mut source = TestRunner::deterministic();
+    let events: Vec<Event> = (0..300)
+        .map(|number| told_of(20, 1_000).new_tree(&mut source).unwrap().current().event(number))
+        .collect();
+    let expected = Tables::expected(&decoded(&events));
+    let mut random = fastrand::Rng::with_seed(7);
+    let copies = events.iter().flat_map(|event| vec![event.encode(); random.usize(1..=50)]);
+    let mut storm: Vec<String> = copies.collect();
+    let in_one_batch = vec![storm.clone()];
+    let side_by_side = storm.chunks(100).map(<[String]>::to_vec).collect();
+    random.shuffle(&mut storm);
+    let scattered = storm.chunks(100).map(<[String]>::to_vec).collect();
+    for (what, batches, consumers) in [
+        ("in one batch", in_one_batch, 1),
+        ("side by side", side_by_side, 4),
+        ("scattered over concurrent workers", scattered, 4),
+    ] {
+        empty(&database).await;
+        deliver(&database.applier, batches, consumers, events.len()).await.unwrap();
+        let compared = compare(&database, &expected).await;
+        compared.unwrap_or_else(|differences| panic!("{what}: {differences:?}"));
+    }
+}
+
+/// Takes batches like [`consume`], but dies in the middle of one now and then, and whatever has not got through
+/// comes again.
+async fn consume_and_die(applier: &Applier, batches: &Mutex<VecDeque<Vec<String>>>, seed: u64) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    loop {
+        let Some(batch) = batches.lock().unwrap().pop_front() else { return };
+        let life = match random.bool() {
+            true => Duration::from_micros(random.u64(0..20_000)),
+            false => Duration::from_secs(60),
+        };
+        let left: Vec<String> = match tokio::time::timeout(life, applier.apply(&batch)).await {
+            Err(_) => batch,
+            Ok(outcomes) => {
+                let again = batch.into_iter().zip(outcomes).filter_map(|(body, outcome)| match outcome {
+                    Outcome::Applied | Outcome::Duplicate => None,
+                    Outcome::Retry(_) => Some(body),
+                    Outcome::Rejected(rejection) => panic!("{rejection:?}"),
+                });
+                again.collect()
+            }
+        };
+        if !left.is_empty() {
+            batches.lock().unwrap().push_back(left);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn consumers_and_sessions_that_die_at_any_moment_leave_the_rows_of_the_model() {
+    let database = TestDatabase::create().await;
+    let mut source = TestRunner::deterministic();
+    let events: Vec<Event> = (0..1_500)
+        .map(|number| told_of(50, 2_000).new_tree(&mut source).unwrap().current().event(number))
+        .collect();
+    let batches: VecDeque<_> =
+        events.chunks(30).map(|batch| batch.iter().map(Event::encode).collect()).collect();
+    let batches = Mutex::new(batches);
+    let consumers = join_all((0..4).map(|seed| consume_and_die(&database.applier, &batches, seed)));
+    let started = Instant::now();
+    let (mut random, mut killed) = (fastrand::Rng::with_seed(7), 0);
+    let kill = async {
+        let query = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+            where datname = current_database() and usename <> current_user and random() < 0.5";
+        loop {
+            tokio::time::sleep(Duration::from_millis(random.u64(0..150))).await;
+            killed += sqlx::query_scalar::<_, i64>(query).fetch_one(&database.owner).await.unwrap();
+        }
+    };
+    tokio::select! {
+        _ = consumers => {}
+        () = kill => {}
+    }
+    eprintln!("{killed} sessions were killed within {:.1?}", started.elapsed());
+    assert!(killed > 0, "nobody died");
+    assert_eq!(usize::try_from(database.count("user_events").await).unwrap(), events.len());
+    compare(&database, &Tables::expected(&decoded(&events))).await.unwrap();
+}
+
+/// Counts the transactions that were tried again, by reading what the product logs of them.
+#[derive(Debug, Default)]
+struct Retries {
+    conflicts: AtomicU64,
+    deadlocks: AtomicU64,
+}
+
+impl<S: Subscriber> Layer<S> for &'static Retries {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        struct Sqlstate(Option<String>);
+        impl Visit for Sqlstate {
+            fn record_str(&mut self, field: &Field, value: &str) {
+                if field.name() == "sqlstate" {
+                    self.0 = Some(value.to_owned());
+                }
+            }
+            fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
+        }
+        let mut sqlstate = Sqlstate(None);
+        event.record(&mut sqlstate);
+        match sqlstate.0.as_deref() {
+            Some("40P01") => self.deadlocks.fetch_add(1, Ordering::Relaxed),
+            Some(_) => self.conflicts.fetch_add(1, Ordering::Relaxed),
+            None => 0,
+        };
+    }
+}
+
+/// A round of the soak: the events that any consumer has made so far, and when it ends.
+struct Round {
+    events: Mutex<Vec<Event>>,
+    end: Instant,
+}
+
+impl Round {
+    /// Makes up events and applies them, again and again, some of them another time, until the round ends.
+    async fn consume(&self, applier: &Applier) -> usize {
+        const USERS: u128 = 100;
+        let (mut source, mut random) = (TestRunner::default(), fastrand::Rng::new());
+        let heavy = told_of(USERS, 80_000);
+        let (mut batches, mut applied) = (0, 0);
+        while Instant::now() < self.end {
+            let batch: Vec<String> = {
+                let mut events = self.events.lock().unwrap();
+                let made = (0..random.usize(1..60)).map(|_| match random.u8(0..10) {
+                    // Somebody else may be applying it at this moment.
+                    0 if !events.is_empty() => events[random.usize(0..events.len())].encode(),
+                    1..=3 => {
+                        let event = heavy.new_tree(&mut source).unwrap().current().event(events.len());
+                        events.push(event.clone());
+                        event.encode()
+                    }
+                    _ => {
+                        let event = login(random.u128(0..USERS), at(random.u64(0..80_000))).build();
+                        events.push(event.clone());
+                        event.encode()
+                    }
+                });
+                made.collect()
+            };
+            batches += 1;
+            for outcome in applier.apply(&batch).await {
+                match outcome {
+                    Outcome::Applied => applied += 1,
+                    Outcome::Duplicate => {}
+                    Outcome::Rejected(_) | Outcome::Retry(_) => panic!("batch {batches}: {outcome:?}"),
+                }
+            }
+        }
+        applied
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_consumers_never_deadlock_and_never_give_up() {
+    let database = TestDatabase::create().await;
+    let retries: &'static Retries = Box::leak(Box::default());
+    let end = Instant::now() + Duration::from_secs(setting("USER_SYNC_TEST_SECONDS", 5).into());
+    let (mut rounds, mut applied) = (0, 0);
+    while Instant::now() < end {
+        empty(&database).await;
+        // Rounds, because the model looks at all events of a round at once.
+        let round = Round { events: Mutex::default(), end: end.min(Instant::now() + Duration::from_secs(5)) };
+        let consumers = join_all((0..4).map(|_| round.consume(&database.applier)));
+        let subscriber = tracing_subscriber::registry().with(retries);
+        let counts = consumers.with_subscriber(subscriber).await;
+        let events = round.events.into_inner().unwrap();
+        assert_eq!(counts.iter().sum::<usize>(), events.len(), "each event is applied once");
+        compare(&database, &Tables::expected(&decoded(&events))).await.unwrap();
+        rounds += 1;
+        applied += events.len();
+    }
+    // A session reports its deadlocks by the time it ends.
+    database.applier.pool().close().await;
+    let sessions = "pg_stat_activity where datname = current_database() and usename <> current_user";
+    eventually("the consumers' sessions have ended", Duration::from_secs(10), async || {
+        database.count(sessions).await == 0
+    })
+    .await;
+    let deadlocks: i64 =
+        sqlx::query_scalar("select deadlocks from pg_stat_database where datname = current_database()")
+            .fetch_one(&database.owner)
+            .await
+            .unwrap();
+    eprintln!("{applied} events in {rounds} rounds, {deadlocks} deadlocks, tried again: {retries:?}");
+    assert_eq!((deadlocks, retries.deadlocks.load(Ordering::Relaxed)), (0, 0));
 }

@@ -419,7 +419,7 @@ fn owners(users: &BTreeMap<Uuid, User<'_>>) -> BTreeMap<(&'static str, String), 
 fn shown(event: &UserEvent, address: &Address) -> Option<(String, bool)> {
     let value = non_empty(event.data.attributes.get(address.attribute)?)?;
     let flag = event.data.attributes.get(address.flag);
-    let is_verified = flag.is_some_and(|flag| flag.to_ascii_lowercase() == "true");
+    let is_verified = flag.is_some_and(|flag| flag.eq_ignore_ascii_case("true"));
     (value.len() <= ADDRESS_MAX_BYTES).then(|| (value.to_ascii_lowercase(), is_verified))
 }
 
@@ -428,10 +428,8 @@ fn non_empty(text: &str) -> Option<&str> {
 }
 
 fn columns(row: Value) -> Map<String, Value> {
-    match row {
-        Value::Object(columns) => columns,
-        other => panic!("no row: {other}"),
-    }
+    let Value::Object(columns) = row else { panic!("no row: {row}") };
+    columns
 }
 
 fn ip(text: &str) -> Option<IpAddr> {

@@ -112,7 +112,7 @@ pub(crate) fn told() -> impl Strategy<Value = Told> {
     told_of(USERS, MOMENTS)
 }
 
-/// The same of so many users, within so many seconds.
+/// The same of so many users, within so many seconds, with addresses for as many circles as it takes.
 pub(crate) fn told_of(users: u128, moments: u64) -> impl Strategy<Value = Told> {
     let kind = prop_oneof![
         8 => Just(Kind::Authenticated),
@@ -122,8 +122,18 @@ pub(crate) fn told_of(users: u128, moments: u64) -> impl Strategy<Value = Told> 
         1 => Just(Kind::Deleted),
     ];
     let pool = prop_oneof![9 => Just("eu-west-1_Test00000"), 1 => Just("eu-west-1_Other0000")];
-    (kind, 0..users, 0..moments, any::<u8>(), pool, data(users))
-        .prop_map(|(kind, user, second, order, pool, data)| Told { kind, user, second, order, pool, data })
+    let circle = 0..users.div_ceil(USERS);
+    (kind, 0..users, 0..moments, any::<u8>(), pool, data(users), circle).prop_map(
+        |(kind, user, second, order, pool, mut data, circle)| {
+            for (name, value) in &mut data.attributes {
+                // Addresses of each circle's own.
+                if circle > 0 && ["email", "phone_number"].contains(&name.as_str()) && !value.is_empty() {
+                    value.insert_str(0, &circle.to_string());
+                }
+            }
+            Told { kind, user, second, order, pool, data }
+        },
+    )
 }
 
 /// Any of the data with any kind of event: the contract does not say which kind carries what.
@@ -179,8 +189,8 @@ fn address(
     flag: &'static str,
     values: &'static [&'static str],
 ) -> impl Strategy<Value = Vec<Attribute>> {
-    let long = "x".repeat(513);
-    let value = prop_oneof![30 => select(values).prop_map(str::to_owned), 1 => Just(long)];
+    let long = select(vec!["x".repeat(512), "x".repeat(513)]);
+    let value = prop_oneof![20 => select(values).prop_map(str::to_owned), 1 => long];
     let told = (option::of(value), option::weighted(0.7, select(FLAGS)));
     told.prop_map(move |(value, told)| {
         let value = value.map(|value| (name, value));

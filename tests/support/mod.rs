@@ -153,25 +153,3 @@ pub(crate) async fn send(deployment: &Deployment, bodies: &[String]) {
         assert!(sent.failed.is_empty(), "{:?}", sent.failed);
     }
 }
-
-/// Fails with the fields that differ, row by row.
-pub(crate) fn assert_same_rows(actual: &[serde_json::Value], expected: &[serde_json::Value], what: &str) {
-    let differences = actual.iter().zip(expected).flat_map(|(actual, expected)| {
-        let names = actual.as_object().unwrap().keys().chain(expected.as_object().unwrap().keys());
-        let names: std::collections::BTreeSet<_> =
-            names.filter(|name| actual.get(name) != expected.get(name)).collect();
-        let field =
-            |name: &String| format!("{name}: {:?}, expected {:?}", actual.get(name), expected.get(name));
-        names.into_iter().map(move |name| {
-            format!("{} {}", actual["user_id"].as_str().or(actual["id"].as_str()).unwrap(), field(name))
-        })
-    });
-    let differences: Vec<_> = differences.collect();
-    assert!(
-        differences.is_empty() && actual.len() == expected.len(),
-        "{what}: {} rows, expected {}\n{}",
-        actual.len(),
-        expected.len(),
-        differences.join("\n")
-    );
-}
