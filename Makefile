@@ -9,6 +9,11 @@ RUST_MINOR := $(shell sed -n 's/^rust-version = "1\.\([0-9]*\).*/\1/p' Cargo.tom
 
 .DEFAULT_GOAL := help
 .PHONY: help demo dev test crash check needs needs-lints
+# How long, and how much, `make soak` tries.
+SECONDS ?= 600
+CASES ?= 5000
+
+.PHONY: help demo dev test soak check needs needs-lints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -25,6 +30,9 @@ test: needs ## run every test; builds the release programs too, since they are w
 
 crash: needs ## kill the consumer at every step, SEEDS times (10000 by default)
 	USER_SYNC_TEST_CRASH_SEEDS=$(or $(SEEDS),10000) cargo test --test main -- crash:: --nocapture
+soak: needs ## let consumers race for SECONDS=600, and random histories arrive, CASES=5000 of them
+	USER_SYNC_TEST_SECONDS=$(SECONDS) USER_SYNC_TEST_CASES=$(CASES) \
+		cargo test -p cognito-user-sync --test main -- --nocapture convergence
 
 check: needs needs-lints ## formatting, lints and documentation, without a warning
 	cargo fmt --all --check
