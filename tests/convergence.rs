@@ -5,8 +5,8 @@
 //! consumers of the soak go on.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use cognito_user_sync::apply::{Applier, Outcome, referral_code};
@@ -115,14 +115,21 @@ async fn consume(applier: &Applier, batches: &Mutex<VecDeque<Vec<String>>>) -> R
 
 /// Applies batches by so many consumers at once; fails where an event does not count exactly once.
 async fn deliver(
-    applier: &Applier,
+    applier: &Arc<Applier>,
     batches: Vec<Vec<String>>,
     consumers: usize,
     events: usize,
 ) -> Result<(), String> {
-    let batches = Mutex::new(batches.into());
-    let consumed = join_all((0..consumers).map(|_| consume(applier, &batches))).await;
-    let applied: usize = consumed.into_iter().sum::<Result<_, _>>()?;
+    let batches = Arc::new(Mutex::new(VecDeque::from(batches)));
+    let consumer = |_| {
+        let (applier, batches) = (Arc::clone(applier), Arc::clone(&batches));
+        // Each in a task of its own, so that they are in each other's way as much as they can be.
+        tokio::spawn(async move { consume(&applier, &batches).await }.with_current_subscriber())
+    };
+    let mut applied = 0;
+    for consumed in join_all((0..consumers).map(consumer)).await {
+        applied += consumed.unwrap()?;
+    }
     if applied == events { Ok(()) } else { Err(format!("{applied} events were applied, of {events}")) }
 }
 
@@ -161,7 +168,7 @@ async fn check(database: &TestDatabase, case: &Case) -> Result<(), String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn any_history_in_any_order_gives_the_rows_of_the_model() {
     let database = TestDatabase::create().await;
-    let cases = setting("USER_SYNC_TEST_CASES", 100);
+    let cases = setting("USER_SYNC_TEST_CASES", 60);
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
     let mut runner = TestRunner::new(config);
     let handle = Handle::current();
@@ -414,49 +421,32 @@ impl<S: Subscriber> Layer<S> for &'static Retries {
     }
 }
 
-/// A round of the soak: the events that any consumer has made so far, and when it ends.
-struct Round {
-    events: Mutex<Vec<Event>>,
-    end: Instant,
-}
-
-impl Round {
-    /// Makes up events and applies them, again and again, some of them another time, until the round ends.
-    async fn consume(&self, applier: &Applier) -> usize {
-        const USERS: u128 = 100;
-        let (mut source, mut random) = (TestRunner::default(), fastrand::Rng::new());
-        let heavy = told_of(USERS, 80_000);
-        let (mut batches, mut applied) = (0, 0);
-        while Instant::now() < self.end {
-            let batch: Vec<String> = {
-                let mut events = self.events.lock().unwrap();
-                let made = (0..random.usize(1..60)).map(|_| match random.u8(0..10) {
-                    // Somebody else may be applying it at this moment.
-                    0 if !events.is_empty() => events[random.usize(0..events.len())].encode(),
-                    1..=3 => {
-                        let event = heavy.new_tree(&mut source).unwrap().current().event(events.len());
-                        events.push(event.clone());
-                        event.encode()
-                    }
-                    _ => {
-                        let event = login(random.u128(0..USERS), at(random.u64(0..80_000))).build();
-                        events.push(event.clone());
-                        event.encode()
-                    }
-                });
-                made.collect()
-            };
-            batches += 1;
-            for outcome in applier.apply(&batch).await {
-                match outcome {
-                    Outcome::Applied => applied += 1,
-                    Outcome::Duplicate => {}
-                    Outcome::Rejected(_) | Outcome::Retry(_) => panic!("batch {batches}: {outcome:?}"),
-                }
+/// Batches for consumers to race on: half of them logins and nothing else, the others with whatever may happen,
+/// few events each; and now and then an event that another consumer may be applying at this moment.
+fn race(random: &mut fastrand::Rng, source: &mut TestRunner) -> (Vec<Event>, Vec<Vec<String>>) {
+    const USERS: u128 = 100;
+    let anything = told_of(USERS, 80_000);
+    let mut events = Vec::<Event>::new();
+    let mut batch = |_| {
+        let is_light = random.bool();
+        let size = random.usize(1..if is_light { 60 } else { 6 });
+        let one = |_| {
+            let number = events.len();
+            if number > 0 && random.u8(0..10) == 0 {
+                return events[random.usize(number.saturating_sub(50)..number)].encode();
             }
-        }
-        applied
-    }
+            let event = match is_light {
+                true => login(random.u128(0..USERS), at(random.u64(0..80_000))).build(),
+                false => anything.new_tree(source).unwrap().current().event(number),
+            };
+            let body = event.encode();
+            events.push(event);
+            body
+        };
+        (0..size).map(one).collect()
+    };
+    let batches = (0..500).map(&mut batch).collect();
+    (events, batches)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -464,16 +454,14 @@ async fn concurrent_consumers_never_deadlock_and_never_give_up() {
     let database = TestDatabase::create().await;
     let retries: &'static Retries = Box::leak(Box::default());
     let end = Instant::now() + Duration::from_secs(setting("USER_SYNC_TEST_SECONDS", 5).into());
+    let (mut random, mut source) = (fastrand::Rng::new(), TestRunner::default());
     let (mut rounds, mut applied) = (0, 0);
     while Instant::now() < end {
         empty(&database).await;
-        // Rounds, because the model looks at all events of a round at once.
-        let round = Round { events: Mutex::default(), end: end.min(Instant::now() + Duration::from_secs(5)) };
-        let consumers = join_all((0..4).map(|_| round.consume(&database.applier)));
+        let (events, batches) = race(&mut random, &mut source);
         let subscriber = tracing_subscriber::registry().with(retries);
-        let counts = consumers.with_subscriber(subscriber).await;
-        let events = round.events.into_inner().unwrap();
-        assert_eq!(counts.iter().sum::<usize>(), events.len(), "each event is applied once");
+        let delivered = deliver(&database.applier, batches, 4, events.len());
+        delivered.with_subscriber(subscriber).await.unwrap();
         compare(&database, &Tables::expected(&decoded(&events))).await.unwrap();
         rounds += 1;
         applied += events.len();

@@ -8,6 +8,7 @@ pub(crate) mod lambda_runtime_api;
 pub(crate) mod places;
 pub(crate) mod proxy;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cognito_user_sync::apply::{Applier, Outcome};
@@ -45,7 +46,7 @@ pub(crate) async fn deployment() -> Deployment {
 pub(crate) struct TestDatabase {
     pub(crate) deployment: Deployment,
     /// As `user_sync_consumer`.
-    pub(crate) applier: Applier,
+    pub(crate) applier: Arc<Applier>,
     /// As the owner, for questions.
     pub(crate) owner: PgPool,
 }
@@ -57,7 +58,7 @@ impl TestDatabase {
 
     pub(crate) async fn of(deployment: Deployment) -> Self {
         let owner = local::connect(&deployment.owner_url, 2).await.expect("the owner connects");
-        let applier = applier(&deployment, 4);
+        let applier = Arc::new(applier(&deployment, 4));
         Self { deployment, applier, owner }
     }
 
