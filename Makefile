@@ -8,12 +8,11 @@ export CARGO_TARGET_DIR
 RUST_MINOR := $(shell sed -n 's/^rust-version = "1\.\([0-9]*\).*/\1/p' Cargo.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test crash check needs needs-lints
 # How long, and how much, `make soak` tries.
 SECONDS ?= 600
 CASES ?= 5000
 
-.PHONY: help demo dev test soak check needs needs-lints
+.PHONY: help demo dev test soak crash check needs needs-lints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16

@@ -26,68 +26,6 @@ use crate::support::events::{at, confirmed, event, login, sub};
 use crate::support::histories::{Case, case, told_of};
 use crate::support::{TestDatabase, eventually};
 
-/// Users who share few addresses, so that they meet.
-const USERS: u128 = 6;
-const HISTORIES: u64 = 60;
-const IPAD: &str = "Mozilla/5.0 (iPad; CPU OS 16_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/16.6 Mobile/15E148 Safari/604.1";
-
-fn history(random: &mut fastrand::Rng) -> Vec<Event> {
-    (0..random.usize(8..40))
-        .map(|_| {
-            let kind = match random.u8(0..20) {
-                0 => Kind::Deleted,
-                1..=4 => Kind::Confirmed,
-                5 => Kind::PasswordReset,
-                6..=8 => Kind::Snapshot,
-                _ => Kind::Authenticated,
-            };
-            // Few moments, so that ties are common.
-            let mut event =
-                event(kind, random.u128(0..USERS), at(random.u64(0..12))).random_part(random.u128(..));
-            if kind != Kind::Deleted {
-                for (name, flag) in [("email", "email_verified"), ("phone_number", "phone_number_verified")] {
-                    if random.bool() {
-                        event = event.attributes(&[(
-                            name,
-                            ["a@x.test", "A@x.test", "b@x.test", ""][random.usize(0..4)],
-                        )]);
-                    }
-                    if random.bool() {
-                        event = event.attributes(&[(flag, ["true", "false"][random.usize(0..2)])]);
-                    }
-                }
-                for name in ["name", "given_name", "locale", "custom:x"] {
-                    if random.u8(0..3) == 0 {
-                        event = event.attributes(&[(name, ["Ada", "de-AT", "en", ""][random.usize(0..4)])]);
-                    }
-                }
-            }
-            let referrer = referral_code(sub(random.u128(0..USERS)));
-            event
-                .with(|data| {
-                    data.federated = kind == Kind::Confirmed && random.bool();
-                    data.enabled = (kind == Kind::Snapshot && random.bool()).then(|| random.bool());
-                    data.status = ["CONFIRMED", "FORCE_CHANGE_PASSWORD", "EXTERNAL_PROVIDER"]
-                        .get(random.usize(0..6))
-                        .map(|s| (*s).into());
-                    data.client.referral_code = random.bool().then_some(referrer);
-                    data.client.ip = ["192.0.2.1", "2001:db8::1", "nonsense"]
-                        .get(random.usize(0..6))
-                        .map(|ip| (*ip).into());
-                    data.client.user_agent =
-                        [IPAD, "curl/8.4.0"].get(random.usize(0..4)).map(|s| (*s).into());
-                    data.created_at = (kind == Kind::Snapshot && random.bool()).then(|| at(random.u64(0..4)));
-                })
-                .build()
-        })
-        .collect()
-}
-
-/// Applies the history in batches, shuffled and with duplicates, by up to four consumers at once.
-async fn apply_somehow(database: &TestDatabase, history: &[Event], random: &mut fastrand::Rng) {
-    let mut deliveries: Vec<Event> = history.to_vec();
-    for _ in 0..random.usize(0..history.len()) {
-        deliveries.push(random.choice(history).unwrap().clone());
 /// A number from the environment.
 fn setting(variable: &str, default: u32) -> u32 {
     match std::env::var(variable) {
