@@ -136,7 +136,7 @@ fn orders(of: &[usize]) -> Vec<Vec<usize>> {
 /// a rival wants as well.
 fn hard_history(user: u128) -> [Event; 7] {
     let [email, other] = ["Jo", "other"].map(|name| format!("{name}.{user}@x.test"));
-    let phone = format!("+43{user}");
+    let phone = format!("+999{user}");
     let id = |order: u128| order << 112 | user << 48;
     let with_code =
         |of: u128| move |data: &mut Data| data.client.referral_code = Some(referral_code(sub(of)));

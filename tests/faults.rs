@@ -83,7 +83,7 @@ async fn connections_cut_anywhere_leave_the_counts_exact() {
         let trap = Trap {
             speaker: Speaker::Program,
             words,
-            nth: 3,
+            nth: 11,
             repeats: true,
             action: Action::Cut { pass_on: true },
         };
