@@ -96,5 +96,14 @@ pub async fn settle(applier: &Applier, queue: &Queue, deliveries: &[Delivery]) -
     }
     settled.retried = delayed.len();
     queue.delay(&delayed).await;
+    tracing::info!(
+        batch.messages = deliveries.len(),
+        batch.applied = settled.applied,
+        batch.duplicates = settled.duplicates,
+        batch.rejected = settled.rejected,
+        batch.retried = settled.retried,
+        batch.retry_cause = settled.retry_cause.as_ref().map(RetryCause::as_str),
+        "batch settled"
+    );
     settled
 }

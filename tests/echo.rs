@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::support::binaries;
 use crate::support::deployment;
 use crate::support::lambda_runtime_api::{Function, Invocation, LambdaRuntimeApi};
+use crate::support::proxy::{Action, Proxy, Speaker, Trap};
 
 const COGNITO_WAITS: Duration = Duration::from_secs(5);
 
@@ -82,4 +83,20 @@ async fn a_wrong_configuration_does_not_fail_a_sign_in() {
     assert!(stdout.contains("USER_SYNC_CLIENT_METADATA_KEYS"), "{stdout}");
     assert!(stdout.contains("USER_SYNC_QUEUE_URL is not set"), "{stdout}");
     assert!(stdout.contains(r#""undelivered":{"#), "the event is in the log: {stdout}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_connection_to_sqs_stands_before_the_first_event() {
+    let deployment = deployment().await;
+    let sqs = deployment.endpoint.trim_start_matches("http://").parse().unwrap();
+    let never = Action::Cut { pass_on: true };
+    let words =
+        |words| Trap { speaker: Speaker::Program, words, nth: u32::MAX, repeats: false, action: never };
+    let proxy = Proxy::start(sqs, Some(words("AmazonSQS."))).await;
+    let endpoint = format!("http://{}", proxy.address);
+    let api = LambdaRuntimeApi::start().await;
+    let env = [&deployment.environment()[..], &[("AWS_ENDPOINT_URL", endpoint.as_str())]].concat();
+    let function = Function::spawn(&binaries::trigger(), &api, &env);
+    api.wait_until_ready(Duration::from_secs(10)).await;
+    assert_eq!(proxy.count.load(std::sync::atomic::Ordering::SeqCst), 1, "{:?}", function.stderr_lines());
 }

@@ -5,7 +5,7 @@
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 
-use crate::apply::{Applier, RetryCause};
+use crate::apply::Applier;
 use crate::disposition::settle;
 use crate::queue::{Delivery, Queue};
 
@@ -25,15 +25,6 @@ pub async fn handle(
 ) -> Result<SqsBatchResponse, AnonymousRecord> {
     let deliveries: Vec<Delivery> = event.records.into_iter().map(delivery).collect();
     let settled = settle(applier, queue, &deliveries).await;
-    tracing::info!(
-        batch.messages = deliveries.len(),
-        batch.applied = settled.applied,
-        batch.duplicates = settled.duplicates,
-        batch.rejected = settled.rejected,
-        batch.retried = settled.retried,
-        batch.retry_cause = settled.retry_cause.as_ref().map(RetryCause::as_str),
-        "batch settled"
-    );
     let failed = deliveries.into_iter().zip(settled.acknowledged).filter(|(_, acknowledged)| !acknowledged);
     let failure = |(delivery, _): (Delivery, bool)| {
         let mut failure = BatchItemFailure::default();

@@ -91,15 +91,6 @@ async fn drain(
         let acknowledged =
             deliveries.iter().zip(&settled.acknowledged).filter(|(_, acknowledged)| **acknowledged);
         queue.delete(&acknowledged.map(|(delivery, _)| delivery).collect::<Vec<_>>()).await;
-        tracing::info!(
-            batch.messages = deliveries.len(),
-            batch.applied = settled.applied,
-            batch.duplicates = settled.duplicates,
-            batch.rejected = settled.rejected,
-            batch.retried = settled.retried,
-            batch.retry_cause = settled.retry_cause.as_ref().map(RetryCause::as_str),
-            "batch settled"
-        );
         // The database answers and yet refuses the work (read-only after a failover, a full disk): receiving
         // on would only spend the messages' receives.
         failures = match settled.retry_cause {

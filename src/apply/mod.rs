@@ -153,12 +153,15 @@ impl Applier {
         for decoded in &decoded {
             outcomes.push(match decoded {
                 Err(rejection) => Outcome::Rejected(rejection.clone()),
-                Ok(event) => match (settled.get(&event.id()), first.insert(event.id(), event)) {
-                    (_, Some(other)) if other != event => Outcome::Rejected(ledger::id_conflict()),
-                    (Some(Outcome::Applied), Some(_)) => Outcome::Duplicate,
-                    (Some(outcome), _) => outcome.clone(),
-                    (None, _) => Outcome::Retry(RetryCause::DatabaseUnavailable),
-                },
+                Ok(event) => {
+                    let is_repeat = first.contains_key(&event.id());
+                    match (settled.get(&event.id()), *first.entry(event.id()).or_insert(event)) {
+                        (_, first) if first != event => Outcome::Rejected(ledger::id_conflict()),
+                        (Some(Outcome::Applied), _) if is_repeat => Outcome::Duplicate,
+                        (Some(outcome), _) => outcome.clone(),
+                        (None, _) => Outcome::Retry(RetryCause::DatabaseUnavailable),
+                    }
+                }
             });
         }
         outcomes

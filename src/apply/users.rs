@@ -34,12 +34,23 @@ pub(super) struct StoredUser {
     pub(super) referred_by: Option<Uuid>,
 }
 
+/// Every transaction locks rows in the order of their ids, so that none waits in a circle; the lock comes after
+/// the sort.
+macro_rules! in_lock_order {
+    () => {
+        " order by id for update"
+    };
+}
+
 /// The users that exist among `ids`, unlocked.
 pub(super) async fn read(
     tx: &mut PgConnection,
     ids: &[Uuid],
 ) -> Result<BTreeMap<Uuid, StoredUser>, sqlx::Error> {
-    let rows = sqlx::query(include_str!("read_users.sql")).bind(ids).fetch_all(tx).await?;
+    let rows = sqlx::query(concat!(include_str!("state_of_users.sql"), "where id = any ($1)"))
+        .bind(ids)
+        .fetch_all(tx)
+        .await?;
     stored(&rows)
 }
 
@@ -48,7 +59,11 @@ pub(super) async fn lock(
     tx: &mut PgConnection,
     ids: &[Uuid],
 ) -> Result<BTreeMap<Uuid, StoredUser>, sqlx::Error> {
-    let rows = sqlx::query(include_str!("lock_users.sql")).bind(ids).fetch_all(tx).await?;
+    let rows =
+        sqlx::query(concat!(include_str!("state_of_users.sql"), "where id = any ($1)", in_lock_order!()))
+            .bind(ids)
+            .fetch_all(tx)
+            .await?;
     stored(&rows)
 }
 
@@ -121,8 +136,16 @@ pub(super) async fn lock_concerned(
 ) -> Result<BTreeMap<Uuid, StoredUser>, sqlx::Error> {
     let (kinds, values) = concerned.kinds_and_values();
     let codes: Vec<&str> = concerned.new_codes.iter().map(String::as_str).collect();
-    let query =
-        sqlx::query(include_str!("lock_concerned.sql")).bind(batch).bind(kinds).bind(values).bind(codes);
+    let query = sqlx::query(concat!(
+        include_str!("touched_users.sql"),
+        include_str!("state_of_users.sql"),
+        "where id in (select id from touched)",
+        in_lock_order!(),
+    ))
+    .bind(batch)
+    .bind(kinds)
+    .bind(values)
+    .bind(codes);
     stored(&query.fetch_all(tx).await?)
 }
 
@@ -193,7 +216,17 @@ pub(super) async fn resolve_referrals(
 
 /// Writes the service's columns of locked rows.
 pub(super) async fn write(tx: &mut PgConnection, rows: &[Columns]) -> Result<(), sqlx::Error> {
-    bind_columns(sqlx::query(include_str!("write_users.sql")), rows).execute(tx).await.map(drop)
+    bind_columns(
+        sqlx::query(concat!(
+            include_str!("write_users.sql"),
+            include_str!("rows_from_arrays.sql"),
+            "where users.id = new.id",
+        )),
+        rows,
+    )
+    .execute(tx)
+    .await
+    .map(drop)
 }
 
 /// Binds rows as arrays, a column each, in the order of the statements' parameters.

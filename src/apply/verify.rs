@@ -92,6 +92,12 @@ pub async fn verify(
     Ok(verified)
 }
 
+const DIFFERENCES: &str = concat!(
+    include_str!("verify_users.sql"),
+    include_str!("rows_from_arrays.sql"),
+    include_str!("verify_users_differences.sql"),
+);
+
 /// Compares the rows and claims of some users with what their history amounts to.
 async fn compare(
     tx: &mut PgConnection,
@@ -102,7 +108,7 @@ async fn compare(
     let stored = users::read(tx, &ids).await?;
     let expected: Vec<Columns> =
         deltas.iter().map(|(id, delta)| columns(*id, delta, stored.get(id), places)).collect();
-    let query = users::bind_columns(sqlx::query(include_str!("verify_users.sql")), &expected);
+    let query = users::bind_columns(sqlx::query(DIFFERENCES), &expected);
     let mut differences = read(&query.fetch_all(&mut *tx).await?)?;
     let (mut kinds, mut values, mut holders, mut since) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (id, delta) in deltas {

@@ -1,6 +1,6 @@
 -- Every row that the batch, and the addresses and referral codes it concerns, may touch. One statement, so
 -- that one order holds for all of them. The value locks are held: no other transaction changes who holds
--- one of these addresses. Columns as in read_users.sql.
+-- one of these addresses. state_of_users.sql follows.
 with concerned as (
     select kind, value from unnest($2::text[], $3::text[]) as c (kind, value)
 ), touched as (
@@ -34,13 +34,3 @@ with concerned as (
     -- Who came with a code whose user is new.
     select id from users where sign_up_referral_code = any ($4::text[])
 )
-select id, email, phone_number, login_count, federated_login,
-       last_login_id, host(last_login_ip) as last_login_ip, last_login_device, last_login_location,
-       sign_up_id, host(created_ip) as created_ip, sign_up_referral_code, referred_by,
-       created_at, synced_at, deleted_at, enabled, enabled_at,
-       user_pool_id, cognito_username, cognito_status,
-       cognito_attributes, attributes_version, attribute_versions, email_since, phone_since
-from users
-where id in (select id from touched)
-order by id
-for update

@@ -1,4 +1,4 @@
--- The state of the users of a batch, by primary key.
+-- The state of users, as users.rs reads it; a condition follows.
 select id, email, phone_number, login_count, federated_login,
        last_login_id, host(last_login_ip) as last_login_ip, last_login_device, last_login_location,
        sign_up_id, host(created_ip) as created_ip, sign_up_referral_code, referred_by,
@@ -6,4 +6,3 @@ select id, email, phone_number, login_count, federated_login,
        user_pool_id, cognito_username, cognito_status,
        cognito_attributes, attributes_version, attribute_versions, email_since, phone_since
 from users
-where id = any($1)
