@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use cognito_user_sync::apply::{Applier, Outcome, referral_code};
-use cognito_user_sync_triggers::event::{Data, Event, Kind};
+use cognito_user_sync_triggers::event::{Data, Event, Kind, UserEvent};
 use futures::future::join_all;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
@@ -359,32 +359,52 @@ impl<S: Subscriber> Layer<S> for &'static Retries {
     }
 }
 
-/// Batches for consumers to race on: half of them logins and nothing else, the others with whatever may happen,
-/// few events each; and now and then an event that another consumer may be applying at this moment.
+/// Batches for consumers to race on, as time goes by: half of them logins that show the user's address as it
+/// was told last, the others whatever may happen; and now and then an event that another consumer may be
+/// applying at this moment.
 fn race(random: &mut fastrand::Rng, source: &mut TestRunner) -> (Vec<Event>, Vec<Vec<String>>) {
     const USERS: u128 = 100;
-    let anything = told_of(USERS, 80_000);
-    let mut events = Vec::<Event>::new();
+    let anything = told_of(USERS, 1);
+    let mut events = Vec::<UserEvent>::new();
     let mut batch = |_| {
         let is_light = random.bool();
-        let size = random.usize(1..if is_light { 60 } else { 6 });
+        // Most of the others are small, so that they meet in the middle of each other.
+        let is_large = is_light || random.u8(0..5) == 0;
+        let size = random.usize(1..if is_large { 60 } else { 6 });
         let one = |_| {
             let number = events.len();
-            if number > 0 && random.u8(0..10) == 0 {
-                return events[random.usize(number.saturating_sub(50)..number)].encode();
-            }
-            let event = match is_light {
-                true => login(random.u128(0..USERS), at(random.u64(0..80_000))).build(),
-                false => anything.new_tree(source).unwrap().current().event(number),
+            let event = match (random.u8(0..10), is_light) {
+                (0, _) if number > 0 => {
+                    return Event::User(events[random.usize(number.saturating_sub(50)..number)].clone());
+                }
+                (_, true) => {
+                    let user = random.u128(0..USERS);
+                    let told = events
+                        .iter()
+                        .rev()
+                        .find(|event| event.sub == sub(user) && event.data.attributes.contains_key("email"));
+                    let shown = told.map(|event| event.data.attributes.clone()).unwrap_or_default();
+                    login(user, at(now(number))).with(|data| data.attributes = shown).build()
+                }
+                (_, false) => {
+                    let told = anything.new_tree(source).unwrap().current();
+                    told.at_second(now(number)).event(number)
+                }
             };
-            let body = event.encode();
-            events.push(event);
-            body
+            if let Event::User(event) = &event {
+                events.push(event.clone());
+            }
+            event
         };
-        (0..size).map(one).collect()
+        (0..size).map(one).map(|event| event.encode()).collect()
     };
     let batches = (0..500).map(&mut batch).collect();
-    (events, batches)
+    (events.into_iter().map(Event::User).collect(), batches)
+}
+
+/// Some events a second.
+fn now(number: usize) -> u64 {
+    u64::try_from(number / 3).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

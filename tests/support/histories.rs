@@ -101,6 +101,11 @@ pub(crate) struct Told {
 }
 
 impl Told {
+    /// The same, told of another moment.
+    pub(crate) fn at_second(self, second: u64) -> Self {
+        Self { second, ..self }
+    }
+
     pub(crate) fn event(&self, number: usize) -> Event {
         let number = u128::try_from(number).unwrap();
         let random = u128::from(self.order) << 112 | number << 80;
