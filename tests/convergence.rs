@@ -379,10 +379,10 @@ fn race(random: &mut fastrand::Rng, source: &mut TestRunner) -> (Vec<Event>, Vec
                 }
                 (_, true) => {
                     let user = random.u128(0..USERS);
-                    let told = events
-                        .iter()
-                        .rev()
-                        .find(|event| event.sub == sub(user) && event.data.attributes.contains_key("email"));
+                    // Now and then the one before, to which it returns.
+                    let back = random.usize(0..4) / 3;
+                    let of_user = events.iter().rev().filter(|event| event.sub == sub(user));
+                    let told = of_user.filter(|event| event.data.attributes.contains_key("email")).nth(back);
                     let shown = told.map(|event| event.data.attributes.clone()).unwrap_or_default();
                     login(user, at(now(number))).with(|data| data.attributes = shown).build()
                 }
