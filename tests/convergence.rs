@@ -379,10 +379,12 @@ fn race(random: &mut fastrand::Rng, source: &mut TestRunner) -> (Vec<Event>, Vec
                 }
                 (_, true) => {
                     let user = random.u128(0..USERS);
-                    // Now and then the one before, to which it returns.
-                    let back = random.usize(0..4) / 3;
-                    let of_user = events.iter().rev().filter(|event| event.sub == sub(user));
-                    let told = of_user.filter(|event| event.data.attributes.contains_key("email")).nth(back);
+                    // The news of the last few events may be on its way: the address goes back before it has left.
+                    let earlier = &events[..number.saturating_sub(random.usize(0..2) * 40)];
+                    let told = earlier
+                        .iter()
+                        .rev()
+                        .find(|event| event.sub == sub(user) && event.data.attributes.contains_key("email"));
                     let shown = told.map(|event| event.data.attributes.clone()).unwrap_or_default();
                     login(user, at(now(number))).with(|data| data.attributes = shown).build()
                 }
