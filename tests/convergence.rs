@@ -331,6 +331,40 @@ async fn consumers_and_sessions_that_die_at_any_moment_leave_the_rows_of_the_mod
     compare(&database, &Tables::expected(&decoded(&events))).await.unwrap();
 }
 
+/// The one interleaving that a race seldom finds: a login that returns to an address is read as one that shows
+/// what is known, because the event that leaves it has not committed yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_left_while_a_login_waits_for_the_row_is_noticed() {
+    let database = TestDatabase::create().await;
+    let login = |second, address| login(1, at(second)).email(address).build();
+    let events = [login(1, "here@x.test"), login(2, "there@x.test"), login(3, "here@x.test")];
+    let [known, leaving, returning] = events.clone().map(|event| [event]);
+    assert_eq!(database.apply(&known).await, [Outcome::Applied]);
+    let mut holder = database.owner.begin().await.unwrap();
+    sqlx::query("select from users for update").execute(&mut *holder).await.unwrap();
+    let waiting = "pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    let in_turn = async {
+        for expected in 1..=2 {
+            eventually("the next one waits", Duration::from_secs(4), async || {
+                database.count(waiting).await >= expected
+            })
+            .await;
+        }
+        holder.rollback().await.unwrap();
+    };
+    let returning = async {
+        // The one that leaves is first in the row's queue.
+        eventually("the first one waits", Duration::from_secs(4), async || {
+            database.count(waiting).await == 1
+        })
+        .await;
+        database.apply(&returning).await
+    };
+    let (left, returned, ()) = tokio::join!(database.apply(&leaving), returning, in_turn);
+    assert_eq!([left, returned].concat(), [Outcome::Applied, Outcome::Applied]);
+    compare(&database, &Tables::expected(&events)).await.unwrap();
+}
+
 /// Counts the transactions that were tried again, by reading what the product logs of them.
 #[derive(Debug, Default)]
 struct Retries {
