@@ -12,7 +12,7 @@ RUST_MINOR := $(shell sed -n 's/^rust-version = "1\.\([0-9]*\).*/\1/p' Cargo.tom
 SECONDS ?= 600
 CASES ?= 5000
 
-.PHONY: help demo dev test soak crash check needs needs-lints
+.PHONY: help demo dev test soak crash fuzz check needs needs-lints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -32,6 +32,11 @@ crash: needs ## kill the consumer at every step, SEEDS times (10000 by default)
 soak: needs ## let consumers race for SECONDS=600, and random histories arrive, CASES=5000 of them
 	USER_SYNC_TEST_SECONDS=$(SECONDS) USER_SYNC_TEST_CASES=$(CASES) \
 		cargo test -p cognito-user-sync --test main -- --nocapture convergence
+
+fuzz: needs ## fuzz the two parsers for FUZZ_SECONDS=1800 together (needs cargo-fuzz)
+	cd fuzz && for target in message trigger; do \
+		mkdir -p corpus/$$target && RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir . $$target corpus/$$target ../triggers/fixtures -- \
+			-max_total_time=$$(($(or $(FUZZ_SECONDS),1800) / 2)) -max_len=16384 -print_final_stats=1 || exit 1; done
 
 check: needs needs-lints ## formatting, lints and documentation, without a warning
 	cargo fmt --all --check

@@ -6,6 +6,7 @@
 mod support;
 
 mod applies;
+mod bad_input;
 mod chain;
 mod commands;
 mod conformance;
