@@ -120,6 +120,47 @@ async fn any_history_in_any_order_gives_the_rows_of_the_model() {
     eprintln!("{cases} histories, each in 3 ways, in {:.1?}", started.elapsed());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_applications_edits_stand_and_everything_else_follows_the_events() {
+    const USERS: u128 = 6;
+    let database = TestDatabase::create().await;
+    let app = cognito_user_sync::local::connect(&database.deployment.app_url, 1).await.unwrap();
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
+    for _ in 0..setting("USER_SYNC_TEST_CASES", 60) / 3 {
+        let case = case().new_tree(&mut runner).unwrap().current();
+        for way in &case.ways {
+            empty(&database).await;
+            // Everybody has a row from the start: an edit of nobody's row is none.
+            let first: Vec<Event> =
+                (0..USERS).map(|user| login(user, at(0)).random_part((user + 0xF0) << 120).build()).collect();
+            assert!(database.apply(&first).await.iter().all(|outcome| *outcome == Outcome::Applied));
+            let mut expected = Tables::expected(&decoded(&[&first[..], &case.history.0].concat()));
+            for (number, batch) in way.batches(&case.history).into_iter().enumerate() {
+                // Values that no event brings, so that each edit is a change whatever came before it.
+                let user = sub(fastrand::u128(0..USERS));
+                let (column, value) = fastrand::choice([
+                    ("name", format!("edit {number}")),
+                    ("first_name", format!("edit {number}")),
+                    ("timezone", format!("edit {number}")),
+                    ("language", format!("edit {number}")),
+                    ("country_code", "ZZ".to_owned()),
+                    ("date_of_birth", "1901-01-01".to_owned()),
+                ])
+                .unwrap();
+                let edit = format!("update users set {column} = '{value}', bio = 'x' where id = $1");
+                sqlx::query(sqlx::AssertSqlSafe(edit)).bind(user).execute(&app).await.unwrap();
+                expected.edit(user, column, &value);
+                expected.edit_own(user, "bio", "x");
+                for outcome in database.applier.apply(&batch).await {
+                    assert!(matches!(outcome, Outcome::Applied | Outcome::Duplicate), "{outcome:?}");
+                }
+            }
+            let actual = Tables::actual(database.rows().await).without_edit_times();
+            actual.must_be(&expected.without_edit_times()).unwrap();
+        }
+    }
+}
+
 /// Every order of seven things that each depend on others.
 fn orders(of: &[usize]) -> Vec<Vec<usize>> {
     if of.is_empty() {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
+use cognito_user_sync::apply::ownership::OWNABLE;
 use cognito_user_sync::apply::referral_code;
 use cognito_user_sync_triggers::event::{Event, Kind, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
@@ -98,6 +99,30 @@ impl Tables {
             (name, row)
         };
         Self(rows.into_iter().map(named).collect())
+    }
+
+    /// The application's edit of a column: from then on the column is the application's.
+    pub(crate) fn edit(&mut self, sub: Uuid, column: &str, value: &str) {
+        self.edit_own(sub, column, value);
+        let row = self.0.get_mut(&format!("user {sub}")).unwrap();
+        let owned = row["app_owned"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned());
+        let owned: BTreeSet<String> = owned.chain([column.to_owned()]).collect();
+        let in_order: Vec<_> = OWNABLE.into_iter().filter(|name| owned.contains(*name)).collect();
+        row.insert("app_owned".to_owned(), in_order.into());
+    }
+
+    /// The application's edit of a column that was its own all along.
+    pub(crate) fn edit_own(&mut self, sub: Uuid, column: &str, value: &str) {
+        self.0.get_mut(&format!("user {sub}")).unwrap().insert(column.to_owned(), value.into());
+    }
+
+    /// Leaves out when a row was edited: that is the clock's, and no event's.
+    pub(crate) fn without_edit_times(mut self) -> Self {
+        for row in self.0.values_mut() {
+            row.remove("app_edited_at");
+            row.remove("updated_at");
+        }
+        self
     }
 
     /// Fails with every difference: the user, the column, what it must be and what it is.
