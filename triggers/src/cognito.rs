@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::client_metadata::ClientMetadataKeys;
-use crate::event::{Data, EventId, Kind, UserEvent};
+use crate::event::{Data, EventId, Kind, UserEvent, is_user_pool_id};
 
 /// Why a trigger event is not published. Cognito gets its event back all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,7 +19,7 @@ pub enum Ignored {
     TriggerSource,
     /// There is no `sub`, or it is not a UUID, so there is no row to write.
     NoSub,
-    /// There is no user pool id, so the event has no source.
+    /// There is no user pool id, or none that can be one, so the event has no source.
     NoUserPool,
     /// The payload cannot be read as a JSON object.
     Unreadable,
@@ -56,7 +56,7 @@ pub fn user_event(payload: &str, keys: &ClientMetadataKeys, id: EventId) -> Resu
         attributes.into_iter().filter_map(|(name, value)| Some((name, text(Some(&value))?))).collect();
     let sub = attributes.remove("sub").and_then(|sub| Uuid::try_parse(&sub).ok()).ok_or(Ignored::NoSub)?;
     let user_pool_id =
-        text(event.get("userPoolId")).filter(|pool| !pool.is_empty()).ok_or(Ignored::NoUserPool)?;
+        text(event.get("userPoolId")).filter(|pool| is_user_pool_id(pool)).ok_or(Ignored::NoUserPool)?;
     let status = attributes.remove("cognito:user_status");
     let metadata = object(request.get("clientMetadata"));
     let mut data = Data {

@@ -421,9 +421,8 @@ impl Event {
         let source = required(read.source, "source")?;
         let user_pool_id = source
             .strip_prefix(SOURCE_PREFIX)
-            .filter(|pool| !pool.is_empty() && !pool.contains('\0'))
+            .filter(|pool| is_user_pool_id(pool))
             .ok_or_else(|| DecodeError::malformed("source", "not of the form cognito/<user pool id>"))?;
-        check_chars("source", user_pool_id, TEXT_MAX_CHARS)?;
         let data = match read.data {
             Some(data) => Data::decode(data.get())?,
             None => Data::default(),
@@ -501,6 +500,12 @@ impl Data {
                 attributes.into_iter().map(|(name, value)| (name.replace('\0', ""), value)).collect();
         }
     }
+}
+
+/// Whether a text can be a user pool's id: Cognito's have at most 55 characters ("UserPoolType", Cognito API
+/// Reference).
+pub(crate) fn is_user_pool_id(text: &str) -> bool {
+    !text.is_empty() && text.len() <= TEXT_MAX_CHARS && !text.contains('\0')
 }
 
 /// Parses JSON and says where it went wrong, without quoting what stood there.

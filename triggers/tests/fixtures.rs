@@ -105,6 +105,18 @@ fn the_sub_and_the_status_have_places_of_their_own() {
 }
 
 #[test]
+fn a_user_pool_that_cannot_be_one_is_none() {
+    // What the fuzzer found: the consumer would have refused the event.
+    for pool in ["", "\\u0000", &"x".repeat(TEXT_MAX_CHARS + 1)] {
+        let payload = format!(
+            r#"{{"triggerSource":"PostAuthentication_Authentication","userPoolId":"{pool}","request":
+            {{"userAttributes":{{"sub":"abda62a8-5732-41ef-8c00-31d8dc083c34"}}}}}}"#
+        );
+        assert_eq!(read(&payload), Err(Ignored::NoUserPool));
+    }
+}
+
+#[test]
 fn whatever_the_rest_of_the_payload_is_the_login_is_read() {
     let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
     for odd in [&deep, "1e999", r#""\ud83d""#, r#"{"\udc00":1}"#, "-0.0000000000000000000000000001"] {
