@@ -12,10 +12,10 @@ RUST_MINOR := $(shell sed -n 's/^rust-version = "1\.\([0-9]*\).*/\1/p' Cargo.tom
 SECONDS ?= 600
 CASES ?= 5000
 
-.PHONY: help demo dev test soak crash fuzz check needs needs-lints
+.PHONY: help demo dev test soak crash fuzz bench-verify check needs needs-lints
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 	@echo '  ARGS passes arguments on: make demo ARGS=--users=5000'
 
 demo: needs ## play a morning of sign-ups and logins on this machine, and show the rows
@@ -37,6 +37,9 @@ fuzz: needs ## fuzz the two parsers for FUZZ_SECONDS=1800 together (needs cargo-
 	cd fuzz && for target in message trigger; do \
 		mkdir -p corpus/$$target && RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir . $$target corpus/$$target ../triggers/fixtures -- \
 			-max_total_time=$$(($(or $(FUZZ_SECONDS),1800) / 2)) -max_len=16384 -print_final_stats=1 || exit 1; done
+
+bench-verify: needs ## time `user-sync verify` on USERS=1000000 and EVENTS=5000000, and its memory
+	cargo bench --bench verify -- $(or $(USERS),1000000) $(or $(EVENTS),5000000)
 
 check: needs needs-lints ## formatting, lints and documentation, without a warning
 	cargo fmt --all --check
