@@ -112,7 +112,6 @@ async fn verify_says_where_the_rows_differ_and_mends_them() {
         said(&clean)
     );
 
-    sqlx::query("set user_sync.service = 'on'").execute(&database.owner).await.unwrap();
     let wrong = "begin; set local user_sync.service = 'on'; update users set login_count = 9 where name = 'Ada'; commit";
     sqlx::raw_sql(wrong).execute(&database.owner).await.unwrap();
     let found = run(&["verify"], &as_consumer);

@@ -11,13 +11,13 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::claims::{Claims, Identifier};
-use super::state::{Delta, UserState};
+use super::state::{self, Delta, UserState};
 use super::users::corrupt;
 
 /// Rows that one fetch takes from a cursor.
 const FETCH_ROWS: usize = 5_000;
 
-/// A delta as the baseline stores it.
+/// A claim as the baseline stores it.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct StoredClaim {
     #[serde(flatten)]
@@ -141,10 +141,7 @@ pub(super) async fn of_users(
     let mut deltas = BTreeMap::<Uuid, Delta>::new();
     for row in sqlx::query(include_str!("read_history.sql")).bind(ids).fetch_all(tx).await? {
         let (user, delta) = read(&row)?;
-        match deltas.get_mut(&user) {
-            Some(own) => own.merge(delta),
-            None => drop(deltas.insert(user, delta)),
-        }
+        state::add(&mut deltas, user, delta);
     }
     Ok(deltas)
 }

@@ -243,19 +243,21 @@ pub(super) fn fold<'a>(
 ) -> BTreeMap<Uuid, Delta> {
     let mut deltas = BTreeMap::<Uuid, Delta>::new();
     for event in events {
-        let delta = Delta::of(event);
-        match deltas.get_mut(&event.sub) {
-            Some(own) => own.merge(delta),
-            None => {
-                deltas.insert(event.sub, delta);
-            }
-        }
+        add(&mut deltas, event.sub, Delta::of(event));
     }
     // Only now: of a user's logins one remains, and reading the others' user agents would be for nothing.
     for login in deltas.values_mut().filter_map(|delta| delta.state.last_login.as_mut()) {
         login.settle(places);
     }
     deltas
+}
+
+/// Merges a delta into its user's.
+pub(super) fn add(deltas: &mut BTreeMap<Uuid, Delta>, user: Uuid, delta: Delta) {
+    match deltas.get_mut(&user) {
+        Some(own) => own.merge(delta),
+        None => drop(deltas.insert(user, delta)),
+    }
 }
 
 /// Cognito writes `"true"`; AWS's own sample shows a boolean, which the trigger writes as text.
