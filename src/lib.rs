@@ -11,5 +11,6 @@ pub mod local;
 pub mod logging;
 pub mod migrate;
 pub mod places;
+pub mod pool;
 pub mod queue;
 pub mod stack;

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod adopt;
 mod applies;
 mod bad_input;
 mod chain;
@@ -12,10 +13,19 @@ mod commands;
 mod conformance;
 mod convergence;
 mod crash;
+mod dlq;
+mod doctor;
 mod echo;
+mod erase;
 mod faults;
 mod grants;
+mod lifecycle;
+mod metrics;
 mod model;
+mod night;
 mod outage;
 mod proof;
+mod reconcile;
+mod replay;
+mod report;
 mod stack;

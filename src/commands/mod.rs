@@ -2,10 +2,16 @@
 
 pub(crate) mod demo;
 pub(crate) mod dev;
+pub(crate) mod dlq;
+pub(crate) mod doctor;
+pub(crate) mod erase;
+pub(crate) mod heartbeat;
 pub(crate) mod maintain;
 pub(crate) mod migrate;
+pub(crate) mod reconcile;
 pub(crate) mod release;
 pub(crate) mod replay;
+pub(crate) mod report;
 pub(crate) mod verify;
 pub(crate) mod worker;
 

@@ -26,16 +26,23 @@ fn root() -> PathBuf {
     BUILT.get_or_init(|| build("cognito-user-sync")).clone()
 }
 
+/// The release build of the Lambda for lifecycle events.
+pub(crate) fn lifecycle() -> PathBuf {
+    root().join("user-sync-lifecycle")
+}
+
 /// Builds a package's binaries and returns the folder that holds them.
 fn build(package: &str) -> PathBuf {
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--locked", "--bins", "--message-format", "json-render-diagnostics"])
+        .args(["build", "--locked", "--bins", "--message-format", "json-render-diagnostics"])
+        // `dev` while you work: a release build takes minutes.
+        .args(["--profile", &std::env::var("USER_SYNC_TEST_PROFILE").unwrap_or_else(|_| "release".to_owned())])
         .args(["--package", package])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stderr(Stdio::inherit())
         .output()
         .expect("cargo runs");
-    assert!(built.status.success(), "the release build of {package} failed");
+    assert!(built.status.success(), "the build of {package} failed");
     let messages = String::from_utf8(built.stdout).expect("cargo writes UTF-8");
     let executable = |line: &str| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;

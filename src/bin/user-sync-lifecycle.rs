@@ -1,0 +1,3 @@
+//! `user-sync-lifecycle`: the Lambda behind EventBridge's rules.
+
+fn main() {}

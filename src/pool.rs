@@ -1,0 +1,332 @@
+//! The user pool, read: who is in it and what Cognito knows of them. Knows Cognito's API; must not know the
+//! queue or the tables.
+//!
+//! ListUsers is eventually consistent, so what it says is a hint; what is published was asked of AdminGetUser
+//! ("ListUsers" and "AdminGetUser", Amazon Cognito user pools API reference).
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use aws_sdk_cognitoidentityprovider::Client;
+use aws_sdk_cognitoidentityprovider::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_cognitoidentityprovider::operation::admin_get_user::AdminGetUserError;
+use aws_sdk_cognitoidentityprovider::primitives::DateTime;
+use aws_sdk_cognitoidentityprovider::types::{AttributeType, UserType};
+use cognito_user_sync_triggers::aws::{self, Timeouts};
+use cognito_user_sync_triggers::event::{Data, EventId, Kind, UserEvent};
+use cognito_user_sync_triggers::retry::Schedule;
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use uuid::Uuid;
+
+/// The name of the variable that names the user pool.
+pub const VARIABLE: &str = "USER_SYNC_USER_POOL_ID";
+
+/// Users of one page of ListUsers; Cognito gives no more.
+pub const PAGE_USERS: usize = 60;
+
+/// ListUsers per second that are asked unless told otherwise: below the account's 30 ("Quotas in Amazon
+/// Cognito", category UserList), so that the application's own calls are not throttled.
+pub const DEFAULT_LISTS_PER_SECOND: u32 = 20;
+
+/// AdminGetUser per second that are asked unless told otherwise: half of the account's 120 (category UserRead).
+pub const DEFAULT_READS_PER_SECOND: u32 = 60;
+
+const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(3), attempt: Duration::from_secs(10) };
+const SCHEDULE: Schedule = Schedule { first: Duration::from_millis(200), cap: Duration::from_secs(10) };
+const RETRY_BUDGET: Duration = Duration::from_secs(60);
+
+/// One user pool.
+#[derive(Debug)]
+pub struct UserPool {
+    client: Client,
+    id: String,
+    lists: Pace,
+    reads: Pace,
+}
+
+/// A user as Cognito knows it. Its attributes are personal data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolUser {
+    /// Never reassigned.
+    pub sub: Uuid,
+    /// The user name, by which Cognito is asked.
+    pub username: String,
+    /// Such as `CONFIRMED` or `EXTERNAL_PROVIDER`.
+    pub status: Option<String>,
+    /// Whether the user may sign in.
+    pub enabled: bool,
+    /// `UserCreateDate`.
+    pub created_at: Option<Timestamp>,
+    /// `UserLastModifiedDate`.
+    pub modified_at: Option<Timestamp>,
+    /// Without the `sub`.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl PoolUser {
+    /// The event that says what the pool answered to a request that was sent at `asked_at`.
+    #[must_use]
+    pub fn snapshot(&self, user_pool_id: &str, asked_at: Timestamp) -> UserEvent {
+        let mut data = Data {
+            user_name: Some(self.username.clone()),
+            federated: self.status.as_deref() == Some("EXTERNAL_PROVIDER"),
+            status: self.status.clone(),
+            enabled: Some(self.enabled),
+            created_at: self.created_at,
+            attributes: self.attributes.clone(),
+            ..Data::default()
+        };
+        data.bound();
+        let id = EventId::new(asked_at);
+        UserEvent { id, user_pool_id: user_pool_id.to_owned(), sub: self.sub, kind: Kind::Snapshot, data }
+    }
+}
+
+/// The event that says that a user was deleted from the pool, at `at` or before.
+#[must_use]
+pub fn deletion(user_pool_id: &str, sub: Uuid, at: Timestamp) -> UserEvent {
+    let (id, user_pool_id) = (EventId::new(at), user_pool_id.to_owned());
+    UserEvent { id, user_pool_id, sub, kind: Kind::Deleted, data: Data::default() }
+}
+
+/// A page of ListUsers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The users of the page.
+    pub users: Vec<PoolUser>,
+    /// Users of the page that have no `sub` that is a UUID: they can have no row.
+    pub without_sub: u64,
+    /// What the next page is asked for with; `None` on the last one.
+    pub next: Option<String>,
+}
+
+/// What the pool says of a `sub`, asked at a certain moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LookUp {
+    /// It is in the pool. The moment is that before the request was sent.
+    Present(PoolUser, Timestamp),
+    /// It is not, by every question there is.
+    Absent(Timestamp),
+}
+
+/// Cognito could not be reached or refused a request. Quotes nothing of an answer: it may hold attributes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("Cognito: {operation} failed: {context}")]
+pub struct PoolError {
+    operation: &'static str,
+    context: String,
+    transient: bool,
+}
+
+impl PoolError {
+    fn new<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> Self {
+        let (context, transient) = match error {
+            SdkError::ServiceError(failure) => {
+                let code = failure.err().code().unwrap_or("an error without a code");
+                // "Common errors" and the errors of each operation: these pass when tried again.
+                let throttled = code.contains("Throttl") || code.contains("TooManyRequests");
+                (code, throttled || failure.raw().status().is_server_error())
+            }
+            SdkError::TimeoutError(_) => ("no answer in time", true),
+            SdkError::ResponseError(_) => ("an answer that is not Cognito's", true),
+            SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) | _ => {
+                ("Cognito cannot be reached, or there are no credentials", true)
+            }
+        };
+        Self { operation, context: context.to_owned(), transient }
+    }
+
+    /// Cognito's error code, or what happened instead of an answer.
+    #[must_use]
+    pub fn context(&self) -> &str {
+        &self.context
+    }
+}
+
+impl UserPool {
+    /// The pool of this id, configured by the SDK's own variables, asked at the default rates.
+    pub async fn new(id: String) -> Self {
+        let config = aws::sdk_config(TIMEOUTS).await;
+        Self::with_client(Client::new(&config), id)
+    }
+
+    /// The pool of this id, by a client that is there already.
+    #[must_use]
+    pub fn with_client(client: Client, id: String) -> Self {
+        let (lists, reads) = (Pace::new(DEFAULT_LISTS_PER_SECOND), Pace::new(DEFAULT_READS_PER_SECOND));
+        Self { client, id, lists, reads }
+    }
+
+    /// The same, asked at most so often a second: ListUsers and AdminGetUser, which have quotas of their own.
+    #[must_use]
+    pub fn at_rates(mut self, lists_per_second: u32, reads_per_second: u32) -> Self {
+        (self.lists, self.reads) = (Pace::new(lists_per_second), Pace::new(reads_per_second));
+        self
+    }
+
+    /// The pool's id, such as `eu-west-1_Abc123Def`.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The client, for questions that are not about users.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// A page of users, disabled ones included: the first one, or the one after `token`.
+    ///
+    /// # Errors
+    /// When Cognito refuses, or does not answer for a minute.
+    pub async fn list(&self, token: Option<&str>) -> Result<Page, PoolError> {
+        let limit = i32::try_from(PAGE_USERS).unwrap_or(60);
+        let list = || async {
+            self.lists.wait().await;
+            let request = self.client.list_users().user_pool_id(&self.id).limit(limit);
+            let listed = request.set_pagination_token(token.map(str::to_owned)).send().await;
+            listed.map_err(|error| PoolError::new("ListUsers", &error))
+        };
+        let listed = SCHEDULE.retry(RETRY_BUDGET, |error| error.transient, list).await?;
+        let mut page = Page { next: listed.pagination_token, ..Page::default() };
+        for user in listed.users.unwrap_or_default() {
+            match listed_user(user) {
+                Some(user) => page.users.push(user),
+                None => page.without_sub += 1,
+            }
+        }
+        Ok(page)
+    }
+
+    /// About how many users there are (`EstimatedNumberOfUsers`); `None` where Cognito does not say.
+    ///
+    /// # Errors
+    /// When Cognito refuses, or does not answer for a minute.
+    pub async fn estimated_users(&self) -> Result<Option<u64>, PoolError> {
+        let describe = || async {
+            let described = self.client.describe_user_pool().user_pool_id(&self.id).send().await;
+            described.map_err(|error| PoolError::new("DescribeUserPool", &error))
+        };
+        let described = SCHEDULE.retry(RETRY_BUDGET, |error| error.transient, describe).await?;
+        let users = described.user_pool.map(|pool| pool.estimated_number_of_users);
+        Ok(users.and_then(|users| u64::try_from(users).ok()).filter(|users| *users > 0))
+    }
+
+    /// What the pool says of a user now: by its user name if that is known, else by its `sub`.
+    ///
+    /// [`LookUp::Absent`] is never concluded from one answer: a user name may have gone to somebody else, a
+    /// federated user is not found by its `sub`, and ListUsers may lag behind. All three must say so.
+    ///
+    /// # Errors
+    /// When Cognito refuses, or does not answer for a minute.
+    pub async fn look_up(&self, sub: Uuid, username: Option<&str>) -> Result<LookUp, PoolError> {
+        if let Some(username) = username
+            && let Some(present) = self.get(sub, username).await?
+        {
+            return Ok(present);
+        }
+        let listed = self.username_of(sub).await?;
+        if let Some(listed) = listed.as_deref().filter(|listed| Some(*listed) != username)
+            && let Some(present) = self.get(sub, listed).await?
+        {
+            return Ok(present);
+        }
+        // The `sub` stands for the user name of a local user.
+        let asked_at = Timestamp::now();
+        Ok(self.get(sub, &sub.to_string()).await?.unwrap_or(LookUp::Absent(asked_at)))
+    }
+
+    /// The user of this name, if it is the one with this `sub`.
+    async fn get(&self, sub: Uuid, username: &str) -> Result<Option<LookUp>, PoolError> {
+        let get = || async {
+            self.reads.wait().await;
+            let asked_at = Timestamp::now();
+            let request = self.client.admin_get_user().user_pool_id(&self.id).username(username);
+            match request.send().await {
+                Ok(user) => Ok(Some((user, asked_at))),
+                Err(SdkError::ServiceError(failure))
+                    if matches!(failure.err(), AdminGetUserError::UserNotFoundException(_)) =>
+                {
+                    Ok(None)
+                }
+                Err(error) => Err(PoolError::new("AdminGetUser", &error)),
+            }
+        };
+        let Some((user, asked_at)) = SCHEDULE.retry(RETRY_BUDGET, |error| error.transient, get).await? else {
+            return Ok(None);
+        };
+        let (found, attributes) = attributes(user.user_attributes);
+        let user = PoolUser {
+            sub,
+            username: user.username,
+            status: user.user_status.map(|status| status.as_str().to_owned()),
+            enabled: user.enabled,
+            created_at: user.user_create_date.as_ref().and_then(timestamp),
+            modified_at: user.user_last_modified_date.as_ref().and_then(timestamp),
+            attributes,
+        };
+        Ok((found == Some(sub)).then_some(LookUp::Present(user, asked_at)))
+    }
+
+    /// The name of the user with this `sub`, by ListUsers' filter.
+    async fn username_of(&self, sub: Uuid) -> Result<Option<String>, PoolError> {
+        let filter = format!("sub = \"{sub}\"");
+        let list = || async {
+            self.lists.wait().await;
+            let request = self.client.list_users().user_pool_id(&self.id).limit(1).filter(&filter);
+            request.send().await.map_err(|error| PoolError::new("ListUsers", &error))
+        };
+        let listed = SCHEDULE.retry(RETRY_BUDGET, |error| error.transient, list).await?;
+        Ok(listed.users.unwrap_or_default().into_iter().find_map(|user| user.username))
+    }
+}
+
+fn listed_user(user: UserType) -> Option<PoolUser> {
+    let (sub, attributes) = attributes(user.attributes);
+    Some(PoolUser {
+        sub: sub?,
+        username: user.username?,
+        status: user.user_status.map(|status| status.as_str().to_owned()),
+        enabled: user.enabled,
+        created_at: user.user_create_date.as_ref().and_then(timestamp),
+        modified_at: user.user_last_modified_date.as_ref().and_then(timestamp),
+        attributes,
+    })
+}
+
+/// The `sub`, and the other attributes.
+fn attributes(attributes: Option<Vec<AttributeType>>) -> (Option<Uuid>, BTreeMap<String, String>) {
+    let pairs = attributes.unwrap_or_default().into_iter();
+    let mut attributes: BTreeMap<_, _> =
+        pairs.filter_map(|attribute| Some((attribute.name, attribute.value?))).collect();
+    (attributes.remove("sub").and_then(|sub| Uuid::try_parse(&sub).ok()), attributes)
+}
+
+fn timestamp(time: &DateTime) -> Option<Timestamp> {
+    time.to_millis().ok().and_then(|millis| u64::try_from(millis).ok()).map(Timestamp::from_unix_millis)
+}
+
+/// Lets requests through one after the other, at most so many a second.
+#[derive(Debug)]
+struct Pace {
+    interval: Duration,
+    next: tokio::sync::Mutex<Instant>,
+}
+
+impl Pace {
+    fn new(per_second: u32) -> Self {
+        let interval = Duration::from_secs(1) / per_second.max(1);
+        Self { interval, next: tokio::sync::Mutex::new(Instant::now()) }
+    }
+
+    async fn wait(&self) {
+        let turn = {
+            let mut next = self.next.lock().await;
+            let turn = (*next).max(Instant::now());
+            *next = turn + self.interval;
+            turn
+        };
+        tokio::time::sleep_until(turn.into()).await;
+    }
+}
