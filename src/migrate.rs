@@ -4,13 +4,14 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{PgPool, SqlStr};
 
 /// Version, description and text, in the order of `migrations/`.
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "roles", include_str!("../migrations/0001_roles.sql")),
     (2, "users", include_str!("../migrations/0002_users.sql")),
     (3, "ledger", include_str!("../migrations/0003_ledger.sql")),
     (4, "sync_status", include_str!("../migrations/0004_sync_status.sql")),
     (5, "app_ownership", include_str!("../migrations/0005_app_ownership.sql")),
     (6, "baseline", include_str!("../migrations/0006_baseline.sql")),
+    (7, "erasure", include_str!("../migrations/0007_erasure.sql")),
 ];
 
 /// Brings the schema to this build's version; does nothing where it is there already. Safe to run from

@@ -125,6 +125,12 @@ impl Tables {
         self
     }
 
+    /// Leaves out when a row was erased.
+    pub(crate) fn without_erasure_times(mut self) -> Self {
+        self.0.values_mut().for_each(|row| drop(row.remove("erased_at")));
+        self
+    }
+
     /// Fails with every difference: the user, the column, what it must be and what it is.
     pub(crate) fn must_be(&self, expected: &Self) -> Result<(), Differences> {
         let mut differences = Vec::new();
@@ -393,6 +399,7 @@ impl<'a> User<'a> {
             "metadata": {},
             "app_owned": [],
             "app_edited_at": null,
+            "erased_at": null,
         }));
         row
     }

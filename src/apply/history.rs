@@ -109,6 +109,25 @@ pub(super) async fn merge_into_baseline(
             delta.merge(folded);
         }
     }
+    write_baseline(tx, &deltas).await
+}
+
+/// Changes a user's baseline, if it has one.
+pub(super) async fn rewrite_baseline(
+    tx: &mut PgConnection,
+    user: Uuid,
+    change: impl FnOnce(&mut Delta),
+) -> Result<(), sqlx::Error> {
+    let baseline =
+        "select user_id, null::uuid as id, state, claims from user_baseline where user_id = $1 for update";
+    let Some(row) = sqlx::query(baseline).bind(user).fetch_optional(&mut *tx).await? else { return Ok(()) };
+    let (_, mut delta) = read(&row)?;
+    change(&mut delta);
+    write_baseline(tx, &BTreeMap::from([(user, delta)])).await
+}
+
+async fn write_baseline(tx: &mut PgConnection, deltas: &BTreeMap<Uuid, Delta>) -> Result<(), sqlx::Error> {
+    let ids: Vec<Uuid> = deltas.keys().copied().collect();
     let encode = |error: serde_json::Error| sqlx::Error::Encode(error.into());
     let states: Result<Vec<_>, _> =
         deltas.values().map(|delta| serde_json::to_string(&delta.state)).collect();
@@ -121,7 +140,7 @@ pub(super) async fn merge_into_baseline(
     };
     let claims: Result<Vec<_>, _> = deltas.values().map(claims).collect();
     let query = sqlx::query(include_str!("write_baseline.sql"));
-    query.bind(&ids).bind(states.map_err(encode)?).bind(claims.map_err(encode)?).execute(tx).await.map(drop)
+    query.bind(ids).bind(states.map_err(encode)?).bind(claims.map_err(encode)?).execute(tx).await.map(drop)
 }
 
 /// Everything that a moment's ledger and baseline say, for `declare history cursor for …`.

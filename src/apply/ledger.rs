@@ -56,6 +56,16 @@ pub(super) struct Committed {
 }
 
 impl Committed {
+    /// Whether the ledger has one of the ids with another content.
+    pub(super) fn has_different(&self) -> bool {
+        !self.different.is_empty()
+    }
+
+    /// Takes events for those that were there, whatever their content.
+    pub(super) fn take_for_equal(&mut self, ids: impl Iterator<Item = EventId>) {
+        ids.for_each(|id| drop(self.different.remove(&id)));
+    }
+
     pub(super) fn outcome(&self, id: EventId) -> Outcome {
         if self.different.contains(&id) {
             return Outcome::Rejected(id_conflict());

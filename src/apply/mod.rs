@@ -9,6 +9,7 @@
 mod claims;
 mod columns;
 mod device;
+pub mod erasure;
 mod failure;
 mod history;
 mod ledger;
@@ -20,6 +21,7 @@ mod state;
 mod users;
 pub mod verify;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -226,20 +228,44 @@ impl Applier {
 
     async fn try_commit(&self, batch: &Batch<'_>) -> Result<Committed, Failure> {
         let mut tx = self.pool.begin().await?;
-        let events: Vec<&UserEvent> = batch.users.values().copied().collect();
-        let committed = match events.is_empty() {
+        let committed = match batch.users.is_empty() {
             true => Committed::default(),
-            false => ledger::insert(&mut tx, &events).await?,
+            false => self.record(&mut tx, batch).await?,
         };
-        let fresh = events.into_iter().filter(|event| committed.fresh.contains(&event.id));
-        let deltas = state::fold(fresh, &self.places);
-        if !deltas.is_empty() {
-            merge(&mut tx, &deltas).await?;
-        }
         if let Some(latest) = batch.heartbeats.last() {
             stamp_heartbeat(&mut tx, *latest).await?;
         }
         tx.commit().await?;
+        Ok(committed)
+    }
+
+    /// Inserts the events into the ledger, and merges those that were not there into the rows.
+    async fn record(&self, tx: &mut PgConnection, batch: &Batch<'_>) -> Result<Committed, Failure> {
+        let users: BTreeSet<Uuid> = batch.users.values().map(|event| event.sub).collect();
+        let users: Vec<Uuid> = users.into_iter().collect();
+        let before = users::read(tx, &users).await?;
+        let erased = erasure::erased(&before);
+        let scrubbed: Vec<Cow<'_, UserEvent>> = (batch.users.values().copied())
+            .map(|event| match erased.contains(&event.sub) {
+                true => Cow::Owned(erasure::scrub(event)),
+                false => Cow::Borrowed(event),
+            })
+            .collect();
+        let events: Vec<&UserEvent> = scrubbed.iter().map(AsRef::as_ref).collect();
+        let mut committed = ledger::insert(tx, &events).await?;
+        if committed.has_different() {
+            // Of a user who was erased a moment ago, the ledger's events are not the message's any more.
+            erasure::recheck(&users::read(tx, &users).await?, &erased, users)?;
+            // Or not yet.
+            committed.take_for_equal(
+                events.iter().filter(|event| erased.contains(&event.sub)).map(|event| event.id),
+            );
+        }
+        let fresh = events.into_iter().filter(|event| committed.fresh.contains(&event.id));
+        let deltas = state::fold(fresh, &self.places);
+        if !deltas.is_empty() {
+            merge(tx, &deltas, &before, &erased).await?;
+        }
         Ok(committed)
     }
 
@@ -324,12 +350,19 @@ fn cause(failure: &Failure) -> RetryCause {
 }
 
 /// Merges what the fresh events amount to into the rows.
-async fn merge(tx: &mut PgConnection, deltas: &BTreeMap<Uuid, state::Delta>) -> Result<(), Failure> {
+///
+/// `before` is how the rows stood without their locks; `erased`, who was erased then: what is in `deltas` of them
+/// is scrubbed.
+async fn merge(
+    tx: &mut PgConnection,
+    deltas: &BTreeMap<Uuid, state::Delta>,
+    before: &BTreeMap<Uuid, users::StoredUser>,
+    erased: &BTreeSet<Uuid>,
+) -> Result<(), Failure> {
     let ids: Vec<Uuid> = deltas.keys().copied().collect();
-    let before = users::read(tx, &ids).await?;
-    let concerned = concerned(&before, deltas);
+    let concerned = concerned(before, deltas);
     match concerned.is_empty() {
-        true => merge_unconcerned(tx, &ids, deltas).await,
+        true => merge_unconcerned(tx, &ids, deltas, erased).await,
         false => {
             let new = deltas
                 .iter()
@@ -338,7 +371,7 @@ async fn merge(tx: &mut PgConnection, deltas: &BTreeMap<Uuid, state::Delta>) -> 
                 .collect();
             users::lock_shards(tx, &concerned.shards()).await?;
             users::insert_skeletons(tx, &new).await?;
-            merge_concerned(tx, &ids, deltas, &concerned).await
+            merge_concerned(tx, &ids, deltas, &concerned, erased).await
         }
     }
 }
@@ -348,8 +381,10 @@ async fn merge_unconcerned(
     tx: &mut PgConnection,
     ids: &[Uuid],
     deltas: &BTreeMap<Uuid, state::Delta>,
+    erased: &BTreeSet<Uuid>,
 ) -> Result<(), Failure> {
     let stored = users::lock(tx, ids).await?;
+    erasure::recheck(&stored, erased, ids.iter().copied())?;
     // Asked again under the locks: another batch may have changed an address in between.
     if !self::concerned(&stored, deltas).is_empty() {
         return Err(Failure::recheck());
@@ -425,8 +460,10 @@ async fn merge_concerned(
     ids: &[Uuid],
     deltas: &BTreeMap<Uuid, state::Delta>,
     concerned: &users::Concerned,
+    erased: &BTreeSet<Uuid>,
 ) -> Result<(), Failure> {
     let before = users::lock_concerned(tx, ids, concerned).await?;
+    erasure::recheck(&before, erased, ids.iter().copied())?;
     // Asked again under the locks: what is concerned now and was not before is not locked, and may be another
     // batch's business at this moment.
     if !concerned.contains(&self::concerned(&before, deltas)) {
@@ -493,7 +530,7 @@ async fn merge_concerned(
 /// Gives addresses to whom they are due, whatever the rows show now.
 async fn reassign(tx: &mut PgConnection, concerned: &users::Concerned) -> Result<(), Failure> {
     users::lock_shards(tx, &concerned.shards()).await?;
-    merge_concerned(tx, &[], &BTreeMap::new(), concerned).await
+    merge_concerned(tx, &[], &BTreeMap::new(), concerned, &BTreeSet::new()).await
 }
 
 /// Gives each address to the greatest of its claimants, and takes it from the others.

@@ -4,5 +4,6 @@ select id, email, phone_number, login_count, federated_login,
        sign_up_id, host(created_ip) as created_ip, sign_up_referral_code, referred_by,
        created_at, synced_at, deleted_at, enabled, enabled_at,
        user_pool_id, cognito_username, cognito_status,
-       cognito_attributes, attributes_version, attribute_versions, email_since, phone_since
+       cognito_attributes, attributes_version, attribute_versions, email_since, phone_since,
+       erased_at is not null as is_erased
 from users

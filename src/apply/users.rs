@@ -32,6 +32,8 @@ pub(super) struct StoredUser {
     pub(super) owned: Owned,
     pub(super) since: Since,
     pub(super) referred_by: Option<Uuid>,
+    /// Nothing of the person is stored any more, and nothing may be.
+    pub(super) is_erased: bool,
 }
 
 /// Every transaction locks rows in the order of their ids, so that none waits in a circle; the lock comes after
@@ -342,6 +344,7 @@ impl StoredUser {
                 phone_number: optional_time("phone_since")?,
             },
             referred_by: row.try_get("referred_by")?,
+            is_erased: row.try_get("is_erased")?,
         })
     }
 }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::claims::{Identifier, IdentifierKind};
 use super::columns::{Columns, Since};
+use super::erasure;
 use super::failure::Failure;
 use super::history::{self, History};
 use super::state::Delta;
@@ -73,12 +74,12 @@ pub async fn verify(
     let mut history = History::open(&mut tx, SqlStr::from_static(history::ALL)).await.map_err(&failed)?;
     let mut verified = Verified::default();
     loop {
-        let deltas = history.next(&mut tx).await.map_err(&failed)?;
+        let mut deltas = history.next(&mut tx).await.map_err(&failed)?;
         if deltas.is_empty() {
             break;
         }
         verified.users += u64::try_from(deltas.len()).unwrap_or(u64::MAX);
-        for difference in compare(&mut tx, &deltas, places).await.map_err(&failed)? {
+        for difference in compare(&mut tx, &mut deltas, places).await.map_err(&failed)? {
             verified.differences += 1;
             found(difference);
         }
@@ -101,17 +102,18 @@ const DIFFERENCES: &str = concat!(
 /// Compares the rows and claims of some users with what their history amounts to.
 async fn compare(
     tx: &mut PgConnection,
-    deltas: &BTreeMap<Uuid, Delta>,
+    deltas: &mut BTreeMap<Uuid, Delta>,
     places: &Places,
 ) -> Result<Vec<Difference>, sqlx::Error> {
     let ids: Vec<Uuid> = deltas.keys().copied().collect();
     let stored = users::read(tx, &ids).await?;
+    forget_erased(deltas, &stored);
     let expected: Vec<Columns> =
         deltas.iter().map(|(id, delta)| columns(*id, delta, stored.get(id), places)).collect();
     let query = users::bind_columns(sqlx::query(DIFFERENCES), &expected);
     let mut differences = read(&query.fetch_all(&mut *tx).await?)?;
     let (mut kinds, mut values, mut holders, mut since) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (id, delta) in deltas {
+    for (id, delta) in &*deltas {
         for (identifier, shown) in &delta.claims {
             kinds.push(identifier.kind.as_str());
             values.push(identifier.value.as_str());
@@ -123,6 +125,12 @@ async fn compare(
     let query = query.bind(&ids).bind(kinds).bind(values).bind(holders).bind(since);
     differences.extend(read(&query.fetch_all(tx).await?)?);
     Ok(differences)
+}
+
+/// A ledger that `erase` has not been through yet must not bring the person back.
+fn forget_erased(deltas: &mut BTreeMap<Uuid, Delta>, stored: &BTreeMap<Uuid, StoredUser>) {
+    let erased = deltas.iter_mut().filter(|(id, _)| stored.get(id).is_some_and(|user| user.is_erased));
+    erased.for_each(|(_, delta)| erasure::forget(delta));
 }
 
 /// The row that a history amounts to. What depends on other users is taken from the stored row.
@@ -152,8 +160,9 @@ fn columns(id: Uuid, delta: &Delta, stored: Option<&StoredUser>, places: &Places
 /// addresses that a difference is about.
 async fn whole(tx: &mut PgConnection) -> Result<Vec<(Difference, Vec<Identifier>)>, sqlx::Error> {
     // `not exists`, which is a join; `not in` would look through the ledger for each user.
+    // Nor is one that `erase` made to remember a `sub`.
     let ghosts = "select id, 'id' as name, id::text as stored, null as expected from users
-        where not exists (select from user_events where user_events.user_id = users.id)
+        where erased_at is null and not exists (select from user_events where user_events.user_id = users.id)
           and not exists (select from user_baseline where user_baseline.user_id = users.id)";
     let ghosts = read(&sqlx::query(ghosts).fetch_all(&mut *tx).await?)?;
     let rows = sqlx::query(include_str!("verify_owners.sql")).fetch_all(tx).await?;
@@ -209,9 +218,9 @@ async fn mend(pool: &PgPool, places: &Places, ids: &[Uuid]) -> Result<(), Failur
     let mut tx = pool.begin().await?;
     sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
     // Locked before the history is read, so that nothing is applied in between.
-    users::lock(&mut tx, ids).await?;
-    let deltas = history::of_users(&mut tx, ids).await?;
-    let present = users::read(&mut tx, ids).await?;
+    let present = users::lock(&mut tx, ids).await?;
+    let mut deltas = history::of_users(&mut tx, ids).await?;
+    forget_erased(&mut deltas, &present);
     let missing = deltas.iter().filter(|(id, _)| !present.contains_key(id)).map(|(id, delta)| (*id, delta));
     users::insert_skeletons(&mut tx, &missing.collect()).await?;
     let stored = users::lock(&mut tx, ids).await?;
@@ -250,7 +259,8 @@ pub async fn explain(pool: &PgPool, places: &Places, user: Uuid) -> Result<Vec<S
     for row in rows.map_err(&failed)? {
         lines.push(history::describe(&row).map_err(&failed)?);
     }
-    let deltas = history::of_users(&mut tx, &[user]).await.map_err(&failed)?;
+    let mut deltas = history::of_users(&mut tx, &[user]).await.map_err(&failed)?;
+    let differences = compare(&mut tx, &mut deltas, places).await.map_err(&failed)?;
     let Some(delta) = deltas.get(&user) else {
         lines.push(format!("{user} has no history"));
         return Ok(lines);
@@ -305,7 +315,6 @@ pub async fn explain(pool: &PgPool, places: &Places, user: Uuid) -> Result<Vec<S
             ));
         }
     }
-    let differences = compare(&mut tx, &deltas, places).await.map_err(&failed)?;
     lines.push(match differences.len() {
         0 => "the row is what the history says".to_owned(),
         count => format!("{count} values of the row differ from the history: run user-sync verify"),

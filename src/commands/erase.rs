@@ -1,14 +1,41 @@
-//! `user-sync erase`.
+//! `user-sync erase`: the right to be forgotten.
+
+use std::io::Write as _;
 
 use clap::Args;
+use cognito_user_sync::apply::erasure;
+use cognito_user_sync::config::DatabaseConfig;
+use cognito_user_sync::database;
+use uuid::Uuid;
 
-/// To come
+/// Erase a person: all personal data of one user, for good
 ///
-/// Example: user-sync erase
+/// Gone from users, user_claims, the ledger's events and the baseline: attributes, addresses, user name, IP
+/// addresses, devices, places, referral, and what the application kept in bio, preferences, settings and
+/// metadata. What stays, under the sub: how many logins there were and when, the status, and that the person was
+/// erased, so that a message that comes late cannot bring it back. Counts and verify stay exact.
+///
+/// It does not reach Cognito (delete the user there first), the dead-letter queue (user-sync dlq), `undelivered`
+/// log lines or backups. Reads the whole ledger. Needs DATABASE_URL of a member of user_sync_owner.
+///
+/// Example: user-sync erase 1b4e28ba-2fa1-41d2-883f-0016d3cca427
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// The user's sub.
+    user: Uuid,
+    /// Remember a sub that has no row: its messages may be under way.
+    #[arg(long)]
+    even_unknown: bool,
+}
 
-pub(crate) async fn run(_: Arguments) -> anyhow::Result<()> {
-    anyhow::bail!("to come")
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let pool = database::pool(&DatabaseConfig::from_env()?, 1)?;
+    let Arguments { user, even_unknown } = arguments;
+    let erased = erasure::erase(&pool, user, even_unknown).await?;
+    let mut out = std::io::stdout().lock();
+    let again = if erased.before { "had been erased before, and was again" } else { "is erased" };
+    writeln!(out, "{user} {again}: {} events, {} addresses", erased.events, erased.claims)?;
+    writeln!(out, "not reached: Cognito, the dead-letter queue, undelivered log lines, backups")?;
+    Ok(())
 }
