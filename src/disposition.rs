@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use cognito_user_sync_triggers::retry::Schedule;
 use futures::StreamExt as _;
+use tracing::Instrument as _;
 
 use crate::apply::{Applier, Outcome, RetryCause};
 use crate::queue::{Delivery, Queue};
@@ -42,8 +43,15 @@ pub struct Settled {
 ///
 /// Never fails: a delivery that is not acknowledged comes again.
 pub async fn settle(applier: &Applier, queue: &Queue, deliveries: &[Delivery]) -> Settled {
+    let span = tracing::info_span!("batch", batch.messages = deliveries.len());
+    settle_batch(applier, queue, deliveries).instrument(span).await
+}
+
+async fn settle_batch(applier: &Applier, queue: &Queue, deliveries: &[Delivery]) -> Settled {
+    let started = Instant::now();
     let bodies: Vec<&str> = deliveries.iter().map(|delivery| delivery.body.as_str()).collect();
     let outcomes = applier.apply(&bodies).await;
+    let apply_seconds = started.elapsed().as_secs_f64();
     let mut settled = Settled { acknowledged: vec![false; deliveries.len()], ..Settled::default() };
     let mut rejected = Vec::new();
     let mut delayed = Vec::new();
@@ -61,6 +69,7 @@ pub async fn settle(applier: &Applier, queue: &Queue, deliveries: &[Delivery]) -
             }
             Outcome::Rejected(rejection) => rejected.push((index, delivery, rejection)),
             Outcome::Retry(cause) => {
+                metrics::counter!("retried", "cause" => cause.as_str()).increment(1);
                 settled.retry_cause = Some(cause);
                 delayed.push((delivery, RETRY_SCHEDULE.delay(delivery.receive_count)));
             }
@@ -75,6 +84,7 @@ pub async fn settle(applier: &Applier, queue: &Queue, deliveries: &[Delivery]) -
     while let Some((index, delivery, rejection, sent)) = sent.next().await {
         match sent {
             Ok(()) => {
+                metrics::counter!("rejected", "reason" => rejection.reason).increment(1);
                 tracing::warn!(
                     message.id = delivery.message_id,
                     reason = rejection.reason,
@@ -85,6 +95,7 @@ pub async fn settle(applier: &Applier, queue: &Queue, deliveries: &[Delivery]) -
                 settled.rejected += 1;
             }
             Err(error) => {
+                metrics::counter!("retried", "cause" => "dead_letter_not_taken").increment(1);
                 tracing::error!(
                     message.id = delivery.message_id,
                     error = &error as &dyn std::error::Error,
@@ -96,14 +107,24 @@ pub async fn settle(applier: &Applier, queue: &Queue, deliveries: &[Delivery]) -
     }
     settled.retried = delayed.len();
     queue.delay(&delayed).await;
+    measure(&settled, deliveries.len(), apply_seconds);
     tracing::info!(
-        batch.messages = deliveries.len(),
         batch.applied = settled.applied,
         batch.duplicates = settled.duplicates,
         batch.rejected = settled.rejected,
         batch.retried = settled.retried,
         batch.retry_cause = settled.retry_cause.as_ref().map(RetryCause::as_str),
+        batch.apply_seconds = apply_seconds,
         "batch settled"
     );
     settled
+}
+
+fn measure(settled: &Settled, messages: usize, apply_seconds: f64) {
+    let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    metrics::counter!("applied").increment(count(settled.applied));
+    metrics::counter!("duplicates").increment(count(settled.duplicates));
+    // No batch is anywhere near where an f64 would round.
+    metrics::histogram!("batch_messages").record(u32::try_from(messages).unwrap_or(u32::MAX));
+    metrics::histogram!("apply_duration").record(apply_seconds);
 }

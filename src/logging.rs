@@ -27,7 +27,7 @@ pub fn init(default_level: &str) {
         tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr);
     let initialised = match std::io::stderr().is_terminal() {
         true => builder.with_target(false).compact().try_init(),
-        false => builder.json().flatten_event(true).with_current_span(false).try_init(),
+        false => builder.json().flatten_event(true).with_span_list(false).try_init(),
     };
     drop(initialised);
 }

@@ -63,7 +63,9 @@ impl Committed {
 
     /// Takes events for those that were there, whatever their content.
     pub(super) fn take_for_equal(&mut self, ids: impl Iterator<Item = EventId>) {
-        ids.for_each(|id| drop(self.different.remove(&id)));
+        for id in ids {
+            self.different.remove(&id);
+        }
     }
 
     pub(super) fn outcome(&self, id: EventId) -> Outcome {

@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use cognito_user_sync_triggers::event::{DecodeError, Event, EventId, UserEvent};
 use cognito_user_sync_triggers::retry::Schedule;
+use cognito_user_sync_triggers::timestamp::Timestamp;
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -166,6 +167,7 @@ impl Applier {
                 }
             });
         }
+        measure(&decoded, &outcomes);
         outcomes
     }
 
@@ -285,6 +287,21 @@ impl Applier {
     fn forget_horizon(&self) {
         *self.horizon.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
+}
+
+/// How old the events are whose effect is committed now, and how many of them are heartbeats.
+fn measure(decoded: &[Result<Event, Rejection>], outcomes: &[Outcome]) {
+    let now = Timestamp::now();
+    let applied = || {
+        let pairs = decoded.iter().zip(outcomes).filter(|(_, outcome)| **outcome == Outcome::Applied);
+        pairs.filter_map(|(event, _)| event.as_ref().ok())
+    };
+    let age = |event: &Event| {
+        Duration::from_millis(now.unix_millis().saturating_sub(event.id().time().unix_millis()))
+    };
+    crate::metrics::freshness(applied().map(age).collect());
+    let heartbeats = applied().filter(|event| matches!(event, Event::Heartbeat { .. })).count();
+    ::metrics::counter!("heartbeats").increment(u64::try_from(heartbeats).unwrap_or(u64::MAX));
 }
 
 /// The distinct events that one transaction takes, in the order of their ids.

@@ -1,33 +1,38 @@
 //! `user-sync worker`: drains the queue, as long as it runs.
 
+use std::net::SocketAddr;
+
 use anyhow::Context as _;
 use clap::Args;
 use cognito_user_sync::adapters::worker::{self, Options};
 use cognito_user_sync::apply::Applier;
 use cognito_user_sync::config::Config;
-use cognito_user_sync::database;
 use cognito_user_sync::places::Places;
 use cognito_user_sync::queue::Queue;
+use cognito_user_sync::{database, metrics, monitoring};
 
 /// Drain the queue into the database until SIGTERM
 ///
 /// Needs DATABASE_URL, USER_SYNC_QUEUE_URL and USER_SYNC_DLQ_URL. On SIGTERM or Ctrl-C it finishes the
 /// batches under way and exits with 0. While the database is away it waits and receives nothing.
 ///
-/// Example: user-sync worker --until-empty
+/// Example: user-sync worker --metrics-addr 0.0.0.0:9464
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
     /// Exit when the queue is empty, hidden messages included.
     #[arg(long)]
     until_empty: bool,
+    /// Serve /metrics (Prometheus), /healthz and /readyz here, such as 0.0.0.0:9464; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", env = "USER_SYNC_METRICS_ADDR")]
+    metrics_addr: Option<SocketAddr>,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = Config::from_env()?;
-    // One connection a batch under way, and one for the question whether the database is there.
+    // One connection a batch under way, one for the question whether the database is there, one for /readyz.
     let places = Places::open(config.geoip_file.as_deref())?;
-    let applier = Applier::new(database::pool(&config.database, config.concurrency + 1)?).with_places(places);
+    let applier = Applier::new(database::pool(&config.database, config.concurrency + 2)?).with_places(places);
     let queue = Queue::new(config.queue_url, config.dlq_url).await;
     let options = Options {
         batch_size: config.batch_size,
@@ -39,8 +44,40 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         worker.concurrency = options.concurrency,
         "worker started"
     );
-    worker::run(&applier, &queue, options, super::asked_to_end()).await.context("the worker stopped")?;
+    let monitoring = monitor(arguments.metrics_addr, &applier, &queue).await?;
+    let worked = worker::run(&applier, &queue, options, super::asked_to_end());
+    tokio::select! {
+        worked = worked => worked.context("the worker stopped")?,
+        failed = monitoring => return failed.context("the metrics could not be served any more"),
+    }
     applier.pool().close().await;
     tracing::info!("worker ended");
     Ok(())
+}
+
+/// Serves the metrics, if an address is given; the future never completes but by a failure.
+async fn monitor(
+    address: Option<SocketAddr>,
+    applier: &Applier,
+    queue: &Queue,
+) -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
+    let served = match address {
+        None => None,
+        Some(address) => {
+            let listener = monitoring::listen(address).await;
+            let listener = listener.with_context(|| {
+                format!("cannot listen on {address} (--metrics-addr): is another worker there?")
+            })?;
+            let address = listener.local_addr().context("the listener has no address")?;
+            tracing::info!(metrics.addr = %address, "serving /metrics, /healthz and /readyz");
+            let (handle, pool) = (metrics::prometheus()?, applier.pool().clone());
+            Some(monitoring::serve(listener, handle, pool, queue.clone()))
+        }
+    };
+    Ok(async move {
+        match served {
+            None => std::future::pending().await,
+            Some(served) => Ok(served.await?),
+        }
+    })
 }

@@ -1,0 +1,93 @@
+//! What the worker tells a scraper and an orchestrator: `/metrics`, `/healthz`, `/readyz`. Knows HTTP; must not
+//! know messages or rows.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sqlx::PgPool;
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
+
+use crate::queue::Queue;
+
+/// How long a question to the database or the queue may take; an orchestrator asks again.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+#[derive(Clone)]
+struct Sources {
+    metrics: PrometheusHandle,
+    pool: PgPool,
+    queue: Queue,
+}
+
+/// Serves until the future is dropped.
+///
+/// - `/healthz` answers 200 while the process lives: to be restarted for.
+/// - `/readyz` answers 200 when the database and the queue answer now, else 503 with what does not: never a
+///   reason to restart, since the worker waits for both.
+/// - `/metrics` is Prometheus's text format, with the time of the last heartbeat from the database.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    metrics: PrometheusHandle,
+    pool: PgPool,
+    queue: Queue,
+) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(render))
+        .with_state(Sources { metrics, pool, queue });
+    axum::serve(listener, router).await
+}
+
+/// Listens on `address`; port 0 takes a free one.
+///
+/// # Errors
+/// When the address cannot be had.
+pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+async fn readyz(State(sources): State<Sources>) -> Response {
+    let database =
+        tokio::time::timeout(TIMEOUT, sqlx::query("select from sync_status").execute(&sources.pool));
+    let queue = tokio::time::timeout(TIMEOUT, sources.queue.backlog());
+    let (database, queue) = tokio::join!(database, queue);
+    match (matches!(database, Ok(Ok(_))), matches!(queue, Ok(Ok(_)))) {
+        (true, true) => "ready\n".into_response(),
+        (database, queue) => {
+            let down = |is_up: bool, what| if is_up { "" } else { what };
+            let text = format!(
+                "{}{}",
+                down(database, "the database is away, or not migrated\n"),
+                down(queue, "the queue does not answer\n")
+            );
+            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+        }
+    }
+}
+
+async fn render(State(sources): State<Sources>) -> Response {
+    let last = "select heartbeat_at from sync_status";
+    let last = sqlx::query_scalar::<_, Option<OffsetDateTime>>(last).fetch_one(&sources.pool);
+    // Without the database the gauge keeps what it said: a time does not get wrong.
+    if let Ok(Ok(Some(at))) = tokio::time::timeout(TIMEOUT, last).await {
+        metrics::gauge!("heartbeat_timestamp_seconds").set(seconds(at));
+    }
+    sources.metrics.run_upkeep();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], sources.metrics.render()).into_response()
+}
+
+/// Seconds since 1970, as Prometheus writes times.
+fn seconds(time: OffsetDateTime) -> f64 {
+    (time - OffsetDateTime::UNIX_EPOCH).as_seconds_f64()
+}
