@@ -17,7 +17,13 @@ fn stderr(output: &Output) -> String {
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
-    for command in ["worker", "migrate", "maintain", "verify", "release", "replay", "demo", "dev"] {
+    let overview = String::from_utf8_lossy(&run(&["--help"], &[]).stdout).into_owned();
+    let (_, listed) = overview.split_once("Commands:").unwrap();
+    let listed = listed.lines().skip(1).take_while(|line| !line.is_empty());
+    let commands: Vec<&str> =
+        listed.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect();
+    assert!(commands.len() >= 14, "{overview}");
+    for command in commands {
         let help = run(&[command, "--help"], &[]);
         let text = String::from_utf8_lossy(&help.stdout).into_owned();
         assert!(help.status.success() && text.contains("Example: "), "{command}: {text}");
@@ -117,6 +123,9 @@ async fn verify_says_where_the_rows_differ_and_mends_them() {
     let found = run(&["verify"], &as_consumer);
     assert_eq!(found.status.code(), Some(1));
     assert!(said(&found).contains(r#"login_count: is "9", should be "1""#), "{}", said(&found));
+    let as_json: serde_json::Value =
+        serde_json::from_slice(&run(&["verify", "--json"], &as_consumer).stdout).unwrap();
+    assert_eq!((&as_json["differences"], &as_json["shown"][0]["column"]), (&1.into(), &"login_count".into()));
     let mended = run(&["verify", "--repair"], &as_operator);
     assert!(
         mended.status.success() && said(&mended).contains("mended the rows of 1 users"),

@@ -11,6 +11,7 @@ use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::database;
 use cognito_user_sync::places::{self, Places};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 use uuid::Uuid;
 
 /// Differences that are printed; all are counted and mended.
@@ -32,6 +33,10 @@ pub(crate) struct Arguments {
     /// Show one user's history, and where each value comes from, instead.
     #[arg(long, value_name = "SUB", conflicts_with = "repair")]
     user: Option<Uuid>,
+    /// Print one JSON object: users, events, differences, and the first hundred of them; with --repair, as they are
+    /// afterwards.
+    #[arg(long, conflicts_with = "user")]
+    json: bool,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -44,27 +49,39 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    let (verified, users) = compare(&pool, &places, &mut out).await?;
-    if verified.differences == 0 {
-        return Ok(());
+    let compared = compare(&pool, &places).await?;
+    if compared.verified.differences == 0 || !arguments.repair {
+        compared.print(arguments.json, &mut out)?;
+        return match compared.verified.differences {
+            0 => Ok(()),
+            count => {
+                bail!("{count} values differ, of {} users; --repair mends them", compared.users.len())
+            }
+        };
     }
-    if !arguments.repair {
-        bail!("{} values differ, of {} users; --repair mends them", verified.differences, users.len());
+    if !arguments.json {
+        compared.print(false, &mut out)?;
     }
-    verify::repair(&pool, &places, &users).await?;
-    writeln!(out, "mended the rows of {} users; comparing again", users.len())?;
-    let (verified, _) = compare(&pool, &places, &mut out).await?;
-    match verified.differences {
+    verify::repair(&pool, &places, &compared.users).await?;
+    if !arguments.json {
+        writeln!(out, "mended the rows of {} users; comparing again", compared.users.len())?;
+    }
+    let compared = compare(&pool, &places).await?;
+    compared.print(arguments.json, &mut out)?;
+    match compared.verified.differences {
         0 => Ok(()),
         left => bail!("{left} values still differ: rows without any history are not mended"),
     }
 }
 
-async fn compare(
-    pool: &sqlx::PgPool,
-    places: &Places,
-    out: &mut impl std::io::Write,
-) -> anyhow::Result<(verify::Verified, BTreeSet<Uuid>)> {
+struct Compared {
+    verified: verify::Verified,
+    users: BTreeSet<Uuid>,
+    /// The first of the differences.
+    shown: Vec<Difference>,
+}
+
+async fn compare(pool: &sqlx::PgPool, places: &Places) -> anyhow::Result<Compared> {
     let (events,): (i64,) = sqlx::query_as("select count(*) from user_events").fetch_one(pool).await?;
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} events, {per_sec}, {eta} left")?;
     let bar = ProgressBar::new(u64::try_from(events)?).with_style(style);
@@ -78,20 +95,32 @@ async fn compare(
     };
     let verified = verify::verify(pool, places, found, |events| bar.set_position(events)).await;
     bar.finish_and_clear();
-    let verified = verified?;
-    for Difference { user, column, stored, expected } in &shown {
+    Ok(Compared { verified: verified?, users, shown })
+}
+
+impl Compared {
+    fn print(&self, json: bool, out: &mut impl std::io::Write) -> anyhow::Result<()> {
+        let verify::Verified { users, events, differences } = self.verified;
+        if json {
+            let shown = self.shown.iter().map(|Difference { user, column, stored, expected }| {
+                json!({ "user": user, "column": column, "stored": stored, "expected": expected })
+            });
+            let shown: Vec<_> = shown.collect();
+            let document =
+                json!({ "users": users, "events": events, "differences": differences, "shown": shown });
+            writeln!(out, "{document}")?;
+            return Ok(());
+        }
         let text = |value: &Option<String>| {
             value.as_ref().map_or_else(|| "null".to_owned(), |value| format!("{value:?}"))
         };
-        writeln!(out, "{user} {column}: is {}, should be {}", text(stored), text(expected))?;
+        for Difference { user, column, stored, expected } in &self.shown {
+            writeln!(out, "{user} {column}: is {}, should be {}", text(stored), text(expected))?;
+        }
+        if differences > u64::try_from(self.shown.len())? {
+            writeln!(out, "… and {} more", differences - u64::try_from(self.shown.len())?)?;
+        }
+        writeln!(out, "{users} users, {events} events: {differences} differences")?;
+        Ok(())
     }
-    if verified.differences > u64::try_from(shown.len())? {
-        writeln!(out, "… and {} more", verified.differences - u64::try_from(shown.len())?)?;
-    }
-    writeln!(
-        out,
-        "{} users, {} events: {} differences",
-        verified.users, verified.events, verified.differences
-    )?;
-    Ok((verified, users))
 }
