@@ -218,9 +218,9 @@ fn write_active(out: &mut impl Write, row: &Active) -> anyhow::Result<()> {
     let Active { active_users, signed_in_1_day, signed_in_7_days, signed_in_30_days } = row;
     writeln!(out, "active users: {active_users}")?;
     let rows = [("1 day", signed_in_1_day), ("7 days", signed_in_7_days), ("30 days", signed_in_30_days)];
-    let rows = rows.into_iter().map(|(within, users)| {
-        vec![within.to_owned(), users.to_string(), percent(*users, *active_users)]
-    });
+    let rows = rows
+        .into_iter()
+        .map(|(within, users)| vec![within.to_owned(), users.to_string(), percent(*users, *active_users)]);
     write_table(out, &["signed in within", "users", "share"], 1, rows)
 }
 
@@ -267,7 +267,8 @@ fn write_retention(out: &mut impl Write, rows: &[Retention]) -> anyhow::Result<(
     }
     let weeks: BTreeSet<i32> = rows.iter().map(|row| row.week_number).collect();
     let weeks: Vec<String> = weeks.iter().map(|week| format!("+{week}")).collect();
-    let header: Vec<&str> = ["week of", "users"].into_iter().chain(weeks.iter().map(String::as_str)).collect();
+    let header: Vec<&str> =
+        ["week of", "users"].into_iter().chain(weeks.iter().map(String::as_str)).collect();
     let rows = cohorts.into_iter().map(|(week, (users, shares))| {
         let mut row = vec![week.to_string(), users.to_string()];
         row.extend(shares);

@@ -14,6 +14,21 @@ const MIN_SERVER_VERSION: i32 = 140_000;
 
 const ROLES: [&str; 4] = ["user_sync_owner", "user_sync_consumer", "user_sync_app", "user_sync_reader"];
 
+const NAMES: [&str; 9] = [
+    "TLS",
+    "server version",
+    "role",
+    "roles",
+    "grants",
+    "other grants",
+    "ownership",
+    "memberships",
+    "migrations",
+];
+
+/// Questions under way at once, so that a server that hangs costs one timeout and not one each.
+const CONNECTIONS: usize = 4;
+
 /// Connects; without the pool, nothing else of the database can be looked at.
 pub(super) async fn reach(config: &Result<DatabaseConfig, ConfigError>) -> (Vec<Check>, Option<PgPool>) {
     let (finding, pool) = connect(config).await;
@@ -28,7 +43,7 @@ async fn connect(config: &Result<DatabaseConfig, ConfigError>) -> (Finding, Opti
             return (Finding::skipped(error.to_string(), fix), None);
         }
     };
-    let pool = match database::pool(config, 1) {
+    let pool = match database::pool(config, CONNECTIONS) {
         Ok(pool) => pool,
         Err(error) => {
             let fix = "set DATABASE_URL to postgres://user:password@host/database?sslrootcert=bundle.pem";
@@ -61,41 +76,31 @@ async fn connect(config: &Result<DatabaseConfig, ConfigError>) -> (Finding, Opti
 }
 
 pub(super) async fn examine(pool: Option<&PgPool>) -> Vec<Check> {
-    let findings = match pool {
-        Some(pool) => [
-            ("TLS", tls(pool).await),
-            ("server version", server_version(pool).await),
-            ("role", role(pool).await),
-            ("roles", roles(pool).await),
-            ("grants", grants(pool).await),
-            ("other grants", others(pool).await),
-            ("ownership", ownership(pool).await),
-            ("memberships", memberships(pool).await),
-            ("migrations", migrations(pool).await),
-        ],
-        None => [
-            "TLS",
-            "server version",
-            "role",
-            "roles",
-            "grants",
-            "other grants",
-            "ownership",
-            "memberships",
-            "migrations",
-        ]
-        .map(|name| (name, Err(Finding::skipped("the database was not reached", UNREACHED)))),
+    let Some(pool) = pool else {
+        let unreached = Finding::skipped("the database was not reached", UNREACHED);
+        return NAMES.map(|name| unreached.clone().named(Section::Database, name)).into();
     };
+    let findings = tokio::join!(
+        tls(pool),
+        server_version(pool),
+        role(pool),
+        roles(pool),
+        grants(pool),
+        others(pool),
+        ownership(pool),
+        memberships(pool),
+        migrations(pool),
+    );
+    let findings: [Result<Finding, Finding>; 9] = findings.into();
     let check = |(name, finding): (_, Result<Finding, Finding>)| {
         finding.unwrap_or_else(|unanswered| unanswered).named(Section::Database, name)
     };
-    findings.into_iter().map(check).collect()
+    NAMES.into_iter().zip(findings).map(check).collect()
 }
 
 async fn tls(pool: &PgPool) -> Result<Finding, Finding> {
     let query = "select ssl, version from pg_stat_ssl where pid = pg_backend_pid()";
-    let (encrypted, version): (bool, Option<String>) =
-        bounded(sqlx::query_as(query).fetch_one(pool)).await?;
+    let (encrypted, version): (bool, Option<String>) = bounded(sqlx::query_as(query).fetch_one(pool)).await?;
     let options = pool.connect_options();
     let version = encrypted.then(|| version.unwrap_or_else(|| "TLS".to_owned()));
     Ok(tls_of(is_local(&options), version.as_deref(), options.get_ssl_mode()))
@@ -110,10 +115,9 @@ fn tls_of(is_local: bool, version: Option<&str>, mode: PgSslMode) -> Finding {
         (Some(version), PgSslMode::VerifyCa) => {
             Finding::warning(format!("{version}, the certificate verified but not the server's name"), fix)
         }
-        (
-            Some(version),
-            PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer | PgSslMode::Require,
-        ) => Finding::failed(format!("{version}, but the server is not verified"), fix),
+        (Some(version), PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer | PgSslMode::Require) => {
+            Finding::failed(format!("{version}, but the server is not verified"), fix)
+        }
         (
             None,
             PgSslMode::Disable
@@ -188,7 +192,10 @@ async fn grants(pool: &PgPool) -> Result<Finding, Finding> {
     }
     let (missing, excessive) = grants::compare(&actual);
     if missing.is_empty() && excessive.is_empty() {
-        return Ok(Finding::ok(format!("exactly the {} that the migrations make", grants::expected().count())));
+        return Ok(Finding::ok(format!(
+            "exactly the {} that the migrations make",
+            grants::expected().count()
+        )));
     }
     let named = |what: &str, grants: &[&str]| match grants {
         [] => None,
@@ -257,8 +264,9 @@ async fn migrations(pool: &PgPool) -> Result<Finding, Finding> {
     };
     let newer = which(&|(version, ..)| !known.contains_key(version));
     let failed = which(&|(.., success)| !success);
-    let changed =
-        which(&|(version, checksum, _)| known.get(version).is_some_and(|known| *known != checksum.as_slice()));
+    let changed = which(&|(version, checksum, _)| {
+        known.get(version).is_some_and(|known| *known != checksum.as_slice())
+    });
     let upgrade = "use the release of user-sync that the schema was migrated by, or a newer one";
     Ok(if !failed.is_empty() {
         Finding::failed(format!("begun and not ended: {}", list(&failed)), MIGRATE)

@@ -1,7 +1,7 @@
 //! Who may do what: the grants that the migrations make, against those that the database has.
 //!
-//! A grant is written `role privilege table` or `role privilege table.column`; a `+` after the privilege means
-//! that the role may pass it on.
+//! A grant is written `role privilege table` or `role privilege table.column`; a second one, with a `+` after the
+//! privilege, says that the role may pass it on.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,9 @@ pub fn expected() -> impl Iterator<Item = &'static str> {
 pub async fn actual(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
     let mut grants = all(pool).await?;
     grants.retain(|(grantee, ..)| ROLES.contains(&grantee.as_str()));
-    Ok(grants.into_iter().map(written).collect())
+    let mut written: Vec<String> = grants.into_iter().map(written).collect();
+    written.sort_unstable();
+    Ok(written)
 }
 
 /// What is missing of `actual`, and what is too much.
@@ -71,7 +73,10 @@ pub(super) fn grant(grant: &str) -> String {
 pub(super) fn revoke(grant: &str) -> String {
     let (grantee, privilege, name) = parts(grant);
     let from = if grantee == "public" { grantee.to_owned() } else { format!("\"{grantee}\"") };
-    format!("revoke {} from {from}", on(privilege.trim_end_matches('+'), name))
+    match privilege.strip_suffix('+') {
+        Some(privilege) => format!("revoke grant option for {} from {from}", on(privilege, name)),
+        None => format!("revoke {} from {from}", on(privilege, name)),
+    }
 }
 
 fn on(privilege: &str, name: &str) -> String {
@@ -109,7 +114,8 @@ mod tests {
     #[test]
     fn a_grant_says_how_it_is_made_and_taken_back() {
         assert_eq!(grant("a update users.name"), "grant update (name) on users to a");
-        assert_eq!(revoke("public insert+ users"), "revoke insert on users from public");
+        assert_eq!(revoke("public insert users"), "revoke insert on users from public");
+        assert_eq!(revoke("a insert+ users"), "revoke grant option for insert on users from \"a\"");
         assert_eq!(revoke("my app delete users"), "revoke delete on users from \"my app\"");
     }
 }

@@ -146,10 +146,14 @@ pub async fn examine(options: &Options) -> Vec<Check> {
 /// What the database says, and when the newest event or heartbeat that has arrived was sent.
 async fn examine_tables(options: &Options) -> (Vec<Check>, Option<flow::Arrived>) {
     let (mut checks, pool) = database::reach(&options.database).await;
-    checks.extend(database::examine(pool.as_ref()).await);
-    checks.extend(ledger::examine(pool.as_ref()).await);
-    let arrived = flow::Arrived::read(pool.as_ref()).await;
-    checks.extend(flow::examine(pool.is_some(), &arrived, options.max_heartbeat_age_minutes));
+    let (database, ledger, arrived) = tokio::join!(
+        database::examine(pool.as_ref()),
+        ledger::examine(pool.as_ref()),
+        flow::Arrived::read(pool.as_ref()),
+    );
+    checks.extend(database);
+    checks.extend(ledger);
+    checks.extend(flow::examine(&arrived, options.max_heartbeat_age_minutes));
     (checks, arrived.ok())
 }
 
