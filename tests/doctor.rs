@@ -436,13 +436,13 @@ async fn what_cannot_be_reached_is_named_without_a_password_and_the_rest_is_look
     let name = url.split("//").nth(1).unwrap().split(':').next().unwrap();
     // A listener that never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let silent_url = format!("postgres://u:hunter2@{}/x?sslmode=disable", silent.local_addr().unwrap());
+    let silent_url = format!("postgres://someone:hunter2@{}/x?sslmode=disable", silent.local_addr().unwrap());
     for (url, found) in [
-        ("postgres://u:hunter2@127.0.0.1:1/x".to_owned(), "refused"),
+        ("postgres://someone:hunter2@127.0.0.1:1/x".to_owned(), "refused"),
         (format!("postgres://{name}:hunter2@{rest}"), "password"),
         (silent_url, "no answer within 10 s"),
-        ("postgres://u:hunter2@db.example.com/x?sslmode=disable".to_owned(), "sslmode disable"),
-        ("postgres://u:hunter2@[/x".to_owned(), "not of the form"),
+        ("postgres://someone:hunter2@db.example.com/x?sslmode=disable".to_owned(), "sslmode disable"),
+        ("postgres://someone:hunter2@[/x".to_owned(), "not of the form"),
     ] {
         patient.set("DATABASE_URL", &url);
         let answer = patient.fails_only(&[], "reachable", found, "");
@@ -450,7 +450,7 @@ async fn what_cannot_be_reached_is_named_without_a_password_and_the_rest_is_look
         assert_eq!(answer.line("queue", "redrive policy")["status"], "ok");
         let said = [&answer.output.stdout[..], &answer.output.stderr].concat();
         let said = String::from_utf8(said).unwrap();
-        assert!(!said.contains("hunter2") && !said.contains("postgres://u"), "{said}");
+        assert!(!said.contains("hunter2") && !said.contains("postgres://someone"), "{said}");
     }
     patient.set("DATABASE_URL", &url);
     patient.set("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
