@@ -245,30 +245,37 @@ async fn memberships(pool: &PgPool) -> Result<Finding, Finding> {
     Ok(Finding::warning(found, format!("revoke user_sync_owner from \"{login}\"")))
 }
 
+/// A migration that ran: its version, the checksum of its text, and whether it ended.
+type Applied = (i64, Vec<u8>, bool);
+
 async fn migrations(pool: &PgPool) -> Result<Finding, Finding> {
     let query = "select version, checksum, success from _sqlx_migrations order by version";
-    let applied = bounded(sqlx::query_as(query).fetch_all(pool)).await;
-    let applied: Vec<(i64, Vec<u8>, bool)> = match applied {
+    match bounded(sqlx::query_as(query).fetch_all(pool)).await {
+        Ok(applied) => Ok(compare_migrations(&applied)),
         Err(finding) if finding.fix.as_deref() == Some(MIGRATE) => {
-            return Err(Finding::failed("the tables are not there", MIGRATE));
+            Err(Finding::failed("the tables are not there", MIGRATE))
         }
-        applied => applied?,
-    };
+        Err(finding) => Err(finding),
+    }
+}
+
+fn compare_migrations(applied: &[Applied]) -> Finding {
     let embedded = migrate::embedded();
     let known: BTreeMap<i64, &[u8]> =
         embedded.iter().map(|migration| (migration.version, migration.checksum.as_ref())).collect();
-    let is_there = |version: i64| applied.iter().any(|(applied, ..)| *applied == version);
-    let missing: Vec<i64> = known.keys().copied().filter(|version| !is_there(*version)).collect();
-    let which = |is: &dyn Fn(&(i64, Vec<u8>, bool)) -> bool| -> Vec<i64> {
-        applied.iter().filter(|applied| is(applied)).map(|(version, ..)| *version).collect()
-    };
-    let newer = which(&|(version, ..)| !known.contains_key(version));
-    let failed = which(&|(.., success)| !success);
-    let changed = which(&|(version, checksum, _)| {
-        known.get(version).is_some_and(|known| *known != checksum.as_slice())
-    });
+    let (mut missing, mut newer, mut changed, mut failed) = (known.clone(), vec![], vec![], vec![]);
+    for (version, checksum, success) in applied {
+        missing.remove(version);
+        match known.get(version) {
+            _ if !success => failed.push(*version),
+            None => newer.push(*version),
+            Some(known) if *known != checksum.as_slice() => changed.push(*version),
+            Some(_) => {}
+        }
+    }
+    let missing: Vec<i64> = missing.into_keys().collect();
     let upgrade = "use the release of user-sync that the schema was migrated by, or a newer one";
-    Ok(if !failed.is_empty() {
+    if !failed.is_empty() {
         Finding::failed(format!("begun and not ended: {}", list(&failed)), MIGRATE)
     } else if !missing.is_empty() {
         Finding::failed(format!("not applied: {}", list(&missing)), MIGRATE)
@@ -278,7 +285,7 @@ async fn migrations(pool: &PgPool) -> Result<Finding, Finding> {
         Finding::failed(format!("applied with another text: {}", list(&changed)), upgrade)
     } else {
         Finding::ok(format!("all {} applied", known.len()))
-    })
+    }
 }
 
 fn list(versions: &[i64]) -> String {

@@ -132,9 +132,9 @@ impl Finding {
 /// Looks at everything, in the order of the sections. Never fails: what cannot be looked at says so.
 pub async fn examine(options: &Options) -> Vec<Check> {
     let (tables, queues, triggers) = tokio::join!(
-        examine_tables(options),
-        queue::Queues::read(options.queue_url.as_deref(), options.dlq_url.as_deref()),
-        triggers::examine(options.user_pool_id.as_deref(), options.trigger_arn.as_deref()),
+        Box::pin(examine_tables(options)),
+        Box::pin(queue::Queues::read(options.queue_url.as_deref(), options.dlq_url.as_deref())),
+        Box::pin(triggers::examine(options.user_pool_id.as_deref(), options.trigger_arn.as_deref())),
     );
     let (mut checks, arrived) = tables;
     checks.extend(queues.examine(options, arrived));
