@@ -177,8 +177,10 @@ async fn a_healthy_deployment_fails_nothing_and_needs_nothing() {
         assert!(line["found"].as_str().unwrap().contains(found), "no {found} in {line}");
         assert_eq!(line["fix"], Value::Null);
     }
+    let help = String::from_utf8(patient.run(&["--help"]).stdout).unwrap();
+    assert!(help.contains("Example: user-sync doctor"), "{help}");
     let text = String::from_utf8(patient.run(&[]).stdout).unwrap();
-    assert!(text.contains("  ok    grants ") && text.contains(" 0 failed, 0 skipped\n"), "{text}");
+    assert!(text.contains("  ok    grants  ") && text.contains(" 0 failed, 0 skipped\n"), "{text}");
     assert!(!text.contains('\u{1b}'), "colours without a terminal");
     assert!(text.lines().count() <= 40, "more than a screen: {text}");
 }
@@ -458,6 +460,19 @@ async fn what_cannot_be_reached_is_named_without_a_password_and_the_rest_is_look
     let failed: Vec<_> = answer.with("failed").iter().map(|check| check["section"].clone()).collect();
     assert_eq!(failed, ["queue", "queue", "pool"]);
     assert_eq!(answer.line("database", "grants")["status"], "ok");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_locked_holds_up_its_own_lines_only() {
+    let patient = Patient::healthy().await;
+    let mut tx = patient.database.owner.begin().await.unwrap();
+    sqlx::query("lock table user_event_partitions in access exclusive mode").execute(&mut *tx).await.unwrap();
+    let answer = patient.examine(&[]);
+    let failed: Vec<_> = answer.with("failed").iter().map(|check| check["name"].clone()).collect();
+    assert_eq!(failed, ["months ahead", "oldest month"]);
+    assert!(answer.line("ledger", "months ahead")["fix"].as_str().unwrap().contains("pg_stat_activity"));
+    tx.rollback().await.unwrap();
+    assert_eq!(patient.examine(&[]).with("failed"), Vec::<&Value>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

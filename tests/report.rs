@@ -266,6 +266,7 @@ async fn the_command_prints_tables_json_and_csv() {
     database.apply(&[name]).await;
     let url = login_url(&database, "user_sync_reader").await;
 
+    assert!(stdout(&run(&url, &["--help"])).contains("Example: user-sync report"));
     let text = stdout(&run(&url, &[]));
     for expected in
         ["growth: ", "active users: ", "logins: ", "daily: ", "devices: ", "retention: ", "█", "%", "Mobile"]

@@ -82,9 +82,16 @@ fn write_json(out: &mut impl Write, checks: &[Check]) -> anyhow::Result<()> {
     Ok(writeln!(out)?)
 }
 
+/// Whether both were skipped for one reason: that is said once.
+fn is_same_gap(check: &Check, next: &Check) -> bool {
+    let is_alike = check.section == next.section && check.found == next.found && check.fix == next.fix;
+    check.status == Status::Skipped && next.status == Status::Skipped && is_alike
+}
+
 fn write_text(out: &mut impl Write, checks: &[Check], coloured: bool) -> anyhow::Result<()> {
     let mut section: Option<Section> = None;
-    for check in checks {
+    for alike in checks.chunk_by(is_same_gap) {
+        let [check, others @ ..] = alike else { continue };
         if section != Some(check.section) {
             section = Some(check.section);
             writeln!(out, "{}", check.section)?;
@@ -96,14 +103,15 @@ fn write_text(out: &mut impl Write, checks: &[Check], coloured: bool) -> anyhow:
             Status::Skipped => ("skip", 2),
         };
         let word = if coloured { format!("\u{1b}[{colour}m{word}\u{1b}[0m") } else { word.to_owned() };
-        writeln!(out, "  {word}  {:17}  {}", check.name, check.found)?;
+        let others: String = others.iter().map(|check| format!(", {}", check.name)).collect();
+        writeln!(out, "  {word}  {:15}  {}", format!("{}{others}", check.name), check.found)?;
         if let Some(fix) = &check.fix {
             writeln!(out, "{:25}→ {fix}", "")?;
         }
     }
     writeln!(
         out,
-        "{} ok, {} warnings, {} failed, {} skipped",
+        "{} ok, {} warned, {} failed, {} skipped",
         count(checks, Status::Ok),
         count(checks, Status::Warning),
         count(checks, Status::Failed),

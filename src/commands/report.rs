@@ -18,6 +18,8 @@ use time::{Date, OffsetDateTime};
 /// What the application's guide always asked.
 const LOGIN_DAYS: u32 = 7;
 const DAYS: u32 = 30;
+/// A report of a large ledger takes longer than a batch may; compiling it takes longer than most of them.
+const SESSION_SETTINGS: [(&str, &str); 2] = [("statement_timeout", "10min"), ("jit", "off")];
 /// In characters; a narrower terminal wraps.
 const TABLE_WIDTH: u16 = 120;
 
@@ -87,6 +89,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         "CSV holds one report: name it, such as user-sync report growth --csv"
     );
     let pool = database::pool(&DatabaseConfig::from_env()?, 1)?;
+    pool.set_connect_options(pool.connect_options().as_ref().clone().options(SESSION_SETTINGS));
     let answers = ask(&pool, &arguments).await.context(
         "the reports cannot be read; DATABASE_URL must be of a member of user_sync_reader, and the schema \
          current (user-sync migrate)",
@@ -281,7 +284,7 @@ fn write_retention(out: &mut impl Write, rows: &[Retention]) -> anyhow::Result<(
 fn write_sparkline(out: &mut impl Write, numbers: &[i64]) -> anyhow::Result<()> {
     let greatest = numbers.iter().copied().max().unwrap_or(0);
     if greatest > 0 {
-        writeln!(out, "{} to {greatest} a day, today on the right", sparkline(numbers))?;
+        writeln!(out, "│{}│ up to {greatest} a day, today on the right", sparkline(numbers))?;
     }
     Ok(())
 }

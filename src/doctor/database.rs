@@ -65,12 +65,18 @@ async fn connect(config: &Result<DatabaseConfig, ConfigError>) -> (Finding, Opti
                 None => error.to_string(),
             };
             let fix = "see that the server runs, that its security group lets this machine in, and that \
-                       DATABASE_URL has the right user and password";
+                       DATABASE_URL has the right user, password and sslrootcert";
             (Finding::failed(format!("{address}: {reason}"), fix), None)
         }
         Err(_) => {
             let found = format!("{address}: no answer within {} s", super::TIMEOUT.as_secs());
-            (Finding::failed(found, "see that the server runs and that its security group lets us in"), None)
+            (
+                Finding::failed(
+                    found,
+                    "see that the server runs and that its security group lets this machine in",
+                ),
+                None,
+            )
         }
     }
 }

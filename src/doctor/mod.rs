@@ -162,10 +162,7 @@ async fn bounded<T>(question: impl Future<Output = Result<T, sqlx::Error>>) -> R
     match tokio::time::timeout(TIMEOUT, question).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(unanswered(&error)),
-        Err(_) => Err(Finding::failed(
-            format!("no answer within {} s", TIMEOUT.as_secs()),
-            "look for locks and load on the server (pg_stat_activity)",
-        )),
+        Err(_) => Err(Finding::failed(format!("no answer within {} s", TIMEOUT.as_secs()), BUSY)),
     }
 }
 
@@ -180,11 +177,14 @@ fn unanswered(error: &sqlx::Error) -> Finding {
         }
         // No such table, function or schema.
         Some("42P01" | "42883" | "3F000" | "42703") => Finding::skipped(message, MIGRATE),
+        // A lock or a statement took too long.
+        Some("55P03" | "57014") => Finding::failed(message, BUSY),
         Some(_) | None => Finding::failed(message, "see whether the server is well, then run it again"),
     }
 }
 
 const MIGRATE: &str = "run `user-sync migrate` as a member of user_sync_owner";
+const BUSY: &str = "look for locks and load on the server (pg_stat_activity)";
 const UNREACHED: &str = "mend the database's first line";
 
 /// What AWS refused, by its code; quotes nothing of an answer.
