@@ -1,1 +1,495 @@
-//! To come.
+//! `user-sync doctor`: a healthy deployment, and then each fault by itself.
+
+use std::collections::HashMap;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use aws_sdk_cognitoidentityprovider::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_cognitoidentityprovider::types::LambdaConfigType;
+use aws_sdk_sqs::types::QueueAttributeName;
+use cognito_user_sync::doctor::grants;
+use cognito_user_sync::local;
+use cognito_user_sync_triggers::event::{Event, EventId};
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use serde_json::Value;
+use sqlx::AssertSqlSafe;
+use uuid::Uuid;
+
+use crate::support::events::login;
+use crate::support::{TestDatabase, binaries};
+
+const TRIGGER: &str = "arn:aws:lambda:eu-west-1:000000000000:function:user-sync-trigger";
+const OTHER: &str = "arn:aws:lambda:eu-west-1:000000000000:function:another";
+
+/// A deployment that is as it should be, and what doctor is told of it.
+struct Patient {
+    database: TestDatabase,
+    environment: HashMap<String, String>,
+    cognito: aws_sdk_cognitoidentityprovider::Client,
+    pool: String,
+}
+
+/// What doctor said.
+struct Answer {
+    output: Output,
+    checks: Vec<Value>,
+}
+
+impl Patient {
+    async fn healthy() -> Self {
+        let database = TestDatabase::create().await;
+        let deployment = &database.deployment;
+        let now = Timestamp::now();
+        database.apply(&[login(1, now).build(), Event::Heartbeat { id: EventId::new(now) }]).await;
+        let attributes = [
+            (QueueAttributeName::MessageRetentionPeriod, "1209600"),
+            (QueueAttributeName::SqsManagedSseEnabled, "true"),
+            (QueueAttributeName::VisibilityTimeout, "360"),
+        ];
+        let environment =
+            deployment.environment().into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let config = aws_sdk_cognitoidentityprovider::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(local::REGION))
+            .endpoint_url(&deployment.endpoint)
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .http_client(cognito_user_sync_triggers::aws::http_client())
+            .build();
+        let cognito = aws_sdk_cognitoidentityprovider::Client::from_conf(config);
+        let pool = cognito.create_user_pool().pool_name("doctor").send().await.unwrap();
+        let pool = pool.user_pool.unwrap().id.unwrap();
+        let mut patient = Self { environment: environment.collect(), cognito, pool, database };
+        patient.set("USER_SYNC_USER_POOL_ID", &patient.pool.clone());
+        let (queue_url, dlq_url) =
+            (patient.database.deployment.queue_url.clone(), patient.database.deployment.dlq_url.clone());
+        for (name, value) in attributes {
+            patient.set_attribute(&queue_url, name.clone(), value).await;
+            patient.set_attribute(&dlq_url, name, value).await;
+        }
+        patient.wire(Some(TRIGGER), Some(TRIGGER)).await;
+        patient
+    }
+
+    fn set(&mut self, variable: &str, value: &str) {
+        self.environment.insert(variable.to_owned(), value.to_owned());
+    }
+
+    async fn set_attribute(&self, url: &str, name: QueueAttributeName, value: &str) {
+        let request = self.database.deployment.client().set_queue_attributes().queue_url(url);
+        request.attributes(name, value).send().await.unwrap();
+    }
+
+    async fn wire(&self, confirmation: Option<&str>, authentication: Option<&str>) {
+        let config = LambdaConfigType::builder()
+            .set_post_confirmation(confirmation.map(str::to_owned))
+            .set_post_authentication(authentication.map(str::to_owned));
+        let request = self.cognito.update_user_pool().user_pool_id(&self.pool);
+        request.lambda_config(config.build()).send().await.unwrap();
+    }
+
+    async fn execute(&self, statements: &str) {
+        sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(&self.database.owner).await.unwrap();
+    }
+
+    /// A login of a name of its own, member of nothing, and its URL.
+    async fn stranger(&self) -> (String, String) {
+        let name = format!("t_{}", Uuid::now_v7().simple());
+        self.execute(&format!("create role {name} login password 'hunter2'")).await;
+        let (_, rest) = self.database.deployment.consumer_url.rsplit_once('@').unwrap();
+        (name.clone(), format!("postgres://{name}:hunter2@{rest}"))
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(binaries::user_sync());
+        command.arg("doctor").args(arguments).env_clear().envs(&self.environment).stdin(Stdio::null());
+        command.output().unwrap()
+    }
+
+    fn examine(&self, arguments: &[&str]) -> Answer {
+        let output = self.run(&[&["--json"], arguments].concat());
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let checks = answer["checks"].as_array().unwrap().clone();
+        let counted = |status: &str| checks.iter().filter(|check| check["status"] == status).count();
+        for status in ["ok", "warning", "failed", "skipped"] {
+            assert_eq!(answer["summary"][status], counted(status), "{status}");
+        }
+        assert_eq!(output.status.code(), Some(i32::from(counted("failed") > 0)));
+        Answer { output, checks }
+    }
+
+    /// Expects one failed line, of this name, whose finding and fix hold these words.
+    fn fails_only(&self, arguments: &[&str], name: &str, found: &str, fix: &str) -> Answer {
+        let answer = self.examine(arguments);
+        let failed: Vec<&Value> = answer.with("failed");
+        let [check] = failed[..] else { panic!("{name}: {failed:#?}") };
+        assert_eq!(check["name"], name, "{check}");
+        assert!(check["found"].as_str().unwrap().contains(found), "no {found:?} in {check}");
+        assert!(check["fix"].as_str().unwrap().contains(fix), "no {fix:?} in {check}");
+        answer
+    }
+}
+
+impl Answer {
+    fn with(&self, status: &str) -> Vec<&Value> {
+        self.checks.iter().filter(|check| check["status"] == status).collect()
+    }
+
+    fn line(&self, section: &str, name: &str) -> &Value {
+        let is_it = |check: &&Value| check["section"] == section && check["name"] == name;
+        self.checks.iter().find(is_it).unwrap_or_else(|| panic!("no {section} {name}"))
+    }
+}
+
+/// Run it with `USER_SYNC_WRITE_GRANTS=1` after a migration that grants something, and read the difference.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_migration_makes_exactly_the_expected_grants() {
+    let database = TestDatabase::create().await;
+    let actual = grants::actual(&database.owner).await.unwrap();
+    if std::env::var_os("USER_SYNC_WRITE_GRANTS").is_some() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctor/grants.txt");
+        std::fs::write(file, actual.join("\n") + "\n").unwrap();
+        return;
+    }
+    assert_eq!(actual, grants::expected().collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_healthy_deployment_fails_nothing_and_needs_nothing() {
+    let patient = Patient::healthy().await;
+    let answer = patient.examine(&["--trigger-arn", TRIGGER]);
+    assert_eq!(answer.with("failed"), Vec::<&Value>::new());
+    assert_eq!(answer.with("skipped"), Vec::<&Value>::new());
+    // Another test's login may be of two roles: roles belong to the server.
+    let warned: Vec<&Value> =
+        answer.with("warning").into_iter().filter(|check| check["name"] != "memberships").collect();
+    assert_eq!(warned, Vec::<&Value>::new());
+    for (section, name, found) in [
+        ("database", "role", "may apply events"),
+        ("database", "migrations", "applied"),
+        ("ledger", "months ahead", "3 months"),
+        ("queue", "depth", "about 0 waiting"),
+        ("queue", "oldest message", "ApproximateAgeOfOldestMessage"),
+        ("pool", "triggers", TRIGGER),
+        ("flow", "last event", "ago, applied"),
+        ("flow", "heartbeat", "ago, arrived"),
+    ] {
+        let line = answer.line(section, name);
+        assert!(line["found"].as_str().unwrap().contains(found), "no {found} in {line}");
+        assert_eq!(line["fix"], Value::Null);
+    }
+    let help = String::from_utf8(patient.run(&["--help"]).stdout).unwrap();
+    assert!(help.contains("Example: user-sync doctor"), "{help}");
+    let text = String::from_utf8(patient.run(&[]).stdout).unwrap();
+    assert!(text.contains("  ok    grants  ") && text.contains(" 0 failed, 0 skipped\n"), "{text}");
+    assert!(!text.contains('\u{1b}'), "colours without a terminal");
+    assert!(text.lines().count() <= 40, "more than a screen: {text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_is_missing_or_too_much_is_named() {
+    let patient = Patient::healthy().await;
+    for (breaks, name, found, fix, mends) in [
+        (
+            "revoke update (email) on users from user_sync_consumer",
+            "grants",
+            "missing: user_sync_consumer update users.email",
+            "grant update (email) on users to user_sync_consumer",
+            "grant update (email) on users to user_sync_consumer",
+        ),
+        (
+            "grant delete on users to user_sync_app",
+            "grants",
+            "excessive: user_sync_app delete users",
+            "revoke delete on users from \"user_sync_app\"",
+            "revoke delete on users from \"user_sync_app\"",
+        ),
+        (
+            "grant select on user_claims to user_sync_reader with grant option",
+            "grants",
+            "user_sync_reader select+ user_claims",
+            "revoke grant option for select on user_claims from \"user_sync_reader\"",
+            "revoke grant option for select on user_claims from user_sync_reader",
+        ),
+        (
+            "grant insert on user_events to public",
+            "other grants",
+            "public insert user_events",
+            "revoke insert on user_events from public",
+            "revoke insert on user_events from public",
+        ),
+        (
+            "grant update (name) on users to public",
+            "other grants",
+            "public update users.name",
+            "revoke update (name) on users from public",
+            "revoke update (name) on users from public",
+        ),
+        (
+            "alter table user_baseline owner to current_user",
+            "ownership",
+            "user_baseline is ",
+            "alter table user_baseline owner to user_sync_owner",
+            "alter table user_baseline owner to user_sync_owner",
+        ),
+    ] {
+        patient.execute(breaks).await;
+        patient.fails_only(&[], name, found, fix);
+        patient.execute(mends).await;
+    }
+    let (stranger, _) = patient.stranger().await;
+    patient.execute(&format!("grant delete on user_claims to {stranger}")).await;
+    patient.fails_only(&[], "other grants", &stranger, "revoke delete on user_claims");
+    patient.execute(&format!("revoke delete on user_claims from {stranger}")).await;
+    assert_eq!(patient.examine(&[]).with("failed"), Vec::<&Value>::new(), "each fix mends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_of_the_wrong_roles_is_named() {
+    let mut patient = Patient::healthy().await;
+    let (stranger, url) = patient.stranger().await;
+    patient.set("DATABASE_URL", &url);
+    patient.fails_only(&[], "role", &stranger, "grant user_sync_consumer to");
+    patient.execute(&format!("grant user_sync_app to {stranger}")).await;
+    patient.fails_only(&[], "role", "user_sync_app only", "grant user_sync_consumer to");
+    patient.execute(&format!("grant user_sync_consumer, user_sync_owner to {stranger}")).await;
+    let answer = patient.examine(&[]);
+    let line = answer.line("database", "memberships");
+    assert!(line["status"] == "warning" && line["found"].as_str().unwrap().contains(&stranger), "{line}");
+    assert!(line["fix"].as_str().unwrap().contains("revoke user_sync_owner from"), "{line}");
+    assert_eq!(answer.line("database", "role")["status"], "ok");
+    patient.execute(&format!("drop role {stranger}")).await;
+    let owner_url = patient.database.deployment.owner_url.clone();
+    patient.set("DATABASE_URL", &owner_url);
+    assert_eq!(patient.examine(&[]).line("database", "role")["status"], "warning", "a superuser");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_of_another_version_is_named() {
+    let patient = Patient::healthy().await;
+    let migrate = "user-sync migrate";
+    patient.execute("create table kept as select * from _sqlx_migrations").await;
+    for (breaks, found, fix) in [
+        ("delete from _sqlx_migrations where version = 6", "not applied: 0006", migrate),
+        (
+            "insert into _sqlx_migrations select 9999, description, now(), true, checksum, 0 from kept where version = 6",
+            "not known to this build: 9999",
+            "a newer one",
+        ),
+        (
+            "update _sqlx_migrations set checksum = '\\x00' where version = 2",
+            "applied with another text: 0002",
+            "user-sync",
+        ),
+        ("update _sqlx_migrations set success = false where version = 3", "not ended: 0003", migrate),
+    ] {
+        patient.execute(breaks).await;
+        patient.fails_only(&[], "migrations", found, fix);
+        patient.execute("truncate _sqlx_migrations; insert into _sqlx_migrations select * from kept").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_without_tables_is_told_to_migrate() {
+    let mut patient = Patient::healthy().await;
+    let empty = format!("empty_{}", Uuid::now_v7().simple());
+    patient.execute(&format!("create database {empty}")).await;
+    let url = patient.database.deployment.consumer_url.clone();
+    let (server, _) = url.rsplit_once('/').unwrap();
+    patient.set("DATABASE_URL", &format!("{server}/{empty}"));
+    patient.fails_only(&[], "migrations", "not there", "user-sync migrate");
+    assert_eq!(patient.examine(&[]).line("ledger", "months ahead")["status"], "skipped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn months_that_do_not_stand_ready_are_named() {
+    let patient = Patient::healthy().await;
+    let drop_last = "do $$
+        declare last text;
+        begin
+            select name into last from user_event_partitions order by lower desc limit 1;
+            execute format('drop table %I', last);
+            delete from user_event_partitions where name = last;
+        end $$";
+    patient.execute(drop_last).await;
+    assert_eq!(patient.examine(&[]).line("ledger", "months ahead")["status"], "ok");
+    patient.execute(drop_last).await;
+    let answer = patient.examine(&[]);
+    assert_eq!(answer.line("ledger", "months ahead")["status"], "warning");
+    assert!(answer.with("failed").is_empty());
+    patient.execute(drop_last).await;
+    patient.fails_only(&[], "months ahead", "no month stands ready", "user-sync maintain");
+    patient.execute(drop_last).await;
+    patient.fails_only(&[], "months ahead", "events are refused", "user-sync maintain");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_that_stopped_fails_and_one_that_never_was_warns() {
+    let patient = Patient::healthy().await;
+    patient.execute("update sync_status set heartbeat_at = now() - interval '16 minutes'").await;
+    patient.fails_only(&[], "heartbeat", "sent 16 min ago", "see that the consumer runs");
+    let answer = patient.examine(&["--max-heartbeat-age-minutes", "20"]);
+    assert_eq!(answer.with("failed"), Vec::<&Value>::new());
+    patient
+        .execute("update sync_status set heartbeat_id = null, heartbeat_at = null, heartbeat_seen = null")
+        .await;
+    let answer = patient.examine(&[]);
+    let line = answer.line("flow", "heartbeat");
+    assert!(
+        line["status"] == "warning" && line["fix"].as_str().unwrap().contains("user-sync heartbeat"),
+        "{line}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_attribute_of_the_queues_that_is_wrong_is_named() {
+    let mut patient = Patient::healthy().await;
+    let deployment = patient.database.deployment.clone();
+    let (queue, dlq) = (deployment.queue_url.clone(), deployment.dlq_url.clone());
+
+    patient.set_attribute(&queue, QueueAttributeName::VisibilityTimeout, "359").await;
+    patient.fails_only(&[], "visibility", "359 s", "VisibilityTimeout to 360");
+    let shorter = patient.examine(&["--consumer-timeout-seconds", "59"]);
+    assert_eq!(shorter.with("failed"), Vec::<&Value>::new());
+    patient.set_attribute(&queue, QueueAttributeName::VisibilityTimeout, "360").await;
+
+    patient.set_attribute(&dlq, QueueAttributeName::MessageRetentionPeriod, "345600").await;
+    patient.fails_only(&[], "DLQ retention", "4 days", "1209600");
+    patient.set_attribute(&queue, QueueAttributeName::MessageRetentionPeriod, "345600").await;
+    let answer = patient.examine(&[]);
+    assert_eq!(answer.with("failed"), Vec::<&Value>::new());
+    assert_eq!(answer.line("queue", "retention")["status"], "warning");
+    patient.set_attribute(&queue, QueueAttributeName::MessageRetentionPeriod, "1209600").await;
+    patient.set_attribute(&dlq, QueueAttributeName::MessageRetentionPeriod, "1209600").await;
+
+    patient.set_attribute(&queue, QueueAttributeName::SqsManagedSseEnabled, "false").await;
+    patient.fails_only(&[], "encryption", "the queue is not encrypted", "SqsManagedSseEnabled");
+    patient.set_attribute(&queue, QueueAttributeName::SqsManagedSseEnabled, "true").await;
+
+    let policy = |arn: &str, receives: u32| {
+        serde_json::json!({"deadLetterTargetArn": arn, "maxReceiveCount": receives}).to_string()
+    };
+    let arn = patient.examine(&[]).line("queue", "DLQ reachable")["found"].as_str().unwrap().to_owned();
+    patient.set_attribute(&queue, QueueAttributeName::RedrivePolicy, &policy(&arn, 5)).await;
+    patient.fails_only(&[], "redrive policy", "after 5 receives", "\"maxReceiveCount\":100");
+    patient.set_attribute(&queue, QueueAttributeName::RedrivePolicy, &policy(&arn, 50)).await;
+    let answer = patient.examine(&[]);
+    assert_eq!(answer.with("failed"), Vec::<&Value>::new());
+    assert_eq!(answer.line("queue", "redrive policy")["status"], "warning");
+
+    let name = format!("other-{}", Uuid::now_v7().simple());
+    let other = deployment.client().create_queue().queue_name(&name);
+    let other = other
+        .attributes(QueueAttributeName::VisibilityTimeout, "360")
+        .attributes(QueueAttributeName::MessageRetentionPeriod, "1209600")
+        .attributes(QueueAttributeName::SqsManagedSseEnabled, "true");
+    let other = other.send().await.unwrap().queue_url.unwrap();
+    patient.set("USER_SYNC_DLQ_URL", &other);
+    patient.fails_only(&[], "redrive policy", &arn, &name);
+    patient.set("USER_SYNC_DLQ_URL", &dlq);
+    patient.set("USER_SYNC_QUEUE_URL", &other);
+    patient.fails_only(&[], "redrive policy", "there is none", &arn);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_fail_and_a_backlog_that_grows_old_warns() {
+    let patient = Patient::healthy().await;
+    let deployment = &patient.database.deployment;
+    let send = |url: &str| deployment.client().send_message().queue_url(url).message_body("x").send();
+    send(&deployment.queue_url).await.unwrap();
+    let answer = patient.examine(&[]);
+    assert_eq!(answer.with("failed"), Vec::<&Value>::new());
+    assert!(answer.line("queue", "depth")["found"].as_str().unwrap().starts_with("about 1 waiting"));
+    assert_eq!(answer.line("queue", "oldest message")["status"], "ok");
+    // Nobody may have received it: that would have hidden it.
+    assert_eq!(deployment.queue().receive(1, Duration::ZERO).await.unwrap()[0].receive_count, 1);
+
+    patient.execute("update sync_status set heartbeat_at = now() - interval '3 hours'").await;
+    patient.execute("update user_events set occurred_at = now() - interval '2 hours'").await;
+    let answer = patient.examine(&["--max-heartbeat-age-minutes", "60"]);
+    let line = answer.line("queue", "oldest message");
+    assert!(line["status"] == "warning" && line["found"].as_str().unwrap().contains("2 h"), "{line}");
+    patient.execute("update sync_status set heartbeat_at = now()").await;
+
+    send(&deployment.dlq_url).await.unwrap();
+    patient.fails_only(&[], "DLQ empty", "about 1 dead letters", "user-sync dlq list");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_does_not_call_the_trigger_is_named() {
+    let mut patient = Patient::healthy().await;
+    patient.wire(Some(OTHER), Some(OTHER)).await;
+    patient.fails_only(&["--trigger-arn", TRIGGER], "triggers", OTHER, TRIGGER);
+    assert_eq!(patient.examine(&[]).with("failed"), Vec::<&Value>::new(), "any one function will do");
+    patient.wire(Some(TRIGGER), Some(OTHER)).await;
+    patient.fails_only(&[], "triggers", OTHER, "set PostConfirmation and PostAuthentication");
+    patient.wire(Some(TRIGGER), None).await;
+    patient.fails_only(&[], "triggers", "not set: PostAuthentication", "set PostAuthentication");
+    patient.wire(None, None).await;
+    patient.fails_only(&[], "triggers", "PostConfirmation and PostAuthentication", "user-sync-trigger");
+    patient.set("USER_SYNC_USER_POOL_ID", "eu-west-1_Nobody000");
+    patient.fails_only(&[], "reachable", "ResourceNotFoundException", "USER_SYNC_USER_POOL_ID");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_reached_is_named_without_a_password_and_the_rest_is_looked_at() {
+    let mut patient = Patient::healthy().await;
+    let url = patient.database.deployment.consumer_url.clone();
+    let (_, rest) = url.rsplit_once('@').unwrap();
+    let name = url.split("//").nth(1).unwrap().split(':').next().unwrap();
+    // A listener that never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent_url = format!("postgres://someone:hunter2@{}/x?sslmode=disable", silent.local_addr().unwrap());
+    for (url, found) in [
+        ("postgres://someone:hunter2@127.0.0.1:1/x".to_owned(), "refused"),
+        (format!("postgres://{name}:hunter2@{rest}"), "password"),
+        (silent_url, "no answer within 10 s"),
+        ("postgres://someone:hunter2@db.example.com/x?sslmode=disable".to_owned(), "sslmode disable"),
+        ("postgres://someone:hunter2@[/x".to_owned(), "not of the form"),
+    ] {
+        patient.set("DATABASE_URL", &url);
+        let answer = patient.fails_only(&[], "reachable", found, "");
+        assert_eq!(answer.line("database", "grants")["status"], "skipped");
+        assert_eq!(answer.line("queue", "redrive policy")["status"], "ok");
+        let said = [&answer.output.stdout[..], &answer.output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert!(!said.contains("hunter2") && !said.contains("postgres://someone"), "{said}");
+    }
+    patient.set("DATABASE_URL", &url);
+    patient.set("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+    let answer = patient.examine(&[]);
+    let failed: Vec<_> = answer.with("failed").iter().map(|check| check["section"].clone()).collect();
+    assert_eq!(failed, ["queue", "queue", "pool"]);
+    assert_eq!(answer.line("database", "grants")["status"], "ok");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_locked_holds_up_its_own_lines_only() {
+    let patient = Patient::healthy().await;
+    let mut tx = patient.database.owner.begin().await.unwrap();
+    sqlx::query("lock table user_event_partitions in access exclusive mode").execute(&mut *tx).await.unwrap();
+    let answer = patient.examine(&[]);
+    let failed: Vec<_> = answer.with("failed").iter().map(|check| check["name"].clone()).collect();
+    assert_eq!(failed, ["months ahead", "oldest month"]);
+    assert!(answer.line("ledger", "months ahead")["fix"].as_str().unwrap().contains("pg_stat_activity"));
+    tx.rollback().await.unwrap();
+    assert_eq!(patient.examine(&[]).with("failed"), Vec::<&Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_missing_variable_leaves_out_is_skipped() {
+    let mut patient = Patient::healthy().await;
+    patient.environment.remove("USER_SYNC_USER_POOL_ID");
+    patient.environment.remove("USER_SYNC_DLQ_URL");
+    let answer = patient.examine(&[]);
+    assert_eq!(answer.with("failed"), Vec::<&Value>::new());
+    let fix = |section, name| answer.line(section, name)["fix"].as_str().unwrap();
+    assert!(fix("pool", "triggers").contains("USER_SYNC_USER_POOL_ID"));
+    assert!(fix("queue", "DLQ empty").contains("USER_SYNC_DLQ_URL"));
+    assert_eq!(answer.line("queue", "visibility")["status"], "ok");
+    patient.environment.clear();
+    let answer = patient.examine(&[]);
+    assert_eq!(answer.with("skipped").len(), answer.checks.len());
+    assert!(
+        answer.line("database", "reachable")["found"].as_str().unwrap().contains("DATABASE_URL is not set")
+    );
+}

@@ -1,1 +1,336 @@
-//! To come.
+//! The reports: each view against a count of the same events, done here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Command, Output, Stdio};
+
+use cognito_user_sync::local;
+use cognito_user_sync::report::{self, MAX_DAYS, MAX_WEEKS};
+use cognito_user_sync_triggers::event::{Event, Kind};
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use serde_json::Value;
+use sqlx::AssertSqlSafe;
+use time::{Date, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::support::events::{confirmed, event, login, sub};
+use crate::support::{TestDatabase, binaries};
+
+const VIEWS: [&str; 6] = [
+    "report_user_growth",
+    "report_active_users",
+    "report_login_activity",
+    "report_devices",
+    "report_logins_by_day",
+    "report_retention",
+];
+const DEVICES: [Option<&str>; 4] = [Some("Mobile"), Some("Desktop"), None, Some("Tablet")];
+const HALF_DAY: u64 = 43_200;
+
+/// A user's story, from which the test counts.
+struct Story {
+    user: u128,
+    created: Timestamp,
+    /// In the order of time; for a federated user the first is the confirmation.
+    logins: Vec<Timestamp>,
+    federated: bool,
+    deleted: bool,
+}
+
+impl Story {
+    fn device(&self) -> Option<&'static str> {
+        DEVICES[usize::try_from(self.user % 4).unwrap()]
+    }
+
+    fn events(&self) -> Vec<Event> {
+        let device = self.device().map(str::to_owned);
+        let confirmed = confirmed(self.user, self.created).with(|data| data.federated = self.federated);
+        let mut events = vec![confirmed.with(|data| data.client.device = device.clone()).build()];
+        let later = self.logins.iter().skip(usize::from(self.federated));
+        events.extend(
+            later.map(|at| login(self.user, *at).with(|data| data.client.device = device.clone()).build()),
+        );
+        if self.deleted {
+            events.push(event(Kind::Deleted, self.user, ago(0)).build());
+        }
+        events
+    }
+}
+
+/// Half a day and so many days ago: never near the edge of a window.
+fn ago(days: u64) -> Timestamp {
+    Timestamp::from_unix_millis(Timestamp::now().unix_millis() - (days * 2 + 1) * HALF_DAY * 1_000)
+}
+
+fn stories() -> Vec<Story> {
+    let story = |user: u64| {
+        let (days, federated) = (user * 7 % 60, user.is_multiple_of(5));
+        let first = u64::from(!federated);
+        let logins = (first..first + user % 6).map(|n| days.checked_sub(n * 3)).map_while(|days| days);
+        let mut logins: Vec<Timestamp> = logins.map(ago).collect();
+        let created = ago(days);
+        if federated {
+            logins = std::iter::once(created).chain(logins.into_iter().skip(1)).collect();
+        }
+        Story { user: user.into(), created, logins, federated, deleted: user % 11 == 3 }
+    };
+    (0..40).map(story).collect()
+}
+
+fn day(at: Timestamp) -> Date {
+    OffsetDateTime::from(at).date()
+}
+
+fn monday(at: Timestamp) -> Date {
+    day(at) - time::Duration::days(day(at).weekday().number_days_from_monday().into())
+}
+
+fn tally<K: Ord>(keys: impl Iterator<Item = K>) -> BTreeMap<K, i64> {
+    let mut counts = BTreeMap::new();
+    keys.for_each(|key| *counts.entry(key).or_insert(0) += 1);
+    counts
+}
+
+/// The URL of a login that is a member of `role` and nothing else.
+async fn login_url(database: &TestDatabase, role: &str) -> String {
+    let name = format!("t_{}", Uuid::now_v7().simple());
+    let create = format!("create role {name} login password 'secret' in role {role}");
+    sqlx::query(AssertSqlSafe(create)).execute(&database.owner).await.unwrap();
+    let (_, rest) = database.deployment.consumer_url.rsplit_once('@').unwrap();
+    format!("postgres://{name}:secret@{rest}")
+}
+
+async fn told() -> (TestDatabase, Vec<Story>) {
+    let (database, stories) = (TestDatabase::create().await, stories());
+    database.apply(&stories.iter().flat_map(Story::events).collect::<Vec<_>>()).await;
+    (database, stories)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_view_says_what_the_events_amount_to() {
+    let (database, stories) = told().await;
+    let url = login_url(&database, "user_sync_reader").await;
+    let pool = local::connect(&url, 1).await.unwrap();
+    let kept = || stories.iter().filter(|story| !story.deleted);
+    assert!(stories.iter().any(|story| story.deleted) && stories.iter().any(|story| story.federated));
+
+    let growth = report::growth(&pool, MAX_DAYS).await.unwrap();
+    assert!(growth.is_sorted_by(|left, right| left.day > right.day));
+    let growth: BTreeMap<_, _> = growth.into_iter().map(|row| (row.day, row.users)).collect();
+    assert_eq!(growth, tally(kept().map(|story| day(story.created))));
+
+    let active = report::active(&pool).await.unwrap();
+    let within = |days: u64| {
+        let is_within = |story: &&Story| story.logins.last().is_some_and(|at| *at > ago(days));
+        i64::try_from(kept().filter(is_within).count()).unwrap()
+    };
+    assert_eq!(active.active_users, i64::try_from(kept().count()).unwrap());
+    assert_eq!(active.signed_in_7_days, within(7));
+    assert_eq!(active.signed_in_30_days, within(30));
+    assert_eq!(active.signed_in_1_day, within(1));
+    assert!(active.signed_in_7_days > 0 && active.signed_in_7_days < active.signed_in_30_days);
+
+    let logins = report::logins(&pool, MAX_DAYS, 1_000).await.unwrap();
+    let expected = kept().filter(|story| !story.logins.is_empty()).map(|story| {
+        let count = i64::try_from(story.logins.len()).unwrap();
+        (sub(story.user), count, *story.logins.last().unwrap(), story.device().map(str::to_owned))
+    });
+    let found = logins.iter().cloned();
+    let found = found.map(|row| (row.user_id, row.login_count, row.last_login_at, row.last_login_device));
+    assert_eq!(found.collect::<BTreeSet<_>>(), expected.collect::<BTreeSet<_>>());
+    assert!(logins.is_sorted_by(|left, right| left.last_login_at >= right.last_login_at));
+    assert_eq!(report::logins(&pool, MAX_DAYS, 3).await.unwrap(), logins[..3]);
+    assert_eq!(
+        report::logins(&pool, 7, 1_000).await.unwrap().len(),
+        logins.iter().filter(|row| row.days_since_login < 7).count()
+    );
+
+    let devices = report::devices(&pool).await.unwrap();
+    let devices: BTreeMap<_, _> = devices.into_iter().map(|row| (row.device, row.users)).collect();
+    let signed_in = kept().filter(|story| !story.logins.is_empty());
+    assert_eq!(devices, tally(signed_in.filter_map(|story| story.device().map(str::to_owned))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logins_by_day_and_retention_count_the_ledger_deleted_users_included() {
+    let (database, stories) = told().await;
+    let pool = &database.owner;
+    let daily = report::daily(pool, MAX_DAYS).await.unwrap();
+    assert_eq!(daily.len(), usize::try_from(MAX_DAYS).unwrap(), "days without a login are there");
+    let found = daily.iter().filter(|row| row.logins > 0).map(|row| (row.day, (row.logins, row.users)));
+    let logins = || stories.iter().flat_map(|story| story.logins.iter().map(|at| (story.user, *at)));
+    let users = tally(
+        logins().map(|(user, at)| (day(at), user)).collect::<BTreeSet<_>>().into_iter().map(|(day, _)| day),
+    );
+    let expected =
+        tally(logins().map(|(_, at)| day(at))).into_iter().map(|(day, logins)| (day, (logins, users[&day])));
+    assert_eq!(found.collect::<BTreeMap<_, _>>(), expected.collect());
+    let counted: i64 =
+        sqlx::query_scalar("select sum(login_count)::bigint from users").fetch_one(pool).await.unwrap();
+    assert_eq!(daily.iter().map(|row| row.logins).sum::<i64>(), counted, "as many as login_count");
+
+    // A second federated confirmation is no login; nor is that of another sign-up the same day.
+    let again = confirmed(0, ago(0)).with(|data| data.federated = true).build();
+    database.apply(&[again]).await;
+    assert_eq!(report::daily(pool, MAX_DAYS).await.unwrap(), daily);
+
+    let retention = report::retention(pool, MAX_WEEKS).await.unwrap();
+    let cohorts = tally(stories.iter().map(|story| monday(story.created)));
+    let weeks = stories.iter().flat_map(|story| {
+        // The one applied again above did sign in then, whatever it counts as.
+        let again = (story.user == 0).then(|| ago(0));
+        let weeks = story.logins.iter().copied().chain(again).map(monday).collect::<BTreeSet<_>>();
+        weeks.into_iter().map(|week| (monday(story.created), (week - monday(story.created)).whole_weeks()))
+    });
+    let signed_in = tally(weeks);
+    for row in &retention {
+        assert_eq!(row.cohort_users, cohorts[&row.cohort_week]);
+        let key = (row.cohort_week, i64::from(row.week_number));
+        assert_eq!(row.signed_in_users, Some(signed_in.get(&key).copied().unwrap_or(0)), "{key:?}");
+    }
+    let keys: BTreeSet<_> =
+        retention.iter().map(|row| (row.cohort_week, i64::from(row.week_number))).collect();
+    assert!(signed_in.keys().all(|key| keys.contains(key)) && keys.len() > signed_in.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_does_not_call_a_week_before_the_ledger_empty() {
+    let database = TestDatabase::create().await;
+    let found_in_pool = event(Kind::Snapshot, 1, ago(0)).with(|data| data.created_at = Some(ago(70))).build();
+    database.apply(&[found_in_pool, login(1, ago(0)).build()]).await;
+    let retention = report::retention(&database.owner, MAX_WEEKS).await.unwrap();
+    let this_week = (monday(ago(0)) - monday(ago(70))).whole_weeks();
+    for row in &retention {
+        let expected = (i64::from(row.week_number) >= this_week)
+            .then(|| i64::from(i64::from(row.week_number) == this_week));
+        assert_eq!(row.signed_in_users, expected, "week {}", row.week_number);
+    }
+    assert!(i64::try_from(retention.len()).unwrap() > this_week);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_may_read_every_report_and_the_application_none() {
+    let database = TestDatabase::create().await;
+    let url = login_url(&database, "user_sync_reader").await;
+    let (reader, app) = (
+        local::connect(&url, 1).await.unwrap(),
+        local::connect(&database.deployment.app_url, 1).await.unwrap(),
+    );
+    for view in VIEWS {
+        let query = || sqlx::raw_sql(AssertSqlSafe(format!("select * from {view}")));
+        assert!(query().execute(&reader).await.is_ok(), "{view}");
+        assert!(query().execute(database.applier.pool()).await.is_ok(), "{view}");
+        let refused = query().execute(&app).await.unwrap_err();
+        assert_eq!(refused.as_database_error().unwrap().code().as_deref(), Some("42501"), "{view}");
+    }
+}
+
+/// The months that a condition on the day leaves to be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_few_days_of_logins_read_a_few_days_of_the_ledger() {
+    let (database, _) = told().await;
+    let explain = "explain (analyze, format json) select * from report_logins_by_day
+        where day > (now() at time zone 'utc')::date - 3";
+    let plan: Value = sqlx::query_scalar(explain).fetch_one(&database.owner).await.unwrap();
+    let text = plan.to_string();
+    assert!(text.contains("\"Index Scan\"") || text.contains("Bitmap"), "{text}");
+    let read: Vec<&Value> = nodes(&plan[0]["Plan"])
+        .into_iter()
+        .filter(|node| node["Relation Name"].as_str().is_some_and(|name| name.starts_with("user_events_")))
+        .filter(|node| node["Actual Loops"].as_f64() > Some(0.0))
+        .collect();
+    assert!(!read.is_empty() && read.len() <= 2, "{} months were read", read.len());
+}
+
+fn nodes(plan: &Value) -> Vec<&Value> {
+    let below = plan["Plans"].as_array().into_iter().flatten().flat_map(nodes);
+    std::iter::once(plan).chain(below).collect()
+}
+
+fn run(url: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(binaries::user_sync());
+    command.arg("report").args(arguments).env_clear().env("DATABASE_URL", url).stdin(Stdio::null());
+    command.output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+const REPORTS: [&str; 6] = ["growth", "active", "logins", "daily", "devices", "retention"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_prints_tables_json_and_csv() {
+    let (database, stories) = told().await;
+    let name = login(2, ago(0)).attributes(&[("name", "Ada \u{1b}[31m, \"Okafor\"")]).build();
+    database.apply(&[name]).await;
+    let url = login_url(&database, "user_sync_reader").await;
+
+    assert!(stdout(&run(&url, &["--help"])).contains("Example: user-sync report"));
+    let text = stdout(&run(&url, &[]));
+    for expected in
+        ["growth: ", "active users: ", "logins: ", "daily: ", "devices: ", "retention: ", "█", "%", "Mobile"]
+    {
+        assert!(text.contains(expected), "no {expected} in {text}");
+    }
+    assert!(
+        text.contains("Ada \u{fffd}[31m") && !text.contains('\u{1b}'),
+        "a name steers the terminal: {text}"
+    );
+
+    let all: Value = serde_json::from_str(&stdout(&run(&url, &["all", "--json"]))).unwrap();
+    for report in REPORTS {
+        let one: Value = serde_json::from_str(&stdout(&run(&url, &[report, "--json"]))).unwrap();
+        assert_eq!(all[report], one, "{report}");
+        let csv = stdout(&run(&url, &[report, "--csv"]));
+        let mut reader = csv::Reader::from_reader(csv.as_bytes());
+        let header = reader.headers().unwrap().clone();
+        let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+        let objects = one.as_array().cloned().unwrap_or_else(|| vec![one]);
+        assert!(!objects.is_empty() && rows.len() == objects.len(), "{report}");
+        for (row, object) in rows.iter().zip(&objects) {
+            assert_eq!(header.len(), object.as_object().unwrap().len());
+            for (column, value) in header.iter().zip(row) {
+                let expected = match &object[column] {
+                    Value::Null => String::new(),
+                    Value::String(text) => text.clone(),
+                    other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                        other.to_string()
+                    }
+                };
+                assert_eq!(value, expected, "{report} {column}");
+            }
+        }
+    }
+    let days = all["daily"].as_array().unwrap().len();
+    assert_eq!(days, 30);
+    let recent: Value =
+        serde_json::from_str(&stdout(&run(&url, &["growth", "--days", "3", "--json"]))).unwrap();
+    let created: i64 = recent.as_array().unwrap().iter().map(|row| row["users"].as_i64().unwrap()).sum();
+    let today = OffsetDateTime::now_utc().date();
+    let is_recent = |story: &&Story| !story.deleted && day(story.created) > today - time::Duration::days(3);
+    assert_eq!(created, i64::try_from(stories.iter().filter(is_recent).count()).unwrap());
+
+    let refused = run(&url, &["all", "--csv"]);
+    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("name it"));
+    let refused = run(&database.deployment.app_url, &["active"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("user_sync_reader"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_database_has_empty_reports() {
+    let database = TestDatabase::create().await;
+    let url = &database.deployment.consumer_url;
+    let text = stdout(&run(url, &[]));
+    assert!(
+        text.contains("growth: 0 users created in 30 days") && text.contains("active users: 0"),
+        "{text}"
+    );
+    assert_eq!(text.matches("none\n").count(), 5, "{text}");
+    let all: Value = serde_json::from_str(&stdout(&run(url, &["--json"]))).unwrap();
+    assert_eq!(all["growth"], serde_json::json!([]));
+    assert_eq!(all["active"]["active_users"], 0);
+    assert_eq!(stdout(&run(url, &["devices", "--csv"])), "device,users\n");
+    assert_eq!(all["retention"], serde_json::json!([]));
+}

@@ -1,14 +1,121 @@
-//! `user-sync doctor`.
+//! `user-sync doctor`: one screen that says whether the deployment is as it should be.
 
+use std::io::{IsTerminal as _, Write};
+
+use anyhow::bail;
 use clap::Args;
+use cognito_user_sync::config::DatabaseConfig;
+use cognito_user_sync::doctor::{self, Check, Options, Section, Status};
+use cognito_user_sync::pool;
+use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
+use serde_json::json;
 
-/// To come
+/// Check the database, the ledger, the queues and the user pool, and say how to mend what is wrong
 ///
-/// Example: user-sync doctor
+/// Reads only, and receives no message. Each line says what was found and, unless all is well, what to do. Takes
+/// the consumer's own variables, so run it where the consumer runs: DATABASE_URL, USER_SYNC_QUEUE_URL,
+/// USER_SYNC_DLQ_URL, and USER_SYNC_USER_POOL_ID for the triggers. What a missing variable leaves out is
+/// skipped. Needs a member of user_sync_consumer, sqs:GetQueueAttributes on both queues and
+/// cognito-idp:DescribeUserPool. Exits with 0 when nothing failed, warnings allowed, and with 1 otherwise.
+///
+/// Example: user-sync doctor --user-pool-id eu-west-1_Abc123Def --json
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// The user pool, whose triggers are looked at.
+    #[arg(long, value_name = "ID", env = pool::VARIABLE)]
+    user_pool_id: Option<String>,
+    /// The function that both triggers must call; without it, they must call the same one.
+    #[arg(long, value_name = "ARN", requires = "user_pool_id")]
+    trigger_arn: Option<String>,
+    /// The timeout of the consumer's function, in seconds; the visibility timeout follows from it.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=900))]
+    consumer_timeout_seconds: u32,
+    /// From when on the latest heartbeat is too old, in minutes.
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=10_080))]
+    max_heartbeat_age_minutes: u32,
+    /// Print JSON: the checks, and how many of them went how.
+    #[arg(long)]
+    json: bool,
+}
 
-pub(crate) async fn run(_: Arguments) -> anyhow::Result<()> {
-    anyhow::bail!("to come")
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let checks = doctor::examine(&Options {
+        database: DatabaseConfig::from_env(),
+        queue_url: variable(QUEUE_URL_VARIABLE),
+        dlq_url: variable("USER_SYNC_DLQ_URL"),
+        user_pool_id: arguments.user_pool_id.filter(|id| !id.is_empty()),
+        trigger_arn: arguments.trigger_arn,
+        consumer_timeout_seconds: arguments.consumer_timeout_seconds,
+        max_heartbeat_age_minutes: arguments.max_heartbeat_age_minutes,
+    })
+    .await;
+    let mut out = std::io::stdout().lock();
+    match arguments.json {
+        true => write_json(&mut out, &checks)?,
+        false => write_text(&mut out, &checks, is_coloured())?,
+    }
+    match count(&checks, Status::Failed) {
+        0 => Ok(()),
+        failed => bail!("{failed} of {} checks failed", checks.len()),
+    }
+}
+
+fn count(checks: &[Check], status: Status) -> usize {
+    checks.iter().filter(|check| check.status == status).count()
+}
+
+/// On a terminal, unless it is asked not to (<https://no-color.org>).
+fn is_coloured() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn write_json(out: &mut impl Write, checks: &[Check]) -> anyhow::Result<()> {
+    let summary = json!({
+        "ok": count(checks, Status::Ok),
+        "warning": count(checks, Status::Warning),
+        "failed": count(checks, Status::Failed),
+        "skipped": count(checks, Status::Skipped),
+    });
+    serde_json::to_writer_pretty(&mut *out, &json!({ "checks": checks, "summary": summary }))?;
+    Ok(writeln!(out)?)
+}
+
+/// Whether both were skipped for one reason: that is said once.
+fn is_same_gap(check: &Check, next: &Check) -> bool {
+    let is_alike = check.section == next.section && check.found == next.found && check.fix == next.fix;
+    check.status == Status::Skipped && next.status == Status::Skipped && is_alike
+}
+
+fn write_text(out: &mut impl Write, checks: &[Check], coloured: bool) -> anyhow::Result<()> {
+    let mut section: Option<Section> = None;
+    for alike in checks.chunk_by(is_same_gap) {
+        let [check, others @ ..] = alike else { continue };
+        if section != Some(check.section) {
+            section = Some(check.section);
+            writeln!(out, "{}", check.section)?;
+        }
+        let (word, colour) = match check.status {
+            Status::Ok => ("ok  ", 32),
+            Status::Warning => ("warn", 33),
+            Status::Failed => ("FAIL", 31),
+            Status::Skipped => ("skip", 2),
+        };
+        let word = if coloured { format!("\u{1b}[{colour}m{word}\u{1b}[0m") } else { word.to_owned() };
+        let others: String = others.iter().map(|check| format!(", {}", check.name)).collect();
+        writeln!(out, "  {word}  {:15}  {}", format!("{}{others}", check.name), check.found)?;
+        if let Some(fix) = &check.fix {
+            writeln!(out, "{:25}→ {fix}", "")?;
+        }
+    }
+    writeln!(
+        out,
+        "{} ok, {} warned, {} failed, {} skipped",
+        count(checks, Status::Ok),
+        count(checks, Status::Warning),
+        count(checks, Status::Failed),
+        count(checks, Status::Skipped)
+    )?;
+    Ok(())
 }

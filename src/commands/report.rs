@@ -1,14 +1,328 @@
-//! `user-sync report`.
+//! `user-sync report`: what operators ask most often, as tables, JSON or CSV.
 
-use clap::Args;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 
-/// To come
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use cognito_user_sync::config::DatabaseConfig;
+use cognito_user_sync::database;
+use cognito_user_sync::report::{
+    self, Active, Day, Device, Growth, Login, MAX_DAYS, MAX_WEEKS, Retention, sparkline,
+};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use serde::Serialize;
+use sqlx::PgPool;
+use time::{Date, OffsetDateTime};
+
+/// What the application's guide always asked.
+const LOGIN_DAYS: u32 = 7;
+const DAYS: u32 = 30;
+/// A report of a large ledger takes longer than a batch may; compiling it takes longer than most of them.
+const SESSION_SETTINGS: [(&str, &str); 2] = [("statement_timeout", "10min"), ("jit", "off")];
+/// In characters; a narrower terminal wraps.
+const TABLE_WIDTH: u16 = 120;
+
+/// Show user growth, active users, login activity, devices and retention
 ///
-/// Example: user-sync report
+/// Reads the views report_*, which any other tool can read as well. Days and weeks are UTC. `logins`, and so
+/// `all`, shows names and addresses: personal data, mind where the output goes. Needs DATABASE_URL of a member
+/// of user_sync_reader. Exits with 1 when the database cannot be asked.
+///
+/// Example: user-sync report growth --days 90 --csv
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// Which report.
+    #[arg(value_enum, default_value_t = Report::All)]
+    report: Report,
+    /// Days back, today included [default: 30; for logins: 7].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_DAYS)))]
+    days: Option<u32>,
+    /// Weeks of retention, this one included.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_WEEKS)))]
+    weeks: u32,
+    /// Most users that logins shows.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    limit: u32,
+    /// Print JSON: one report's rows, or with all an object of them.
+    #[arg(long)]
+    json: bool,
+    /// Print CSV with a header; not with all.
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+}
 
-pub(crate) async fn run(_: Arguments) -> anyhow::Result<()> {
-    anyhow::bail!("to come")
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Report {
+    /// Users by the day of their creation, without those deleted since.
+    Growth,
+    /// Active users, and how many signed in lately.
+    Active,
+    /// Users who signed in lately, the latest first. Personal data.
+    Logins,
+    /// Logins by day.
+    Daily,
+    /// Users by the kind of device of their last login.
+    Devices,
+    /// Of the users created in a week, how many signed in in each week since.
+    Retention,
+    /// All of them.
+    All,
+}
+
+/// A report's rows.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Answer {
+    Growth(Vec<Growth>),
+    Active(Active),
+    Logins(Vec<Login>),
+    Daily(Vec<Day>),
+    Devices(Vec<Device>),
+    Retention(Vec<Retention>),
+}
+
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !(arguments.csv && arguments.report == Report::All),
+        "CSV holds one report: name it, such as user-sync report growth --csv"
+    );
+    let pool = database::pool(&DatabaseConfig::from_env()?, 1)?;
+    pool.set_connect_options(pool.connect_options().as_ref().clone().options(SESSION_SETTINGS));
+    let answers = ask(&pool, &arguments).await.context(
+        "the reports cannot be read; DATABASE_URL must be of a member of user_sync_reader, and the schema \
+         current (user-sync migrate)",
+    )?;
+    let mut out = std::io::stdout().lock();
+    if arguments.csv {
+        answers.iter().try_for_each(|answer| answer.write_csv(&mut out))
+    } else if arguments.json {
+        write_json(&mut out, &answers, arguments.report == Report::All)
+    } else {
+        let days = arguments.days.unwrap_or(DAYS);
+        answers.iter().try_for_each(|answer| answer.write_text(&mut out, days))
+    }
+}
+
+async fn ask(pool: &PgPool, arguments: &Arguments) -> Result<Vec<Answer>, sqlx::Error> {
+    let is_wanted = |report| arguments.report == report || arguments.report == Report::All;
+    let days = arguments.days.unwrap_or(DAYS);
+    let mut answers = Vec::new();
+    if is_wanted(Report::Growth) {
+        answers.push(Answer::Growth(report::growth(pool, days).await?));
+    }
+    if is_wanted(Report::Active) {
+        answers.push(Answer::Active(report::active(pool).await?));
+    }
+    if is_wanted(Report::Logins) {
+        let days = arguments.days.unwrap_or(LOGIN_DAYS);
+        answers.push(Answer::Logins(report::logins(pool, days, arguments.limit).await?));
+    }
+    if is_wanted(Report::Daily) {
+        answers.push(Answer::Daily(report::daily(pool, days).await?));
+    }
+    if is_wanted(Report::Devices) {
+        answers.push(Answer::Devices(report::devices(pool).await?));
+    }
+    if is_wanted(Report::Retention) {
+        answers.push(Answer::Retention(report::retention(pool, arguments.weeks).await?));
+    }
+    Ok(answers)
+}
+
+fn write_json(out: &mut impl Write, answers: &[Answer], all: bool) -> anyhow::Result<()> {
+    match answers {
+        [answer] if !all => serde_json::to_writer_pretty(&mut *out, answer)?,
+        answers => {
+            let named: BTreeMap<_, _> = answers.iter().map(|answer| (answer.name(), answer)).collect();
+            serde_json::to_writer_pretty(&mut *out, &named)?;
+        }
+    }
+    Ok(writeln!(out)?)
+}
+
+impl Answer {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Growth(_) => "growth",
+            Self::Active(_) => "active",
+            Self::Logins(_) => "logins",
+            Self::Daily(_) => "daily",
+            Self::Devices(_) => "devices",
+            Self::Retention(_) => "retention",
+        }
+    }
+
+    fn write_csv(&self, out: &mut impl Write) -> anyhow::Result<()> {
+        match self {
+            Self::Growth(rows) => csv(out, &["day", "users"], rows),
+            Self::Active(row) => csv(
+                out,
+                &["active_users", "signed_in_1_day", "signed_in_7_days", "signed_in_30_days"],
+                std::slice::from_ref(row),
+            ),
+            Self::Logins(rows) => csv(
+                out,
+                &[
+                    "user_id",
+                    "name",
+                    "email",
+                    "login_count",
+                    "last_login_at",
+                    "last_login_device",
+                    "days_since_login",
+                ],
+                rows,
+            ),
+            Self::Daily(rows) => csv(out, &["day", "logins", "users"], rows),
+            Self::Devices(rows) => csv(out, &["device", "users"], rows),
+            Self::Retention(rows) => {
+                csv(out, &["cohort_week", "week_number", "cohort_users", "signed_in_users"], rows)
+            }
+        }
+    }
+
+    fn write_text(&self, out: &mut impl Write, days: u32) -> anyhow::Result<()> {
+        match self {
+            Self::Growth(rows) => write_growth(out, rows, days),
+            Self::Active(row) => write_active(out, row),
+            Self::Logins(rows) => write_logins(out, rows),
+            Self::Daily(rows) => write_daily(out, rows),
+            Self::Devices(rows) => write_devices(out, rows),
+            Self::Retention(rows) => write_retention(out, rows),
+        }
+    }
+}
+
+/// The header also where there are no rows, which the csv crate leaves out.
+fn csv(out: &mut impl Write, header: &[&str], rows: &[impl Serialize]) -> anyhow::Result<()> {
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(out);
+    writer.write_record(header)?;
+    for row in rows {
+        writer.serialize(row)?;
+    }
+    Ok(writer.flush()?)
+}
+
+fn write_growth(out: &mut impl Write, rows: &[Growth], days: u32) -> anyhow::Result<()> {
+    let total: i64 = rows.iter().map(|row| row.users).sum();
+    writeln!(out, "growth: {total} users created in {days} days, those deleted since left out")?;
+    let users: BTreeMap<Date, i64> = rows.iter().map(|row| (row.day, row.users)).collect();
+    let today = OffsetDateTime::now_utc().date();
+    let window = (0..days).rev().map(|back| today - time::Duration::days(i64::from(back)));
+    let numbers: Vec<i64> = window.map(|day| users.get(&day).copied().unwrap_or(0)).collect();
+    write_sparkline(out, &numbers)?;
+    let rows = rows.iter().map(|row| vec![row.day.to_string(), row.users.to_string()]);
+    write_table(out, &["day", "users"], 1, rows)
+}
+
+fn write_active(out: &mut impl Write, row: &Active) -> anyhow::Result<()> {
+    let Active { active_users, signed_in_1_day, signed_in_7_days, signed_in_30_days } = row;
+    writeln!(out, "active users: {active_users}")?;
+    let rows = [("1 day", signed_in_1_day), ("7 days", signed_in_7_days), ("30 days", signed_in_30_days)];
+    let rows = rows
+        .into_iter()
+        .map(|(within, users)| vec![within.to_owned(), users.to_string(), percent(*users, *active_users)]);
+    write_table(out, &["signed in within", "users", "share"], 1, rows)
+}
+
+fn write_logins(out: &mut impl Write, rows: &[Login]) -> anyhow::Result<()> {
+    writeln!(out, "logins: the latest users to sign in")?;
+    let rows = rows.iter().map(|row| {
+        vec![
+            printable(&row.name),
+            printable(row.email.as_deref().unwrap_or("-")),
+            row.last_login_at.to_string(),
+            row.last_login_device.clone().unwrap_or_else(|| "-".to_owned()),
+            row.login_count.to_string(),
+            row.days_since_login.to_string(),
+        ]
+    });
+    write_table(out, &["name", "email", "last login", "device", "logins", "days since"], 4, rows)
+}
+
+fn write_daily(out: &mut impl Write, rows: &[Day]) -> anyhow::Result<()> {
+    let total: i64 = rows.iter().map(|row| row.logins).sum();
+    writeln!(out, "daily: {total} logins in {} days", rows.len())?;
+    write_sparkline(out, &rows.iter().rev().map(|row| row.logins).collect::<Vec<_>>())?;
+    let rows = rows.iter().filter(|row| row.logins > 0);
+    let rows = rows.map(|row| vec![row.day.to_string(), row.logins.to_string(), row.users.to_string()]);
+    write_table(out, &["day", "logins", "users"], 1, rows)
+}
+
+fn write_devices(out: &mut impl Write, rows: &[Device]) -> anyhow::Result<()> {
+    let total: i64 = rows.iter().map(|row| row.users).sum();
+    writeln!(out, "devices: of {total} users whose last login's is known")?;
+    let rows =
+        rows.iter().map(|row| vec![row.device.clone(), row.users.to_string(), percent(row.users, total)]);
+    write_table(out, &["device", "users", "share"], 1, rows)
+}
+
+/// A triangle: a row a week of creation, a column a week since then.
+fn write_retention(out: &mut impl Write, rows: &[Retention]) -> anyhow::Result<()> {
+    writeln!(out, "retention: of the users created in a week, who signed in in each week since")?;
+    let mut cohorts: BTreeMap<Date, (i64, Vec<String>)> = BTreeMap::new();
+    for row in rows {
+        let (_, shares) = cohorts.entry(row.cohort_week).or_insert((row.cohort_users, Vec::new()));
+        let unknown = || "?".to_owned();
+        shares.push(row.signed_in_users.map_or_else(unknown, |users| percent(users, row.cohort_users)));
+    }
+    let weeks: BTreeSet<i32> = rows.iter().map(|row| row.week_number).collect();
+    let weeks: Vec<String> = weeks.iter().map(|week| format!("+{week}")).collect();
+    let header: Vec<&str> =
+        ["week of", "users"].into_iter().chain(weeks.iter().map(String::as_str)).collect();
+    let rows = cohorts.into_iter().map(|(week, (users, shares))| {
+        let mut row = vec![week.to_string(), users.to_string()];
+        row.extend(shares);
+        row.resize(header.len(), String::new());
+        row
+    });
+    write_table(out, &header, 1, rows)
+}
+
+fn write_sparkline(out: &mut impl Write, numbers: &[i64]) -> anyhow::Result<()> {
+    let greatest = numbers.iter().copied().max().unwrap_or(0);
+    if greatest > 0 {
+        writeln!(out, "│{}│ up to {greatest} a day, today on the right", sparkline(numbers))?;
+    }
+    Ok(())
+}
+
+/// Columns from `numbers_from` on are numbers, and aligned as such.
+fn write_table(
+    out: &mut impl Write,
+    header: &[&str],
+    numbers_from: usize,
+    rows: impl Iterator<Item = Vec<String>>,
+) -> anyhow::Result<()> {
+    let mut table = Table::new();
+    table
+        .load_style(presets::UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header.to_vec())
+        .add_rows(rows);
+    if table.width().is_none() {
+        table.set_width(TABLE_WIDTH);
+    }
+    for column in table.column_iter_mut().skip(numbers_from) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    match table.is_empty() {
+        true => writeln!(out, "none\n")?,
+        false => writeln!(out, "{table}\n")?,
+    }
+    Ok(())
+}
+
+fn percent(part: i64, whole: i64) -> String {
+    match whole {
+        0 => "-".to_owned(),
+        whole => format!("{}%", (part * 100 + whole / 2) / whole),
+    }
+}
+
+/// A name is whatever its user typed: it must not steer the operator's terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }

@@ -1,0 +1,121 @@
+//! Who may do what: the grants that the migrations make, against those that the database has.
+//!
+//! A grant is written `role privilege table` or `role privilege table.column`; a second one, with a `+` after the
+//! privilege, says that the role may pass it on.
+
+use std::collections::BTreeSet;
+
+use sqlx::PgPool;
+
+/// Written from a freshly migrated database; `tests/doctor.rs` holds it to one.
+const EXPECTED: &str = include_str!("grants.txt");
+
+/// The roles whose grants must be exactly the expected ones.
+const ROLES: [&str; 3] = ["user_sync_consumer", "user_sync_app", "user_sync_reader"];
+
+/// What nobody else may write.
+const GUARDED: [&str; 3] = ["users", "user_claims", "user_events"];
+
+/// The grants that the migrations make.
+pub fn expected() -> impl Iterator<Item = &'static str> {
+    EXPECTED.lines()
+}
+
+/// The grants that the roles have in this database, sorted.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub async fn actual(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
+    let mut grants = all(pool).await?;
+    grants.retain(|(grantee, ..)| ROLES.contains(&grantee.as_str()));
+    let mut written: Vec<String> = grants.into_iter().map(written).collect();
+    written.sort_unstable();
+    Ok(written)
+}
+
+/// What is missing of `actual`, and what is too much.
+pub(super) fn compare(actual: &[String]) -> (Vec<&'static str>, Vec<&str>) {
+    let expected: BTreeSet<&'static str> = expected().collect();
+    let actual: BTreeSet<&str> = actual.iter().map(String::as_str).collect();
+    let missing = expected.iter().copied().filter(|grant| !actual.contains(grant)).collect();
+    (missing, actual.into_iter().filter(|grant| !expected.contains(grant)).collect())
+}
+
+/// Grants to anybody else to write what is guarded.
+pub(super) async fn others(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
+    let mut grants = all(pool).await?;
+    grants.retain(|(grantee, privilege, name)| {
+        let table = name.split('.').next().unwrap_or_default();
+        let is_guarded = GUARDED.contains(&table) || table.starts_with("user_events_");
+        let writes = ["insert", "update", "delete", "truncate"].contains(&privilege.trim_end_matches('+'));
+        is_guarded && writes && !ROLES.contains(&grantee.as_str())
+    });
+    Ok(grants.into_iter().map(written).collect())
+}
+
+/// Tables that are not the owner's, and whose they are.
+pub(super) async fn foreign(pool: &PgPool) -> Result<Vec<(String, String)>, sqlx::Error> {
+    let query = "select oid::regclass::text, pg_get_userbyid(relowner)::text from pg_class
+        where (oid in (select to_regclass(ours) from unnest($1::text[]) as ours)
+                or oid in (select inhrelid from pg_inherits where inhparent = to_regclass('user_events')))
+            and pg_get_userbyid(relowner) <> 'user_sync_owner'
+        order by 1";
+    sqlx::query_as(query).bind(tables()).fetch_all(pool).await
+}
+
+/// The statement that makes an expected grant.
+pub(super) fn grant(grant: &str) -> String {
+    let (grantee, privilege, name) = parts(grant);
+    format!("grant {} to {grantee}", on(privilege, name))
+}
+
+/// The statement that takes a grant back.
+pub(super) fn revoke(grant: &str) -> String {
+    let (grantee, privilege, name) = parts(grant);
+    let from = if grantee == "public" { grantee.to_owned() } else { format!("\"{grantee}\"") };
+    match privilege.strip_suffix('+') {
+        Some(privilege) => format!("revoke grant option for {} from {from}", on(privilege, name)),
+        None => format!("revoke {} from {from}", on(privilege, name)),
+    }
+}
+
+fn on(privilege: &str, name: &str) -> String {
+    match name.split_once('.') {
+        Some((table, column)) => format!("{privilege} ({column}) on {table}"),
+        None => format!("{privilege} on {name}"),
+    }
+}
+
+fn parts(grant: &str) -> (&str, &str, &str) {
+    // A role's name may have blanks; a privilege and our tables' names have none.
+    let (rest, name) = grant.rsplit_once(' ').unwrap_or((grant, ""));
+    let (grantee, privilege) = rest.rsplit_once(' ').unwrap_or((rest, ""));
+    (grantee, privilege, name)
+}
+
+async fn all(pool: &PgPool) -> Result<Vec<(String, String, String)>, sqlx::Error> {
+    sqlx::query_as(include_str!("grants.sql")).bind(tables()).fetch_all(pool).await
+}
+
+fn written((grantee, privilege, name): (String, String, String)) -> String {
+    format!("{grantee} {privilege} {name}")
+}
+
+/// Our tables and views: each of them is granted to somebody.
+fn tables() -> Vec<&'static str> {
+    let table = |grant| parts(grant).2.split('.').next().unwrap_or_default();
+    expected().map(table).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_says_how_it_is_made_and_taken_back() {
+        assert_eq!(grant("a update users.name"), "grant update (name) on users to a");
+        assert_eq!(revoke("public insert users"), "revoke insert on users from public");
+        assert_eq!(revoke("a insert+ users"), "revoke grant option for insert on users from \"a\"");
+        assert_eq!(revoke("my app delete users"), "revoke delete on users from \"my app\"");
+    }
+}

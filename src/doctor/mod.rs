@@ -1,0 +1,212 @@
+//! Whether a deployment is as it should be: each check says what it found, and what to do about it. Reads
+//! only; must not know how a check is shown.
+//!
+//! All checks run, whatever becomes of the others, and each thing asked has [`TIMEOUT`] to answer.
+
+mod database;
+mod flow;
+pub mod grants;
+mod ledger;
+mod queue;
+mod triggers;
+
+use std::fmt;
+use std::time::Duration;
+
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use serde::Serialize;
+
+use crate::config::{ConfigError, DatabaseConfig};
+
+/// How long one question may take, so that a server that hangs does not hang us.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is examined. What is missing is skipped, and the check says what to set.
+#[derive(Debug)]
+pub struct Options {
+    /// The database, or why there is none.
+    pub database: Result<DatabaseConfig, ConfigError>,
+    /// The queue.
+    pub queue_url: Option<String>,
+    /// The dead-letter queue.
+    pub dlq_url: Option<String>,
+    /// The user pool.
+    pub user_pool_id: Option<String>,
+    /// The function that both triggers must name; without it they must name the same one.
+    pub trigger_arn: Option<String>,
+    /// The consumer function's timeout, in seconds.
+    pub consumer_timeout_seconds: u32,
+    /// From when on the latest heartbeat is too old, in minutes.
+    pub max_heartbeat_age_minutes: u32,
+}
+
+/// A part of the deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Section {
+    /// The server, its roles, grants and migrations.
+    Database,
+    /// The ledger's months.
+    Ledger,
+    /// The queue and its dead-letter queue.
+    Queue,
+    /// The user pool's triggers.
+    Pool,
+    /// What arrives.
+    Flow,
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Database => "database",
+            Self::Ledger => "ledger",
+            Self::Queue => "queue",
+            Self::Pool => "pool",
+            Self::Flow => "flow",
+        })
+    }
+}
+
+/// How a check went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// As it should be.
+    Ok,
+    /// It works, and could be better.
+    Warning,
+    /// It does not work, or will not for long.
+    Failed,
+    /// It could not be looked at.
+    Skipped,
+}
+
+/// One line: what was looked at, what was found, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// The part of the deployment.
+    pub section: Section,
+    /// What was looked at.
+    pub name: &'static str,
+    /// How it went.
+    pub status: Status,
+    /// What was found. Holds no secret and nobody's data.
+    pub found: String,
+    /// What to do, unless all is well.
+    pub fix: Option<String>,
+}
+
+/// A check's answer, without its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Finding {
+    status: Status,
+    found: String,
+    fix: Option<String>,
+}
+
+impl Finding {
+    fn ok(found: impl Into<String>) -> Self {
+        Self { status: Status::Ok, found: found.into(), fix: None }
+    }
+
+    fn warning(found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { status: Status::Warning, found: found.into(), fix: Some(fix.into()) }
+    }
+
+    fn failed(found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { status: Status::Failed, found: found.into(), fix: Some(fix.into()) }
+    }
+
+    fn skipped(found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { status: Status::Skipped, found: found.into(), fix: Some(fix.into()) }
+    }
+
+    /// As a line of the answer.
+    fn named(self, section: Section, name: &'static str) -> Check {
+        let Self { status, found, fix } = self;
+        Check { section, name, status, found, fix }
+    }
+}
+
+/// Looks at everything, in the order of the sections. Never fails: what cannot be looked at says so.
+pub async fn examine(options: &Options) -> Vec<Check> {
+    let (tables, queues, triggers) = tokio::join!(
+        Box::pin(examine_tables(options)),
+        Box::pin(queue::Queues::read(options.queue_url.as_deref(), options.dlq_url.as_deref())),
+        Box::pin(triggers::examine(options.user_pool_id.as_deref(), options.trigger_arn.as_deref())),
+    );
+    let (mut checks, arrived) = tables;
+    checks.extend(queues.examine(options, arrived));
+    checks.extend(triggers);
+    checks.sort_by_key(|check| check.section);
+    checks
+}
+
+/// What the database says, and when the newest event or heartbeat that has arrived was sent.
+async fn examine_tables(options: &Options) -> (Vec<Check>, Option<flow::Arrived>) {
+    let (mut checks, pool) = database::reach(&options.database).await;
+    let (database, ledger, arrived) = tokio::join!(
+        database::examine(pool.as_ref()),
+        ledger::examine(pool.as_ref()),
+        flow::Arrived::read(pool.as_ref()),
+    );
+    checks.extend(database);
+    checks.extend(ledger);
+    checks.extend(flow::examine(&arrived, options.max_heartbeat_age_minutes));
+    (checks, arrived.ok())
+}
+
+/// Waits for an answer of the database, no longer than [`TIMEOUT`].
+async fn bounded<T>(question: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Finding> {
+    match tokio::time::timeout(TIMEOUT, question).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(unanswered(&error)),
+        Err(_) => Err(Finding::failed(format!("no answer within {} s", TIMEOUT.as_secs()), BUSY)),
+    }
+}
+
+/// A question that the database did not answer. Names the error's class and quotes no row.
+fn unanswered(error: &sqlx::Error) -> Finding {
+    let database_error = error.as_database_error();
+    let message = database_error.map_or_else(|| error.to_string(), |error| error.message().to_owned());
+    match database_error.and_then(|error| error.code()).as_deref() {
+        // Insufficient privilege.
+        Some("42501") => {
+            Finding::skipped(message, "run it as a member of user_sync_consumer or user_sync_owner")
+        }
+        // No such table, function or schema.
+        Some("42P01" | "42883" | "3F000" | "42703") => Finding::skipped(message, MIGRATE),
+        // A lock or a statement took too long.
+        Some("55P03" | "57014") => Finding::failed(message, BUSY),
+        Some(_) | None => Finding::failed(message, "see whether the server is well, then run it again"),
+    }
+}
+
+const MIGRATE: &str = "run `user-sync migrate` as a member of user_sync_owner";
+const BUSY: &str = "look for locks and load on the server (pg_stat_activity)";
+const UNREACHED: &str = "mend the database's first line";
+
+/// What AWS refused, by its code; quotes nothing of an answer.
+fn refusal<E: ProvideErrorMetadata>(error: &SdkError<E>) -> String {
+    match error {
+        SdkError::ServiceError(failure) => {
+            failure.err().code().unwrap_or("an error without a code").to_owned()
+        }
+        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
+        SdkError::ResponseError(_) => "an answer that is not AWS's".to_owned(),
+        SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) | _ => {
+            "cannot be reached, or there are no credentials".to_owned()
+        }
+    }
+}
+
+/// A duration as people say it: `40 s`, `12 min`, `5 h`, `3 days`.
+fn spoken(seconds: i64) -> String {
+    match seconds {
+        ..120 => format!("{} s", seconds.max(0)),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        172_800.. => format!("{} days", seconds / 86_400),
+    }
+}

@@ -1,0 +1,203 @@
+//! What operators ask most often, read from the views of `migrations/0008_reports.sql`. Knows the views; must not
+//! know how an answer is shown.
+
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use serde::Serialize;
+use sqlx::PgPool;
+use time::{Date, OffsetDateTime};
+use uuid::Uuid;
+
+/// Days that `report_logins_by_day` reaches back, today included.
+pub const MAX_DAYS: u32 = 400;
+/// Weeks that `report_retention` reaches back, this one included.
+pub const MAX_WEEKS: u32 = 26;
+
+/// Users created on a day, without those deleted since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Growth {
+    /// In UTC.
+    #[serde(serialize_with = "as_text")]
+    pub day: Date,
+    /// Created that day.
+    pub users: i64,
+}
+
+/// Active users: neither disabled nor deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Active {
+    /// All of them.
+    pub active_users: i64,
+    /// Of these, who signed in within 24 hours.
+    pub signed_in_1_day: i64,
+    /// Of these, who signed in within 7 days.
+    pub signed_in_7_days: i64,
+    /// Of these, who signed in within 30 days.
+    pub signed_in_30_days: i64,
+}
+
+/// A user who signed in. Personal data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Login {
+    /// The `sub`.
+    pub user_id: Uuid,
+    /// The user's name.
+    pub name: String,
+    /// The address that the user owns.
+    pub email: Option<String>,
+    /// All logins.
+    pub login_count: i64,
+    /// The latest one.
+    pub last_login_at: Timestamp,
+    /// Its kind of device, where it is known.
+    pub last_login_device: Option<String>,
+    /// Whole days since then.
+    pub days_since_login: i32,
+}
+
+/// Logins of a day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Day {
+    /// In UTC.
+    #[serde(serialize_with = "as_text")]
+    pub day: Date,
+    /// Distinct logins.
+    pub logins: i64,
+    /// Users who signed in.
+    pub users: i64,
+}
+
+/// Users by the kind of device of their last login.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Device {
+    /// `Mobile`, `Tablet` or `Desktop`.
+    pub device: String,
+    /// How many.
+    pub users: i64,
+}
+
+/// What the users created in one week did in one week.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Retention {
+    /// The Monday of the week in which they were created, in UTC.
+    #[serde(serialize_with = "as_text")]
+    pub cohort_week: Date,
+    /// The week in question: 0 is that of their creation.
+    pub week_number: i32,
+    /// How many were created.
+    pub cohort_users: i64,
+    /// How many of them signed in in the week in question; `None` where the ledger does not say.
+    pub signed_in_users: Option<i64>,
+}
+
+/// Users by the day of their creation, of the last `days` days, newest first; days without any are left out.
+///
+/// # Errors
+/// When the database cannot be asked, or the role may not read the view.
+pub async fn growth(pool: &PgPool, days: u32) -> Result<Vec<Growth>, sqlx::Error> {
+    let query = "select day, users from report_user_growth
+        where day > (now() at time zone 'utc')::date - $1::integer order by day desc";
+    let rows: Vec<(Date, i64)> = sqlx::query_as(query).bind(integer(days)).fetch_all(pool).await?;
+    Ok(rows.into_iter().map(|(day, users)| Growth { day, users }).collect())
+}
+
+/// Active users now.
+///
+/// # Errors
+/// When the database cannot be asked, or the role may not read the view.
+pub async fn active(pool: &PgPool) -> Result<Active, sqlx::Error> {
+    let query = "select active_users, signed_in_1_day, signed_in_7_days, signed_in_30_days
+        from report_active_users";
+    let row: (i64, i64, i64, i64) = sqlx::query_as(query).fetch_one(pool).await?;
+    let (active_users, signed_in_1_day, signed_in_7_days, signed_in_30_days) = row;
+    Ok(Active { active_users, signed_in_1_day, signed_in_7_days, signed_in_30_days })
+}
+
+/// At most `limit` users who signed in within `days` days, the latest first.
+///
+/// # Errors
+/// When the database cannot be asked, or the role may not read the view.
+pub async fn logins(pool: &PgPool, days: u32, limit: u32) -> Result<Vec<Login>, sqlx::Error> {
+    type Row = (Uuid, String, Option<String>, i64, OffsetDateTime, Option<String>, i32);
+    let query = "select user_id, name, email, login_count, last_login_at, last_login_device, days_since_login
+        from report_login_activity where last_login_at > now() - make_interval(days => $1)
+        order by last_login_at desc, user_id limit $2";
+    let query = sqlx::query_as(query).bind(integer(days)).bind(i64::from(limit));
+    let rows: Vec<Row> = query.fetch_all(pool).await?;
+    let login = |(user_id, name, email, login_count, at, last_login_device, days_since_login): Row| {
+        let last_login_at = Timestamp::from(at);
+        Login { user_id, name, email, login_count, last_login_at, last_login_device, days_since_login }
+    };
+    Ok(rows.into_iter().map(login).collect())
+}
+
+/// Logins of each of the last `days` days, newest first, days without any included; at most [`MAX_DAYS`].
+///
+/// # Errors
+/// When the database cannot be asked, or the role may not read the view.
+pub async fn daily(pool: &PgPool, days: u32) -> Result<Vec<Day>, sqlx::Error> {
+    let query = "select day, logins, users from report_logins_by_day
+        where day > (now() at time zone 'utc')::date - $1::integer order by day desc";
+    let rows: Vec<(Date, i64, i64)> = sqlx::query_as(query).bind(integer(days)).fetch_all(pool).await?;
+    Ok(rows.into_iter().map(|(day, logins, users)| Day { day, logins, users }).collect())
+}
+
+/// Users by the kind of device of their last login, most first.
+///
+/// # Errors
+/// When the database cannot be asked, or the role may not read the view.
+pub async fn devices(pool: &PgPool) -> Result<Vec<Device>, sqlx::Error> {
+    let query = "select device, users from report_devices order by users desc, device";
+    let rows: Vec<(String, i64)> = sqlx::query_as(query).fetch_all(pool).await?;
+    Ok(rows.into_iter().map(|(device, users)| Device { device, users }).collect())
+}
+
+/// Sign-in retention of the last `weeks` weeks' users, oldest first; at most [`MAX_WEEKS`].
+///
+/// # Errors
+/// When the database cannot be asked, or the role may not read the view.
+pub async fn retention(pool: &PgPool, weeks: u32) -> Result<Vec<Retention>, sqlx::Error> {
+    type Row = (Date, i32, i64, Option<i64>);
+    let query = "select cohort_week, week_number, cohort_users, signed_in_users from report_retention
+        where cohort_week > (now() at time zone 'utc')::date - 7 * $1::integer order by 1, 2";
+    let rows: Vec<Row> = sqlx::query_as(query).bind(integer(weeks)).fetch_all(pool).await?;
+    let retention = |(cohort_week, week_number, cohort_users, signed_in_users)| Retention {
+        cohort_week,
+        week_number,
+        cohort_users,
+        signed_in_users,
+    };
+    Ok(rows.into_iter().map(retention).collect())
+}
+
+/// Bars of eight heights, one a number, the greatest of them full; a blank is none at all.
+#[must_use]
+pub fn sparkline(numbers: &[i64]) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let greatest = numbers.iter().copied().max().unwrap_or(0).max(1);
+    let bar = |number: &i64| match usize::try_from((*number * 8 - 1).div_euclid(greatest)) {
+        Ok(height) if *number > 0 => BARS.get(height).copied().unwrap_or('█'),
+        Ok(_) | Err(_) => ' ',
+    };
+    numbers.iter().map(bar).collect()
+}
+
+fn integer(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn as_text<S: serde::Serializer>(day: &Date, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sparkline_fills_the_greatest_and_leaves_nothing_blank() {
+        assert_eq!(sparkline(&[]), "");
+        assert_eq!(sparkline(&[0, 0]), "  ");
+        assert_eq!(sparkline(&[1, 2, 3, 4, 5, 6, 7, 8]), "▁▂▃▄▅▆▇█");
+        assert_eq!(sparkline(&[0, 1, 1_000, 500]), " ▁█▄");
+    }
+}
