@@ -428,7 +428,7 @@ mod tests {
             Just(Value::from("AdminDeleteUser")),
             Just(Value::from(EVENT_SOURCE)),
         ];
-        let names = [
+        const NAMES: [&str; 13] = [
             "source",
             "detail",
             "detail-type",
@@ -443,8 +443,8 @@ mod tests {
             "userPoolId",
             "heartbeat",
         ];
-        leaf.prop_recursive(4, 40, 10, move |inner| {
-            let name = proptest::sample::select(&names[..]);
+        leaf.prop_recursive(4, 40, 10, |inner| {
+            let name = proptest::sample::select(&NAMES[..]);
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
                 prop::collection::btree_map(name.prop_map(str::to_owned), inner, 0..10)

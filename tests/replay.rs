@@ -106,7 +106,8 @@ fn replay(deployment: &Deployment, arguments: &[&str], input: &[u8]) -> Output {
     command.arg("replay").args(arguments).env_clear().envs(deployment.environment());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input).unwrap();
+    // It may end, with an error, before it has read everything.
+    drop(child.stdin.take().unwrap().write_all(input));
     child.wait_with_output().unwrap()
 }
 
@@ -329,7 +330,9 @@ async fn a_users_own_text_is_never_an_event() {
         for quoted in [format!("{head}\n{tail}\n"), json!([head, tail]).to_string()] {
             let mut found = Vec::new();
             cognito_user_sync::replay::read(quoted.as_bytes(), &mut |_, read| found.push(read)).unwrap();
-            assert!(!found.is_empty() && found.iter().all(Result::is_err), "{cut}: {found:?}");
+            // A line end between two tokens leaves the line whole.
+            let is_own = |read: &Result<Event, _>| read.as_ref().map_or(true, |event| *event == own);
+            assert!(!found.is_empty() && found.iter().all(is_own), "{cut}: {found:?}");
         }
     }
 }

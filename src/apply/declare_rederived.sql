@@ -10,5 +10,5 @@ union
 select user_id
 from user_baseline
 where ($1::uuid is null or user_id = $1)
-  and ($2::timestamptz is null or user_event_bound($2) < (select min(lower) from user_event_partitions))
+  and ($2::timestamptz is null or user_event_bound($2) < (select lower from user_event_partitions order by lower limit 1))
 order by user_id

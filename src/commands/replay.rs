@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use cognito_user_sync::apply::verify::{self, Selection};
 use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::database;
@@ -43,7 +43,7 @@ const CONCURRENCY: usize = 16;
 ///
 /// Example: user-sync replay --dry-run exported-logs/
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, group = ArgGroup::new("selection").multiple(true))]
 pub(crate) struct Arguments {
     /// The files and folders to read; - for stdin.
     #[arg(value_name = "FILE", required_unless_present = "from_ledger", conflicts_with = "from_ledger")]
