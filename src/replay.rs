@@ -24,6 +24,9 @@ pub const TEXT_MAX_BYTES: usize = 2 * 1_048_576;
 /// Bytes of an input's first line that tell its form.
 const FIRST_LINE_MAX_BYTES: u64 = 65_536;
 
+/// The first two bytes of gzip (RFC 1952). A file of an export may have several members.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
 /// Where in an input something stands, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
@@ -69,8 +72,11 @@ pub enum ReadError {
 /// When the input cannot be read on; what was found before stands.
 pub fn read(input: impl Read, found: &mut dyn FnMut(Place, Result<Event, ReadError>)) -> io::Result<u64> {
     let mut input = BufReader::new(input);
-    // The first two bytes of every gzip member (RFC 1952). An export's file may have several members.
-    if input.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
+    let mut first = Vec::new();
+    (&mut input).take(2).read_to_end(&mut first)?;
+    let is_gzip = first == GZIP;
+    let input = BufReader::new(Cursor::new(first).chain(input));
+    if is_gzip {
         return read_plain(BufReader::new(MultiGzDecoder::new(input)), found);
     }
     read_plain(input, found)
@@ -484,5 +490,95 @@ impl<R: Read> Read for ShortStrings<R> {
             }
         }
         Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use cognito_user_sync_triggers::event::EventId;
+    use cognito_user_sync_triggers::timestamp::Timestamp;
+    use proptest::prelude::*;
+
+    fn heartbeat(millis: u64) -> Event {
+        Event::Heartbeat { id: EventId::new(Timestamp::from_unix_millis(millis)) }
+    }
+
+    /// Gives one byte at a time, as a slow pipe may.
+    struct Slow<'a>(&'a [u8]);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let length = buffer.len().min(1);
+            self.0.read(buffer.get_mut(..length).unwrap())
+        }
+    }
+
+    fn found(input: impl Read) -> (Vec<(Place, Result<Event, ReadError>)>, Option<u64>) {
+        let mut found = Vec::new();
+        let ended = read(input, &mut |place, read| found.push((place, read)));
+        (found, ended.ok())
+    }
+
+    #[test]
+    fn gzip_is_known_however_slowly_it_comes() {
+        let event = heartbeat(1_790_000_000_123);
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        io::Write::write_all(&mut encoder, undelivered::line(&event, "x").as_bytes()).unwrap();
+        let (read, ended) = found(Slow(&encoder.finish().unwrap()));
+        assert_eq!((read, ended), (vec![(Place::Line(1), Ok(event))], Some(0)));
+        assert_eq!(found(Slow(&[0x1f])), (vec![], Some(1)));
+    }
+
+    #[test]
+    fn the_first_line_tells_the_form() {
+        let document = Form::Document;
+        for (line, form) in [
+            ("{", document),
+            ("[", document),
+            ("[{\"timestamp\":1}]", document),
+            ("{\"events\": [{\"message\":", document),
+            ("[INFO] starting", Form::Lines),
+            (
+                "{\"level\":\"ERROR\",\"message\":\"undelivered\",\"undelivered\":{\"specversion\"",
+                Form::Lines,
+            ),
+            ("START RequestId: 1", Form::Lines),
+            ("", Form::Lines),
+            ("@timestamp,@message", Form::Records { column: 1 }),
+            ("\"timestamp\",\"message\"", Form::Records { column: 1 }),
+            ("message", Form::Records { column: 0 }),
+        ] {
+            assert_eq!(Form::of(line), form, "{line}");
+        }
+    }
+
+    proptest! {
+        /// Pieces of logs and exports in any order: nothing panics, nothing is invented, and a line that stands
+        /// by itself in a log is found.
+        #[test]
+        fn whatever_stands_around_it_only_a_written_event_is_found(
+            pieces in prop::collection::vec(0..14_usize, 0..12),
+        ) {
+            let event = heartbeat(1_790_000_000_123);
+            let line = undelivered::line(&event, "x");
+            let quoted = serde_json::to_string(&line).unwrap();
+            let encoded = event.encode();
+            let vocabulary = [
+                line.as_str(), &quoted, &encoded, line.get(..60).unwrap(), "\n", "\r\n", "{", "}", "[", ",", "\"",
+                "\"message\":", "@message\n", "\u{1f}\u{8b}",
+            ];
+            let text: String = pieces.iter().map(|piece| *vocabulary.get(*piece).unwrap()).collect();
+            let (read, ended) = found(text.as_bytes());
+            prop_assert_eq!(&(read.clone(), ended), &found(Slow(text.as_bytes())));
+            for (_, read) in &read {
+                prop_assert!(read.is_err() || *read == Ok(event.clone()));
+            }
+            let log = format!("START\n{text}\n{line}\n");
+            let whole = |(_, read): &(Place, Result<Event, ReadError>)| *read == Ok(event.clone());
+            let is_lines = !text.contains('{');
+            prop_assert!(!is_lines || found(log.as_bytes()).0.iter().any(whole), "{}", log);
+        }
     }
 }

@@ -333,6 +333,9 @@ async fn a_heartbeat_by_hand_is_seen_to_arrive_while_a_worker_drains() {
     let arrived: Uuid =
         sqlx::query_scalar("select heartbeat_id from sync_status").fetch_one(&database.owner).await.unwrap();
     assert!(said.starts_with(&format!("heartbeat {arrived} arrived after ")), "{said}");
+    let output = heartbeat(&database, &["--wait", "--json"]).output().await.unwrap();
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(answer["seconds"].is_f64() && answer["id"].as_str() > Some(&arrived.to_string()), "{answer}");
     worker.end().await;
 }
 

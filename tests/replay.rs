@@ -203,6 +203,14 @@ async fn a_dry_run_needs_no_queue() {
         "3 would be sent (2 user.authenticated, 1 user.confirmed) {times}, 0 other lines passed over, 0 failed\n"
     );
     assert_eq!(said(&output), expected, "{}", errors(&output));
+    let mut command = Command::new(binaries::user_sync());
+    let output = command.args(["replay", "--dry-run", "--json"]).arg(&file).env_clear().output().unwrap();
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let by_type = json!({ "user.authenticated": 2, "user.confirmed": 1 });
+    let expected = json!({
+        "sent": 0, "events": 3, "by_type": by_type, "from": at(7), "to": at(9), "passed_over": 0, "failed": 0
+    });
+    assert_eq!(answer, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -378,7 +386,6 @@ async fn rows_are_derived_again_for_a_user_and_for_a_range_of_time() {
         .map(|n| user(n, at(u64::try_from(n).unwrap())).email(&format!("{n}@example.com")).build())
         .chain([user(4, at(day + 1)).email("4@example.com").build()])
         .collect();
-    // Tomorrow's midnight is `at`'s own start of the day after.
     assert_eq!(database.apply(&events).await, vec![Outcome::Applied; 4]);
     let rows = database.rows().await;
     let right = async |number| {
@@ -410,8 +417,8 @@ async fn rows_are_derived_again_for_a_user_and_for_a_range_of_time() {
     let output = from_ledger(&database, &["--since", &date, "--user", &sub(1).to_string()]);
     assert_eq!(output.status.code(), Some(1));
 
-    let output = from_ledger(&database, &["--until", "2999-01-01"]);
-    assert_eq!(said(&output), "the rows of 4 users are re-derived\n", "{}", errors(&output));
+    let output = from_ledger(&database, &["--until", "2999-01-01", "--json"]);
+    assert_eq!(said(&output), "{\"rederived_users\":4}\n", "{}", errors(&output));
     assert_eq!(database.rows().await, rows);
 }
 

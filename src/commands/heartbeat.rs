@@ -36,6 +36,9 @@ pub(crate) struct Arguments {
     /// How long to wait, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "wait")]
     timeout_seconds: u64,
+    /// Answer as one JSON object: `id`, and with --wait the `seconds` it took.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -50,13 +53,21 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let id = EventId::new(Timestamp::now());
     let sent_at = Instant::now();
     Publisher::new(queue_url).await.publish(&Event::Heartbeat { id }, BUDGET).await?;
-    let mut out = std::io::stdout().lock();
-    let Some(pool) = pool else {
-        writeln!(out, "heartbeat {id} sent")?;
-        return Ok(());
+    let seconds = match pool {
+        None => None,
+        Some(pool) => {
+            arrival(&pool, id, Duration::from_secs(arguments.timeout_seconds)).await?;
+            Some(sent_at.elapsed().as_secs_f64())
+        }
     };
-    arrival(&pool, id, Duration::from_secs(arguments.timeout_seconds)).await?;
-    writeln!(out, "heartbeat {id} arrived after {:.1} s", sent_at.elapsed().as_secs_f64())?;
+    let mut out = std::io::stdout();
+    match (arguments.json, seconds) {
+        (true, seconds) => {
+            writeln!(out, "{}", serde_json::json!({ "id": id.uuid(), "seconds": seconds }))?;
+        }
+        (false, None) => writeln!(out, "heartbeat {id} sent")?,
+        (false, Some(seconds)) => writeln!(out, "heartbeat {id} arrived after {seconds:.1} s")?,
+    }
     Ok(())
 }
 

@@ -63,6 +63,9 @@ pub(crate) struct Arguments {
     /// Of users with an event before this time: RFC 3339, or a date (its day not included).
     #[arg(long, value_name = "TIME", group = "selection", requires = "from_ledger", value_parser = moment)]
     until: Option<Timestamp>,
+    /// Answer as one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 fn moment(text: &str) -> Result<Timestamp, String> {
@@ -74,8 +77,8 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if arguments.from_ledger {
-        let Arguments { user, since, until, .. } = arguments;
-        return from_ledger(Selection { user, since, until }).await;
+        let Arguments { user, since, until, json, .. } = arguments;
+        return from_ledger(Selection { user, since, until }, json).await;
     }
     let publisher = match arguments.dry_run {
         true => None,
@@ -87,10 +90,12 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
     };
     let tally = send(arguments.files, publisher.as_ref()).await?;
-    let Tally { passed_over, failed, .. } = tally;
-    let events = if arguments.dry_run { tally.preview() } else { format!("{} sent", tally.events()) };
-    writeln!(std::io::stdout(), "{events}, {passed_over} other lines passed over, {failed} failed")?;
-    match (failed, arguments.dry_run) {
+    let answer = match arguments.json {
+        true => tally.json(arguments.dry_run),
+        false => tally.text(arguments.dry_run),
+    };
+    writeln!(std::io::stdout(), "{answer}")?;
+    match (tally.failed, arguments.dry_run) {
         (0, _) => Ok(()),
         (failed, true) => bail!("{failed} events could not be read"),
         (failed, false) => {
@@ -124,10 +129,30 @@ impl Tally {
         self.by_type.values().sum()
     }
 
+    fn text(&self, is_dry_run: bool) -> String {
+        let Self { passed_over, failed, .. } = self;
+        let events = if is_dry_run { self.preview() } else { format!("{} sent", self.events()) };
+        format!("{events}, {passed_over} other lines passed over, {failed} failed")
+    }
+
     fn preview(&self) -> String {
         let types: Vec<String> = self.by_type.iter().map(|(name, count)| format!("{count} {name}")).collect();
         let times = self.times.map(|(first, last)| format!(" ({}) from {first} to {last}", types.join(", ")));
         format!("{} would be sent{}", self.events(), times.unwrap_or_default())
+    }
+
+    fn json(&self, is_dry_run: bool) -> String {
+        let (first, last) = self.times.unzip();
+        let answer = serde_json::json!({
+            "sent": if is_dry_run { 0 } else { self.events() },
+            "events": self.events(),
+            "by_type": self.by_type,
+            "from": first,
+            "to": last,
+            "passed_over": self.passed_over,
+            "failed": self.failed,
+        });
+        answer.to_string()
     }
 }
 
@@ -221,7 +246,7 @@ fn read_file(path: &Path, sender: &mpsc::Sender<Reading>) {
     tell(Reading::Ended { file, ended });
 }
 
-async fn from_ledger(selection: Selection) -> anyhow::Result<()> {
+async fn from_ledger(selection: Selection, json: bool) -> anyhow::Result<()> {
     let pool = database::pool(&DatabaseConfig::from_env()?, 2)?;
     let places = Places::open(std::env::var_os(places::VARIABLE).as_deref().map(Path::new))?;
     let style = ProgressStyle::with_template("{spinner} {pos} users, {per_sec}, {elapsed}")?;
@@ -235,7 +260,12 @@ async fn from_ledger(selection: Selection) -> anyhow::Result<()> {
                 "no event of {user} is in the ledger in that time: check the sub, or run user-sync reconcile"
             )
         }
-        Some(_) | None => writeln!(std::io::stdout(), "the rows of {users} users are re-derived")?,
+        Some(_) | None => {}
+    }
+    let mut out = std::io::stdout();
+    match json {
+        true => writeln!(out, "{}", serde_json::json!({ "rederived_users": users }))?,
+        false => writeln!(out, "the rows of {users} users are re-derived")?,
     }
     Ok(())
 }
