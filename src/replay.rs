@@ -277,19 +277,19 @@ impl Printed {
 /// CSV, one column of which is the log's lines.
 fn records(mut input: impl BufRead, column: usize, finder: &mut Finder<'_>) -> io::Result<()> {
     let (mut line, mut record) = (Vec::new(), Vec::new());
-    let (mut number, mut first) = (0, 1);
+    let (mut number, mut first, mut quotes) = (0, 1, 0);
     while let Some(read) = next_line(&mut input, &mut line)? {
         number += 1;
         if record.is_empty() {
-            first = number;
+            (first, quotes) = (number, 0);
         }
         record.extend_from_slice(&line);
+        quotes += line.iter().filter(|byte| **byte == b'"').count();
         if matches!(read, Line::TooLong) || record.len() > TEXT_MAX_BYTES {
             finder.tell(Place::Line(first), Err(ReadError::TooLong));
             record.clear();
         }
         // A field that holds a line end is quoted, and a quote within it is doubled.
-        let quotes = record.iter().filter(|byte| **byte == b'"').count();
         if quotes % 2 == 0 {
             field(&record, column, Place::Line(first), finder);
             record.clear();
@@ -301,6 +301,12 @@ fn records(mut input: impl BufRead, column: usize, finder: &mut Finder<'_>) -> i
 
 fn field(record: &[u8], column: usize, place: Place, finder: &mut Finder<'_>) {
     if record.is_empty() {
+        return;
+    }
+    // A parser costs more than most records, which are other lines.
+    let text = String::from_utf8_lossy(record);
+    if !undelivered::is_one(&text) && !text.contains("specversion") {
+        finder.passed_over += 1;
         return;
     }
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(record);
@@ -515,7 +521,9 @@ mod tests {
         }
     }
 
-    fn found(input: impl Read) -> (Vec<(Place, Result<Event, ReadError>)>, Option<u64>) {
+    type Found = (Place, Result<Event, ReadError>);
+
+    fn found(input: impl Read) -> (Vec<Found>, Option<u64>) {
         let mut found = Vec::new();
         let ended = read(input, &mut |place, read| found.push((place, read)));
         (found, ended.ok())
@@ -576,7 +584,7 @@ mod tests {
                 prop_assert!(read.is_err() || *read == Ok(event.clone()));
             }
             let log = format!("START\n{text}\n{line}\n");
-            let whole = |(_, read): &(Place, Result<Event, ReadError>)| *read == Ok(event.clone());
+            let whole = |(_, read): &Found| *read == Ok(event.clone());
             let is_lines = !text.contains('{');
             prop_assert!(!is_lines || found(log.as_bytes()).0.iter().any(whole), "{}", log);
         }

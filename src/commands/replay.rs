@@ -157,6 +157,7 @@ impl Tally {
 }
 
 /// What the reader says.
+#[expect(clippy::large_enum_variant, reason = "nearly every one is an event")]
 enum Reading {
     Found { file: String, place: Place, read: Result<Event, ReadError> },
     Ended { file: String, ended: std::io::Result<u64> },
@@ -195,6 +196,7 @@ async fn send(files: Vec<PathBuf>, publisher: Option<&Publisher>) -> anyhow::Res
 }
 
 /// What became of something that was read.
+#[expect(clippy::large_enum_variant, reason = "nearly every one is an event")]
 enum Sent {
     Event(Event),
     PassedOver(u64),
