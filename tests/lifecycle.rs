@@ -1,1 +1,356 @@
-//! To come.
+//! What happens in the user pool beside sign-ins reaches the rows: the release binary of `user-sync-lifecycle`
+//! on CloudTrail's events, an emulated user pool, the queue and the tables.
+
+use std::time::Duration;
+
+use aws_sdk_cognitoidentityprovider::Client;
+use aws_sdk_cognitoidentityprovider::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_cognitoidentityprovider::types::{AttributeType, MessageActionType};
+use cognito_user_sync::apply::Outcome;
+use cognito_user_sync_triggers::aws;
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use uuid::Uuid;
+
+use crate::support::conformance::Adapter;
+use crate::support::lambda_runtime_api::{Function, Invocation, LambdaRuntimeApi};
+use crate::support::{TestDatabase, binaries, cloudtrail, eventually};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Marks every value that no log may hold.
+const PRIVATE: &str = "Zephyrine";
+
+/// A user pool, the function that follows it, and what is behind the queue.
+struct Followed {
+    client: Client,
+    pool: String,
+    api: LambdaRuntimeApi,
+    function: Function,
+    database: TestDatabase,
+}
+
+impl Followed {
+    async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    async fn start_with(env: &[(&str, &str)]) -> Self {
+        let database = TestDatabase::create().await;
+        let deployment = &database.deployment;
+        let config = aws_sdk_cognitoidentityprovider::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-west-1"))
+            .endpoint_url(&deployment.endpoint)
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .http_client(aws::http_client())
+            .build();
+        let client = Client::from_conf(config);
+        let created = client.create_user_pool().pool_name("followed").send().await.unwrap();
+        let pool = created.user_pool.unwrap().id.unwrap();
+        let api = LambdaRuntimeApi::start().await;
+        let env = [&deployment.environment()[..], &[("USER_SYNC_USER_POOL_ID", pool.as_str())], env].concat();
+        let function = Function::spawn(&binaries::lifecycle(), &api, &env);
+        api.wait_until_ready(LIMIT).await;
+        Self { client, pool, api, function, database }
+    }
+
+    /// Creates a user as an administrator does.
+    async fn create(&self, username: &str) -> Uuid {
+        let request = self.client.admin_create_user().user_pool_id(&self.pool).username(username);
+        let request = request.message_action(MessageActionType::Suppress);
+        let request = request.set_user_attributes(Some(attributes(&[
+            ("email", &format!("{PRIVATE}@example.com")),
+            ("email_verified", "true"),
+            ("name", &format!("{PRIVATE} One")),
+        ])));
+        let user = request.send().await.unwrap().user.unwrap();
+        let sub = user.attributes.unwrap().into_iter().find(|attribute| attribute.name == "sub").unwrap();
+        sub.value.unwrap().parse().unwrap()
+    }
+
+    async fn delete(&self, username: &str) {
+        self.client.admin_delete_user().user_pool_id(&self.pool).username(username).send().await.unwrap();
+    }
+
+    /// Hands a fixture's event over, as if the call was made now.
+    async fn invoke(&self, fixture: &str, sub: Uuid) -> Invocation {
+        self.invoke_at(fixture, sub, Timestamp::now()).await
+    }
+
+    async fn invoke_at(&self, fixture: &str, sub: Uuid, at: Timestamp) -> Invocation {
+        self.api.invoke(cloudtrail::event(fixture, &self.pool, sub, at), LIMIT).await
+    }
+
+    /// Hands an event over and applies what it published.
+    async fn follow(&self, fixture: &str, sub: Uuid) {
+        succeeded(&self.invoke(fixture, sub).await);
+        assert_eq!(self.apply().await, [Outcome::Applied], "{fixture}");
+    }
+
+    /// Applies what is on the queue.
+    async fn apply(&self) -> Vec<Outcome> {
+        let queue = self.database.deployment.queue();
+        let deliveries = queue.receive(100, Duration::ZERO).await.unwrap();
+        let bodies: Vec<&str> = deliveries.iter().map(|delivery| delivery.body.as_str()).collect();
+        let outcomes = self.database.applier.apply(&bodies).await;
+        queue.delete(&deliveries.iter().collect::<Vec<_>>()).await;
+        outcomes
+    }
+
+    async fn has(&self, sub: Uuid, columns: &[(&str, Option<&str>)]) {
+        for (column, expected) in columns {
+            assert_eq!(self.database.column(sub, column).await.as_deref(), *expected, "{column}");
+        }
+    }
+
+    async fn published_nothing(&self) {
+        assert_eq!(self.database.deployment.queue().backlog().await.unwrap(), 0);
+    }
+
+    /// Ends the function; its log must hold nothing of a user.
+    fn log(mut self) -> Vec<String> {
+        assert!(self.function.is_alive());
+        self.function.kill();
+        let log = [self.function.stdout_lines(), self.function.stderr_lines()].concat();
+        for line in &log {
+            let line = line.to_lowercase();
+            assert!(!line.contains(&PRIVATE.to_lowercase()) && !line.contains('@'), "{line}");
+        }
+        log
+    }
+}
+
+fn attributes(attributes: &[(&str, &str)]) -> Vec<AttributeType> {
+    let attribute = |(name, value): &(&str, &str)| AttributeType::builder().name(*name).value(*value).build();
+    attributes.iter().map(attribute).collect::<Result<_, _>>().unwrap()
+}
+
+fn succeeded(invocation: &Invocation) {
+    assert!(matches!(invocation, Invocation::Response { .. }), "{invocation:?}");
+}
+
+/// The message of an invocation that failed.
+fn failure(invocation: Invocation) -> String {
+    let Invocation::Error { body, .. } = invocation else { panic!("{invocation:?}") };
+    String::from_utf8(body).unwrap()
+}
+
+/// How often a counter was written, by the log's metrics.
+fn count(log: &[String], metric: &str, label: Option<&str>) -> usize {
+    let metric = format!("\"{metric}\":1");
+    let label = label.map(|reason| format!("\"reason\":\"{reason}\"")).unwrap_or_default();
+    let is_it = |line: &&String| line.contains("_aws") && line.contains(&metric) && line.contains(&label);
+    log.iter().filter(is_it).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_users_life_in_the_pool_becomes_the_row() {
+    let followed = Followed::start().await;
+    let (client, pool) = (&followed.client, &followed.pool);
+    let sub = followed.create("life").await;
+    followed.follow("admin_create_user", sub).await;
+    let email = format!("{PRIVATE}@example.com").to_lowercase();
+    let name = format!("{PRIVATE} One");
+    followed
+        .has(
+            sub,
+            &[
+                ("email", Some(&email)),
+                ("name", Some(&name)),
+                ("cognito_username", Some("life")),
+                ("cognito_status", Some("FORCE_CHANGE_PASSWORD")),
+                ("user_pool_id", Some(pool)),
+                ("is_active", Some("true")),
+                ("login_count", Some("0")),
+                ("confirmed_at", None),
+            ],
+        )
+        .await;
+
+    let renamed = attributes(&[("name", &format!("{PRIVATE} Two"))]);
+    let request = client.admin_update_user_attributes().user_pool_id(pool).username("life");
+    request.set_user_attributes(Some(renamed)).send().await.unwrap();
+    followed.follow("admin_update_user_attributes", sub).await;
+    followed.has(sub, &[("name", Some(&format!("{PRIVATE} Two"))), ("email", Some(&email))]).await;
+
+    let request = client.admin_set_user_password().user_pool_id(pool).username("life");
+    request.password("Correct-Horse-7").permanent(true).send().await.unwrap();
+    followed.follow("admin_set_user_password", sub).await;
+    followed.has(sub, &[("cognito_status", Some("CONFIRMED"))]).await;
+
+    client.admin_disable_user().user_pool_id(pool).username("life").send().await.unwrap();
+    followed.follow("admin_disable_user", sub).await;
+    followed.has(sub, &[("is_active", Some("false")), ("is_deleted", Some("false"))]).await;
+
+    client.admin_enable_user().user_pool_id(pool).username("life").send().await.unwrap();
+    followed.follow("admin_enable_user", sub).await;
+    followed.has(sub, &[("is_active", Some("true"))]).await;
+
+    // An event that comes late says what the pool says now, not what it was about.
+    followed.follow("admin_disable_user", sub).await;
+    followed.has(sub, &[("is_active", Some("true"))]).await;
+
+    followed.delete("life").await;
+    let deleted_at = Timestamp::now();
+    succeeded(&followed.invoke_at("admin_delete_user", sub, deleted_at).await);
+    assert_eq!(followed.apply().await, [Outcome::Applied]);
+    let second = deleted_at.to_string()[..19].to_owned();
+    followed.has(sub, &[("is_deleted", Some("true")), ("is_active", Some("false")), ("email", None)]).await;
+    assert!(followed.database.column(sub, "deleted_at").await.unwrap().starts_with(&second));
+
+    // EventBridge delivers at least once: the same deletion changes nothing, and a late change neither.
+    let rows = followed.database.rows().await;
+    succeeded(&followed.invoke_at("admin_delete_user", sub, deleted_at).await);
+    assert_eq!(followed.apply().await, [Outcome::Applied]);
+    assert_eq!(followed.database.rows().await, rows);
+    failure(followed.invoke("admin_update_user_attributes", sub).await);
+    followed.published_nothing().await;
+    assert_eq!(followed.database.rows().await, rows);
+    let log = followed.log();
+    assert_eq!((count(&log, "published", None), count(&log, "failed", None)), (8, 1), "{log:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_users_own_calls_name_no_pool_and_are_followed() {
+    let followed = Followed::start().await;
+    let sub = followed.create("self").await;
+    followed.follow("sign_up", sub).await;
+    followed.follow("update_user_attributes_by_the_user", sub).await;
+    followed.has(sub, &[("is_deleted", Some("false")), ("cognito_username", Some("self"))]).await;
+    followed.delete("self").await;
+    followed.follow("delete_user_by_the_user", sub).await;
+    followed.has(sub, &[("is_deleted", Some("true"))]).await;
+    followed.log();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_followed_is_counted_by_its_reason() {
+    let followed = Followed::start().await;
+    let sub = followed.create("ignored").await;
+    let names = cloudtrail::names("ignored_");
+    for name in &names {
+        succeeded(&followed.invoke(name, sub).await);
+    }
+    succeeded(&followed.api.invoke("[]", LIMIT).await);
+    followed.published_nothing().await;
+    let log = followed.log();
+    assert_eq!(count(&log, "ignored", None), names.len() + 1, "{log:?}");
+    for (reason, times) in [
+        ("failed_call", 1),
+        ("no_sub", 1),
+        ("unknown_name", 2),
+        ("other_pool", 1),
+        ("not_cognito", 1),
+        ("unreadable", 1),
+    ] {
+        assert_eq!(count(&log, "ignored", Some(reason)), times, "{reason}: {log:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_pool_does_not_confirm_is_an_error_and_is_not_published() {
+    let followed = Followed::start().await;
+    let sub = followed.create("doubted").await;
+    let error = failure(followed.invoke("admin_delete_user", sub).await);
+    assert!(error.contains("still found in the pool"), "{error}");
+    followed.published_nothing().await;
+    let error = failure(followed.invoke("admin_update_user_attributes", Uuid::from_u128(7)).await);
+    assert!(error.contains("this is no deletion"), "{error}");
+    followed.published_nothing().await;
+    // Asked again when the pool has caught up.
+    followed.delete("doubted").await;
+    followed.follow("admin_delete_user", sub).await;
+    followed.has(sub, &[("is_deleted", Some("true"))]).await;
+    let log = followed.log();
+    assert_eq!((count(&log, "failed", None), count(&log, "published", None)), (2, 1), "{log:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_from_the_future_is_dated_now() {
+    let followed = Followed::start().await;
+    let sub = followed.create("future").await;
+    followed.delete("future").await;
+    let future = Timestamp::from_unix_millis(Timestamp::now().unix_millis() + 86_400_000);
+    succeeded(&followed.invoke_at("admin_delete_user", sub, future).await);
+    assert_eq!(followed.apply().await, [Outcome::Applied]);
+    let deleted_at = followed.database.column(sub, "deleted_at").await.unwrap();
+    assert!(deleted_at < Timestamp::now().to_string(), "{deleted_at}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_sends_a_heartbeat() {
+    let followed = Followed::start().await;
+    let mut last = None;
+    for name in cloudtrail::names("heartbeat_") {
+        succeeded(&followed.invoke(&name, Uuid::nil()).await);
+        assert_eq!(followed.apply().await, [Outcome::Applied]);
+        let arrived: Option<Uuid> = sqlx::query_scalar("select heartbeat_id from sync_status")
+            .fetch_one(&followed.database.owner)
+            .await
+            .unwrap();
+        assert!(arrived > last, "{name}");
+        last = arrived;
+    }
+    assert_eq!(followed.database.count("users").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_takes_nothing_fails_the_invocation() {
+    let database = TestDatabase::create().await;
+    let missing = format!("{}-missing", database.deployment.queue_url);
+    let followed = Followed::start_with(&[("USER_SYNC_QUEUE_URL", &missing)]).await;
+    let sub = followed.create("unsent").await;
+    let error = failure(followed.invoke("admin_create_user", sub).await);
+    assert!(error.contains("the event is not on the queue"), "{error}");
+    let log = followed.log();
+    assert_eq!((count(&log, "failed", None), count(&log, "published", None)), (1, 0), "{log:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_variable_is_named_at_start() {
+    let api = LambdaRuntimeApi::start().await;
+    let mut function =
+        Function::spawn(&binaries::lifecycle(), &api, &[("USER_SYNC_QUEUE_URL", "http://localhost/q")]);
+    eventually("the function ends", LIMIT, async || !function.is_alive()).await;
+    function.kill();
+    let log = function.stderr_lines().join("\n");
+    assert!(log.contains("USER_SYNC_USER_POOL_ID"), "{log}");
+}
+
+fn heartbeat(database: &TestDatabase, arguments: &[&str]) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(binaries::user_sync());
+    command.arg("heartbeat").args(arguments).env_clear().envs(database.deployment.environment());
+    command
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_by_hand_is_seen_to_arrive_while_a_worker_drains() {
+    let database = TestDatabase::create().await;
+    let worker = Adapter::Worker.start(&database.deployment, &[]).await;
+    let output = heartbeat(&database, &["--wait"]).output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let arrived: Uuid =
+        sqlx::query_scalar("select heartbeat_id from sync_status").fetch_one(&database.owner).await.unwrap();
+    assert!(said.starts_with(&format!("heartbeat {arrived} arrived after ")), "{said}");
+    let output = heartbeat(&database, &["--wait", "--json"]).output().await.unwrap();
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(answer["seconds"].is_f64() && answer["id"].as_str() > Some(&arrived.to_string()), "{answer}");
+    worker.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_that_nobody_takes_names_the_next_step() {
+    let database = TestDatabase::create().await;
+    let output = heartbeat(&database, &["--wait", "--timeout-seconds=1"]).output().await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("within 1 s") && error.contains("user-sync doctor"), "{error}");
+    // It was sent all the same, and without --wait nothing but the queue is needed.
+    let output = heartbeat(&database, &[]).env_remove("DATABASE_URL").output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(database.deployment.queue().backlog().await.unwrap(), 2);
+    let output = heartbeat(&database, &["--wait"]).env_remove("DATABASE_URL").output().await.unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("DATABASE_URL is not set"));
+    assert_eq!(database.deployment.queue().backlog().await.unwrap(), 2);
+}

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cognito_user_sync_triggers::timestamp::Timestamp;
 use sqlx::{PgConnection, PgPool, Row as _, SqlStr};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -320,4 +321,57 @@ pub async fn explain(pool: &PgPool, places: &Places, user: Uuid) -> Result<Vec<S
         count => format!("{count} values of the row differ from the history: run user-sync verify"),
     });
     Ok(lines)
+}
+
+/// Whose rows [`rederive`] writes again: everybody, but for what is given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// This user only.
+    pub user: Option<Uuid>,
+    /// Users with an event at this time or later.
+    pub since: Option<Timestamp>,
+    /// Users with an event before this time.
+    pub until: Option<Timestamp>,
+}
+
+/// Writes the rows and claims of the selected users again from their history, as [`repair`] does, whether they
+/// differ or not; returns how many users that were, and tells `progress` so meanwhile. In bounded memory.
+///
+/// Needs two connections, and the rights of `user_sync_owner`.
+///
+/// # Errors
+/// When a transaction failed; what was written before stays so.
+pub async fn rederive(
+    pool: &PgPool,
+    places: &Places,
+    selection: Selection,
+    mut progress: impl FnMut(u64),
+) -> Result<u64, VerifyError> {
+    let failed = VerifyError::of("reading the ledger");
+    let mut tx = pool.begin().await.map_err(&failed)?;
+    // The cursor waits while rows are written.
+    for setting in ["statement_timeout", "idle_in_transaction_session_timeout"] {
+        let setting = format!("set local {setting} = 0");
+        sqlx::query(sqlx::AssertSqlSafe(setting)).execute(&mut *tx).await.map_err(&failed)?;
+    }
+    let declare = sqlx::query(include_str!("declare_rederived.sql")).bind(selection.user);
+    let [since, until] = [selection.since, selection.until].map(|time| time.map(OffsetDateTime::from));
+    declare.bind(since).bind(until).execute(&mut *tx).await.map_err(&failed)?;
+    let mut users = 0;
+    loop {
+        let fetch = format!("fetch {REPAIR_USERS} from rederived");
+        let fetch = sqlx::query_scalar(sqlx::AssertSqlSafe(fetch));
+        let ids: Vec<Uuid> = fetch.fetch_all(&mut *tx).await.map_err(&failed)?;
+        if ids.is_empty() {
+            break;
+        }
+        let mended = mend(pool, places, &ids).await;
+        mended.map_err(|failure| VerifyError { doing: "writing rows", failure: failure.to_string() })?;
+        users += u64::try_from(ids.len()).unwrap_or(u64::MAX);
+        progress(users);
+    }
+    tx.commit().await.map_err(&failed)?;
+    // What remains is who owns which address.
+    repair(pool, places, &BTreeSet::new()).await?;
+    Ok(users)
 }

@@ -1,14 +1,97 @@
-//! `user-sync heartbeat`.
+//! `user-sync heartbeat`: sends the canary through the queue.
 
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
 use clap::Args;
+use cognito_user_sync::config::DatabaseConfig;
+use cognito_user_sync::database;
+use cognito_user_sync_triggers::event::{Event, EventId};
+use cognito_user_sync_triggers::publish::{Publisher, QUEUE_URL_VARIABLE};
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use indicatif::{ProgressBar, ProgressStyle};
+use sqlx::PgPool;
 
-/// To come
+/// How long sending may take, retries included.
+const BUDGET: Duration = Duration::from_secs(10);
+
+/// How often the table is asked whether the heartbeat arrived.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Send a heartbeat through the queue, and with --wait see it arrive
 ///
-/// Example: user-sync heartbeat
+/// A heartbeat travels the same way as a login; the consumer notes its arrival in sync_status. In production a
+/// schedule sends them and an alarm watches their age; this sends one by hand. Needs USER_SYNC_QUEUE_URL, and
+/// with --wait DATABASE_URL of a member of user_sync_consumer or user_sync_reader. Exits with 1 if it was not
+/// sent, or did not arrive in time.
+///
+/// Example: user-sync heartbeat --wait
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// Wait until it arrived, and say how long it took.
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "wait")]
+    timeout_seconds: u64,
+    /// Answer as one JSON object: `id`, and with --wait the `seconds` it took.
+    #[arg(long)]
+    json: bool,
+}
 
-pub(crate) async fn run(_: Arguments) -> anyhow::Result<()> {
-    anyhow::bail!("to come")
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let queue_url = std::env::var(QUEUE_URL_VARIABLE).ok().filter(|url| !url.is_empty());
+    let queue_url =
+        queue_url.with_context(|| format!("{QUEUE_URL_VARIABLE} is not set: the queue to send to"))?;
+    // Before anything is sent, so that a missing variable costs nothing.
+    let pool = match arguments.wait {
+        true => Some(database::pool(&DatabaseConfig::from_env()?, 1)?),
+        false => None,
+    };
+    let id = EventId::new(Timestamp::now());
+    let sent_at = Instant::now();
+    Publisher::new(queue_url).await.publish(&Event::Heartbeat { id }, BUDGET).await?;
+    let seconds = match pool {
+        None => None,
+        Some(pool) => {
+            arrival(&pool, id, Duration::from_secs(arguments.timeout_seconds)).await?;
+            Some(sent_at.elapsed().as_secs_f64())
+        }
+    };
+    let mut out = std::io::stdout();
+    match (arguments.json, seconds) {
+        (true, seconds) => {
+            writeln!(out, "{}", serde_json::json!({ "id": id.uuid(), "seconds": seconds }))?;
+        }
+        (false, None) => writeln!(out, "heartbeat {id} sent")?,
+        (false, Some(seconds)) => writeln!(out, "heartbeat {id} arrived after {seconds:.1} s")?,
+    }
+    Ok(())
+}
+
+/// Waits until this heartbeat, or a later one, arrived.
+async fn arrival(pool: &PgPool, id: EventId, timeout: Duration) -> anyhow::Result<()> {
+    let style = ProgressStyle::with_template("{spinner} heartbeat sent, waiting for it: {elapsed}")?;
+    let progress = ProgressBar::new_spinner().with_style(style);
+    progress.enable_steady_tick(POLL_INTERVAL);
+    let started = Instant::now();
+    while !has_arrived(pool, id).await.context("cannot read sync_status")? {
+        if started.elapsed() >= timeout {
+            progress.finish_and_clear();
+            let seconds = timeout.as_secs();
+            bail!(
+                "the heartbeat was sent and did not arrive within {seconds} s: user-sync doctor says what stands still"
+            );
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    progress.finish_and_clear();
+    Ok(())
+}
+
+async fn has_arrived(pool: &PgPool, id: EventId) -> Result<bool, sqlx::Error> {
+    let arrived = sqlx::query_scalar("select coalesce(heartbeat_id >= $1, false) from sync_status");
+    arrived.bind(id.uuid()).fetch_one(pool).await
 }

@@ -1,81 +1,273 @@
-//! `user-sync replay`: sends again what the trigger could only write to its log.
+//! `user-sync replay`: sends again what the trigger could only write to its log, or re-derives rows from the
+//! ledger.
 
-use std::io::{BufRead, BufReader, Write as _};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use clap::Args;
-use cognito_user_sync_triggers::event::{DecodeError, Event};
+use clap::{ArgGroup, Args};
+use cognito_user_sync::apply::verify::{self, Selection};
+use cognito_user_sync::config::DatabaseConfig;
+use cognito_user_sync::database;
+use cognito_user_sync::places::{self, Places};
+use cognito_user_sync::replay::{self, Place, ReadError};
+use cognito_user_sync_triggers::event::Event;
 use cognito_user_sync_triggers::publish::{Publisher, QUEUE_URL_VARIABLE};
-use cognito_user_sync_triggers::undelivered;
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use futures::StreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::mpsc;
+use uuid::Uuid;
 
 /// How long one event may take; nobody waits for a sign-in here.
 const BUDGET: Duration = Duration::from_secs(30);
 
+/// Events that are being sent at once.
+const CONCURRENCY: usize = 16;
+
 /// Send `undelivered` log lines, or events, to the queue again
 ///
-/// Reads a file (or - for stdin) of log lines: an `undelivered` line and a line that is an event are sent
-/// verbatim, with the same id and time, so that what had arrived after all counts once. Other lines are
-/// passed over. Needs USER_SYNC_QUEUE_URL. Exits with 1 if an event could not be read or sent.
+/// Reads files, folders (every file below them, in the order of the names) or stdin (-): the log's own lines,
+/// CloudWatch's exports to S3, the JSON of aws logs filter-log-events, get-log-events and get-query-results, a
+/// subscription's JSON, Logs Insights' CSV, or events, one a line; each compressed by gzip or not. Events are
+/// sent as they are, with the same id and time, so that what had arrived after all counts once, and so does a
+/// replay that is run twice. Other lines are passed over. Needs USER_SYNC_QUEUE_URL.
 ///
-/// Example: user-sync replay trigger.log
+/// With --from-ledger it reads no file and sends nothing: it writes the rows of one user, or of the users with
+/// events in a range of time, again from the ledger. Needs DATABASE_URL of a member of user_sync_owner.
+///
+/// Exits with 1 if anything that looks like an event could not be read or sent; the rest is sent.
+///
+/// Example: user-sync replay --dry-run exported-logs/
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, group = ArgGroup::new("selection").multiple(true))]
 pub(crate) struct Arguments {
-    /// The file to read; - for stdin.
-    file: PathBuf,
+    /// The files and folders to read; - for stdin.
+    #[arg(value_name = "FILE", required_unless_present = "from_ledger", conflicts_with = "from_ledger")]
+    files: Vec<PathBuf>,
+    /// Say what would be sent, and send nothing.
+    #[arg(long, conflicts_with = "from_ledger")]
+    dry_run: bool,
+    /// Write rows again from the ledger; needs --user, --since or --until.
+    #[arg(long, requires = "selection")]
+    from_ledger: bool,
+    /// Of this user only.
+    #[arg(long, value_name = "SUB", group = "selection", requires = "from_ledger")]
+    user: Option<Uuid>,
+    /// Of users with an event at this time or later: RFC 3339, or a date (from midnight UTC on).
+    #[arg(long, value_name = "TIME", group = "selection", requires = "from_ledger", value_parser = moment)]
+    since: Option<Timestamp>,
+    /// Of users with an event before this time: RFC 3339, or a date (its day not included).
+    #[arg(long, value_name = "TIME", group = "selection", requires = "from_ledger", value_parser = moment)]
+    until: Option<Timestamp>,
+    /// Answer as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+fn moment(text: &str) -> Result<Timestamp, String> {
+    let midnight = Timestamp::parse(&format!("{text}T00:00:00Z"));
+    midnight
+        .or_else(|_| Timestamp::parse(text))
+        .map_err(|error| format!("{error}, nor a date such as 2026-01-31"))
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let queue_url = std::env::var(QUEUE_URL_VARIABLE).ok().filter(|url| !url.is_empty());
-    let queue_url =
-        queue_url.with_context(|| format!("{QUEUE_URL_VARIABLE} is not set: the queue to send to"))?;
-    let publisher = Publisher::new(queue_url).await;
-    let style = ProgressStyle::with_template("{spinner} {pos} events sent, {per_sec}, {elapsed}")?;
-    let progress = ProgressBar::new_spinner().with_style(style);
+    if arguments.from_ledger {
+        let Arguments { user, since, until, json, .. } = arguments;
+        return from_ledger(Selection { user, since, until }, json).await;
+    }
+    let publisher = match arguments.dry_run {
+        true => None,
+        false => {
+            let queue_url = std::env::var(QUEUE_URL_VARIABLE).ok().filter(|url| !url.is_empty());
+            let queue_url = queue_url
+                .with_context(|| format!("{QUEUE_URL_VARIABLE} is not set: the queue to send to"))?;
+            Some(Publisher::new(queue_url).await)
+        }
+    };
+    let tally = send(arguments.files, publisher.as_ref()).await?;
+    let answer = match arguments.json {
+        true => tally.json(arguments.dry_run),
+        false => tally.text(arguments.dry_run),
+    };
+    writeln!(std::io::stdout(), "{answer}")?;
+    match (tally.failed, arguments.dry_run) {
+        (0, _) => Ok(()),
+        (failed, true) => bail!("{failed} events could not be read"),
+        (failed, false) => {
+            bail!("{failed} events are not on the queue; running this again is safe, the same ids count once")
+        }
+    }
+}
 
-    let (mut sent, mut passed_over, mut failed) = (0_u64, 0_u64, 0_u64);
-    for (index, line) in open(&arguments.file)?.lines().enumerate() {
-        let line = line.with_context(|| format!("cannot read {}", arguments.file.display()))?;
-        let problem = match read(&line) {
-            None => {
-                passed_over += 1;
-                continue;
-            }
-            Some(Ok(event)) => publisher.publish(&event, BUDGET).await.map_err(|error| error.to_string()),
-            Some(Err(error)) => Err(error.to_string()),
+/// What was read and sent.
+#[derive(Default)]
+struct Tally {
+    by_type: BTreeMap<&'static str, u64>,
+    times: Option<(Timestamp, Timestamp)>,
+    passed_over: u64,
+    failed: u64,
+}
+
+impl Tally {
+    fn add(&mut self, event: &Event) {
+        let r#type = match event {
+            Event::User(event) => event.kind.as_str(),
+            Event::Heartbeat { .. } => "heartbeat",
         };
-        match problem {
-            Ok(()) => {
-                sent += 1;
+        *self.by_type.entry(r#type).or_default() += 1;
+        let time = event.id().time();
+        let (first, last) = self.times.unwrap_or((time, time));
+        self.times = Some((first.min(time), last.max(time)));
+    }
+
+    fn events(&self) -> u64 {
+        self.by_type.values().sum()
+    }
+
+    fn text(&self, is_dry_run: bool) -> String {
+        let Self { passed_over, failed, .. } = self;
+        let events = if is_dry_run { self.preview() } else { format!("{} sent", self.events()) };
+        format!("{events}, {passed_over} other lines passed over, {failed} failed")
+    }
+
+    fn preview(&self) -> String {
+        let types: Vec<String> = self.by_type.iter().map(|(name, count)| format!("{count} {name}")).collect();
+        let times = self.times.map(|(first, last)| format!(" ({}) from {first} to {last}", types.join(", ")));
+        format!("{} would be sent{}", self.events(), times.unwrap_or_default())
+    }
+
+    fn json(&self, is_dry_run: bool) -> String {
+        let (first, last) = self.times.unzip();
+        let answer = serde_json::json!({
+            "sent": if is_dry_run { 0 } else { self.events() },
+            "events": self.events(),
+            "by_type": self.by_type,
+            "from": first,
+            "to": last,
+            "passed_over": self.passed_over,
+            "failed": self.failed,
+        });
+        answer.to_string()
+    }
+}
+
+/// What the reader says.
+#[expect(clippy::large_enum_variant, reason = "nearly every one is an event")]
+enum Reading {
+    Found { file: String, place: Place, read: Result<Event, ReadError> },
+    Ended { file: String, ended: std::io::Result<u64> },
+}
+
+/// Sends what the files hold, several at once. Without a publisher it only counts.
+async fn send(files: Vec<PathBuf>, publisher: Option<&Publisher>) -> anyhow::Result<Tally> {
+    let style = ProgressStyle::with_template("{spinner} {pos} events, {per_sec}, {elapsed}")?;
+    let progress = ProgressBar::new_spinner().with_style(style);
+    let files = walk(files)?;
+    let (sender, mut receiver) = mpsc::channel(CONCURRENCY);
+    let reader = tokio::task::spawn_blocking(move || {
+        for file in files {
+            read_file(&file, &sender);
+        }
+    });
+    let reads = futures::stream::poll_fn(|context| receiver.poll_recv(context));
+    let mut sent = std::pin::pin!(reads.map(|read| sent(read, publisher)).buffer_unordered(CONCURRENCY));
+    let mut tally = Tally::default();
+    while let Some(outcome) = sent.next().await {
+        match outcome {
+            Ok(Sent::Event(event)) => {
+                tally.add(&event);
                 progress.inc(1);
             }
+            Ok(Sent::PassedOver(lines)) => tally.passed_over += lines,
             Err(problem) => {
-                failed += 1;
-                progress.suspend(|| eprintln!("line {}: {problem}", index + 1));
+                tally.failed += 1;
+                progress.suspend(|| eprintln!("{problem}"));
             }
         }
     }
     progress.finish_and_clear();
-    writeln!(std::io::stdout(), "{sent} sent, {passed_over} other lines passed over, {failed} failed")?;
-    if failed > 0 {
-        bail!("{failed} events are not on the queue; running this again is safe, the same ids count once");
+    reader.await?;
+    Ok(tally)
+}
+
+/// What became of something that was read.
+#[expect(clippy::large_enum_variant, reason = "nearly every one is an event")]
+enum Sent {
+    Event(Event),
+    PassedOver(u64),
+}
+
+async fn sent(read: Reading, publisher: Option<&Publisher>) -> Result<Sent, String> {
+    match read {
+        Reading::Found { file, place, read } => {
+            let event = read.map_err(|error| format!("{file}: {place}: {error}"))?;
+            if let Some(publisher) = publisher {
+                let published = publisher.publish(&event, BUDGET).await;
+                published.map_err(|error| format!("{file}: {place}: {error}"))?;
+            }
+            Ok(Sent::Event(event))
+        }
+        Reading::Ended { file, ended } => {
+            ended.map(Sent::PassedOver).map_err(|error| format!("{file}: cannot be read on: {error}"))
+        }
+    }
+}
+
+/// Every file, those in folders in the order of their names.
+fn walk(paths: Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path);
+            continue;
+        }
+        let listed = std::fs::read_dir(&path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let listed = listed.with_context(|| format!("cannot list {}", path.display()))?;
+        let mut below: Vec<PathBuf> = listed.into_iter().map(|entry| entry.path()).collect();
+        below.sort();
+        files.extend(walk(below)?);
+    }
+    Ok(files)
+}
+
+/// Reads one file; waits when the queue is slower.
+fn read_file(path: &Path, sender: &mpsc::Sender<Reading>) {
+    let file = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
+    let tell = |read| drop(sender.blocking_send(read));
+    let opened: std::io::Result<Box<dyn Read>> = match path == Path::new("-") {
+        true => Ok(Box::new(std::io::stdin())),
+        false => File::open(path).map(|file| Box::new(file) as Box<dyn Read>),
+    };
+    let mut found = |place, read| tell(Reading::Found { file: file.clone(), place, read });
+    let ended = opened.and_then(|input| replay::read(input, &mut found));
+    tell(Reading::Ended { file, ended });
+}
+
+async fn from_ledger(selection: Selection, json: bool) -> anyhow::Result<()> {
+    let pool = database::pool(&DatabaseConfig::from_env()?, 2)?;
+    let places = Places::open(std::env::var_os(places::VARIABLE).as_deref().map(Path::new))?;
+    let style = ProgressStyle::with_template("{spinner} {pos} users, {per_sec}, {elapsed}")?;
+    let progress = ProgressBar::new_spinner().with_style(style);
+    let users = verify::rederive(&pool, &places, selection, |users| progress.set_position(users)).await;
+    progress.finish_and_clear();
+    let users = users?;
+    match selection.user {
+        Some(user) if users == 0 => {
+            bail!(
+                "no event of {user} is in the ledger in that time: check the sub, or run user-sync reconcile"
+            )
+        }
+        Some(_) | None => {}
+    }
+    let mut out = std::io::stdout();
+    match json {
+        true => writeln!(out, "{}", serde_json::json!({ "rederived_users": users }))?,
+        false => writeln!(out, "the rows of {users} users are re-derived")?,
     }
     Ok(())
-}
-
-fn open(file: &Path) -> anyhow::Result<Box<dyn BufRead>> {
-    if file == Path::new("-") {
-        return Ok(Box::new(BufReader::new(std::io::stdin())));
-    }
-    let opened = std::fs::File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
-    Ok(Box::new(BufReader::new(opened)))
-}
-
-/// The event of a line, if it holds one.
-fn read(line: &str) -> Option<Result<Event, DecodeError>> {
-    let is_event = line.trim_start().starts_with('{') && line.contains("\"specversion\"");
-    undelivered::read(line).or_else(|| is_event.then(|| Event::decode(line)))
 }

@@ -1,6 +1,7 @@
 //! What the tests share: one stack, a deployment each, the release binaries, events and questions.
 
 pub(crate) mod binaries;
+pub(crate) mod cloudtrail;
 pub(crate) mod conformance;
 pub(crate) mod events;
 pub(crate) mod histories;

@@ -34,27 +34,38 @@ pub fn line(event: &Event, cause: &str) -> String {
 
 /// The event of an `undelivered` line, wherever in the line it starts; `None` for any other line.
 ///
-/// Reads a log line as it was written, with whatever a log put before it, and as an export quotes it: as the
-/// text of a JSON object's `message` or `@message`.
+/// Reads a log line as it was written, with whatever a log put before it, printed afresh (spaces, the keys in
+/// another order), and as an export quotes it: as the text of a JSON object's `message` or `@message`.
 ///
 /// # Errors
 /// When the line is an `undelivered` one, and its event cannot be read.
 pub fn read(line: &str) -> Option<Result<Event, DecodeError>> {
-    let damaged = || DecodeError::malformed("undelivered", "the line is cut or was changed");
-    if let Some(start) = line.find(MARK) {
-        let object = line.get(start..)?.trim_end();
-        return Some(match serde_json::from_str::<Read<'_>>(object) {
-            Ok(read) => Event::decode(read.undelivered.get()),
-            Err(_) => Err(damaged()),
-        });
-    }
-    if !line.contains(&MARK.replace('"', "\\\"")) {
+    if !is_one(line) {
         return None;
     }
-    let quoting: Option<Quoting<'_>> =
-        line.find('{').and_then(|start| serde_json::from_str(line.get(start..)?).ok());
-    // Quoted but not by anything known: better a loud error than a lost event.
-    Some(quoting.and_then(|quoting| read(&quoting.message)).unwrap_or_else(|| Err(damaged())))
+    let start = line.find(MARK).or_else(|| line.find('{')).unwrap_or_default();
+    let object = line.get(start..).unwrap_or_default().trim_end();
+    if let Ok(read) = serde_json::from_str::<Read<'_>>(object) {
+        return Some(Event::decode(read.undelivered.get()));
+    }
+    let quoting: Option<Quoting<'_>> = serde_json::from_str(object).ok();
+    // Cut, changed, or quoted by nothing known: better a loud error than a lost event.
+    let damaged = || Err(DecodeError::malformed("undelivered", "the line is cut or was changed"));
+    Some(quoting.and_then(|quoting| read(&quoting.message)).unwrap_or_else(damaged))
+}
+
+/// Whether a line is, or quotes in any way, an `undelivered` one: whole, cut or changed.
+#[must_use]
+pub fn is_one(line: &str) -> bool {
+    const QUOTES: [char; 2] = ['"', '\\'];
+    line.match_indices("undelivered").any(|(start, _)| {
+        let before = line.get(..start).unwrap_or_default();
+        let unquoted = before.trim_end_matches(QUOTES);
+        let key = unquoted.trim_end().strip_suffix(':').map(str::trim_end).unwrap_or_default();
+        unquoted.len() < before.len()
+            && key.ends_with(QUOTES)
+            && key.trim_end_matches(QUOTES).ends_with("message")
+    })
 }
 
 const MARK: &str = r#"{"level":"ERROR","message":"undelivered""#;

@@ -22,6 +22,9 @@ fn every_fixture_survives_its_line() {
         for exported in [exported.as_str(), &insights] {
             assert_eq!(undelivered::read(exported), Some(Ok(event.clone())), "{name}");
         }
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let printed = serde_json::to_string_pretty(&value).unwrap();
+        assert_eq!(undelivered::read(&format!("2026-11-23 {printed}\n")), Some(Ok(event.clone())), "{name}");
         let unknown = serde_json::json!({ "text": line }).to_string();
         assert!(
             matches!(undelivered::read(&unknown), Some(Err(_))),
@@ -34,8 +37,49 @@ fn every_fixture_survives_its_line() {
 
 #[test]
 fn another_line_is_passed_over() {
-    for line in ["", "START RequestId: 1", r#"{"level":"ERROR","message":"other"}"#, r#"{"undelivered":{}}"#]
-    {
+    for line in [
+        "",
+        "START RequestId: 1",
+        "the message: undelivered",
+        r#"{"level":"ERROR","message":"other"}"#,
+        r#"{"undelivered":{}}"#,
+        r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":[{"Name":"undelivered"}]}]},"undelivered":1}"#,
+    ] {
         assert_eq!(undelivered::read(line), None, "{line}");
+    }
+}
+
+#[test]
+fn what_is_damaged_or_quoted_by_nothing_known_is_never_passed_over() {
+    for line in [
+        r#"{"level":"ERROR","message":"undelivered","cause":"no an"#,
+        r#"ROR","message":"undelivered","cause":"x","undelivered":{}}"#,
+        r#""{""level"":""ERROR"",""message"":""undelivered"",""undelivered"":{}}""#,
+        r#"{ "message" : "undelivered" }"#,
+        r#"{"text":"{\"level\":\"ERROR\",\"message\":\"undelivered\"}"}"#,
+        r#"{\\\"message\\\":\\\"undelivered\\\"}"#,
+    ] {
+        assert!(matches!(undelivered::read(line), Some(Err(_))), "{line}");
+    }
+}
+
+/// What a user wrote into an attribute is inside the event's text, and must never become an event of its own.
+#[test]
+fn an_attribute_that_holds_a_line_forges_nothing() {
+    let payload =
+        crate::fixtures().into_iter().find(|(name, _)| name == "post_authentication_native").unwrap().1;
+    let id = EventId::new(Timestamp::from_unix_millis(1_790_000_000_123));
+    let mut event = cognito::user_event(&payload, &ClientMetadataKeys::default(), id).unwrap();
+    let forged = undelivered::line(&Event::Heartbeat { id }, "forged");
+    event.data.attributes.insert("name".to_owned(), format!("{forged}\n{forged}"));
+    let event = Event::User(event);
+    let line = undelivered::line(&event, "no answer from SQS");
+    assert_eq!(undelivered::read(&line), Some(Ok(event)));
+    // However the line is cut, as a log does with long ones: never the event within.
+    for (cut, _) in line.char_indices().skip(1) {
+        let (head, tail) = line.split_at(cut);
+        for part in [head, tail] {
+            assert!(!matches!(undelivered::read(part), Some(Ok(_))), "{part}");
+        }
     }
 }
