@@ -1,7 +1,7 @@
 //! The migrations, embedded: forward only, each in a transaction of its own, under a lock.
 //!
 //! Where an application kept a `users` table itself, that one is renamed, the migrations run and its rows are
-//! adopted, all in one transaction: a failure or a kill at any moment leaves everything as it was.
+//! adopted, all in one transaction: a failure or a kill at any moment leaves the table as it was.
 
 use std::collections::BTreeMap;
 
@@ -68,7 +68,7 @@ pub async fn run(pool: &PgPool) -> Result<(), MigrateError> {
 /// The same, and adopts the application's own `users` table if there is one; it stays as [`KEPT_AS`].
 /// `progress` is told the rows that are done and all rows.
 ///
-/// While it adopts, the old table is locked: nobody reads it or writes to it.
+/// While it adopts, the old table is locked: nobody reads it or writes to it. `pool` must have two connections.
 ///
 /// # Errors
 /// As [`run`], and when there is a `users` table that cannot be adopted. Nothing is changed then.
@@ -81,11 +81,15 @@ pub async fn run_and_adopt(
     let mut tx = pool.begin().await?;
     alone(&mut tx).await?;
     let pending = pending(&mut tx).await?;
-    let Some(table) = old_table(&mut tx, &pending).await? else {
+    if old_table(&mut tx, &pending).await?.is_none() {
         tx.rollback().await?;
         migrator().run(pool).await?;
         return Ok(Migrated { ran: pending.into_iter().collect(), adopted: None });
-    };
+    }
+    // The roles, on another connection: they are the whole server's, and other databases that migrate would
+    // have to wait for the long transaction, and then fail.
+    migrator().run_to(CREATES_USERS - 1, pool).await?;
+    let table = lock_old_table(&mut tx, &pending).await?;
     set_aside(&mut tx, &table).await?;
     Box::pin(migrator().run(&mut *tx)).await?;
     let rows = table.rows;
@@ -106,7 +110,7 @@ pub async fn survey(
 ) -> Result<Migrated, Error> {
     let mut tx = pool.begin_with("begin isolation level repeatable read read only").await?;
     let pending = pending(&mut tx).await?;
-    let adopted = match old_table_unlocked(&mut tx, &pending).await? {
+    let adopted = match old_table(&mut tx, &pending).await? {
         None => None,
         Some(table) => {
             let rows = table.rows;
@@ -145,27 +149,8 @@ async fn pending(tx: &mut PgConnection) -> Result<BTreeMap<i64, &'static str>, s
     Ok(pending)
 }
 
-/// The old table, locked against everybody else, if there is one.
+/// The old table, if there is one, and it can be adopted.
 async fn old_table(
-    tx: &mut PgConnection,
-    pending: &BTreeMap<i64, &'static str>,
-) -> Result<Option<OldTable>, Error> {
-    if old_table_unlocked(tx, pending).await?.is_none() {
-        return Ok(None);
-    }
-    // Who waits for this lock makes everybody else wait behind it: not for long.
-    sqlx::raw_sql("set local lock_timeout = '5s'; lock table users in access exclusive mode")
-        .execute(&mut *tx)
-        .await
-        .map_err(|error| {
-            let advice = "stop what uses the table users, and migrate again";
-            AdoptError::Failed(format!("the table cannot be locked, {advice}: {error}"))
-        })?;
-    // Asked again: rows may have come in between.
-    old_table_unlocked(tx, pending).await
-}
-
-async fn old_table_unlocked(
     tx: &mut PgConnection,
     pending: &BTreeMap<i64, &'static str>,
 ) -> Result<Option<OldTable>, Error> {
@@ -174,6 +159,20 @@ async fn old_table_unlocked(
     }
     sqlx::raw_sql("set local statement_timeout = 0; set local time zone 'UTC'").execute(&mut *tx).await?;
     Ok(adopt::inspect(tx).await?)
+}
+
+/// Locks the old table against everybody else, and looks again: rows may have come in between.
+async fn lock_old_table(
+    tx: &mut PgConnection,
+    pending: &BTreeMap<i64, &'static str>,
+) -> Result<OldTable, Error> {
+    let failed = |error: &dyn std::fmt::Display| {
+        AdoptError::Failed(format!("stop what uses the table, and migrate again: {error}"))
+    };
+    // Who waits for this lock makes everybody else wait behind it: not for long.
+    let lock = "set local lock_timeout = '5s'; lock table users in access exclusive mode";
+    sqlx::raw_sql(lock).execute(&mut *tx).await.map_err(|error| failed(&error))?;
+    Ok(old_table(tx, pending).await?.ok_or_else(|| failed(&"it is gone"))?)
 }
 
 /// Gives the old table, its indexes and its sequences other names, so that the new ones can have theirs. A
