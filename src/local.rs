@@ -68,6 +68,23 @@ impl Deployment {
     /// # Errors
     /// When a server refuses; what was made until then stays until the servers end.
     pub async fn create(stack: &Stack) -> Result<Self, Error> {
+        let migrate = async |owner_url: &str| {
+            let pool = connect(owner_url, 1).await?;
+            migrate::run(&pool).await?;
+            pool.close().await;
+            Ok(())
+        };
+        Self::create_migrated_by(stack, migrate).await
+    }
+
+    /// The same, where `migrate` brings the schema to the new database, whose URL as its owner it is given.
+    ///
+    /// # Errors
+    /// As [`Deployment::create`], and when `migrate` fails.
+    pub async fn create_migrated_by(
+        stack: &Stack,
+        migrate: impl AsyncFnOnce(&str) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
         let name = format!("user_sync_{}", Uuid::now_v7().simple());
         let admin_url = stack.postgres.admin_url().to_owned();
         let admin = PgConnectOptions::from_str(&admin_url)?;
@@ -75,9 +92,7 @@ impl Deployment {
         // The name is our own: a prefix and hexadecimal digits.
         sqlx::query(AssertSqlSafe(format!("create database {name}"))).execute(&mut connection).await?;
         let owner_url = url(&admin, None, &name, &admin_url);
-        let pool = connect(&owner_url, 1).await?;
-        migrate::run(&pool).await?;
-        pool.close().await;
+        migrate(&owner_url).await?;
         let mut logins = Vec::new();
         for role in ROLES {
             let (login, password) = (format!("{name}_{role}"), Uuid::now_v7().simple().to_string());

@@ -1,7 +1,16 @@
 //! The migrations, embedded: forward only, each in a transaction of its own, under a lock.
+//!
+//! Where an application kept a `users` table itself, that one is renamed, the migrations run and its rows are
+//! adopted, all in one transaction: a failure or a kill at any moment leaves the table as it was.
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{PgPool, SqlStr};
+use std::collections::BTreeMap;
+
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::postgres::types::Oid;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, SqlStr};
+
+use crate::apply::adopt::{self, AdoptError, Adopted, KEPT_AS, OldTable, Options};
+use crate::places::Places;
 
 /// Version, description and text, in the order of `migrations/`.
 const MIGRATIONS: [(i64, &str, &str); 8] = [
@@ -15,14 +24,107 @@ const MIGRATIONS: [(i64, &str, &str); 8] = [
     (8, "reports", include_str!("../migrations/0008_reports.sql")),
 ];
 
+/// The migration that creates `users`: where it ran, a `users` table is ours.
+const CREATES_USERS: i64 = 2;
+
+/// The advisory lock of whoever looks for an old table and adopts it, in the class "user" in ASCII. Above the
+/// value locks, which are numbered below 1,024.
+const ADOPTION_LOCK: (i32, i32) = (0x7573_6572, 1_024);
+
+/// Longest name that PostgreSQL keeps whole ("Identifiers and Key Words"), in bytes.
+const NAME_MAX_BYTES: usize = 63;
+
+/// What was done, or would be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Migrated {
+    /// Migrations that ran: version and description.
+    pub ran: Vec<(i64, &'static str)>,
+    /// What became of the old `users` table, if there was one.
+    pub adopted: Option<Adopted>,
+}
+
+/// The schema could not be brought to this build's version.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A migration failed, or one that ran before was changed since.
+    #[error("the migrations did not run through; nothing of the failed one is kept")]
+    Schema(#[from] MigrateError),
+    /// The old table is not adopted.
+    #[error(transparent)]
+    Adopt(#[from] AdoptError),
+    /// The database failed.
+    #[error("the database cannot be asked what it holds")]
+    Database(#[from] sqlx::Error),
+}
+
 /// Brings the schema to this build's version; does nothing where it is there already. Safe to run from
-/// several places at once.
+/// several places at once. For a database of our own: a `users` table of somebody else's is an error.
 ///
 /// # Errors
 /// When the database cannot be reached, the role may not create what is needed, or a migration that ran
 /// before was changed since.
-pub async fn run(pool: &PgPool) -> Result<(), sqlx::migrate::MigrateError> {
-    Migrator::with_migrations(embedded()).run(pool).await
+pub async fn run(pool: &PgPool) -> Result<(), MigrateError> {
+    migrator().run(pool).await
+}
+
+/// The same, and adopts the application's own `users` table if there is one; it stays as [`KEPT_AS`].
+/// `progress` is told the rows that are done and all rows.
+///
+/// While it adopts, the old table is locked: nobody reads it or writes to it. `pool` must have two connections.
+///
+/// # Errors
+/// As [`run`], and when there is a `users` table that cannot be adopted. Nothing is changed then.
+pub async fn run_and_adopt(
+    pool: &PgPool,
+    options: &Options,
+    places: &Places,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Migrated, Error> {
+    let mut tx = pool.begin().await?;
+    alone(&mut tx).await?;
+    let pending = pending(&mut tx).await?;
+    if old_table(&mut tx, &pending).await?.is_none() {
+        tx.rollback().await?;
+        migrator().run(pool).await?;
+        return Ok(Migrated { ran: pending.into_iter().collect(), adopted: None });
+    }
+    // The roles, on another connection: they are the whole server's, and other databases that migrate would
+    // have to wait for the long transaction, and then fail.
+    migrator().run_to(CREATES_USERS - 1, pool).await?;
+    let table = lock_old_table(&mut tx, &pending).await?;
+    set_aside(&mut tx, &table).await?;
+    Box::pin(migrator().run(&mut *tx)).await?;
+    let rows = table.rows;
+    let adopted = adopt::adopt(&mut tx, &table, options, places, |done| progress(done, rows)).await?;
+    tx.commit().await?;
+    Ok(Migrated { ran: pending.into_iter().collect(), adopted: Some(adopted) })
+}
+
+/// What [`run_and_adopt`] would do. Changes nothing, and locks nobody out.
+///
+/// # Errors
+/// As [`run_and_adopt`].
+pub async fn survey(
+    pool: &PgPool,
+    options: &Options,
+    places: &Places,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Migrated, Error> {
+    let mut tx = pool.begin_with("begin isolation level repeatable read read only").await?;
+    let pending = pending(&mut tx).await?;
+    let adopted = match old_table(&mut tx, &pending).await? {
+        None => None,
+        Some(table) => {
+            let rows = table.rows;
+            Some(adopt::survey(&mut tx, &table, options, places, |done| progress(done, rows)).await?)
+        }
+    };
+    tx.rollback().await?;
+    Ok(Migrated { ran: pending.into_iter().collect(), adopted })
+}
+
+fn migrator() -> Migrator {
+    Migrator::with_migrations(embedded())
 }
 
 /// The migrations of this build, in the order in which they run.
@@ -31,6 +133,87 @@ pub(crate) fn embedded() -> Vec<Migration> {
         Migration::new(version, description.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
     };
     MIGRATIONS.map(migration).to_vec()
+}
+
+/// Waits until no other process looks for an old table or adopts it, however long that takes.
+async fn alone(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql("set local statement_timeout = 0; set local lock_timeout = 0").execute(&mut *tx).await?;
+    let lock = sqlx::query("select pg_advisory_xact_lock($1, $2)").bind(ADOPTION_LOCK.0);
+    lock.bind(ADOPTION_LOCK.1).execute(tx).await.map(drop)
+}
+
+/// The migrations that have not run yet.
+async fn pending(tx: &mut PgConnection) -> Result<BTreeMap<i64, &'static str>, sqlx::Error> {
+    let mut pending: BTreeMap<i64, &'static str> =
+        MIGRATIONS.into_iter().map(|(version, description, _)| (version, description)).collect();
+    let has_run: bool =
+        sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(&mut *tx).await?;
+    if has_run {
+        let ran: Vec<i64> =
+            sqlx::query_scalar("select version from _sqlx_migrations where success").fetch_all(tx).await?;
+        pending.retain(|version, _| !ran.contains(version));
+    }
+    Ok(pending)
+}
+
+/// The old table, if there is one, and it can be adopted.
+async fn old_table(
+    tx: &mut PgConnection,
+    pending: &BTreeMap<i64, &'static str>,
+) -> Result<Option<OldTable>, Error> {
+    if !pending.contains_key(&CREATES_USERS) {
+        return Ok(None);
+    }
+    sqlx::raw_sql("set local statement_timeout = 0; set local time zone 'UTC'").execute(&mut *tx).await?;
+    Ok(adopt::inspect(tx).await?)
+}
+
+/// Locks the old table against everybody else, and looks again: rows may have come in between.
+async fn lock_old_table(
+    tx: &mut PgConnection,
+    pending: &BTreeMap<i64, &'static str>,
+) -> Result<OldTable, Error> {
+    let failed = |error: &dyn std::fmt::Display| {
+        AdoptError::Failed(format!("stop what uses the table, and migrate again: {error}"))
+    };
+    // Who waits for this lock makes everybody else wait behind it: not for long.
+    let lock = "set local lock_timeout = '5s'; lock table users in access exclusive mode";
+    sqlx::raw_sql(lock).execute(&mut *tx).await.map_err(|error| failed(&error))?;
+    Ok(old_table(tx, pending).await?.ok_or_else(|| failed(&"it is gone"))?)
+}
+
+/// Gives the old table, its indexes and its sequences other names, so that the new ones can have theirs. A
+/// constraint has its index's name.
+async fn set_aside(tx: &mut PgConnection, table: &OldTable) -> Result<(), AdoptError> {
+    // What the session says to the triggers of the new table: these rows are the service's.
+    sqlx::raw_sql("set local user_sync.service = 'on'").execute(&mut *tx).await?;
+    let owned = "select pg_class.oid, relname::text, relkind = 'S' from pg_class
+        where pg_class.oid in (select indexrelid from pg_index where indrelid = $1)
+           or relkind = 'S' and pg_class.oid in (
+               select objid from pg_depend
+               where classid = 'pg_class'::regclass and refclassid = 'pg_class'::regclass
+                 and refobjid = $1 and deptype in ('a', 'i'))
+        order by relname";
+    let owned: Vec<(Oid, String, bool)> = sqlx::query_as(owned).bind(table.oid()).fetch_all(&mut *tx).await?;
+    for (oid, name, is_sequence) in owned {
+        let kind = if is_sequence { "sequence" } else { "index" };
+        rename(tx, kind, &name, &name_aside(oid, &name)).await?;
+    }
+    Ok(rename(tx, "table", "users", KEPT_AS).await?)
+}
+
+async fn rename(tx: &mut PgConnection, kind: &str, from: &str, to: &str) -> Result<(), sqlx::Error> {
+    let rename = format!("alter {kind} {} rename to {}", quoted(from), quoted(to));
+    sqlx::query(AssertSqlSafe(rename)).execute(tx).await.map(drop)
+}
+
+fn name_aside(oid: Oid, name: &str) -> String {
+    let suffixed = format!("{name}_before_user_sync");
+    if suffixed.len() <= NAME_MAX_BYTES { suffixed } else { format!("before_user_sync_{}", oid.0) }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 #[cfg(test)]

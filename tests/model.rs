@@ -523,8 +523,18 @@ fn is_letters(text: &str) -> bool {
 }
 
 /// A referral code as people type it: in any case, with hyphens and spaces, and with the letters that look
-/// like the digits 0 and 1. Nothing that cannot be somebody's code is one.
+/// like the digits 0 and 1. Any other text may be a code that an old table handed out, and stands as it is: up
+/// to 64 characters on one line, without what surrounds it.
 fn typed_code(text: &str) -> Option<String> {
+    let text = text.trim();
+    own_code(text).or_else(|| {
+        let length = text.chars().count();
+        (length > 0 && length <= 64 && text.chars().all(|character| !character.is_control()))
+            .then(|| text.to_owned())
+    })
+}
+
+fn own_code(text: &str) -> Option<String> {
     let mut code = String::new();
     for character in text.chars() {
         match character.to_ascii_uppercase() {

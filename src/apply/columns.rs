@@ -14,7 +14,7 @@ use super::state::{RESERVED, Registers, STATUS, USER_POOL_ID, USERNAME, UserStat
 /// (`Google_123`): both would leak what the user did not choose to show.
 pub(super) const NAMELESS: &str = "User";
 
-const DEFAULT_LANGUAGE: &str = "en";
+pub(super) const DEFAULT_LANGUAGE: &str = "en";
 
 /// The addresses that a user owns, as opposed to holds: what the unique columns show.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

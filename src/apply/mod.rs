@@ -6,6 +6,7 @@
 //! Locks are taken in one order everywhere, so that no two batches wait in a circle:
 //! ledger ids → value shards → new rows → rows, each in ascending order.
 
+pub mod adopt;
 mod claims;
 mod columns;
 mod device;

@@ -1,28 +1,145 @@
-//! `user-sync migrate`: brings the schema to this build's version.
+//! `user-sync migrate`: brings the schema to this build's version, and adopts a `users` table that is there.
 
-use std::io::Write as _;
+use std::io::Write;
+use std::path::Path;
 
-use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, ValueEnum};
+use cognito_user_sync::apply::adopt::{Adopted, KEPT_AS, Options, Profile};
 use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::{database, migrate};
+use cognito_user_sync::database;
+use cognito_user_sync::migrate::{self, Migrated};
+use cognito_user_sync::places::{self, Places};
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Longest id of a user pool ("UserPoolType", Cognito API Reference).
+const USER_POOL_ID_MAX_CHARS: usize = 55;
 
 /// Create or upgrade the tables, roles and grants
 ///
+/// Does nothing when the schema is current. Where an application kept a documented `users` table itself, its
+/// rows are adopted, in one transaction: the old table stays, untouched, as `users_before_user_sync`. Any
+/// other `users` is refused with the list of differences, and nothing is changed. docs/adopting.md has the
+/// order of steps.
+///
 /// Needs DATABASE_URL of a role that may create tables and roles (on RDS: the master user, or a member of
-/// user_sync_owner once the roles are there). Does nothing when the schema is current.
+/// user_sync_owner once the roles are there), and that owns the old table. USER_SYNC_GEOIP_FILE, if the
+/// consumers have it. Exits with 0 when the schema is current, else with 1.
 ///
 /// Example: DATABASE_URL=postgres://owner:…@db.example.com/app user-sync migrate
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// Say what would be done, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Whose the profile columns of an old table are: the application's, which events do not change until
+    /// `user-sync release`, or Cognito's, whose next word wins.
+    #[arg(long, value_enum, default_value_t = Owner::Application)]
+    profile: Owner,
+    /// The user pool that the users of an old table are in.
+    #[arg(long, env = "USER_SYNC_USER_POOL_ID", value_parser = user_pool_id)]
+    user_pool_id: Option<String>,
+}
 
-pub(crate) async fn run(_: Arguments) -> anyhow::Result<()> {
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Owner {
+    Application,
+    Cognito,
+}
+
+impl From<Owner> for Profile {
+    fn from(owner: Owner) -> Self {
+        match owner {
+            Owner::Application => Self::Application,
+            Owner::Cognito => Self::Cognito,
+        }
+    }
+}
+
+fn user_pool_id(text: &str) -> Result<String, String> {
+    let is_word = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let (region, name) = text.split_once('_').unwrap_or_default();
+    let is_one = region.split('-').all(is_word) && is_word(name) && text.len() <= USER_POOL_ID_MAX_CHARS;
+    is_one
+        .then(|| text.to_owned())
+        .ok_or_else(|| "not a user pool's id, such as eu-west-1_Abc123Def".to_owned())
+}
+
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let pool = database::pool(&DatabaseConfig::from_env()?, 2)?;
-    migrate::run(&pool)
-        .await
-        .context("the migrations did not run through; nothing of the failed one is kept")?;
+    let places = Places::open(std::env::var_os(places::VARIABLE).as_deref().map(Path::new))?;
+    let (profile, user_pool_id) = (arguments.profile.into(), arguments.user_pool_id);
+    let options = Options { profile, user_pool_id, now: Timestamp::now() };
+    let bar = ProgressBar::no_length();
+    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} rows, {per_sec}, {eta} left")?);
+    let progress = |done, rows| {
+        bar.set_length(rows);
+        bar.set_position(done);
+    };
+    let migrated = match arguments.dry_run {
+        true => migrate::survey(&pool, &options, &places, progress).await,
+        false => Box::pin(migrate::run_and_adopt(&pool, &options, &places, progress)).await,
+    };
+    bar.finish_and_clear();
+    let migrated = migrated?;
     pool.close().await;
-    writeln!(std::io::stdout(), "the schema is current")?;
+    let mut out = std::io::stdout().lock();
+    match arguments.dry_run {
+        true => write_plan(&mut out, &migrated)?,
+        false => write_done(&mut out, &migrated)?,
+    }
+    Ok(())
+}
+
+fn write_plan(out: &mut impl Write, migrated: &Migrated) -> std::io::Result<()> {
+    if migrated.ran.is_empty() {
+        return writeln!(out, "the schema is current: nothing would be done");
+    }
+    writeln!(out, "would run: {}", names(migrated))?;
+    if let Some(adopted) = &migrated.adopted {
+        writeln!(out, "would adopt {} rows of the table users, and keep it as {KEPT_AS}", adopted.rows)?;
+        write_not_carried(out, adopted)?;
+    }
+    writeln!(out, "nothing was changed")
+}
+
+fn write_done(out: &mut impl Write, migrated: &Migrated) -> std::io::Result<()> {
+    if !migrated.ran.is_empty() {
+        writeln!(out, "ran: {}", names(migrated))?;
+    }
+    if let Some(adopted) = &migrated.adopted {
+        writeln!(
+            out,
+            "adopted {} rows of the table users; it is {KEPT_AS} now, untouched: your backup until you drop it",
+            adopted.rows
+        )?;
+        write_not_carried(out, adopted)?;
+        for (kind, users) in &adopted.contested {
+            let view = "user_contested_identifiers lists them";
+            writeln!(out, "{users} users hold an address ({kind}) that another user owns: {view}")?;
+        }
+        writeln!(
+            out,
+            "next: start the consumer, then `user-sync reconcile --dry-run`, `user-sync reconcile --repair`"
+        )?;
+        writeln!(out, "and `user-sync doctor`, in the order of docs/adopting.md")?;
+    }
+    writeln!(out, "the schema is current")
+}
+
+fn names(migrated: &Migrated) -> String {
+    let names = migrated.ran.iter().map(|(version, description)| format!("{version} {description}"));
+    names.collect::<Vec<_>>().join(", ")
+}
+
+fn write_not_carried(out: &mut impl Write, adopted: &Adopted) -> std::io::Result<()> {
+    if adopted.not_carried.is_empty() {
+        return writeln!(out, "every value is carried over");
+    }
+    writeln!(out, "values that the new rows do not show ({KEPT_AS} keeps them):")?;
+    for (column, rows) in &adopted.not_carried {
+        writeln!(out, "  {column}: {rows} rows")?;
+    }
     Ok(())
 }

@@ -6,6 +6,7 @@ pub(crate) mod conformance;
 pub(crate) mod events;
 pub(crate) mod histories;
 pub(crate) mod lambda_runtime_api;
+pub(crate) mod old_table;
 pub(crate) mod places;
 pub(crate) mod proxy;
 
