@@ -13,4 +13,5 @@ pub mod migrate;
 pub mod places;
 pub mod pool;
 pub mod queue;
+pub mod reconcile;
 pub mod stack;

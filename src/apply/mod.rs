@@ -9,6 +9,7 @@
 mod claims;
 mod columns;
 mod device;
+pub mod drift;
 mod failure;
 mod history;
 mod ledger;
