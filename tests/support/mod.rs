@@ -6,6 +6,7 @@ pub(crate) mod events;
 pub(crate) mod histories;
 pub(crate) mod lambda_runtime_api;
 pub(crate) mod places;
+pub(crate) mod pool;
 pub(crate) mod proxy;
 
 use std::sync::Arc;
