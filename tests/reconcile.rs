@@ -63,6 +63,20 @@ impl Scene {
         command
     }
 
+    /// As if a repair had been killed there, with nobody listed.
+    fn was_interrupted(&self, pool: &str, phase: &str, next: Option<&str>) {
+        let progress = serde_json::json!({
+            "user_pool_id": pool, "mode": { "repair": true, "claim_rows_without_pool": false },
+            "started_at": Timestamp::now(), "phase": phase, "pages": 1, "next": next, "after": Uuid::nil(),
+            "seen_bytes": 0, "plan": [], "tally": {
+                "users": 0, "rows": 0, "drift": {}, "to_repair": 0, "only_reported": 0, "settling": 0,
+                "snapshots": 0, "deletions": 0
+            },
+        });
+        std::fs::create_dir(self.folder()).unwrap();
+        std::fs::write(self.folder().join("progress.json"), progress.to_string()).unwrap();
+    }
+
     async fn run(&self, arguments: &[&str]) -> Output {
         let fast = ["--max-requests-per-second=1000", "--max-confirmations-per-second=1000"];
         self.command(&[arguments, &fast, &["--settle-seconds=0"]].concat()).output().await.unwrap()
@@ -277,16 +291,7 @@ async fn nobody_is_deleted_whom_the_pool_still_has() {
     let second = users.iter().find(|user| user.username == "taken-again").unwrap().sub;
 
     // A listing that missed everybody: each row is under suspicion.
-    let progress = serde_json::json!({
-        "user_pool_id": pool.id, "mode": { "repair": true, "claim_rows_without_pool": false },
-        "started_at": Timestamp::now(), "phase": "rows", "pages": 1, "next": null, "after": Uuid::nil(),
-        "seen_bytes": 0, "plan": [], "tally": {
-            "users": 0, "rows": 0, "drift": {}, "to_repair": 0, "only_reported": 0, "settling": 0,
-            "snapshots": 0, "deletions": 0
-        },
-    });
-    std::fs::create_dir(scene.folder()).unwrap();
-    std::fs::write(scene.folder().join("progress.json"), progress.to_string()).unwrap();
+    scene.was_interrupted(&pool.id, "rows", None);
     let found = Found::read(&scene.run(&["--repair"]).await);
     assert_eq!(found.drift(), [(Drift::Gone, 1), (Drift::Identity, 1)].into());
     let found = Found::read(&scene.run(&["--repair"]).await);
@@ -370,6 +375,23 @@ async fn what_cannot_be_right_is_refused_with_what_to_do() {
     assert!(stderr(&queue_missing).contains("USER_SYNC_QUEUE_URL is not set"), "{}", stderr(&queue_missing));
     let no_pool = scene.command(&["--user-pool-id=../x"]).output().await.unwrap();
     assert_eq!(no_pool.status.code(), Some(2), "a usage error");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_cognito_no_longer_gives_is_said_to_need_a_restart() {
+    let scene = Scene::create().await;
+    let stub = LargePool::start(10).await;
+    let run = async |arguments: &[&str]| {
+        let mut command = scene.command(&["--user-pool-id", large_pool::ID]);
+        command.args(arguments).env("AWS_ENDPOINT_URL", stub.endpoint()).output().await.unwrap()
+    };
+    scene.was_interrupted(large_pool::ID, "users", Some("an old token"));
+    let refused = run(&["--repair"]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("begin again with --restart"), "{}", stderr(&refused));
+    let other = run(&["--dry-run"]).await;
+    assert!(stderr(&other).contains("the checkpoint of a repair of eu-west-1_Large0000"), "{}", stderr(&other));
+    assert_eq!(Found::read(&run(&["--restart"]).await).number("users"), 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -107,7 +107,7 @@ async fn answer(State(users): State<Arc<u64>>, headers: HeaderMap, body: String)
     let target = headers["x-amz-target"].to_str().unwrap();
     let answer = match target.rsplit('.').next() {
         Some("DescribeUserPool") => Ok(json!({ "UserPool": { "Id": ID, "EstimatedNumberOfUsers": *users } })),
-        Some("ListUsers") => Ok(list(&request, *users)),
+        Some("ListUsers") => list(&request, *users),
         Some("AdminGetUser") => get(request["Username"].as_str().unwrap(), *users),
         _ => panic!("{target} is not asked"),
     };
@@ -118,17 +118,18 @@ async fn answer(State(users): State<Arc<u64>>, headers: HeaderMap, body: String)
     (status, [("content-type", "application/x-amz-json-1.1")], body.to_string())
 }
 
-fn list(request: &Value, users: u64) -> Value {
+fn list(request: &Value, users: u64) -> Result<Value, &'static str> {
     if let Some(filter) = request["Filter"].as_str() {
         let sub: Uuid = filter.trim_start_matches("sub = ").trim_matches('"').parse().unwrap();
         let found: Vec<Value> = number_of(sub, users).map(|number| user(number, "Attributes")).into_iter().collect();
-        return json!({ "Users": found });
+        return Ok(json!({ "Users": found }));
     }
-    let start = request["PaginationToken"].as_str().map_or(0, |token| token.parse::<u64>().unwrap());
+    let start = request["PaginationToken"].as_str().map_or(Ok(0), str::parse::<u64>);
+    let start = start.map_err(|_| "InvalidParameterException")?;
     let end = users.min(start + request["Limit"].as_u64().unwrap());
     let page: Vec<Value> = (start..end).map(|number| user(number, "Attributes")).collect();
     let next = (end < users).then(|| end.to_string());
-    json!({ "Users": page, "PaginationToken": next })
+    Ok(json!({ "Users": page, "PaginationToken": next }))
 }
 
 fn number_of(sub: Uuid, users: u64) -> Option<u64> {
@@ -181,12 +182,15 @@ pub(crate) async fn measured(mut program: tokio::process::Child) -> (Output, u64
     let status = format!("/proc/{}/status", program.id().unwrap());
     let mut peak = 0;
     while program.try_wait().unwrap().is_none() {
-        if let Ok(text) = std::fs::read_to_string(&status) {
-            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-            let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-            peak = peak.max(number.unwrap_or(0));
-        }
+        peak = peak.max(self::peak(&status).unwrap_or(0));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     (program.wait_with_output().await.unwrap(), peak)
+}
+
+/// The most memory that a process had until now, in kB.
+pub(crate) fn peak(status: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(status).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
