@@ -4,7 +4,13 @@
 //! way; repaired, killed half-way, resumed, drained, and proved.
 //! `cargo bench --bench reconcile -- stub USERS`: a pool of any size, made up from numbers; a dry run.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    missing_docs
+)]
 
 #[path = "../tests/support/large_pool.rs"]
 mod large_pool;
@@ -56,13 +62,15 @@ async fn emulator(deployment: &Deployment, users: u64) {
     let folder = tempfile::tempdir().unwrap();
     let pages = users.div_ceil(user_pool::PAGE_USERS as u64);
     let (started, slow) = (Instant::now(), ["--repair"]);
-    let mut killed = reconcile(deployment, &pool.id, folder.path(), &deployment.endpoint, &slow).spawn().unwrap();
+    let mut killed =
+        reconcile(deployment, &pool.id, folder.path(), &deployment.endpoint, &slow).spawn().unwrap();
     let peak_of_killed = until_page(&mut killed, folder.path(), pages / 2).await;
     killed.kill().await.unwrap();
     println!("killed after {:.0?}, half-way, peak memory {peak_of_killed} kB", started.elapsed());
 
     let started = Instant::now();
-    let resumed = reconcile(deployment, &pool.id, folder.path(), &deployment.endpoint, &slow).spawn().unwrap();
+    let resumed =
+        reconcile(deployment, &pool.id, folder.path(), &deployment.endpoint, &slow).spawn().unwrap();
     let (output, peak) = large_pool::measured(resumed).await;
     print(&output, started.elapsed(), peak);
     let found = found(&output);
@@ -94,7 +102,8 @@ async fn stub(deployment: &Deployment, users: u64) {
     let stub = large_pool::LargePool::start(users).await;
     let folder = tempfile::tempdir().unwrap();
     let started = Instant::now();
-    let program = reconcile(deployment, large_pool::ID, folder.path(), &stub.endpoint(), &[]).spawn().unwrap();
+    let program =
+        reconcile(deployment, large_pool::ID, folder.path(), &stub.endpoint(), &[]).spawn().unwrap();
     let (output, peak) = large_pool::measured(program).await;
     print(&output, started.elapsed(), peak);
     assert_eq!(drift(&found(&output)), large_pool::drift(users), "exactly what was made");

@@ -230,11 +230,17 @@ mod tests {
     fn drift_is_what_a_snapshot_would_change() {
         let known = event(EventKind::Snapshot, 10, |_| {});
         let check = |change: fn(&mut Data), expected: &[Kind]| {
-            assert_eq!(drift(std::slice::from_ref(&known), &event(EventKind::Snapshot, 20, change)), expected);
+            assert_eq!(
+                drift(std::slice::from_ref(&known), &event(EventKind::Snapshot, 20, change)),
+                expected
+            );
         };
         check(|_| {}, &[]);
         check(|data| drop(data.attributes.insert("name".into(), "Ada".into())), &[Kind::Attributes]);
-        check(|data| drop(data.attributes.insert("email_verified".into(), "true".into())), &[Kind::Attributes]);
+        check(
+            |data| drop(data.attributes.insert("email_verified".into(), "true".into())),
+            &[Kind::Attributes],
+        );
         check(|data| drop(data.attributes.insert("email_verified".into(), "false".into())), &[]);
         check(|data| data.attributes.clear(), &[]);
         check(|data| data.status = Some("RESET_REQUIRED".into()), &[Kind::Status]);
@@ -249,8 +255,9 @@ mod tests {
 
     #[test]
     fn what_the_row_knows_since_is_no_drift() {
-        let login =
-            event(EventKind::Authenticated, 30, |data| drop(data.attributes.insert("name".into(), "New".into())));
+        let login = event(EventKind::Authenticated, 30, |data| {
+            drop(data.attributes.insert("name".into(), "New".into()))
+        });
         let read_before = |data: &mut Data| drop(data.attributes.insert("name".into(), "Old".into()));
         let known = event(EventKind::Snapshot, 10, |_| {});
         assert_eq!(drift(&[known.clone(), login.clone()], &event(EventKind::Snapshot, 20, read_before)), []);

@@ -125,7 +125,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         bar.set_length(total.max(position));
         bar.set_position(position);
     };
-    let done = reconcile.run(&mut checkpoint, report).await;
+    // Boxed: what is under way at once makes it large.
+    let done = Box::pin(reconcile.run(&mut checkpoint, report)).await;
     bar.finish_and_clear();
     done?;
     let tally = checkpoint.tally().clone();
@@ -154,7 +155,9 @@ fn user_pool_id(text: &str) -> Result<String, String> {
     };
     match text.split_once('_') {
         Some((region, id)) if is_part(region, '-') && is_part(id, '_') => Ok(text.to_owned()),
-        Some(_) | None => Err("a user pool id is a region and a name, such as eu-west-1_Abc123Def".to_owned()),
+        Some(_) | None => {
+            Err("a user pool id is a region and a name, such as eu-west-1_Abc123Def".to_owned())
+        }
     }
 }
 

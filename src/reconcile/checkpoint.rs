@@ -239,7 +239,10 @@ mod tests {
 
         for (pool, mode) in [("eu-west-1_B", REPAIR), ("eu-west-1_A", DRY_RUN)] {
             let refused = open(&folder, pool, mode, false).unwrap_err();
-            assert!(refused.contains("a repair of eu-west-1_A") && refused.contains("--restart"), "{refused}");
+            assert!(
+                refused.contains("a repair of eu-west-1_A") && refused.contains("--restart"),
+                "{refused}"
+            );
         }
         let mut second = open(&folder, "eu-west-1_A", REPAIR, false).unwrap();
         assert!(second.is_resumed());

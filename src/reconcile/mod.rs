@@ -354,7 +354,8 @@ impl Reconcile {
                 (LookUp::Absent(_), None) => {}
             }
         }
-        let snapshot = |(user, asked_at): &(PoolUser, Timestamp)| user.snapshot(self.user_pool.id(), *asked_at);
+        let snapshot =
+            |(user, asked_at): &(PoolUser, Timestamp)| user.snapshot(self.user_pool.id(), *asked_at);
         let snapshots: Vec<UserEvent> = present.values().map(snapshot).collect();
         let mut kinds: HashMap<Uuid, BTreeSet<Kind>> = drift::compare(&self.database, &snapshots)
             .await?

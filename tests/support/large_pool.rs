@@ -121,7 +121,8 @@ async fn answer(State(users): State<Arc<u64>>, headers: HeaderMap, body: String)
 fn list(request: &Value, users: u64) -> Result<Value, &'static str> {
     if let Some(filter) = request["Filter"].as_str() {
         let sub: Uuid = filter.trim_start_matches("sub = ").trim_matches('"').parse().unwrap();
-        let found: Vec<Value> = number_of(sub, users).map(|number| user(number, "Attributes")).into_iter().collect();
+        let found: Vec<Value> =
+            number_of(sub, users).map(|number| user(number, "Attributes")).into_iter().collect();
         return Ok(json!({ "Users": found }));
     }
     let start = request["PaginationToken"].as_str().map_or(Ok(0), str::parse::<u64>);
@@ -141,7 +142,8 @@ fn number_of(sub: Uuid, users: u64) -> Option<u64> {
 fn get(name: &str, users: u64) -> Result<Value, &'static str> {
     let by_name = name.split_once(['-', '_']).and_then(|(_, number)| number.parse::<u64>().ok());
     let by_name = by_name.filter(|number| *number < users && username(*number) == name);
-    let by_sub = || name.parse().ok().and_then(|sub| number_of(sub, users)).filter(|number| !is_federated(*number));
+    let by_sub =
+        || name.parse().ok().and_then(|sub| number_of(sub, users)).filter(|number| !is_federated(*number));
     let number = by_name.or_else(by_sub).ok_or("UserNotFoundException")?;
     Ok(user(number, "UserAttributes"))
 }
