@@ -12,7 +12,7 @@ RUST_MINOR := $(shell sed -n 's/^rust-version = "1\.\([0-9]*\).*/\1/p' Cargo.tom
 SECONDS ?= 600
 CASES ?= 5000
 
-.PHONY: help demo dev test soak crash fuzz bench-verify check needs needs-lints
+.PHONY: help demo dev test soak crash fuzz bench-verify bench-reconcile bench-reconcile-stub check needs needs-lints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -40,6 +40,12 @@ fuzz: needs ## fuzz the two parsers for FUZZ_SECONDS=1800 together (needs cargo-
 
 bench-verify: needs ## time `user-sync verify` on USERS=1000000 and EVENTS=5000000, and its memory
 	cargo bench --bench verify -- $(or $(USERS),1000000) $(or $(EVENTS),5000000)
+
+bench-reconcile: needs ## repair USERS=100000 users on the emulator, killed half-way: what is found, time, memory
+	cargo bench --bench reconcile -- emulator $(or $(USERS),100000)
+
+bench-reconcile-stub: needs ## compare USERS=5000000 made-up users: time and memory
+	cargo bench --bench reconcile -- stub $(or $(USERS),5000000)
 
 check: needs needs-lints ## formatting, lints and documentation, without a warning
 	cargo fmt --all --check

@@ -17,6 +17,7 @@ pub mod monitoring;
 pub mod places;
 pub mod pool;
 pub mod queue;
+pub mod reconcile;
 pub mod replay;
 pub mod report;
 pub mod stack;

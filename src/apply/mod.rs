@@ -10,6 +10,7 @@ pub mod adopt;
 mod claims;
 mod columns;
 mod device;
+pub mod drift;
 pub mod erasure;
 mod failure;
 mod history;

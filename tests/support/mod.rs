@@ -6,8 +6,10 @@ pub(crate) mod conformance;
 pub(crate) mod events;
 pub(crate) mod histories;
 pub(crate) mod lambda_runtime_api;
+pub(crate) mod large_pool;
 pub(crate) mod old_table;
 pub(crate) mod places;
+pub(crate) mod pool;
 pub(crate) mod proxy;
 
 use std::sync::Arc;

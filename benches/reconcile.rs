@@ -1,0 +1,166 @@
+//! How long `user-sync reconcile` takes, and how much memory. Two runs, each of the release program:
+//!
+//! `cargo bench --bench reconcile -- emulator USERS`: a real pool API with USERS users, 1% of them different in each
+//! way; repaired, killed half-way, resumed, drained, and proved.
+//! `cargo bench --bench reconcile -- stub USERS`: a pool of any size, made up from numbers; a dry run.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    missing_docs
+)]
+
+#[path = "../tests/support/large_pool.rs"]
+mod large_pool;
+#[path = "../tests/support/pool.rs"]
+mod pool;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use cognito_user_sync::apply::Applier;
+use cognito_user_sync::apply::drift::Kind;
+use cognito_user_sync::apply::verify::verify;
+use cognito_user_sync::config::DatabaseConfig;
+use cognito_user_sync::local::{self, Deployment};
+use cognito_user_sync::places::Places;
+use cognito_user_sync::stack::{PostgresOptions, PostgresSource, Progress, Stack, StackOptions};
+use cognito_user_sync::{database, pool as user_pool};
+use serde_json::Value;
+use tokio::process::Command;
+
+#[tokio::main]
+async fn main() {
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    let mode = arguments.next().unwrap_or_else(|| "emulator".to_owned());
+    let users = arguments.next().map(|users| users.parse::<u64>().unwrap());
+    let postgres = PostgresOptions { source: PostgresSource::from_env(), durable: true };
+    let stack = Stack::start(StackOptions { postgres, progress: Progress::Lines }).await.unwrap();
+    let deployment = Deployment::create(&stack).await.unwrap();
+    match mode.as_str() {
+        "emulator" => emulator(&deployment, users.unwrap_or(10_000)).await,
+        "stub" => stub(&deployment, users.unwrap_or(100_000)).await,
+        other => panic!("{other:?} is neither emulator nor stub"),
+    }
+    deployment.remove().await.unwrap();
+    stack.stop().await.unwrap();
+}
+
+async fn emulator(deployment: &Deployment, users: u64) {
+    let config = DatabaseConfig { url: deployment.consumer_url.clone().into(), allow_plaintext: false };
+    let applier = Applier::new(database::pool(&config, 2).unwrap());
+    let pool = pool::TestPool::create(&deployment.endpoint).await;
+    let started = Instant::now();
+    let count = usize::try_from(users).unwrap();
+    let expected = pool.drift(&applier, count, count / 100).await;
+    println!("made: {users} users and their rows in {:.0?}", started.elapsed());
+
+    let folder = tempfile::tempdir().unwrap();
+    let pages = users.div_ceil(user_pool::PAGE_USERS as u64);
+    let (started, slow) = (Instant::now(), ["--repair"]);
+    let mut killed =
+        reconcile(deployment, &pool.id, folder.path(), &deployment.endpoint, &slow).spawn().unwrap();
+    let peak_of_killed = until_page(&mut killed, folder.path(), pages / 2).await;
+    killed.kill().await.unwrap();
+    println!("killed after {:.0?}, half-way, peak memory {peak_of_killed} kB", started.elapsed());
+
+    let started = Instant::now();
+    let resumed =
+        reconcile(deployment, &pool.id, folder.path(), &deployment.endpoint, &slow).spawn().unwrap();
+    let (output, peak) = large_pool::measured(resumed).await;
+    print(&output, started.elapsed(), peak);
+    let found = found(&output);
+    assert_eq!(found["resumed"], true);
+    assert_eq!(drift(&found), expected, "exactly what was made");
+
+    let started = Instant::now();
+    let mut worker = Command::new(env!("CARGO_BIN_EXE_user-sync"));
+    worker.args(["worker", "--until-empty"]).env_clear().envs(deployment.environment()).stderr(Stdio::null());
+    assert!(worker.status().await.unwrap().success());
+    println!("drained in {:.0?}", started.elapsed());
+    let (mut differences, places) = (0_u64, Places::default());
+    verify(applier.pool(), &places, |_| differences += 1, |_| {}).await.unwrap();
+    let started = Instant::now();
+    let again = reconcile(deployment, &pool.id, folder.path(), &deployment.endpoint, &[]).spawn().unwrap();
+    let (output, peak) = large_pool::measured(again).await;
+    print(&output, started.elapsed(), peak);
+    let left = drift(&self::found(&output));
+    println!("verify: {differences} differences; left: {left:?}");
+    assert_eq!((differences, output.status.code()), (0, Some(0)));
+    assert_eq!(left, [(Kind::DeletedButPresent, expected[&Kind::DeletedButPresent])].into());
+}
+
+async fn stub(deployment: &Deployment, users: u64) {
+    let owner = local::connect(&deployment.owner_url, 1).await.unwrap();
+    let started = Instant::now();
+    large_pool::fill(&owner, users).await;
+    println!("made: {users} users' rows in {:.0?}", started.elapsed());
+    let stub = large_pool::LargePool::start(users).await;
+    let folder = tempfile::tempdir().unwrap();
+    let started = Instant::now();
+    let program =
+        reconcile(deployment, large_pool::ID, folder.path(), &stub.endpoint(), &[]).spawn().unwrap();
+    let (output, peak) = large_pool::measured(program).await;
+    print(&output, started.elapsed(), peak);
+    assert_eq!(drift(&found(&output)), large_pool::drift(users), "exactly what was made");
+}
+
+/// The program, as fast as the server answers.
+fn reconcile(
+    deployment: &Deployment,
+    pool: &str,
+    folder: &Path,
+    endpoint: &str,
+    arguments: &[&str],
+) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_user-sync"));
+    command
+        .args(["reconcile", "--json", "--settle-seconds=0", "--user-pool-id", pool])
+        .args(["--max-requests-per-second=1000", "--max-confirmations-per-second=1000", "--checkpoint"])
+        .arg(folder.join("reconcile"))
+        .args(arguments)
+        .env_clear()
+        .envs(deployment.environment())
+        .env("AWS_ENDPOINT_URL", endpoint)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+/// Waits until the checkpoint has so many pages; says the most memory until then, in kB.
+async fn until_page(program: &mut tokio::process::Child, folder: &Path, pages: u64) -> u64 {
+    let status = format!("/proc/{}/status", program.id().unwrap());
+    loop {
+        assert_eq!(program.try_wait().unwrap(), None, "it ended before it was half-way");
+        let progress = std::fs::read(folder.join("reconcile/progress.json")).unwrap_or_default();
+        let progress: Value = serde_json::from_slice(&progress).unwrap_or_default();
+        if progress["pages"].as_u64() >= Some(pages.max(1)) {
+            return large_pool::peak(&status).unwrap_or(0);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn found(output: &Output) -> Value {
+    let said = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{} {said}", output.status))
+}
+
+fn drift(found: &Value) -> BTreeMap<Kind, u64> {
+    let drift: BTreeMap<Kind, u64> = serde_json::from_value(found["drift"].clone()).unwrap();
+    drift.into_iter().filter(|(_, users)| *users > 0).collect()
+}
+
+fn print(output: &Output, took: Duration, peak: u64) {
+    let found = found(output);
+    let users = u32::try_from(found["users"].as_u64().unwrap()).unwrap();
+    let rate = f64::from(users) / took.as_secs_f64();
+    println!("{}", String::from_utf8_lossy(&output.stdout).trim());
+    println!("reconcile: {users} users in {took:.1?}, {rate:.0} users/s, peak memory {peak} kB");
+}
