@@ -68,6 +68,14 @@ impl Deployment {
     /// # Errors
     /// When a server refuses; what was made until then stays until the servers end.
     pub async fn create(stack: &Stack) -> Result<Self, Error> {
+        Self::create_on(stack, stack.sqs.endpoint()).await
+    }
+
+    /// Like [`Deployment::create`], with the queues on another SQS server.
+    ///
+    /// # Errors
+    /// When a server refuses; what was made until then stays until the servers end.
+    pub async fn create_on(stack: &Stack, endpoint: &str) -> Result<Self, Error> {
         let name = format!("user_sync_{}", Uuid::now_v7().simple());
         let admin_url = stack.postgres.admin_url().to_owned();
         let admin = PgConnectOptions::from_str(&admin_url)?;
@@ -87,8 +95,7 @@ impl Deployment {
         }
         let [consumer_url, app_url, operator_url] = logins.try_into().unwrap_or_default();
 
-        let endpoint = stack.sqs.endpoint().to_owned();
-        let client = client(&endpoint);
+        let client = client(endpoint);
         let dlq_url = create_queue(&client, &format!("{name}-dlq"), None).await?;
         let request = client.get_queue_attributes().queue_url(&dlq_url);
         let answer = request.attribute_names(QueueAttributeName::QueueArn).send().await;
@@ -105,7 +112,7 @@ impl Deployment {
             consumer_url,
             app_url,
             operator_url,
-            endpoint,
+            endpoint: endpoint.to_owned(),
             queue_url,
             dlq_url,
             admin_url,
