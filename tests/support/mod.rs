@@ -5,6 +5,7 @@ pub(crate) mod conformance;
 pub(crate) mod events;
 pub(crate) mod histories;
 pub(crate) mod lambda_runtime_api;
+pub(crate) mod move_tasks;
 pub(crate) mod places;
 pub(crate) mod proxy;
 
