@@ -30,9 +30,11 @@ const RECEIVE_MAX_BYTES: usize = 32 * 1_048_576;
 pub(crate) const REQUEST_CONCURRENCY: usize = 8;
 
 /// Longer than the longest long poll.
-pub(crate) const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(3), attempt: Duration::from_secs(25) };
+pub(crate) const TIMEOUTS: Timeouts =
+    Timeouts { connect: Duration::from_secs(3), attempt: Duration::from_secs(25) };
 
-pub(crate) const SCHEDULE: Schedule = Schedule { first: Duration::from_millis(100), cap: Duration::from_secs(2) };
+pub(crate) const SCHEDULE: Schedule =
+    Schedule { first: Duration::from_millis(100), cap: Duration::from_secs(2) };
 pub(crate) const RETRY_BUDGET: Duration = Duration::from_secs(10);
 
 /// One delivery of a message.

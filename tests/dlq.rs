@@ -156,7 +156,11 @@ async fn list_folds_copies_counts_reasons_and_leaves_everything_visible() {
         assert_eq!(dead(&deployment).await, (6, 0));
     }
     let table = dlq(&["list", "--reason", "unknown_version"], &deployment);
-    assert!(out(&table).starts_with("1 dead letters in 6 messages\n       1 unknown_version\n"), "{}", out(&table));
+    assert!(
+        out(&table).starts_with("1 dead letters in 6 messages\n       1 unknown_version\n"),
+        "{}",
+        out(&table)
+    );
     must_not_tell(&out(&table));
     let few = dlq(&["list", "--limit", "2"], &deployment);
     assert!(out(&few).contains("there may be more: raise --limit"), "{}", out(&few));
@@ -174,7 +178,9 @@ async fn show_masks_what_is_personal_unless_told_to_reveal() {
 
     let shown = out(&dlq(&["show", &id], &deployment));
     must_not_tell(&shown);
-    for expected in ["reason: refused_by_database", "\"email\": \"•••\"", "user.authenticated", "on redrive  moves:", &id] {
+    for expected in
+        ["reason: refused_by_database", "\"email\": \"•••\"", "user.authenticated", "on redrive  moves:", &id]
+    {
         assert!(shown.contains(expected), "no {expected} in {shown}");
     }
     let revealed = out(&dlq(&["show", &id, "--reveal"], &deployment));
@@ -183,10 +189,14 @@ async fn show_masks_what_is_personal_unless_told_to_reveal() {
     }
     let listed = listed(&deployment);
     let letters = listed["dead_letters"].as_array().unwrap();
-    let message_id = letters.iter().find(|letter| letter["reason"] == "malformed").unwrap()["id"].as_str().unwrap();
+    let message_id =
+        letters.iter().find(|letter| letter["reason"] == "malformed").unwrap()["id"].as_str().unwrap();
     let shown = out(&dlq(&["show", message_id], &deployment));
     must_not_tell(&shown);
-    assert!(shown.contains("stays behind: this build cannot decode it") && shown.contains("\"email\": ["), "{shown}");
+    assert!(
+        shown.contains("stays behind: this build cannot decode it") && shown.contains("\"email\": ["),
+        "{shown}"
+    );
     assert!(out(&dlq(&["show", message_id, "--reveal"], &deployment)).contains(malformed));
 
     let unknown = dlq(&["show", "0199f3a1-7c1e-7d20-9b61-2f6f3c1b0a55"], &deployment);
@@ -225,8 +235,14 @@ async fn drop_deletes_one_event_with_its_copies_and_leaves_a_record() {
     let dropped = dlq(&["drop", message_id, "--reason", "a load test"], &deployment);
     assert!(dropped.status.success(), "{}", err(&dropped));
     let record: Value = serde_json::from_slice(&dropped.stdout).unwrap();
-    assert_eq!((&record["id"], &record["reason"], &record["who"]), (&json!(id), &json!("a load test"), &Value::Null));
-    assert_eq!((&record["type"], &record["rejected_as"]), (&json!("user.authenticated"), &json!("refused_by_database")));
+    assert_eq!(
+        (&record["id"], &record["reason"], &record["who"]),
+        (&json!(id), &json!("a load test"), &Value::Null)
+    );
+    assert_eq!(
+        (&record["type"], &record["rejected_as"]),
+        (&json!("user.authenticated"), &json!("refused_by_database"))
+    );
     assert_eq!(record["message_ids"], twice["message_ids"]);
     must_not_tell(&err(&dropped));
     assert!(err(&dropped).contains("copy 2 of 2"));
@@ -296,7 +312,8 @@ async fn many(deployment: &Deployment) -> BTreeMap<String, u32> {
 }
 
 async fn is_moving(deployment: &Deployment) {
-    eventually("messages are moved", LIMIT, async || counts(deployment, &deployment.queue_url).await.0 > 5).await;
+    eventually("messages are moved", LIMIT, async || counts(deployment, &deployment.queue_url).await.0 > 5)
+        .await;
 }
 
 /// Everything that was sent is in one of the two queues, once; some in each; what stays behind has stayed.
@@ -336,7 +353,11 @@ async fn a_task_can_be_cancelled_from_elsewhere() {
     let redrive = start(&["redrive", "--max-per-second", "10"], &deployment);
     is_moving(&deployment).await;
     let cancelled = dlq(&["redrive", "--cancel"], &deployment);
-    assert!(cancelled.status.success() && out(&cancelled).contains(" messages moved to arn:"), "{}", out(&cancelled));
+    assert!(
+        cancelled.status.success() && out(&cancelled).contains(" messages moved to arn:"),
+        "{}",
+        out(&cancelled)
+    );
     let output = redrive.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains("CANCELLED"), "{}", err(&output));

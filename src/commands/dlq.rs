@@ -166,7 +166,9 @@ async fn release(dead_letters: &DeadLetters, messages: &[Received]) {
     let failed = dead_letters.release(messages).await;
     if failed > 0 {
         let minutes = SCAN_HIDES.as_secs() / 60;
-        eprintln!("{failed} messages could not be made visible at once; they come back within {minutes} minutes");
+        eprintln!(
+            "{failed} messages could not be made visible at once; they come back within {minutes} minutes"
+        );
     }
 }
 
@@ -201,7 +203,10 @@ impl List {
             writeln!(out, "\n{}", table(&letters))?;
         }
         if hidden > 0 {
-            writeln!(out, "\nabout {hidden} more are hidden: somebody has received them; list again in some minutes")?;
+            writeln!(
+                out,
+                "\nabout {hidden} more are hidden: somebody has received them; list again in some minutes"
+            )?;
         }
         if !scan.is_complete {
             writeln!(out, "\nthere may be more: raise --limit")?;
@@ -262,7 +267,9 @@ fn find(letters: Vec<DeadLetter>, id: &str, is_complete: bool) -> anyhow::Result
             "no dead letter {id} is visible; look for it with dlq list, or wait some minutes if somebody has \
              received it"
         ),
-        (None, _) => bail!("no dead letter {id} among the first {SCAN_MAX_MESSAGES}; redrive or drop others first"),
+        (None, _) => {
+            bail!("no dead letter {id} among the first {SCAN_MAX_MESSAGES}; redrive or drop others first")
+        }
     }
 }
 
@@ -311,7 +318,8 @@ fn forecast(letter: &DeadLetter) -> String {
         (Err(error), _) => format!("stays behind: this build cannot decode it ({error})"),
         (Ok(_), Some(reason)) => format!("stays behind: {reason} is for good"),
         (Ok(_), None) => {
-            "moves: this build decodes it; it is applied if what was wrong has been fixed, else it comes back".to_owned()
+            "moves: this build decodes it; it is applied if what was wrong has been fixed, else it comes back"
+                .to_owned()
         }
     }
 }
@@ -331,7 +339,8 @@ impl Drop {
             Err(_) => Ok(()),
         };
         let dropped = found.as_ref().map(|letter| letter.copies.as_slice()).unwrap_or_default();
-        let is_dropped = |message: &Received| dropped.iter().any(|copy| copy.message_id == message.message_id);
+        let is_dropped =
+            |message: &Received| dropped.iter().any(|copy| copy.message_id == message.message_id);
         let others: Vec<Received> =
             scan.received.iter().filter(|message| !is_dropped(message)).cloned().collect();
         release(dead_letters, &others).await;
@@ -404,11 +413,17 @@ fn say(out: &mut impl std::io::Write, redriven: &Redriven) -> anyhow::Result<()>
     }
     if redriven.not_held > 0 {
         let count = redriven.not_held;
-        writeln!(out, "up to {count} of these could not be kept back: if moved, they come back with their reason")?;
+        writeln!(
+            out,
+            "up to {count} of these could not be kept back: if moved, they come back with their reason"
+        )?;
     }
     if redriven.hidden_for_now > 0 {
         let count = redriven.hidden_for_now;
-        writeln!(out, "{count} could not be made visible at once; they come back by themselves: redrive again then")?;
+        writeln!(
+            out,
+            "{count} could not be made visible at once; they come back by themselves: redrive again then"
+        )?;
     }
     if redriven.has_unseen {
         writeln!(out, "there were more than {SCAN_MAX_MESSAGES}; the others were moved unseen")?;
@@ -436,12 +451,21 @@ fn judge(redriven: &Redriven) -> anyhow::Result<()> {
     match &redriven.end {
         End::Completed | End::NothingToMove => Ok(()),
         End::Stopped => bail!("interrupted before the task was started; what was received is visible again"),
-        End::Cancelled => bail!("cancelled after {} messages; the others are still dead letters", redriven.moved),
-        End::ComingBack => bail!("cancelled: more came back than there was to move; fix the cause first (dlq list)"),
-        End::AlreadyActive(task) => {
-            bail!("a task is active already: {}; wait for it, or end it with dlq redrive --cancel", progress_of(task))
+        End::Cancelled => {
+            bail!("cancelled after {} messages; the others are still dead letters", redriven.moved)
         }
-        End::Failed(why) => bail!("SQS gave the task up after {} messages: {why}; redrive again", redriven.moved),
+        End::ComingBack => {
+            bail!("cancelled: more came back than there was to move; fix the cause first (dlq list)")
+        }
+        End::AlreadyActive(task) => {
+            bail!(
+                "a task is active already: {}; wait for it, or end it with dlq redrive --cancel",
+                progress_of(task)
+            )
+        }
+        End::Failed(why) => {
+            bail!("SQS gave the task up after {} messages: {why}; redrive again", redriven.moved)
+        }
     }
 }
 

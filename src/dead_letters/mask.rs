@@ -29,9 +29,7 @@ fn mask(path: &str, value: Value) -> Value {
         Value::Bool(_) => "<bool>".into(),
         Value::Number(_) => "<number>".into(),
         Value::String(_) => MASK.into(),
-        Value::Array(values) => {
-            values.into_iter().map(|value| mask(&format!("{path}[]"), value)).collect()
-        }
+        Value::Array(values) => values.into_iter().map(|value| mask(&format!("{path}[]"), value)).collect(),
         Value::Object(members) => Value::Object(mask_members(path, members)),
     }
 }
@@ -63,7 +61,9 @@ fn is_envelope(path: &str, value: &Value) -> bool {
         ".schemaversion" => value.as_u64().is_some_and(|version| version < 1_000),
         ".id" | ".subject" => Uuid::try_parse(text).is_ok(),
         ".time" | ".data.created_at" => Timestamp::parse(text).is_ok(),
-        ".type" => text.starts_with("user.") && only(32, |c| c.is_ascii_lowercase() || matches!(c, '.' | '_')),
+        ".type" => {
+            text.starts_with("user.") && only(32, |c| c.is_ascii_lowercase() || matches!(c, '.' | '_'))
+        }
         ".source" => {
             text.starts_with("cognito/")
                 && only(64, |c| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_'))
@@ -86,7 +86,14 @@ mod tests {
             "federated":false,"user_name":"ada","attributes":{"email":"ada@example.com","custom:plan":"blue"},
             "client":{"ip":"192.0.2.1","geo":[41.1,{"city":"Porto"}]}}}"#;
         let shown = masked(body);
-        for kept in ["0190a5c8-0000", "user.authenticated", "2024-07-12", "\"schemaversion\": 2", "CONFIRMED", "custom:plan"] {
+        for kept in [
+            "0190a5c8-0000",
+            "user.authenticated",
+            "2024-07-12",
+            "\"schemaversion\": 2",
+            "CONFIRMED",
+            "custom:plan",
+        ] {
             assert!(shown.contains(kept), "no {kept} in {shown}");
         }
         for gone in ["ada", "Ada", "blue", "192.0.2.1", "41.1", "Porto", "example.com"] {
@@ -96,7 +103,12 @@ mod tests {
 
     #[test]
     fn a_value_in_the_envelopes_place_but_not_in_its_form_is_masked() {
-        for body in [r#"{"id":"Ada"}"#, r#"{"type":"user.Ada Byron"}"#, r#"{"schemaversion":351912345678}"#, r#"{"time":"Ada"}"#] {
+        for body in [
+            r#"{"id":"Ada"}"#,
+            r#"{"type":"user.Ada Byron"}"#,
+            r#"{"schemaversion":351912345678}"#,
+            r#"{"time":"Ada"}"#,
+        ] {
             let shown = masked(body);
             assert!(!shown.contains("Ada") && !shown.contains("351912"), "{shown}");
         }

@@ -57,7 +57,11 @@ pub struct Error {
 const DLQ: &str = "the dead-letter queue";
 
 impl Error {
-    fn new<E: ProvideErrorMetadata>(operation: &'static str, queue: &'static str, error: &SdkError<E>) -> Self {
+    fn new<E: ProvideErrorMetadata>(
+        operation: &'static str,
+        queue: &'static str,
+        error: &SdkError<E>,
+    ) -> Self {
         let code = error_context(error);
         let is = |words: &[&str]| words.iter().any(|word| code.contains(word));
         let hint = if is(&["AccessDenied", "AccessControl"]) {
@@ -117,7 +121,9 @@ impl Received {
         Some(Self {
             message_id: message.message_id?,
             body: message.body.unwrap_or_default(),
-            attributes: texts.filter_map(|(name, value)| Some((name, printable(value.string_value?)))).collect(),
+            attributes: texts
+                .filter_map(|(name, value)| Some((name, printable(value.string_value?))))
+                .collect(),
             sent_at: number(&MessageSystemAttributeName::SentTimestamp).map(Timestamp::from_unix_millis),
             receive_count: count.and_then(|count| u32::try_from(count).ok()).unwrap_or(1),
             receipt_handle: message.receipt_handle?,
@@ -174,7 +180,8 @@ impl DeadLetter {
     }
 
     fn of(mut copies: Vec<Received>) -> Option<Self> {
-        copies.sort_by(|left, right| (left.sent_at, &left.message_id).cmp(&(right.sent_at, &right.message_id)));
+        copies
+            .sort_by(|left, right| (left.sent_at, &left.message_id).cmp(&(right.sent_at, &right.message_id)));
         let first = copies.first()?;
         let event = Event::decode(&first.body);
         let id = event.as_ref().map_or_else(|_| first.message_id.clone(), |event| event.id().to_string());
@@ -294,7 +301,9 @@ impl DeadLetters {
             let mut failure = None;
             for answer in answers {
                 match answer {
-                    Ok(messages) => messages.into_iter().for_each(|message| add(&mut scan, &mut known, message)),
+                    Ok(messages) => {
+                        messages.into_iter().for_each(|message| add(&mut scan, &mut known, message))
+                    }
                     Err(error) => failure = Some(error),
                 }
             }

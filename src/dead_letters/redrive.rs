@@ -198,7 +198,8 @@ impl DeadLetters {
             message.body.clear();
         }
         let number = movable.as_ref().map_or(0, |movable| count(movable.len()));
-        let mut held = Held { messages: held, time: hold(number, options), renew_at: Instant::now(), not_held: 0 };
+        let mut held =
+            Held { messages: held, time: hold(number, options), renew_at: Instant::now(), not_held: 0 };
         held.keep(self).await;
         // Visible again before the task starts: it sees no others.
         if let Some(movable) = movable {
@@ -332,7 +333,8 @@ impl DeadLetters {
 /// How long messages are hidden at a time: longer than the task should take, in case nobody is left to renew it.
 fn hold(messages: u64, options: Options) -> Duration {
     let rate = options.max_per_second.and_then(|rate| u64::try_from(rate).ok()).unwrap_or(RECKONED_RATE);
-    Duration::from_secs((messages.saturating_mul(2) / rate.max(1)).saturating_add(120)).clamp(HOLD_MIN, HOLD_MAX)
+    Duration::from_secs((messages.saturating_mul(2) / rate.max(1)).saturating_add(120))
+        .clamp(HOLD_MIN, HOLD_MAX)
 }
 
 fn count(number: usize) -> u64 {

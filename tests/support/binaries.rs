@@ -36,7 +36,10 @@ fn build(package: &str) -> PathBuf {
     let built = Command::new(env!("CARGO"))
         .args(["build", "--locked", "--bins", "--message-format", "json-render-diagnostics"])
         // `dev` while you work: a release build takes minutes.
-        .args(["--profile", &std::env::var("USER_SYNC_TEST_PROFILE").unwrap_or_else(|_| "release".to_owned())])
+        .args([
+            "--profile",
+            &std::env::var("USER_SYNC_TEST_PROFILE").unwrap_or_else(|_| "release".to_owned()),
+        ])
         .args(["--package", package])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stderr(Stdio::inherit())
