@@ -13,6 +13,7 @@ use cognito_user_sync_triggers::event::Event;
 use serde_json::{Value, json};
 
 use crate::support::events::{at, login};
+use crate::support::proxy::{Action, Proxy, Speaker, Trap};
 use crate::support::{TestDatabase, binaries, eventually, move_tasks};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -389,6 +390,48 @@ async fn a_redrive_whose_messages_come_back_gives_up() {
     };
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains("fix the cause first"), "{}", err(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_that_is_killed_loses_nothing() {
+    let deployment = move_tasks::deployment().await;
+    let sent = many(&deployment).await;
+    let mut redrive = start(&["redrive", "--max-per-second", "40"], &deployment);
+    is_moving(&deployment).await;
+    redrive.kill().unwrap();
+    redrive.wait().unwrap();
+    // The task is SQS's and goes on; what was held stays hidden from it.
+    let all_but_one = async || counts(&deployment, &deployment.queue_url).await.0 == 120;
+    eventually("the task has ended", LIMIT, all_but_one).await;
+    assert_eq!(dead(&deployment).await, (0, 1));
+    let mut found = bodies(&deployment, &deployment.queue_url).await;
+    found.insert("oops".to_owned(), 1);
+    assert_eq!(found, sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_permission_is_named_and_nothing_stays_hidden() {
+    let deployment = move_tasks::deployment().await;
+    reject(&deployment, "m1", &event(1).encode(), "refused_by_database", "$").await;
+    reject(&deployment, "m2", "oops", "malformed", "$").await;
+    let trap = Trap {
+        speaker: Speaker::Program,
+        words: "AmazonSQS.StartMessageMoveTask",
+        nth: 1,
+        repeats: true,
+        action: Action::Answer(
+            "HTTP/1.1 403 Forbidden\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: 34\r\nconnection: close\r\n\r\n{\"__type\":\"AccessDeniedException\"}",
+        ),
+    };
+    let sqs = deployment.endpoint.trim_start_matches("http://").parse().unwrap();
+    let proxy = Proxy::start(sqs, Some(trap)).await;
+    let endpoint = format!("http://{}", proxy.address);
+    let redrive = command(&["redrive"], &deployment).env("AWS_ENDPOINT_URL", endpoint).output();
+    let output = redrive.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = err(&output);
+    assert!(said.contains("AccessDeniedException; the role needs sqs:StartMessageMoveTask, "), "{said}");
+    assert_eq!(dead(&deployment).await, (2, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
