@@ -6,6 +6,7 @@ pub mod adapters;
 pub mod apply;
 pub mod config;
 pub mod database;
+pub mod dead_letters;
 pub mod disposition;
 pub mod doctor;
 pub mod lifecycle;

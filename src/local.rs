@@ -68,13 +68,21 @@ impl Deployment {
     /// # Errors
     /// When a server refuses; what was made until then stays until the servers end.
     pub async fn create(stack: &Stack) -> Result<Self, Error> {
+        Self::create_on(stack, stack.sqs.endpoint()).await
+    }
+
+    /// The same, with the queues on another SQS server.
+    ///
+    /// # Errors
+    /// As [`Deployment::create`].
+    pub async fn create_on(stack: &Stack, endpoint: &str) -> Result<Self, Error> {
         let migrate = async |owner_url: &str| {
             let pool = connect(owner_url, 1).await?;
             migrate::run(&pool).await?;
             pool.close().await;
             Ok(())
         };
-        Self::create_migrated_by(stack, migrate).await
+        Self::make(stack, endpoint, migrate).await
     }
 
     /// The same, where `migrate` brings the schema to the new database, whose URL as its owner it is given.
@@ -83,6 +91,14 @@ impl Deployment {
     /// As [`Deployment::create`], and when `migrate` fails.
     pub async fn create_migrated_by(
         stack: &Stack,
+        migrate: impl AsyncFnOnce(&str) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
+        Self::make(stack, stack.sqs.endpoint(), migrate).await
+    }
+
+    async fn make(
+        stack: &Stack,
+        endpoint: &str,
         migrate: impl AsyncFnOnce(&str) -> Result<(), Error>,
     ) -> Result<Self, Error> {
         let name = format!("user_sync_{}", Uuid::now_v7().simple());
@@ -102,8 +118,7 @@ impl Deployment {
         }
         let [consumer_url, app_url, operator_url] = logins.try_into().unwrap_or_default();
 
-        let endpoint = stack.sqs.endpoint().to_owned();
-        let client = client(&endpoint);
+        let client = client(endpoint);
         let dlq_url = create_queue(&client, &format!("{name}-dlq"), None).await?;
         let request = client.get_queue_attributes().queue_url(&dlq_url);
         let answer = request.attribute_names(QueueAttributeName::QueueArn).send().await;
@@ -120,7 +135,7 @@ impl Deployment {
             consumer_url,
             app_url,
             operator_url,
-            endpoint,
+            endpoint: endpoint.to_owned(),
             queue_url,
             dlq_url,
             admin_url,

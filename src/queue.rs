@@ -27,13 +27,15 @@ pub const RECEIVE_WAIT: Duration = Duration::from_secs(20);
 const RECEIVE_MAX_BYTES: usize = 32 * 1_048_576;
 
 /// Requests under way at once when many messages are deleted, delayed or received.
-const REQUEST_CONCURRENCY: usize = 8;
+pub(crate) const REQUEST_CONCURRENCY: usize = 8;
 
 /// Longer than the longest long poll.
-const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(3), attempt: Duration::from_secs(25) };
+pub(crate) const TIMEOUTS: Timeouts =
+    Timeouts { connect: Duration::from_secs(3), attempt: Duration::from_secs(25) };
 
-const SCHEDULE: Schedule = Schedule { first: Duration::from_millis(100), cap: Duration::from_secs(2) };
-const RETRY_BUDGET: Duration = Duration::from_secs(10);
+pub(crate) const SCHEDULE: Schedule =
+    Schedule { first: Duration::from_millis(100), cap: Duration::from_secs(2) };
+pub(crate) const RETRY_BUDGET: Duration = Duration::from_secs(10);
 
 /// One delivery of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,13 +69,18 @@ pub struct QueueError {
 impl QueueError {
     /// Names the error and quotes nothing of an answer: it may hold messages.
     fn new<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> Self {
-        let context = match error {
-            SdkError::ServiceError(failure) => failure.err().code().unwrap_or("an error without a code"),
-            SdkError::TimeoutError(_) => "no answer in time",
-            SdkError::ResponseError(_) => "an answer that is not SQS's",
-            SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) | _ => "SQS cannot be reached",
-        };
+        let context = error_context(error);
         Self { operation, context: context.to_owned() }
+    }
+}
+
+/// What went wrong, by SQS's code where there is one.
+pub(crate) fn error_context<E: ProvideErrorMetadata>(error: &SdkError<E>) -> &str {
+    match error {
+        SdkError::ServiceError(failure) => failure.err().code().unwrap_or("an error without a code"),
+        SdkError::TimeoutError(_) => "no answer in time",
+        SdkError::ResponseError(_) => "an answer that is not SQS's",
+        SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) | _ => "SQS cannot be reached",
     }
 }
 

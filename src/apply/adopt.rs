@@ -7,7 +7,7 @@
 mod row;
 mod shape;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use sqlx::postgres::PgRow;
@@ -306,6 +306,6 @@ async fn merge(tx: &mut PgConnection, rows: Vec<NewRow>) -> Result<(), AdoptErro
         ..Concerned::default()
     };
     // No value locks: nobody else sees these tables before the transaction commits.
-    super::merge_concerned(tx, &ids, &deltas, &concerned).await?;
+    super::merge_concerned(tx, &ids, &deltas, &concerned, &BTreeSet::new()).await?;
     Ok(history::merge_into_baseline(tx, deltas).await?)
 }

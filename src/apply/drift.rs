@@ -37,13 +37,21 @@ pub enum Kind {
     Unclaimed,
     /// The row is deleted, and the pool has the user. Deletion is final.
     DeletedButPresent,
+    /// The person was erased from the table, and the pool has the user. Nothing of it is stored again.
+    ErasedButPresent,
     /// The pool's user has no `sub` that is a UUID, so it can have no row.
     WithoutSub,
 }
 
 impl Kind {
+    /// Whether a snapshot of a user who is in the pool would change nothing of it.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        self == Self::DeletedButPresent || self == Self::ErasedButPresent
+    }
+
     /// Every kind, in the order in which they are reported.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Missing,
         Self::Attributes,
         Self::Status,
@@ -53,6 +61,7 @@ impl Kind {
         Self::Gone,
         Self::Unclaimed,
         Self::DeletedButPresent,
+        Self::ErasedButPresent,
         Self::WithoutSub,
     ];
 
@@ -69,6 +78,7 @@ impl Kind {
             Self::Gone => "gone",
             Self::Unclaimed => "unclaimed",
             Self::DeletedButPresent => "deleted_but_present",
+            Self::ErasedButPresent => "erased_but_present",
             Self::WithoutSub => "without_sub",
         }
     }
@@ -104,9 +114,12 @@ pub async fn compare(pool: &PgPool, snapshots: &[UserEvent]) -> Result<Vec<Drift
 
 /// What people would see change if the snapshot were applied. Versions and `synced_at` are not among it.
 fn kinds(stored: Option<&StoredUser>, snapshot: &UserEvent) -> BTreeSet<Kind> {
-    let Some(StoredUser { state: stored, .. }) = stored else { return [Kind::Missing].into() };
+    let Some(StoredUser { state: stored, is_erased, .. }) = stored else { return [Kind::Missing].into() };
     if stored.deleted_at.is_some() {
         return [Kind::DeletedButPresent].into();
+    }
+    if *is_erased {
+        return [Kind::ErasedButPresent].into();
     }
     let mut merged = stored.clone();
     merged.merge(UserState::of(snapshot));
@@ -218,7 +231,8 @@ mod tests {
         let mut state = states.next().unwrap();
         states.for_each(|other| state.merge(other));
         let (owned, since) = Default::default();
-        let stored = StoredUser { id: Uuid::nil(), state: state.clone(), owned, since, referred_by: None };
+        let (id, referred_by, is_erased) = Default::default();
+        let stored = StoredUser { id, state: state.clone(), owned, since, referred_by, is_erased };
         let found = kinds(Some(&stored), snapshot).into_iter().collect();
         state.merge(UserState::of(snapshot));
         let repaired = StoredUser { state, ..stored };
@@ -272,5 +286,15 @@ mod tests {
         let now = event(EventKind::Snapshot, 20, |data| data.enabled = Some(false));
         assert_eq!(drift(&[known, deleted], &now), [Kind::DeletedButPresent]);
         assert_eq!(kinds(None, &now), [Kind::Missing].into());
+    }
+
+    #[test]
+    fn an_erased_row_is_only_reported() {
+        let (owned, since) = Default::default();
+        let state = UserState::of(&event(EventKind::Snapshot, 10, |_| {}));
+        let (id, referred_by) = Default::default();
+        let stored = StoredUser { id, state, owned, since, referred_by, is_erased: true };
+        let now = event(EventKind::Snapshot, 20, |data| data.enabled = Some(false));
+        assert_eq!(kinds(Some(&stored), &now), [Kind::ErasedButPresent].into());
     }
 }

@@ -254,6 +254,7 @@ fn meaning(kind: Kind) -> &'static str {
             "a row that names no pool, whose user is not in this one; deleted only with --claim-rows-without-pool"
         }
         Kind::DeletedButPresent => "deleted in the table, still in the pool; a deletion is final",
+        Kind::ErasedButPresent => "erased from the table, still in the pool; delete the user there as well",
         Kind::WithoutSub => "in the pool without a sub that is a UUID; can have no row",
     }
 }

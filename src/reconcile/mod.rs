@@ -368,7 +368,7 @@ impl Reconcile {
                 findings.settling += 1;
                 continue;
             }
-            let event = (!kinds.contains(&Kind::DeletedButPresent)).then_some(snapshot);
+            let event = (!kinds.iter().any(|kind| kind.is_final())).then_some(snapshot);
             findings.found.push(Finding { sub: user.sub, username: Some(user.username), kinds, event });
         }
         Ok(findings)

@@ -49,8 +49,10 @@ impl Python {
 
 /// A package at its exact version.
 pub(super) struct Package {
-    /// As pip is asked for it, such as `name==1.2.3`.
-    pub(super) requirement: &'static str,
+    /// Its folder in the cache, such as `name-1.2.3`: another set of requirements needs another name.
+    pub(super) name: &'static str,
+    /// As pip is asked for it, such as `name==1.2.3`, and what else has to be pinned with it.
+    pub(super) requirements: &'static [&'static str],
     /// Whether what it depends on is installed too.
     pub(super) with_dependencies: bool,
 }
@@ -78,7 +80,7 @@ pub(super) async fn install(
     if folder.is_dir() {
         return Ok(folder);
     }
-    step.say(format!("installing {} into {} (once)…", package.requirement, cache.display()));
+    step.say(format!("installing {} into {} (once)…", package.name, cache.display()));
     // Held until the end of this function, and let go by the system if this process is killed.
     let _lock = lock(&cache.join(".lock")).await?;
     if folder.is_dir() {
@@ -96,7 +98,7 @@ pub(super) async fn install(
         .args(["-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--target"])
         .arg(partial.path())
         .args((!package.with_dependencies).then_some("--no-deps"))
-        .arg(package.requirement)
+        .args(package.requirements)
         // Settings of the user's that contradict `--target`.
         .envs([("PIP_USER", "0"), ("PIP_REQUIRE_VIRTUALENV", "0"), ("PIP_ROOT_USER_ACTION", "ignore")])
         .stdin(Stdio::null())
@@ -104,7 +106,7 @@ pub(super) async fn install(
     let result = pip.output().await.map_err(Error::run(&python.executable))?;
     if !result.status.success() {
         let output = tail(&[result.stdout, result.stderr].concat());
-        return Err(Error::Install { package: package.requirement, path: folder, output });
+        return Err(Error::Install { package: package.name, path: folder, output });
     }
     std::fs::set_permissions(partial.path(), readable_by_all())
         .and_then(|()| std::fs::rename(partial.path(), &folder))

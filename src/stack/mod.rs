@@ -15,7 +15,7 @@ mod supervised;
 pub use error::Error;
 pub use postgres::{Postgres, PostgresOptions, PostgresSource};
 pub use progress::Progress;
-pub use sqs::Sqs;
+pub use sqs::{Emulator, Sqs};
 
 /// How to start the stack.
 #[derive(Clone, Default)]
@@ -44,7 +44,7 @@ impl Stack {
     pub async fn start(options: StackOptions) -> Result<Self, Error> {
         let (postgres, sqs) = tokio::try_join!(
             Postgres::start(&options.postgres, &options.progress),
-            Sqs::start(&options.progress),
+            Sqs::start(Emulator::Ministack, &options.progress),
         )?;
         Ok(Self { postgres, sqs })
     }

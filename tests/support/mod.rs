@@ -7,6 +7,7 @@ pub(crate) mod events;
 pub(crate) mod histories;
 pub(crate) mod lambda_runtime_api;
 pub(crate) mod large_pool;
+pub(crate) mod move_tasks;
 pub(crate) mod old_table;
 pub(crate) mod places;
 pub(crate) mod pool;

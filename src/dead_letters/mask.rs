@@ -1,0 +1,117 @@
+//! A message shown without what it says of a person: names and forms stay, values go. Pure.
+
+use cognito_user_sync_triggers::event::ATTRIBUTE_NAME_MAX_CHARS;
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// Stands for a value; says nothing of it, not even its length.
+pub const MASK: &str = "•••";
+
+/// The body as indented JSON with its values masked, but for those of the envelope that have the envelope's strict
+/// form; without JSON, only how long it is.
+#[must_use]
+pub fn masked(body: &str) -> String {
+    match serde_json::from_str::<Value>(body) {
+        Ok(value) => pretty(&mask("", value)),
+        Err(_) => format!("({} bytes that are no JSON)", body.len()),
+    }
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+fn mask(path: &str, value: Value) -> Value {
+    match value {
+        Value::Null => Value::Null,
+        value @ (Value::Bool(_) | Value::Number(_) | Value::String(_)) if is_envelope(path, &value) => value,
+        Value::Bool(_) => "<bool>".into(),
+        Value::Number(_) => "<number>".into(),
+        Value::String(_) => MASK.into(),
+        Value::Array(values) => values.into_iter().map(|value| mask(&format!("{path}[]"), value)).collect(),
+        Value::Object(members) => Value::Object(mask_members(path, members)),
+    }
+}
+
+fn mask_members(path: &str, members: Map<String, Value>) -> Map<String, Value> {
+    let member = |(index, (name, value)): (usize, (String, Value))| {
+        // A name may be anything, an address too, in a message that nobody checked.
+        let shown = if is_name(&name) { name.clone() } else { format!("{MASK} {}", index + 1) };
+        (shown, mask(&format!("{path}.{name}"), value))
+    };
+    members.into_iter().enumerate().map(member).collect()
+}
+
+fn is_name(text: &str) -> bool {
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '-' | '.');
+    text.len() <= ATTRIBUTE_NAME_MAX_CHARS
+        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(is_letter)
+}
+
+/// Whether this is a value of the envelope, in a form that no personal data has.
+fn is_envelope(path: &str, value: &Value) -> bool {
+    let text = value.as_str().unwrap_or_default();
+    let only = |limit: usize, allowed: fn(char) -> bool| {
+        !text.is_empty() && text.len() <= limit && text.chars().all(allowed)
+    };
+    match path {
+        ".specversion" => only(8, |c| c.is_ascii_digit() || c == '.'),
+        ".schemaversion" => value.as_u64().is_some_and(|version| version < 1_000),
+        ".id" | ".subject" => Uuid::try_parse(text).is_ok(),
+        ".time" | ".data.created_at" => Timestamp::parse(text).is_ok(),
+        ".type" => {
+            text.starts_with("user.") && only(32, |c| c.is_ascii_lowercase() || matches!(c, '.' | '_'))
+        }
+        ".source" => {
+            text.starts_with("cognito/")
+                && only(64, |c| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_'))
+        }
+        ".datacontenttype" => text == "application/json",
+        ".data.status" => only(32, |c| c.is_ascii_uppercase() || c == '_'),
+        ".data.federated" | ".data.enabled" => value.is_boolean(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_envelope_is_shown_and_nothing_of_the_person() {
+        let body = r#"{"specversion":"1.0","id":"0190a5c8-0000-7000-8000-000000000001","type":"user.authenticated",
+            "time":"2024-07-12T00:00:00Z","schemaversion":2,"ada@example.com":1,"note":"Ada","data":{"status":"CONFIRMED",
+            "federated":false,"user_name":"ada","attributes":{"email":"ada@example.com","custom:plan":"blue"},
+            "client":{"ip":"192.0.2.1","geo":[41.1,{"city":"Porto"}]}}}"#;
+        let shown = masked(body);
+        for kept in [
+            "0190a5c8-0000",
+            "user.authenticated",
+            "2024-07-12",
+            "\"schemaversion\": 2",
+            "CONFIRMED",
+            "custom:plan",
+        ] {
+            assert!(shown.contains(kept), "no {kept} in {shown}");
+        }
+        for gone in ["ada", "Ada", "blue", "192.0.2.1", "41.1", "Porto", "example.com"] {
+            assert!(!shown.contains(gone), "{gone} in {shown}");
+        }
+    }
+
+    #[test]
+    fn a_value_in_the_envelopes_place_but_not_in_its_form_is_masked() {
+        for body in [
+            r#"{"id":"Ada"}"#,
+            r#"{"type":"user.Ada Byron"}"#,
+            r#"{"schemaversion":351912345678}"#,
+            r#"{"time":"Ada"}"#,
+        ] {
+            let shown = masked(body);
+            assert!(!shown.contains("Ada") && !shown.contains("351912"), "{shown}");
+        }
+        assert_eq!(masked("Ada's message"), "(13 bytes that are no JSON)");
+    }
+}
