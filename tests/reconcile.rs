@@ -380,6 +380,24 @@ async fn what_cannot_be_right_is_refused_with_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_refuses_ends_the_run_and_the_next_one_makes_up_for_it() {
+    let scene = Scene::create().await;
+    for name in ["ada", "bob"] {
+        scene.pool.add(name, &[]).await;
+    }
+    let mut command = scene.command(&["--repair", "--settle-seconds=0"]);
+    let nowhere = format!("{}-nowhere", scene.database.deployment.queue_url);
+    let refused = command.env("USER_SYNC_QUEUE_URL", nowhere).output().await.unwrap();
+    assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), 0));
+    assert!(stderr(&refused).contains("run the same command again"), "{}", stderr(&refused));
+    let found = Found::read(&scene.run(&["--repair"]).await);
+    assert_eq!((found.drift(), &found.0["resumed"]), ([(Drift::Missing, 2)].into(), &Value::Bool(true)));
+    scene.drain().await;
+    scene.must_be_mended(0).await;
+    assert_eq!(scene.database.count("users").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_cognito_no_longer_gives_is_said_to_need_a_restart() {
     let scene = Scene::create().await;
     let stub = LargePool::start(10).await;
