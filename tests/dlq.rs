@@ -163,6 +163,13 @@ async fn list_folds_copies_counts_reasons_and_leaves_everything_visible() {
         out(&table)
     );
     must_not_tell(&out(&table));
+    let request =
+        deployment.client().receive_message().queue_url(&deployment.dlq_url).visibility_timeout(600);
+    let taken = request.send().await.unwrap().messages.unwrap().remove(0);
+    let without = dlq(&["list"], &deployment);
+    assert!(out(&without).contains("in 5 messages") && out(&without).contains("about 1 more are hidden"));
+    let request = deployment.client().change_message_visibility().queue_url(&deployment.dlq_url);
+    request.receipt_handle(taken.receipt_handle.unwrap()).visibility_timeout(0).send().await.unwrap();
     let few = dlq(&["list", "--limit", "2"], &deployment);
     assert!(out(&few).contains("there may be more: raise --limit"), "{}", out(&few));
     assert_eq!(dead(&deployment).await, (6, 0));
@@ -277,7 +284,7 @@ async fn redrive_moves_what_can_be_applied_and_leaves_the_rest_behind() {
         redriven,
         json!({
             "end": "completed", "moved": 30, "left_behind": { "malformed": 1, "too_old": 1, "unknown_version": 2 },
-            "not_held": 0, "hidden_for_now": 0, "has_unseen": false,
+            "not_held": 0, "hidden_for_now": 0, "has_unseen": false, "hidden": 0,
         })
     );
     assert_eq!(dead(&deployment).await, (4, 0));

@@ -375,6 +375,7 @@ impl Redrive {
             return cancel(dead_letters).await;
         }
         let queue_url = required(QUEUE_URL_VARIABLE, "the queue to move to")?;
+        let hidden = dead_letters.hidden().await?;
         let style = ProgressStyle::with_template("{msg} {bar:40} {pos}/{len}, {per_sec}, {eta} left")?;
         let progress = ProgressBar::new(0).with_style(style).with_message("looking at dead letters");
         let tell = |step| match step {
@@ -393,15 +394,15 @@ impl Redrive {
         )?;
         let mut out = std::io::stdout().lock();
         match self.json {
-            true => writeln!(out, "{}", redriven_json(&redriven))?,
-            false => say(&mut out, &redriven)?,
+            true => writeln!(out, "{}", redriven_json(&redriven, hidden))?,
+            false => say(&mut out, &redriven, hidden)?,
         }
         judge(&redriven)
     }
 }
 
 /// Prints what was moved and what was not.
-fn say(out: &mut impl std::io::Write, redriven: &Redriven) -> anyhow::Result<()> {
+fn say(out: &mut impl std::io::Write, redriven: &Redriven, hidden: u64) -> anyhow::Result<()> {
     writeln!(out, "{} messages moved", redriven.moved)?;
     let left: u64 = redriven.left_behind.values().sum();
     if left > 0 {
@@ -428,10 +429,16 @@ fn say(out: &mut impl std::io::Write, redriven: &Redriven) -> anyhow::Result<()>
     if redriven.has_unseen {
         writeln!(out, "there were more than {SCAN_MAX_MESSAGES}; the others were moved unseen")?;
     }
+    if hidden > 0 {
+        writeln!(
+            out,
+            "about {hidden} were hidden, since somebody had received them: list again in some minutes"
+        )?;
+    }
     Ok(())
 }
 
-fn redriven_json(redriven: &Redriven) -> Value {
+fn redriven_json(redriven: &Redriven, hidden: u64) -> Value {
     let end = match &redriven.end {
         End::Completed => "completed",
         End::NothingToMove => "nothing_to_move",
@@ -443,7 +450,7 @@ fn redriven_json(redriven: &Redriven) -> Value {
     };
     json!({
         "end": end, "moved": redriven.moved, "left_behind": redriven.left_behind, "not_held": redriven.not_held,
-        "hidden_for_now": redriven.hidden_for_now, "has_unseen": redriven.has_unseen,
+        "hidden_for_now": redriven.hidden_for_now, "has_unseen": redriven.has_unseen, "hidden": hidden,
     })
 }
 
