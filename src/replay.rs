@@ -5,7 +5,8 @@
 //! where an export puts a log's line, and from nowhere else: a user's own attribute is a text inside of them,
 //! and must never become an event of its own. What looks like an event and cannot be read is said.
 //!
-//! **Invariant:** memory is bounded by [`TEXT_MAX_BYTES`], however long an input or one of its lines is.
+//! **Invariant:** one line, record or string is held at a time, of at most [`TEXT_MAX_BYTES`], however long an input
+//! is; but an object under the key `undelivered` of a JSON document is held whole.
 
 use std::borrow::Cow;
 use std::fmt;
