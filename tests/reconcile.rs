@@ -69,8 +69,8 @@ impl Scene {
             "user_pool_id": pool, "mode": { "repair": true, "claim_rows_without_pool": false },
             "started_at": Timestamp::now(), "phase": phase, "pages": 1, "next": next, "after": Uuid::nil(),
             "seen_bytes": 0, "plan": [], "tally": {
-                "users": 0, "rows": 0, "drift": {}, "to_repair": 0, "only_reported": 0, "settling": 0,
-                "snapshots": 0, "deletions": 0
+                "users": 0, "rows": 0, "drift": {}, "to_repair": 0, "only_created_at": 0, "only_reported": 0,
+                "settling": 0, "snapshots": 0, "deletions": 0
             },
         });
         std::fs::create_dir(self.folder()).unwrap();
@@ -85,7 +85,7 @@ impl Scene {
     async fn dry_run(&self) -> Found {
         let output = self.run(&["--restart"]).await;
         let found = Found::read(&output);
-        let expected = if found.number("to_repair") > 0 { 2 } else { 0 };
+        let expected = if found.number("to_repair") > found.number("only_created_at") { 2 } else { 0 };
         assert_eq!(output.status.code(), Some(expected), "{}", stderr(&output));
         found
     }
@@ -326,6 +326,11 @@ async fn a_row_that_names_no_pool_is_deleted_only_when_it_is_claimed() {
     assert_eq!(found.number("to_repair"), 1);
     let kept = Found::read(&scene.run(&["--repair"]).await);
     assert_eq!(kept.0["published"], serde_json::json!({ "snapshots": 1, "deletions": 0 }));
+    let claim = ["--repair", "--claim-rows-without-pool", "--max-deletions=0"];
+    let refused = scene.run(&claim).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("--max-deletions"), "{}", stderr(&refused));
+    assert_eq!(scene.database.deployment.queue().backlog().await, Ok(2), "a snapshot each time, and no deletion");
     let claimed = Found::read(&scene.run(&["--repair", "--claim-rows-without-pool"]).await);
     assert_eq!(claimed.0["published"]["deletions"], 1);
     scene.drain().await;

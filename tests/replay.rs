@@ -24,7 +24,7 @@ fn events() -> Vec<Event> {
 }
 
 fn lines(events: &[Event]) -> Vec<String> {
-    events.iter().map(|event| undelivered::line(event, "no answer from SQS within 2000 ms")).collect()
+    events.iter().map(|event| undelivered::line(event, "no answer from SQS in time")).collect()
 }
 
 /// Lines that stand beside the events in the trigger's log.

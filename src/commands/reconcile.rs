@@ -33,7 +33,8 @@ const TABLE_WIDTH: u16 = 120;
 ///
 /// Needs DATABASE_URL of a member of user_sync_reader, credentials that permit cognito-idp:ListUsers,
 /// AdminGetUser and DescribeUserPool, and with --repair USER_SYNC_QUEUE_URL. Exits with 0 when nothing is to be
-/// repaired or all of it was published, with 2 when a dry run found drift, with 1 on an error.
+/// repaired or all of it was published, with 2 when a dry run found drift, with 1 on an error. That users differ in
+/// nothing but created_at is reported and is no drift in this sense: a trigger does not know the creation date.
 ///
 /// Example: user-sync reconcile --user-pool-id eu-west-1_Abc123Def --repair
 #[derive(Debug, Args)]
@@ -67,6 +68,9 @@ pub(crate) struct Arguments {
     /// that the pool does not have are deleted, for good. Not while another pool's users may be among them.
     #[arg(long)]
     claim_rows_without_pool: bool,
+    /// End with an error rather than publish more deletions than this.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    max_deletions: u64,
     /// Permit a table that holds another pool's users and none of this one's.
     #[arg(long)]
     add_pool: bool,
@@ -90,6 +94,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         publisher,
         settle: Duration::from_secs(arguments.settle_seconds),
         claim_rows_without_pool: arguments.claim_rows_without_pool,
+        max_deletions: arguments.max_deletions,
     };
     let (users, rows) = reconcile.estimate().await?;
     if !arguments.add_pool {
@@ -138,7 +143,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         false => print(&mut out, &arguments, &tally, started.elapsed())?,
     }
     out.flush()?;
-    if !arguments.repair && tally.to_repair > 0 {
+    if !arguments.repair && tally.to_repair > tally.only_created_at {
         std::process::exit(DRIFT_FOUND);
     }
     Ok(())
@@ -186,6 +191,7 @@ fn json(arguments: &Arguments, tally: &Tally, resumed: bool, took: Duration) -> 
         "rows": tally.rows,
         "drift": drift,
         "to_repair": tally.to_repair,
+        "only_created_at": tally.only_created_at,
         "only_reported": tally.only_reported,
         "settling": tally.settling,
         "published": { "snapshots": published(tally.snapshots), "deletions": published(tally.deletions) },
@@ -199,7 +205,8 @@ fn print(
     tally: &Tally,
     took: Duration,
 ) -> std::io::Result<()> {
-    let Tally { users, rows, to_repair, only_reported, settling, snapshots, deletions, drift } = tally;
+    let Tally { users, rows, to_repair, only_created_at, only_reported, settling, snapshots, deletions, drift } =
+        tally;
     let id = &arguments.user_pool_id;
     writeln!(out, "{id}: {users} users in the pool, {rows} rows, {:.0} s", took.as_secs_f64())?;
     if !drift.is_empty() {
@@ -223,6 +230,13 @@ fn print(
             "{users} users differed: {snapshots} snapshots and {deletions} deletions are on the queue\n\
              when the consumer has drained it (user-sync doctor shows the backlog), a dry run should find nothing"
         )?,
+    }
+    if *only_created_at > 0 && !arguments.repair {
+        writeln!(
+            out,
+            "{only_created_at} of them in nothing but created_at, as every user whom only a trigger has told of: \
+             no reason for an alarm"
+        )?;
     }
     if *only_reported > 0 {
         writeln!(out, "{only_reported} users differ in a way that no event mends; see the table")?;

@@ -32,6 +32,8 @@ pub struct Tally {
     pub drift: BTreeMap<drift::Kind, u64>,
     /// Users whom an event would mend.
     pub to_repair: u64,
+    /// Of them, those who differ in nothing but `created_at`.
+    pub only_created_at: u64,
     /// Users who differ, and whom no event would mend.
     pub only_reported: u64,
     /// Users who differ and changed a moment ago: left to the events that are under way.

@@ -78,6 +78,15 @@ pub enum Error {
         /// The pool that was asked for.
         asked: String,
     },
+    /// A repair would delete more users than was permitted. Nothing of the page was published.
+    #[error(
+        "more than {limit} users of the table are no longer in the pool, and a deletion is final: if that is meant, \
+         run the same command again with a higher --max-deletions"
+    )]
+    TooManyDeletions {
+        /// The most that were permitted.
+        limit: u64,
+    },
     /// An event did not reach the queue.
     #[error("an event did not reach the queue: {0}; run the same command again to go on from here")]
     Publish(#[from] PublishError),
@@ -135,6 +144,8 @@ pub struct Reconcile {
     pub settle: Duration,
     /// See [`Mode::claim_rows_without_pool`].
     pub claim_rows_without_pool: bool,
+    /// Most deletions of a repair, of all its runs together.
+    pub max_deletions: u64,
 }
 
 /// A user who may differ.
@@ -389,9 +400,13 @@ impl Reconcile {
             }
             let deletes = is_deletion(kinds);
             tally.to_repair += u64::from(event.is_some());
+            tally.only_created_at += u64::from(kinds.iter().eq([&Kind::CreatedAt]));
             tally.only_reported += u64::from(event.is_none());
             tally.snapshots += u64::from(event.is_some() && !deletes);
             tally.deletions += u64::from(event.is_some() && deletes);
+        }
+        if self.publisher.is_some() && tally.deletions > self.max_deletions {
+            return Err(Error::TooManyDeletions { limit: self.max_deletions });
         }
         let planned = found.iter().filter(|finding| finding.event.is_some() && self.publisher.is_some());
         let plan = planned.map(|Finding { sub, username, kinds, .. }| Planned {

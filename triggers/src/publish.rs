@@ -47,7 +47,7 @@ pub enum PublishError {
         actual: usize,
     },
     /// No answer in time. The message may have arrived all the same.
-    #[error("no answer from SQS within {} ms", PUBLISH_BUDGET.as_millis())]
+    #[error("no answer from SQS in time")]
     TimedOut,
     /// SQS could not be reached.
     #[error("SQS cannot be reached")]
