@@ -226,8 +226,14 @@ fn client(endpoint: &str) -> Client {
     Client::from_conf(config)
 }
 
+/// 14 days, the longest that SQS keeps a message, in seconds.
+const RETENTION: &str = "1209600";
+
 async fn create_queue(client: &Client, name: &str, redrive: Option<String>) -> Result<String, Error> {
-    let mut request = client.create_queue().queue_name(name);
+    let request = client.create_queue().queue_name(name);
+    let mut request = request
+        .attributes(QueueAttributeName::MessageRetentionPeriod, RETENTION)
+        .attributes(QueueAttributeName::SqsManagedSseEnabled, "true");
     if let Some(redrive) = redrive {
         request = request.attributes(QueueAttributeName::RedrivePolicy, redrive);
     }

@@ -330,7 +330,11 @@ async fn a_row_that_names_no_pool_is_deleted_only_when_it_is_claimed() {
     let refused = scene.run(&claim).await;
     assert_eq!(refused.status.code(), Some(1));
     assert!(stderr(&refused).contains("--max-deletions"), "{}", stderr(&refused));
-    assert_eq!(scene.database.deployment.queue().backlog().await, Ok(2), "a snapshot each time, and no deletion");
+    assert_eq!(
+        scene.database.deployment.queue().backlog().await,
+        Ok(2),
+        "a snapshot each time, and no deletion"
+    );
     let claimed = Found::read(&scene.run(&["--repair", "--claim-rows-without-pool"]).await);
     assert_eq!(claimed.0["published"]["deletions"], 1);
     scene.drain().await;

@@ -73,10 +73,14 @@ fn explain(deployment: &Deployment) -> anyhow::Result<()> {
     writeln!(out, "psql '{}' -c \"update users set bio = 'hello'\"", deployment.app_url)?;
     writeln!(
         out,
+        "\n# is it well? (a worker is quicker than a function, so its visibility timeout is shorter)"
+    )?;
+    writeln!(out, "{program} doctor --consumer-timeout-seconds 5")?;
+    writeln!(
+        out,
         "\n# a message that can never be applied, and the reason it ended in the dead-letter queue"
     )?;
     let send = "aws sqs send-message --queue-url \"$USER_SYNC_QUEUE_URL\" --message-body oops";
-    let receive = "aws sqs receive-message --queue-url \"$USER_SYNC_DLQ_URL\" --message-attribute-names All";
-    writeln!(out, "{send}\n{receive}\n\nCtrl-C ends the stack and removes everything.")?;
+    writeln!(out, "{send}\n{program} dlq list\n\nCtrl-C ends the stack and removes everything.")?;
     Ok(())
 }

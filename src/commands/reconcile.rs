@@ -205,8 +205,17 @@ fn print(
     tally: &Tally,
     took: Duration,
 ) -> std::io::Result<()> {
-    let Tally { users, rows, to_repair, only_created_at, only_reported, settling, snapshots, deletions, drift } =
-        tally;
+    let Tally {
+        users,
+        rows,
+        to_repair,
+        only_created_at,
+        only_reported,
+        settling,
+        snapshots,
+        deletions,
+        drift,
+    } = tally;
     let id = &arguments.user_pool_id;
     writeln!(out, "{id}: {users} users in the pool, {rows} rows, {:.0} s", took.as_secs_f64())?;
     if !drift.is_empty() {
