@@ -83,17 +83,20 @@ async fn ten_thousand_rows_are_adopted_and_events_come_on_top() {
         assert_eq!(again.stdout, "the schema is current\n", "{}", again.stderr);
     })
     .await;
-    for expected in [
-        &format!("adopted {count} rows"),
-        "\n  country_code: ",
-        "\n  preferences: ",
-        "\n  last_login_ip: ",
-        "users hold an address (email) that another user owns",
-    ] {
+    for expected in
+        [&format!("adopted {count} rows"), "\n  country_code: ", "\n  preferences: ", "\n  last_login_ip: "]
+    {
         assert!(said.contains(expected), "no {expected} in {said}");
     }
     let database = TestDatabase::of(deployment).await;
     let owner = &database.owner;
+    let contested = "select count(*) from user_contested_identifiers where kind = 'email'";
+    let contested = scalar::<i64>(owner, contested).await;
+    assert!(
+        said.contains(&format!("{contested} users hold an address (email) that another user owns")),
+        "{said}"
+    );
+    assert!(contested > 0);
     assert_eq!(fingerprint(owner, KEPT).await, before, "the old table stays as it was");
     let proved = verified(&database.deployment).await;
     assert_eq!(proved, format!("{count} users, 0 events: 0 differences\n"));
