@@ -382,6 +382,27 @@ async fn what_cannot_be_adopted_is_refused_by_name_and_left_as_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_does_not_own_the_table_is_told_whose_it_is() {
+    let role = format!("stranger_{}", Uuid::now_v7().simple());
+    deployment_of(async |url, pool| {
+        old_table::create(pool).await;
+        let create = format!(
+            "create role {role} login password 'x'; grant create on schema public to {role}; grant select on users to {role}"
+        );
+        sqlx::raw_sql(AssertSqlSafe(create)).execute(pool).await.unwrap();
+        let (start, database) = url.rsplit_once('/').unwrap();
+        let host = start.rsplit_once('@').map_or_else(|| start.rsplit_once('/').unwrap().1, |(_, host)| host);
+        let refused = user_sync(&["migrate"], &format!("postgres://{role}:x@{host}/{database}")).await;
+        let owner = scalar::<String>(pool, "select current_user::text").await;
+        let expected = format!("users belongs to {owner}, expected a table of the role that migrates");
+        assert!(!refused.success && refused.stderr.contains(&expected), "{}", refused.stderr);
+        assert!(user_sync(&["migrate"], url).await.success);
+        sqlx::raw_sql(AssertSqlSafe(format!("drop owned by {role}; drop role {role}"))).execute(pool).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_says_what_would_be_done_and_changes_nothing() {
     deployment_of(async |url, pool| {
         old_table::create(pool).await;
