@@ -171,8 +171,8 @@ pub(crate) async fn adopt(
         progress(adopted.rows);
     }
     sqlx::query(include_str!("adopt/resolve_all_referrals.sql")).execute(&mut *tx).await?;
-    let contested = "select kind, count(*) from user_contested_identifiers group by kind";
-    for (kind, users) in sqlx::query_as::<_, (String, i64)>(contested).fetch_all(&mut *tx).await? {
+    let contested = sqlx::query_as::<_, (String, i64)>(include_str!("adopt/count_contested.sql"));
+    for (kind, users) in contested.fetch_all(&mut *tx).await? {
         adopted.contested.insert(kind, u64::try_from(users).unwrap_or(0));
     }
     Ok(adopted)

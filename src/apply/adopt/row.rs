@@ -348,3 +348,41 @@ fn note_what_is_derived(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_that_jsonb_refuses_is_told_from_json_that_only_looks_so() {
+        let check = |json: &str, expected: bool| assert_eq!(storable(json).is_ok(), expected, "{json}");
+        check(r#"{"a": [1, "\u00e9", "\ud83d\ude00"]}"#, true);
+        check(r#"{"a": "\\u0000"}"#, true);
+        check(r#"{"a": 123456789012345678901234567890}"#, true);
+        check(r#"{"a": ["\u0000"]}"#, false);
+        check(r#"{"\u0000": 1}"#, false);
+        check(r#"{"a": "\ud83d"}"#, false);
+    }
+
+    #[test]
+    fn an_address_is_read_as_text_and_as_inet_writes_it_and_never_guessed() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(ip(text).map(|ip| ip.to_string()).as_deref(), expected, "{text}");
+        };
+        check(" 192.0.2.7 ", Some("192.0.2.7"));
+        check("192.0.2.7/32", Some("192.0.2.7"));
+        check("2001:DB8::1/128", Some("2001:db8::1"));
+        for text in ["", "unknown", "10.0.0.0/8", "192.0.2.7:443", "203.0.113.9, 10.0.0.1"] {
+            check(text, None);
+        }
+    }
+
+    #[test]
+    fn an_id_is_of_its_row_its_purpose_and_its_time() {
+        let (sub, time) = (Uuid::from_u128(7), Timestamp::from_unix_millis(1_700_000_000_123));
+        let id = event_id(sub, "login", time);
+        assert_eq!((id, id.time()), (event_id(sub, "login", time), time));
+        assert_ne!(id, event_id(sub, "profile", time));
+        assert_ne!(id, event_id(Uuid::from_u128(8), "login", time));
+    }
+}
