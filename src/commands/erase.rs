@@ -16,7 +16,7 @@ use uuid::Uuid;
 /// erased, so that a message that comes late cannot bring it back. Counts and verify stay exact.
 ///
 /// It does not reach Cognito (delete the user there first), the dead-letter queue (user-sync dlq), `undelivered`
-/// log lines or backups. Reads the whole ledger. Needs DATABASE_URL of a member of user_sync_owner.
+/// log lines, backups, or users_before_user_sync where migrate adopted a table. Reads the whole ledger. Needs DATABASE_URL of a member of user_sync_owner.
 ///
 /// Example: user-sync erase 1b4e28ba-2fa1-41d2-883f-0016d3cca427
 #[derive(Debug, Args)]
@@ -36,6 +36,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let again = if erased.before { "had been erased before, and was again" } else { "is erased" };
     writeln!(out, "{user} {again}: {} events, {} addresses", erased.events, erased.claims)?;
-    writeln!(out, "not reached: Cognito, the dead-letter queue, undelivered log lines, backups")?;
+    writeln!(
+        out,
+        "not reached: Cognito, the dead-letter queue, undelivered log lines, backups, users_before_user_sync"
+    )?;
     Ok(())
 }
