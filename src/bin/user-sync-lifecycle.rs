@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     logging::init("info");
-    let metrics = metrics_cloudwatch_embedded::Builder::new().cloudwatch_namespace("UserSync").init()?;
+    let collector = cognito_user_sync::metrics::embedded()?;
     let lifecycle = Lifecycle::from_env().await?;
     lifecycle.warm().await;
     let lifecycle = &lifecycle;
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Error> {
             }
         }
         // A metric that cannot be written must not fail the event.
-        drop(metrics.flush(std::io::stdout()));
+        drop(collector.flush(std::io::stdout()));
         Ok::<_, Error>(handled.map(drop)?)
     }))
     .await
