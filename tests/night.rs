@@ -191,7 +191,9 @@ async fn a_night_on_call_by_the_runbook_ends_exact() {
     assert_eq!((&record["id"], &record["rejected_as"]), (&json!(id), &json!("unknown_version")));
     assert!(night.run("user-sync dlq list", "").starts_with("0 dead letters"));
 
-    // Exact.
+    // Whole again, and exact.
+    let arrived = night.run("user-sync heartbeat --wait", "");
+    assert!(arrived.contains("arrived"), "{arrived}");
     let verified = night.run("user-sync verify", "");
     assert!(verified.ends_with(": 0 differences\n"), "{verified}");
     assert_eq!(logins(&database).await, pool.logins);
