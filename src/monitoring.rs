@@ -2,6 +2,7 @@
 //! know messages or rows.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -13,6 +14,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 
 use crate::queue::Queue;
 
@@ -24,6 +26,19 @@ struct Sources {
     metrics: PrometheusHandle,
     pool: PgPool,
     queue: Queue,
+    /// One question to the database at a time: whoever asks often must not take the batches' connections.
+    turn: Arc<Mutex<()>>,
+}
+
+impl Sources {
+    /// What the database answers to `query`, in time or not at all.
+    async fn ask<T>(&self, query: impl Future<Output = Result<T, sqlx::Error>>) -> Option<T> {
+        let asked = async {
+            let _turn = self.turn.lock().await;
+            query.await
+        };
+        tokio::time::timeout(TIMEOUT, asked).await.ok()?.ok()
+    }
 }
 
 /// Serves until the future is dropped.
@@ -45,7 +60,7 @@ pub async fn serve(
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(render))
-        .with_state(Sources { metrics, pool, queue });
+        .with_state(Sources { metrics, pool, queue, turn: Arc::default() });
     axum::serve(listener, router).await
 }
 
@@ -78,9 +93,9 @@ async fn readyz(State(sources): State<Sources>) -> Response {
 
 async fn render(State(sources): State<Sources>) -> Response {
     let last = "select heartbeat_at from sync_status";
-    let last = sqlx::query_scalar::<_, Option<OffsetDateTime>>(last).fetch_one(&sources.pool);
+    let last = sources.ask(sqlx::query_scalar(last).fetch_one(&sources.pool)).await;
     // Without the database the gauge keeps what it said: a time does not get wrong.
-    if let Ok(Ok(Some(at))) = tokio::time::timeout(TIMEOUT, last).await {
+    if let Some(Some(at)) = last {
         metrics::gauge!("heartbeat_timestamp_seconds").set(seconds(at));
     }
     sources.metrics.run_upkeep();
