@@ -61,7 +61,7 @@ async fn emulator(deployment: &Deployment, users: u64) {
 
     let folder = tempfile::tempdir().unwrap();
     let pages = users.div_ceil(user_pool::PAGE_USERS as u64);
-    let (started, slow) = (Instant::now(), ["--repair"]);
+    let (started, slow) = (Instant::now(), ["--repair", "--max-deletions=1000000"]);
     let mut killed =
         reconcile(deployment, &pool.id, folder.path(), &deployment.endpoint, &slow).spawn().unwrap();
     let peak_of_killed = until_page(&mut killed, folder.path(), pages / 2).await;
