@@ -81,6 +81,31 @@ fn connect_options(config: &DatabaseConfig) -> Result<PgConnectOptions, Database
     }
 }
 
+/// What to do about a database error; `None` where it says nothing that helps.
+#[must_use]
+pub fn next_step(error: &sqlx::Error) -> Option<&'static str> {
+    let Some(database) = error.as_database_error() else {
+        let is_away = matches!(
+            error,
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed
+        );
+        return is_away
+            .then_some("the database does not answer: `user-sync doctor` says where it is looked for");
+    };
+    // "PostgreSQL Error Codes", appendix A of PostgreSQL's manual.
+    match database.code().as_deref() {
+        Some("42501") => {
+            Some("the role of DATABASE_URL may not do this: --help says whose member it has to be")
+        }
+        Some("28P01" | "28000") => Some("check the user and the password of DATABASE_URL"),
+        Some("3D000") => Some("check the database's name in DATABASE_URL"),
+        Some(code) if code.starts_with("42") || code.starts_with("3F") => {
+            Some("the schema is not this build's: run `user-sync migrate`")
+        }
+        Some(_) | None => None,
+    }
+}
+
 fn is_loopback(host: &str) -> bool {
     host == "localhost"
         || host.starts_with('/')

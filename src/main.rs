@@ -4,6 +4,7 @@
 mod commands;
 
 use clap::{Parser, Subcommand};
+use cognito_user_sync::database;
 
 /// Every Amazon Cognito user as a row in your own PostgreSQL.
 #[derive(Debug, Parser)]
@@ -33,6 +34,16 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    run().await.map_err(|error| {
+        let database = error.chain().find_map(|cause| cause.downcast_ref::<sqlx::Error>());
+        match database.and_then(database::next_step) {
+            Some(step) => error.context(step),
+            None => error,
+        }
+    })
+}
+
+async fn run() -> anyhow::Result<()> {
     let command = Cli::parse().command;
     // A progress bar and a log line a batch do not go together.
     cognito_user_sync::logging::init(if matches!(command, Command::Demo(_)) { "error" } else { "info" });

@@ -145,3 +145,28 @@ async fn verify_says_where_the_rows_differ_and_mends_them() {
     let released = run(&["release", &user, "name"], &as_operator);
     assert!(said(&released).contains("was the service's already"), "{}", stderr(&released));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_role_and_a_database_that_is_away_are_named_with_the_next_step() {
+    let deployment = deployment().await;
+    let as_consumer = [("DATABASE_URL", deployment.consumer_url.as_str())];
+    let sub = crate::support::events::sub(1).to_string();
+    TestDatabase::of(deployment.clone()).await.apply(&[login(1, at(1)).build()]).await;
+    for arguments in
+        [&["erase", &sub][..], &["release", &sub, "name"], &["maintain"], &["verify", "--repair"]]
+    {
+        let output = run(arguments, &as_consumer);
+        let is_clean = arguments[0] == "verify";
+        assert_eq!(output.status.success(), is_clean, "{arguments:?}: {}", stderr(&output));
+        assert!(
+            is_clean || stderr(&output).contains("the role of DATABASE_URL may not do this"),
+            "{arguments:?}: {}",
+            stderr(&output)
+        );
+    }
+    let nowhere = [("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:9/x")];
+    for arguments in [&["verify"][..], &["report"], &["erase", &sub], &["maintain"]] {
+        let said = stderr(&run(arguments, &nowhere));
+        assert!(said.contains("user-sync doctor") && !said.contains("hunter2"), "{arguments:?}: {said}");
+    }
+}

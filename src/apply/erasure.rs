@@ -46,7 +46,7 @@ pub enum EraseError {
     )]
     NoUser(Uuid),
     /// The database did not do it.
-    #[error("the erasure is not complete: {0}; run it again")]
+    #[error("not erased, or not wholly: {0}; then run it again")]
     Failed(String),
 }
 

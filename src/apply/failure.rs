@@ -14,14 +14,19 @@ pub(super) enum Failure {
     #[error("the ledger's partitions changed")]
     HorizonMoved,
     /// The database is away, or cannot serve now.
-    #[error("the database is unavailable: {0}")]
+    #[error("the database is unavailable: {0}{step}", step = then(.0))]
     Unavailable(#[source] sqlx::Error),
     /// The database answers, but the schema or the grants are not what this build needs.
-    #[error("the database is not set up for this build; run `user-sync migrate`: {0}")]
+    #[error("the database is not set up for this: {0}{step}", step = then(.0))]
     Misconfigured(#[source] sqlx::Error),
     /// The database refuses a row, and would refuse it again.
     #[error("the database refuses a row ({sqlstate})")]
     Refused { sqlstate: String },
+}
+
+/// What to do next, as the rest of a sentence.
+fn then(error: &sqlx::Error) -> String {
+    crate::database::next_step(error).map(|step| format!("; {step}")).unwrap_or_default()
 }
 
 impl Failure {

@@ -56,8 +56,10 @@ pub async fn maintain(
     let ahead = i32::try_from(months_ahead).unwrap_or(i32::MAX);
     let created =
         sqlx::query_scalar("select user_event_create_partitions(0, $1)").bind(ahead).fetch_all(pool).await;
-    let failed =
-        |error: sqlx::Error| MaintainError { doing: "making months ahead", failure: error.to_string() };
+    let failed = |error: sqlx::Error| MaintainError {
+        doing: "making months ahead",
+        failure: Failure::from(error).to_string(),
+    };
     let mut maintained = Maintained { created: created.map_err(failed)?, folded: Vec::new() };
     let retention = Duration::from_secs(u64::from(retention_days.max(MIN_RETENTION_DAYS)) * 24 * 60 * 60);
     let horizon = OffsetDateTime::from(now) - retention;

@@ -54,7 +54,7 @@ pub struct VerifyError {
 
 impl VerifyError {
     fn of(doing: &'static str) -> impl Fn(sqlx::Error) -> Self {
-        move |error| Self { doing, failure: error.to_string() }
+        move |error| Self { doing, failure: Failure::from(error).to_string() }
     }
 }
 

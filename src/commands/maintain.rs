@@ -42,7 +42,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let maintained =
         maintain::maintain(&pool, months_ahead, retention_days, Timestamp::now(), progress).await;
     bar.finish_and_clear();
-    let maintained = maintained.context("what was not done is as it was; run it again")?;
+    let maintained =
+        maintained.context("what was not done is as it was; run it again when this is mended")?;
     let mut out = std::io::stdout().lock();
     for name in &maintained.created {
         writeln!(out, "made {name}")?;

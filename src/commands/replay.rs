@@ -99,7 +99,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         (0, _) => Ok(()),
         (failed, true) => bail!("{failed} events could not be read"),
         (failed, false) => {
-            bail!("{failed} events are not on the queue; running this again is safe, the same ids count once")
+            bail!(
+                "{failed} failed, named above; when they are mended, running this again is safe: the same ids count once"
+            )
         }
     }
 }

@@ -50,7 +50,9 @@ pub enum PublishError {
     #[error("no answer from SQS in time")]
     TimedOut,
     /// SQS could not be reached.
-    #[error("SQS cannot be reached")]
+    #[error(
+        "SQS cannot be reached, or there are no credentials: check the queue's URL, the region and the network"
+    )]
     Unreachable,
     /// SQS refused the message.
     #[error("SQS refused the message: {code}")]
