@@ -9,6 +9,8 @@
 //! | `USER_SYNC_CONCURRENCY` | 2 | batches that the worker has under way, 1 to 64; each takes one connection |
 //! | `USER_SYNC_ALLOW_PLAINTEXT_DATABASE` | `false` | `true` permits a connection without TLS to another host |
 //! | `USER_SYNC_GEOIP_FILE` | none | a MaxMind database of cities, for the places of addresses; see [`crate::places`] |
+//! | `USER_SYNC_METRICS_ADDR` | none | where the worker serves its metrics; see [`crate::monitoring`] |
+//! | `USER_SYNC_USER_POOL_ID` | none | the user pool that is read; see [`crate::pool`] |
 //! | `USER_SYNC_LOG` | `info` | what is logged, in `tracing`'s filter syntax |
 //!
 //! The trigger's own two are in its crate: `USER_SYNC_QUEUE_URL` and `USER_SYNC_CLIENT_METADATA_KEYS`. The

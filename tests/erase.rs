@@ -257,3 +257,38 @@ async fn nobody_is_brought_back_by_consumers_that_race_the_erasure() {
     assert_impersonal(&everything(&database).await);
     assert_eq!(differences(&operator).await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_that_is_folded_and_a_repair_at_the_same_moment_bring_nobody_back() {
+    let database = TestDatabase::create().await;
+    let operator = operator(&database);
+    let now = Timestamp::now();
+    let day = 86_400_000;
+    let mut events = Vec::new();
+    for user in 0..6_u128 {
+        for days in [350, 300, 250, 200, 150, 1] {
+            let time = Timestamp::from_unix_millis(now.unix_millis() - days * day);
+            let told = login(user, time).email(&format!("ada@{user}.example.com"));
+            events.push(told.attributes(&[("name", "Ada Lovelace")]).build());
+        }
+    }
+    database.apply(&events).await;
+    let everybody: BTreeSet<_> = (0..6).map(sub).collect();
+    let erase_all = async {
+        for user in 0..6 {
+            erase(&operator, sub(user), false).await.unwrap();
+        }
+    };
+    let repair_often = async {
+        for _ in 0..3 {
+            repair(&operator, &Places::default(), &everybody).await.unwrap();
+        }
+    };
+    let ((), (), folded) = tokio::join!(erase_all, repair_often, maintain(&operator, 3, 90, now, |_, _| {}));
+    assert!(folded.unwrap().folded.len() > 3);
+    assert_impersonal(&everything(&database).await);
+    for user in 0..6 {
+        assert_eq!(database.column(sub(user), "login_count").await.as_deref(), Some("6"));
+    }
+    assert_eq!(differences(&operator).await, 0);
+}
