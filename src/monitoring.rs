@@ -73,11 +73,10 @@ pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 async fn readyz(State(sources): State<Sources>) -> Response {
-    let database =
-        tokio::time::timeout(TIMEOUT, sqlx::query("select from sync_status").execute(&sources.pool));
+    let database = sources.ask(sqlx::query("select from sync_status").execute(&sources.pool));
     let queue = tokio::time::timeout(TIMEOUT, sources.queue.backlog());
     let (database, queue) = tokio::join!(database, queue);
-    match (matches!(database, Ok(Ok(_))), matches!(queue, Ok(Ok(_)))) {
+    match (database.is_some(), matches!(queue, Ok(Ok(_)))) {
         (true, true) => "ready\n".into_response(),
         (database, queue) => {
             let down = |is_up: bool, what| if is_up { "" } else { what };

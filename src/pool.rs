@@ -269,16 +269,24 @@ impl UserPool {
         Ok((found == Some(sub)).then_some(LookUp::Present(user, asked_at)))
     }
 
-    /// The name of the user with this `sub`, by ListUsers' filter.
+    /// The name of the user with this `sub`, by ListUsers' filter. A page may be empty and not be the last.
     async fn username_of(&self, sub: Uuid) -> Result<Option<String>, PoolError> {
         let filter = format!("sub = \"{sub}\"");
-        let list = || async {
-            self.lists.wait().await;
-            let request = self.client.list_users().user_pool_id(&self.id).limit(1).filter(&filter);
-            request.send().await.map_err(|error| PoolError::new("ListUsers", &error))
-        };
-        let listed = SCHEDULE.retry(RETRY_BUDGET, |error| error.transient, list).await?;
-        Ok(listed.users.unwrap_or_default().into_iter().find_map(|user| user.username))
+        let mut token: Option<String> = None;
+        loop {
+            let list = || async {
+                self.lists.wait().await;
+                let request = self.client.list_users().user_pool_id(&self.id).filter(&filter);
+                let listed = request.set_pagination_token(token.clone()).send().await;
+                listed.map_err(|error| PoolError::new("ListUsers", &error))
+            };
+            let listed = SCHEDULE.retry(RETRY_BUDGET, |error| error.transient, list).await?;
+            let username = listed.users.unwrap_or_default().into_iter().find_map(|user| user.username);
+            match (username, listed.pagination_token) {
+                (None, Some(next)) => token = Some(next),
+                (username, _) => return Ok(username),
+            }
+        }
     }
 }
 

@@ -184,6 +184,19 @@ async fn a_sub_without_a_row_can_be_remembered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_referrer_who_is_erased_before_it_is_known_is_one_all_the_same() {
+    let database = TestDatabase::create().await;
+    let operator = operator(&database);
+    let code = cognito_user_sync::apply::referral_code(sub(1));
+    let referred = confirmed(2, at(1)).with(|data| data.client.referral_code = Some(code)).build();
+    database.apply(&[referred]).await;
+    erase(&operator, sub(1), true).await.unwrap();
+    assert_eq!(database.column(sub(2), "referred_by").await, Some(sub(1).to_string()));
+    database.apply(&person(1)).await;
+    assert_eq!(differences(&operator).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_does_not_matter_when_somebody_is_erased() {
     let mut runner = TestRunner::deterministic();
     for _ in 0..25 {

@@ -5,26 +5,21 @@
 //! `verify` stays exact and a message that comes late changes nothing that could tell who it was.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use cognito_user_sync_triggers::event::{Data, UserEvent};
-use cognito_user_sync_triggers::retry::Schedule;
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::claims::{Identifier, IdentifierKind};
 use super::columns::{Columns, Owned, Since};
-use super::failure::Failure;
+use super::failure::{Failure, again};
 use super::state::{Delta, Login, STATUS, SignUp, USER_POOL_ID, UserState};
 use super::users::{self, Concerned, StoredUser};
 use super::{history, merge_concerned, referral};
 
 /// Members of [`Data`] that say nothing of the person.
 const IMPERSONAL: [&str; 5] = ["client_id", "status", "federated", "enabled", "created_at"];
-
-const ATTEMPTS: u32 = 10;
-const SCHEDULE: Schedule = Schedule { first: Duration::from_millis(50), cap: Duration::from_secs(2) };
 
 /// What was erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,36 +53,23 @@ pub enum EraseError {
 /// # Errors
 /// When there is no such user, or the database fails.
 pub async fn erase(pool: &PgPool, user: Uuid, even_unknown: bool) -> Result<Erased, EraseError> {
+    let failed = |failure: Failure| EraseError::Failed(failure.to_string());
     // The row first, for a moment only: from then on no event brings anything of the person. Then the ledger, which
     // has no index on users and takes as long as it is large.
-    let row = again(|| erase_row(pool, user, even_unknown)).await?;
+    let row = again(|| erase_row(pool, user, even_unknown)).await.map_err(failed)?;
     let (before, claims) = row.ok_or(EraseError::NoUser(user))?;
-    let events = again(|| erase_history(pool, user)).await?;
+    let events = again(|| erase_history(pool, user)).await.map_err(failed)?;
     Ok(Erased { events, claims, before })
-}
-
-/// Tries again while other transactions are in the way.
-async fn again<T, F>(attempt: impl Fn() -> F) -> Result<T, EraseError>
-where
-    F: Future<Output = Result<T, Failure>>,
-{
-    let mut attempts = 1;
-    loop {
-        match attempt().await {
-            Ok(done) => return Ok(done),
-            Err(Failure::Conflict { .. } | Failure::Blocked { .. }) if attempts < ATTEMPTS => {
-                tokio::time::sleep(SCHEDULE.delay(attempts)).await;
-                attempts += 1;
-            }
-            Err(failure) => return Err(EraseError::Failed(failure.to_string())),
-        }
-    }
 }
 
 /// Whether the user had been erased before, and how many claims it had; `None` where there is no such user.
 async fn erase_row(pool: &PgPool, user: Uuid, even_unknown: bool) -> Result<Option<(bool, u64)>, Failure> {
     let mut tx = pool.begin().await?;
-    let concerned = concerned(&mut tx, user).await?;
+    let mut concerned = concerned(&mut tx, user).await?;
+    if even_unknown {
+        // Sign-ups may have been waiting for this referrer.
+        concerned.new_codes.insert(referral::code(user));
+    }
     users::lock_shards(&mut tx, &concerned.shards()).await?;
     if even_unknown {
         remember(&mut tx, user).await?;

@@ -1,5 +1,30 @@
 //! What a failed transaction means for its messages.
 
+use std::time::Duration;
+
+use cognito_user_sync_triggers::retry::Schedule;
+
+/// How often an operator's transaction is tried while others are in its way.
+const ATTEMPTS: u32 = 10;
+const SCHEDULE: Schedule = Schedule { first: Duration::from_millis(50), cap: Duration::from_secs(2) };
+
+/// Tries an operator's transaction again while others are in its way.
+pub(super) async fn again<T, F>(attempt: impl Fn() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    let mut attempts = 1;
+    loop {
+        match attempt().await {
+            Err(Failure::Conflict { .. } | Failure::Blocked { .. }) if attempts < ATTEMPTS => {
+                tokio::time::sleep(SCHEDULE.delay(attempts)).await;
+                attempts += 1;
+            }
+            done => return done,
+        }
+    }
+}
+
 /// Why a transaction did not commit. What PostgreSQL says is repeated only where it cannot quote a row's values.
 /// Everything but [`Failure::Refused`] may pass when tried again.
 #[derive(Debug, thiserror::Error)]

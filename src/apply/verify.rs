@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::claims::{Identifier, IdentifierKind};
 use super::columns::{Columns, Since};
 use super::erasure;
-use super::failure::Failure;
+use super::failure::{Failure, again};
 use super::history::{self, History};
 use super::state::Delta;
 use super::users::{self, Concerned, StoredUser};
@@ -203,14 +203,14 @@ pub async fn repair(pool: &PgPool, places: &Places, users: &BTreeSet<Uuid>) -> R
     let failed = |failure: Failure| VerifyError { doing: "mending rows", failure: failure.to_string() };
     let users: Vec<Uuid> = users.iter().copied().collect();
     for chunk in users.chunks(REPAIR_USERS) {
-        mend(pool, places, chunk).await.map_err(failed)?;
+        again(|| mend(pool, places, chunk)).await.map_err(failed)?;
     }
     // Who owns what may have been wrong all along, or be wrong because rows were mended.
     let mut connection = pool.acquire().await.map_err(VerifyError::of("mending addresses"))?;
     let owners = whole(&mut connection).await.map_err(VerifyError::of("mending addresses"))?;
     drop(connection);
     for chunk in owners.chunks(REPAIR_USERS) {
-        reassign(pool, chunk).await.map_err(failed)?;
+        again(|| reassign(pool, chunk)).await.map_err(failed)?;
     }
     Ok(())
 }
@@ -225,6 +225,8 @@ async fn mend(pool: &PgPool, places: &Places, ids: &[Uuid]) -> Result<(), Failur
     let missing = deltas.iter().filter(|(id, _)| !present.contains_key(id)).map(|(id, delta)| (*id, delta));
     users::insert_skeletons(&mut tx, &missing.collect()).await?;
     let stored = users::lock(&mut tx, ids).await?;
+    // Who had no row a moment ago may have been erased in between.
+    erasure::recheck(&stored, &erasure::erased(&present), ids.iter().copied())?;
     let rows: Vec<Columns> =
         deltas.iter().map(|(id, delta)| columns(*id, delta, stored.get(id), places)).collect();
     users::write(&mut tx, &rows).await?;
@@ -365,7 +367,7 @@ pub async fn rederive(
         if ids.is_empty() {
             break;
         }
-        let mended = mend(pool, places, &ids).await;
+        let mended = again(|| mend(pool, places, &ids)).await;
         mended.map_err(|failure| VerifyError { doing: "writing rows", failure: failure.to_string() })?;
         users += u64::try_from(ids.len()).unwrap_or(u64::MAX);
         progress(users);
