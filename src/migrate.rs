@@ -65,7 +65,15 @@ pub enum Error {
 /// When the database cannot be reached, the role may not create what is needed, or a migration that ran
 /// before was changed since.
 pub async fn run(pool: &PgPool) -> Result<(), MigrateError> {
+    make_roles(pool).await?;
     migrator().run(pool).await
+}
+
+/// The roles, and the right to give tables to their owner. A role that creates another one is a member of it
+/// from PostgreSQL 16 on, but may not set it: so it is for RDS's master user, who is no superuser.
+async fn make_roles(pool: &PgPool) -> Result<(), MigrateError> {
+    migrator().run_to(CREATES_USERS - 1, pool).await?;
+    Ok(sqlx::raw_sql(include_str!("migrate/set_owner.sql")).execute(pool).await.map(drop)?)
 }
 
 /// The same, and adopts the application's own `users` table if there is one; it stays as [`KEPT_AS`].
@@ -86,12 +94,12 @@ pub async fn run_and_adopt(
     let pending = pending(&mut tx).await?;
     if old_table(&mut tx, &pending).await?.is_none() {
         tx.rollback().await?;
-        migrator().run(pool).await?;
+        run(pool).await?;
         return Ok(Migrated { ran: pending.into_iter().collect(), adopted: None });
     }
     // The roles, on another connection: they are the whole server's, and other databases that migrate would
     // have to wait for the long transaction, and then fail.
-    migrator().run_to(CREATES_USERS - 1, pool).await?;
+    make_roles(pool).await?;
     let table = lock_old_table(&mut tx, &pending).await?;
     set_aside(&mut tx, &table).await?;
     Box::pin(migrator().run(&mut *tx)).await?;

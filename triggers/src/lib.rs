@@ -7,6 +7,7 @@ pub mod aws;
 pub mod client_metadata;
 pub mod cognito;
 pub mod event;
+pub mod metrics;
 pub mod publish;
 pub mod retry;
 pub mod timestamp;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use cognito_user_sync_triggers::metrics;
 use cognito_user_sync_triggers::trigger::Trigger;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
@@ -10,7 +11,7 @@ use serde_json::value::RawValue;
 /// One event at a time, so one thread: the smallest function is the fastest to start.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let metrics = metrics_cloudwatch_embedded::Builder::new().cloudwatch_namespace("UserSync").init()?;
+    let metrics = metrics::embedded(metrics::function_name("user-sync-trigger"))?;
     let trigger = Arc::new(Trigger::from_env().await);
     trigger.warm().await;
     lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| {
