@@ -254,10 +254,10 @@ mod tests {
             (Some("SESSION/token+="), "14db719c9698aeb07bd3d5938acfc39f10953fdd7e4e106617825f51f610924e"),
         ] {
             let token = token("user_sync", session_token).await;
-            assert!(token.ends_with(&format!("&X-Amz-Signature={signature}")), "{token}");
+            assert!(token.contains(&format!("&X-Amz-Signature={signature}")), "{token}");
             let start = "db.example.eu-west-1.rds.amazonaws.com:5432/?Action=connect&DBUser=user_sync&X-Amz-";
             assert!(token.starts_with(start), "{token}");
-            let session = token.contains("&X-Amz-Security-Token=SESSION%2Ftoken%2B%3D&");
+            let session = token.ends_with("&X-Amz-Security-Token=SESSION%2Ftoken%2B%3D");
             assert_eq!(session, session_token.is_some(), "{token}");
         }
     }
