@@ -51,8 +51,8 @@ async fn main() {
 }
 
 async fn emulator(deployment: &Deployment, users: u64) {
-    let config = DatabaseConfig { url: deployment.consumer_url.clone().into(), allow_plaintext: false };
-    let applier = Applier::new(database::pool(&config, 2).unwrap());
+    let config = DatabaseConfig::with_url(&deployment.consumer_url);
+    let applier = Applier::new(database::connect(&config, 2).await.unwrap());
     let pool = pool::TestPool::create(&deployment.endpoint).await;
     let started = Instant::now();
     let count = usize::try_from(users).unwrap();

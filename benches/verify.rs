@@ -26,8 +26,8 @@ async fn main() {
     let postgres = PostgresOptions { source: PostgresSource::from_env(), durable: true };
     let stack = Stack::start(StackOptions { postgres, progress: Progress::Lines }).await.unwrap();
     let deployment = Deployment::create(&stack).await.unwrap();
-    let config = DatabaseConfig { url: deployment.consumer_url.clone().into(), allow_plaintext: false };
-    let applier = Applier::new(database::pool(&config, 2).unwrap());
+    let config = DatabaseConfig::with_url(&deployment.consumer_url);
+    let applier = Applier::new(database::connect(&config, 2).await.unwrap());
 
     let started = Instant::now();
     let batches = (0..events.div_ceil(BATCH)).map(|batch| {

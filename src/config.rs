@@ -3,6 +3,8 @@
 //! | variable | default | meaning |
 //! |---|---|---|
 //! | `DATABASE_URL` | required | PostgreSQL, as `postgres://user:password@host/database`; see [`crate::database`] for TLS |
+//! | `USER_SYNC_DATABASE_AUTH` | `url` | where the password comes from: `url`, `iam` (tokens of RDS) or `secret` (of RDS, in Secrets Manager) |
+//! | `USER_SYNC_DATABASE_SECRET_ARN` | with `secret` | the secret; its user and password take the place of `DATABASE_URL`'s |
 //! | `USER_SYNC_QUEUE_URL` | required | the queue that the triggers send to |
 //! | `USER_SYNC_DLQ_URL` | required | the dead-letter queue for messages that can never be applied |
 //! | `USER_SYNC_BATCH_SIZE` | 1000 | most messages of one transaction of the worker, 1 to 10,000 |
@@ -48,6 +50,22 @@ pub struct DatabaseConfig {
     pub url: SecretString,
     /// Whether a connection without TLS to another host is permitted.
     pub allow_plaintext: bool,
+    /// Where the password comes from.
+    pub auth: DatabaseAuth,
+}
+
+/// Where the database's password comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseAuth {
+    /// `DATABASE_URL` holds it.
+    Url,
+    /// It is a token of RDS, signed again and again; `DATABASE_URL` holds the user.
+    Iam,
+    /// Secrets Manager holds it, and the user, in RDS's form, and rotates it.
+    Secret {
+        /// The secret's ARN.
+        arn: String,
+    },
 }
 
 /// A variable is missing or out of range.
@@ -103,10 +121,16 @@ impl Config {
 }
 
 impl DatabaseConfig {
+    /// The database at a URL that holds all that is needed.
+    #[must_use]
+    pub fn with_url(url: impl Into<String>) -> Self {
+        Self { url: url.into().into(), allow_plaintext: false, auth: DatabaseAuth::Url }
+    }
+
     /// Reads the process's environment.
     ///
     /// # Errors
-    /// When `DATABASE_URL` is missing.
+    /// When a variable is missing or holds what it must not.
     pub fn from_env() -> Result<Self, ConfigError> {
         Self::read(&|name| std::env::var(name).ok())
     }
@@ -123,7 +147,23 @@ impl DatabaseConfig {
                 return Err(ConfigError::Invalid { variable, value, expected });
             }
         };
-        Ok(Self { url: url.into(), allow_plaintext })
+        Ok(Self { url: url.into(), allow_plaintext, auth: auth(lookup)? })
+    }
+}
+
+fn auth(lookup: &dyn Fn(&str) -> Option<String>) -> Result<DatabaseAuth, ConfigError> {
+    let variable = "USER_SYNC_DATABASE_AUTH";
+    match lookup(variable).as_deref() {
+        None | Some("" | "url") => Ok(DatabaseAuth::Url),
+        Some("iam") => Ok(DatabaseAuth::Iam),
+        Some("secret") => {
+            let meaning = "the ARN of the secret that RDS keeps the database's user and password in";
+            Ok(DatabaseAuth::Secret { arn: required(lookup, "USER_SYNC_DATABASE_SECRET_ARN", meaning)? })
+        }
+        Some(value) => {
+            let (value, expected) = (value.to_owned(), "url, iam or secret".to_owned());
+            Err(ConfigError::Invalid { variable, value, expected })
+        }
     }
 }
 
@@ -172,6 +212,15 @@ mod tests {
         assert_eq!(message, "USER_SYNC_BATCH_SIZE is \"10001\": it must be a whole number from 1 to 10000");
         assert!(read(&[("USER_SYNC_ALLOW_PLAINTEXT_DATABASE", "yes")]).is_err());
         assert_eq!(read(&[("USER_SYNC_CONCURRENCY", "64")]).unwrap().concurrency, 64);
+    }
+
+    #[test]
+    fn a_secret_needs_its_arn() {
+        let secret = ("USER_SYNC_DATABASE_AUTH", "secret");
+        assert!(read(&[secret]).unwrap_err().to_string().contains("USER_SYNC_DATABASE_SECRET_ARN"));
+        let config = read(&[secret, ("USER_SYNC_DATABASE_SECRET_ARN", "arn")]).unwrap();
+        assert_eq!(config.database.auth, DatabaseAuth::Secret { arn: "arn".to_owned() });
+        assert!(read(&[("USER_SYNC_DATABASE_AUTH", "IAM")]).is_err());
     }
 
     #[test]

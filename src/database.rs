@@ -1,16 +1,30 @@
-//! How this project connects to PostgreSQL: TLS verified, statements bounded in time.
+//! How this project connects to PostgreSQL: TLS verified, statements bounded in time, with a password that may
+//! change. Whoever uses a [`Database`] need not know where its password comes from.
 
+use std::convert::Infallible;
+use std::fmt;
 use std::str::FromStr as _;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
-use secrecy::ExposeSecret as _;
-use sqlx::PgPool;
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::{PgPool, Postgres, Transaction};
+use tokio::sync::Mutex;
 
-use crate::config::DatabaseConfig;
+use crate::config::{DatabaseAuth, DatabaseConfig};
+use crate::credentials::{CredentialsError, Login, Source};
 
 /// How long a batch waits for a connection before it counts as a database that is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long after a failure old credentials wait until they are fetched again: they are not refused yet.
+const FAILURE_PAUSE: Duration = Duration::from_secs(30);
+
+/// Refused credentials are fetched again at most so often, by all who wait together.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// What must hold whatever the role or the database is set to. Limits, because a batch that hangs must not
 /// hold its locks; and what correctness stands on.
@@ -43,19 +57,240 @@ pub enum DatabaseError {
         /// The `sslmode` asked for.
         sslmode: String,
     },
+    /// There is nobody to sign a token for.
+    #[error(
+        "DATABASE_URL names no user: USER_SYNC_DATABASE_AUTH=iam takes postgres://user@host:5432/database"
+    )]
+    NoUser,
+    /// The password was not to be had.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
 }
 
-/// A pool of at most `connections`, opened as they are needed.
+/// The database as the programs use it: connections, and the credentials that new ones log in with.
 ///
-/// A host that is not this machine is verified by its certificate (`sslmode=verify-full`) unless the URL
-/// says otherwise, and a weaker mode is refused unless it is asked for by name.
+/// Cheap to clone; clones share both. A connection that is open outlives the password it logged in with.
+#[derive(Clone)]
+pub struct Database {
+    pool: PgPool,
+    /// `None` where the password does not change.
+    credentials: Option<Arc<Credentials>>,
+}
+
+struct Credentials {
+    source: Source,
+    /// All but the login.
+    options: PgConnectOptions,
+    /// Counts the logins, so that who was refused knows whether there has been another one since.
+    generation: AtomicU64,
+    /// Held while a login is fetched: one at a time, for all who wait.
+    current: Mutex<Current>,
+}
+
+struct Current {
+    login: Login,
+    /// Times by the wall clock: a frozen function's other clocks may stand still.
+    fetched_at: SystemTime,
+    tried_at: SystemTime,
+}
+
+/// A database of at most `connections`, opened as they are needed.
+///
+/// Fetches the password, where `config` says that it is not in the URL, and does not connect yet. A host that is
+/// not this machine is verified by its certificate (`sslmode=verify-full`) unless the URL says otherwise, and a
+/// weaker mode is refused unless it is asked for by name.
 ///
 /// # Errors
-/// When the URL cannot be read or would connect unverified. Does not connect.
-pub fn pool(config: &DatabaseConfig, connections: usize) -> Result<PgPool, DatabaseError> {
+/// When the URL cannot be read or would connect unverified, and when the credentials are not to be had.
+pub async fn connect(config: &DatabaseConfig, connections: usize) -> Result<Database, DatabaseError> {
+    let options = connect_options(config)?;
+    let source = match &config.auth {
+        DatabaseAuth::Url => return Ok(pool(options, connections).into()),
+        DatabaseAuth::Iam => {
+            if !names_a_user(config.url.expose_secret()) {
+                return Err(DatabaseError::NoUser);
+            }
+            Source::iam(options.get_host(), options.get_port(), options.get_username()).await?
+        }
+        DatabaseAuth::Secret { arn } => Source::secret(arn).await,
+    };
+    let login = source.fetch_first().await?;
+    let pool = pool(with_login(&options, &login), connections);
+    let now = SystemTime::now();
+    let current = Mutex::new(Current { login, fetched_at: now, tried_at: now });
+    let credentials = Credentials { source, options, generation: AtomicU64::new(0), current };
+    Ok(Database { pool, credentials: Some(Arc::new(credentials)) })
+}
+
+/// The same database as another login, whose password does not change: the same TLS rules and settings.
+///
+/// # Errors
+/// When the URL cannot be read or would connect unverified. Does not connect yet.
+pub fn connect_as(
+    config: &DatabaseConfig,
+    user: &str,
+    password: &SecretString,
+    connections: usize,
+) -> Result<Database, DatabaseError> {
+    let login = Login { user: user.to_owned(), password: password.clone() };
+    Ok(pool(with_login(&connect_options(config)?, &login), connections).into())
+}
+
+fn pool(options: PgConnectOptions, connections: usize) -> PgPool {
     let connections = u32::try_from(connections).unwrap_or(u32::MAX);
-    let options = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
-    Ok(options.connect_lazy_with(connect_options(config)?))
+    let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+    pool.connect_lazy_with(options)
+}
+
+fn with_login(options: &PgConnectOptions, login: &Login) -> PgConnectOptions {
+    options.clone().username(&login.user).password(login.password.expose_secret())
+}
+
+/// A token is signed for a user: the name of the process's own, which is the default, is never meant.
+fn names_a_user(url: &str) -> bool {
+    url.contains('@') || url.contains("user=")
+}
+
+impl From<PgPool> for Database {
+    /// A database whose password does not change.
+    fn from(pool: PgPool) -> Self {
+        Self { pool, credentials: None }
+    }
+}
+
+impl fmt::Debug for Database {
+    /// Without the options, which hold the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("pool", &self.pool).finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// The connections. What is asked of it directly is not asked again after a refusal, see
+    /// [`Database::acquire`].
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// A connection. Where the server refuses the login, another one is fetched at once (at most one a second)
+    /// and tried, since a password may have been rotated just now.
+    ///
+    /// # Errors
+    /// When there is no connection to be had.
+    pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let generation = self.generation();
+        match self.pool.acquire().await {
+            Err(error) if is_refused(&error) && self.has_another(generation).await => {
+                self.pool.acquire().await
+            }
+            acquired => acquired,
+        }
+    }
+
+    /// A transaction, on a connection of [`Database::acquire`].
+    ///
+    /// # Errors
+    /// When there is no connection to be had.
+    pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        let generation = self.generation();
+        match self.pool.begin().await {
+            Err(error) if is_refused(&error) && self.has_another(generation).await => self.pool.begin().await,
+            begun => begun,
+        }
+    }
+
+    /// Whether it answers, and as this build needs: with its schema.
+    ///
+    /// # Errors
+    /// When it is away, refuses the login, or is not migrated.
+    pub async fn answers(&self) -> Result<(), sqlx::Error> {
+        let mut connection = self.acquire().await?;
+        sqlx::query("select from sync_status").execute(&mut *connection).await.map(drop)
+    }
+
+    /// Fetches the password if it is old; cheap if not. Before each batch where no timer runs between them, as in
+    /// Lambda. A failure is logged: the password that is known may be good for a while.
+    pub async fn refresh_if_old(&self) {
+        if let Some(credentials) = &self.credentials {
+            self.refresh_if_older(credentials.source.max_age()).await;
+        }
+    }
+
+    /// Keeps the password fresh for as long as the future is polled; it never completes.
+    pub async fn keep_fresh(&self) -> Infallible {
+        match &self.credentials {
+            Some(credentials) => self.refresh_every(credentials.source.max_age()).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The same, at an interval of one's own.
+    pub async fn refresh_every(&self, interval: Duration) -> Infallible {
+        loop {
+            tokio::time::sleep(interval.min(FAILURE_PAUSE)).await;
+            self.refresh_if_older(interval).await;
+        }
+    }
+
+    async fn refresh_if_older(&self, max_age: Duration) {
+        let Some(credentials) = &self.credentials else { return };
+        let mut current = credentials.current.lock().await;
+        let has_failed = current.tried_at != current.fetched_at;
+        let may_try = !has_failed || age(current.tried_at) >= FAILURE_PAUSE;
+        if age(current.fetched_at) >= max_age && may_try {
+            credentials.renew(&self.pool, &mut current).await;
+        }
+    }
+
+    fn generation(&self) -> u64 {
+        let generation = |credentials: &Arc<Credentials>| credentials.generation.load(Ordering::SeqCst);
+        self.credentials.as_ref().map(generation).unwrap_or_default()
+    }
+
+    /// Whether there is another login than `refused`, which the server did not take: one that others have fetched
+    /// meanwhile, or that is fetched now.
+    async fn has_another(&self, refused: u64) -> bool {
+        let Some(credentials) = &self.credentials else { return false };
+        let mut current = credentials.current.lock().await;
+        let is_first = credentials.generation.load(Ordering::SeqCst) == refused;
+        if is_first && age(current.tried_at) >= REFUSAL_PAUSE {
+            credentials.renew(&self.pool, &mut current).await;
+        }
+        credentials.generation.load(Ordering::SeqCst) != refused
+    }
+}
+
+impl Credentials {
+    async fn renew(&self, pool: &PgPool, current: &mut Current) {
+        current.tried_at = SystemTime::now();
+        match self.source.fetch().await {
+            Ok(login) => {
+                current.fetched_at = current.tried_at;
+                if login != current.login {
+                    pool.set_connect_options(with_login(&self.options, &login));
+                    self.generation.fetch_add(1, Ordering::SeqCst);
+                    tracing::info!(database.user = login.user, "the database's credentials are new");
+                    current.login = login;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "the database's credentials could not be fetched again");
+            }
+        }
+    }
+}
+
+/// A clock that was set back makes everything old.
+fn age(time: SystemTime) -> Duration {
+    time.elapsed().unwrap_or(Duration::MAX)
+}
+
+/// Whether the server did not take the login: 28P01 for a password, 28000 for a token of RDS ("PostgreSQL Error
+/// Codes", appendix A of PostgreSQL's manual).
+fn is_refused(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("28P01" | "28000"))
 }
 
 fn connect_options(config: &DatabaseConfig) -> Result<PgConnectOptions, DatabaseError> {
@@ -97,7 +332,10 @@ pub fn next_step(error: &sqlx::Error) -> Option<&'static str> {
         Some("42501") => {
             Some("the role of DATABASE_URL may not do this: --help says whose member it has to be")
         }
-        Some("28P01" | "28000") => Some("check the user and the password of DATABASE_URL"),
+        Some("28P01" | "28000") => Some(
+            "check the user and the password of DATABASE_URL, or of its secret; for a token, that the role may \
+             rds-db:connect as the user, and that the user is a member of rds_iam",
+        ),
         Some("3D000") => Some("check the database's name in DATABASE_URL"),
         Some(code) if code.starts_with("42") || code.starts_with("3F") => {
             Some("the schema is not this build's: run `user-sync migrate`")
@@ -118,7 +356,7 @@ mod tests {
     use super::*;
 
     fn mode(url: &str, allow_plaintext: bool) -> Result<PgSslMode, DatabaseError> {
-        let config = DatabaseConfig { url: url.to_owned().into(), allow_plaintext };
+        let config = DatabaseConfig { allow_plaintext, ..DatabaseConfig::with_url(url) };
         connect_options(&config).map(|options| options.get_ssl_mode())
     }
 

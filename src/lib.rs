@@ -5,6 +5,7 @@
 pub mod adapters;
 pub mod apply;
 pub mod config;
+pub mod credentials;
 pub mod database;
 pub mod dead_letters;
 pub mod disposition;

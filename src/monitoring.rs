@@ -11,11 +11,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
-use sqlx::PgPool;
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
+use crate::database::Database;
 use crate::queue::Queue;
 
 /// How long a question to the database or the queue may take; an orchestrator asks again.
@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 struct Sources {
     /// `None` where the metrics go to CloudWatch.
     metrics: Option<PrometheusHandle>,
-    pool: PgPool,
+    database: Database,
     queue: Queue,
     /// One question to the database at a time: whoever asks often must not take the batches' connections.
     turn: Arc<Mutex<()>>,
@@ -55,14 +55,14 @@ impl Sources {
 pub async fn serve(
     listener: TcpListener,
     metrics: Option<PrometheusHandle>,
-    pool: PgPool,
+    database: Database,
     queue: Queue,
 ) -> std::io::Result<()> {
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(render))
-        .with_state(Sources { metrics, pool, queue, turn: Arc::default() });
+        .with_state(Sources { metrics, database, queue, turn: Arc::default() });
     axum::serve(listener, router).await
 }
 
@@ -75,7 +75,7 @@ pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 async fn readyz(State(sources): State<Sources>) -> Response {
-    let database = sources.ask(sqlx::query("select from sync_status").execute(&sources.pool));
+    let database = sources.ask(sources.database.answers());
     let queue = tokio::time::timeout(TIMEOUT, sources.queue.backlog());
     let (database, queue) = tokio::join!(database, queue);
     match (database.is_some(), matches!(queue, Ok(Ok(_)))) {
@@ -97,7 +97,7 @@ async fn render(State(sources): State<Sources>) -> Response {
         return (StatusCode::NOT_FOUND, "the metrics go to CloudWatch\n").into_response();
     };
     let last = "select heartbeat_at from sync_status";
-    let last = sources.ask(sqlx::query_scalar(last).fetch_one(&sources.pool)).await;
+    let last = sources.ask(sqlx::query_scalar(last).fetch_one(sources.database.pool())).await;
     // Without the database the gauge keeps what it said: a time does not get wrong.
     if let Some(Some(at)) = last {
         metrics::gauge!("heartbeat_timestamp_seconds").set(seconds(at));

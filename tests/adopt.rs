@@ -61,9 +61,9 @@ where
     sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(pool).await.unwrap()
 }
 
-fn operator(deployment: &Deployment) -> PgPool {
-    let config = DatabaseConfig { url: deployment.operator_url.clone().into(), allow_plaintext: false };
-    database::pool(&config, 2).unwrap()
+async fn operator(deployment: &Deployment) -> PgPool {
+    let config = DatabaseConfig::with_url(&deployment.operator_url);
+    database::connect(&config, 2).await.unwrap().pool().clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +106,7 @@ async fn ten_thousand_rows_are_adopted_and_events_come_on_top() {
     // Repairing every user changes nothing: the history says just what the rows say.
     let rows = database.rows().await;
     let all: BTreeSet<Uuid> = users.iter().map(OldUser::sub).collect();
-    repair(&operator(&database.deployment), &Places::default(), &all).await.unwrap();
+    repair(&operator(&database.deployment).await, &Places::default(), &all).await.unwrap();
     assert_eq!(database.rows().await, rows);
 
     let events = events_on_top(&users);
@@ -565,8 +565,13 @@ async fn other_types_of_the_families_are_read_and_cognito_may_own_the_profile() 
     assert_eq!(column(1, "country_code").await.as_deref(), Some("PT"));
     assert_eq!(column(2, "is_active").await.as_deref(), Some("true"), "Cognito's word on the account");
     let mut found = Vec::new();
-    verify(&operator(&database.deployment), &Places::default(), |difference| found.push(difference), |_| {})
-        .await
-        .unwrap();
+    verify(
+        &operator(&database.deployment).await,
+        &Places::default(),
+        |difference| found.push(difference),
+        |_| {},
+    )
+    .await
+    .unwrap();
     assert_eq!(found, []);
 }

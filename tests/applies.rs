@@ -132,7 +132,7 @@ async fn the_place_is_the_clients_word_else_the_addresses() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), places::cities()).unwrap();
     let deployment = deployment().await;
-    let applier = applier(&deployment, 4).with_places(Places::open(Some(file.path())).unwrap());
+    let applier = applier(&deployment, 4).await.with_places(Places::open(Some(file.path())).unwrap());
     let database = TestDatabase { applier: applier.into(), ..TestDatabase::of(deployment).await };
     let logins: [(&str, Option<&str>, Option<&str>); 9] = [
         ("192.0.2.7", None, Some("Porto, PT")),

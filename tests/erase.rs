@@ -22,10 +22,9 @@ use crate::support::TestDatabase;
 use crate::support::events::{at, confirmed, event, login, sub};
 use crate::support::histories::{History, case};
 
-fn operator(database: &TestDatabase) -> PgPool {
-    let config =
-        DatabaseConfig { url: database.deployment.operator_url.clone().into(), allow_plaintext: false };
-    database::pool(&config, 3).unwrap()
+async fn operator(database: &TestDatabase) -> PgPool {
+    let config = DatabaseConfig::with_url(&database.deployment.operator_url);
+    database::connect(&config, 3).await.unwrap().pool().clone()
 }
 
 async fn differences(pool: &PgPool) -> u64 {
@@ -96,7 +95,7 @@ fn assert_impersonal(text: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_personal_is_left_and_counts_stay() {
     let database = TestDatabase::create().await;
-    let operator = operator(&database);
+    let operator = operator(&database).await;
     database.apply(&person(1)).await;
     let app = cognito_user_sync::local::connect(&database.deployment.app_url, 1).await.unwrap();
     let edit = "update users set name = 'my secret', bio = 'my secret', metadata = '{\"k\": \"my secret\"}'";
@@ -135,7 +134,7 @@ async fn a_duplicate_of_an_erased_event_is_no_conflict() {
     let database = TestDatabase::create().await;
     let events = person(1);
     database.apply(&events).await;
-    erase(&operator(&database), sub(1), false).await.unwrap();
+    erase(&operator(&database).await, sub(1), false).await.unwrap();
     let outcomes = database.apply(&events).await;
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Duplicate), "{outcomes:?}");
 }
@@ -156,7 +155,7 @@ async fn an_erased_users_event_with_anothers_id_is_a_conflict_all_the_same() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_goes_to_the_next_who_holds_it() {
     let database = TestDatabase::create().await;
-    let operator = operator(&database);
+    let operator = operator(&database).await;
     let shared = |user, second| confirmed(user, at(second)).email("shared@example.com").build();
     database.apply(&[shared(1, 2), shared(2, 1)]).await;
     assert_eq!(database.column(sub(1), "email").await.as_deref(), Some("shared@example.com"));
@@ -169,7 +168,7 @@ async fn an_address_goes_to_the_next_who_holds_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_baseline_is_erased_too() {
     let database = TestDatabase::create().await;
-    let operator = operator(&database);
+    let operator = operator(&database).await;
     let now = Timestamp::now();
     let long_ago = Timestamp::from_unix_millis(now.unix_millis() - 200 * 86_400_000);
     let old = login(1, long_ago).email("ada@example.com").attributes(&[("name", "Ada Lovelace")]).build();
@@ -185,7 +184,7 @@ async fn a_baseline_is_erased_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sub_without_a_row_can_be_remembered() {
     let database = TestDatabase::create().await;
-    let operator = operator(&database);
+    let operator = operator(&database).await;
     let refused = erase(&operator, sub(1), false).await.unwrap_err().to_string();
     assert!(refused.contains("--even-unknown"), "{refused}");
     erase(&operator, sub(1), true).await.unwrap();
@@ -199,7 +198,7 @@ async fn a_sub_without_a_row_can_be_remembered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_referrer_who_is_erased_before_it_is_known_is_one_all_the_same() {
     let database = TestDatabase::create().await;
-    let operator = operator(&database);
+    let operator = operator(&database).await;
     let code = cognito_user_sync::apply::referral_code(sub(1));
     let referred = confirmed(2, at(1)).with(|data| data.client.referral_code = Some(code)).build();
     database.apply(&[referred]).await;
@@ -215,7 +214,7 @@ async fn it_does_not_matter_when_somebody_is_erased() {
     for _ in 0..25 {
         let case = case().new_tree(&mut runner).unwrap().current();
         let database = TestDatabase::create().await;
-        let operator = operator(&database);
+        let operator = operator(&database).await;
         let History(events) = &case.history;
         let decoded: Vec<Event> =
             events.iter().map(|event| Event::decode(&event.encode()).unwrap()).collect();
@@ -253,7 +252,7 @@ async fn it_does_not_matter_when_somebody_is_erased() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_brought_back_by_consumers_that_race_the_erasure() {
     let database = Arc::new(TestDatabase::create().await);
-    let operator = operator(&database);
+    let operator = operator(&database).await;
     for round in 0..10_u128 {
         let consume = |consumer: u64| {
             let database = Arc::clone(&database);
@@ -287,7 +286,7 @@ async fn nobody_is_brought_back_by_consumers_that_race_the_erasure() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_month_that_is_folded_and_a_repair_at_the_same_moment_bring_nobody_back() {
     let database = TestDatabase::create().await;
-    let operator = operator(&database);
+    let operator = operator(&database).await;
     let now = Timestamp::now();
     let day = 86_400_000;
     let mut events = Vec::new();

@@ -64,8 +64,8 @@ async fn a_connection_cut_during_commit_leaves_the_counts_exact() {
         let trap = Trap { speaker, words: "COMMIT", nth: 2, repeats: true, action: Action::Cut { pass_on } };
         let proxy = Proxy::start(postgres, Some(trap)).await;
         let url = database.deployment.consumer_url.replace(&postgres.to_string(), &proxy.address.to_string());
-        let config = DatabaseConfig { url: url.into(), allow_plaintext: false };
-        let applier = Applier::new(database::pool(&config, 2).unwrap());
+        let config = DatabaseConfig::with_url(url);
+        let applier = Applier::new(database::connect(&config, 2).await.unwrap());
         let deliveries = apply_all(&applier, &history).await;
         assert!(deliveries > 1, "nothing was cut");
         assert_eq!(database.count("user_events").await, 150);
@@ -89,8 +89,8 @@ async fn connections_cut_anywhere_leave_the_counts_exact() {
         };
         let proxy = Proxy::start(postgres, Some(trap)).await;
         let url = database.deployment.consumer_url.replace(&postgres.to_string(), &proxy.address.to_string());
-        let config = DatabaseConfig { url: url.into(), allow_plaintext: false };
-        apply_all(&Applier::new(database::pool(&config, 2).unwrap()), &history).await;
+        let config = DatabaseConfig::with_url(url);
+        apply_all(&Applier::new(database::connect(&config, 2).await.unwrap()), &history).await;
         Tables::actual(database.rows().await).must_be(&expected).unwrap();
     }
 }
@@ -98,7 +98,7 @@ async fn connections_cut_anywhere_leave_the_counts_exact() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pool_with_nothing_left_sends_the_batch_back() {
     let database = TestDatabase::create().await;
-    let applier = crate::support::applier(&database.deployment, 1);
+    let applier = crate::support::applier(&database.deployment, 1).await;
     let held = applier.pool().acquire().await.unwrap();
     let event = login(1, at(1)).build().encode();
     assert_eq!(applier.apply(&[&event]).await, [Outcome::Retry(RetryCause::DatabaseUnavailable)]);

@@ -17,10 +17,9 @@ use crate::support::TestDatabase;
 use crate::support::events::{at, confirmed, event, login, sub};
 
 /// A member of user_sync_owner, through the product's own way in: its sessions say that they are the service's.
-fn operator(database: &TestDatabase) -> PgPool {
-    let config =
-        DatabaseConfig { url: database.deployment.operator_url.clone().into(), allow_plaintext: false };
-    database::pool(&config, 3).unwrap()
+async fn operator(database: &TestDatabase) -> PgPool {
+    let config = DatabaseConfig::with_url(&database.deployment.operator_url);
+    database::connect(&config, 3).await.unwrap().pool().clone()
 }
 
 async fn differences(pool: &PgPool) -> Vec<Difference> {
@@ -53,7 +52,7 @@ fn year(random: &mut fastrand::Rng, from: Timestamp) -> Vec<Event> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folded_month_changes_no_row_and_no_proof() {
     let database = TestDatabase::create().await;
-    let operator = operator(&database);
+    let operator = operator(&database).await;
     let now = Timestamp::now();
     let day = 86_400_000;
     let start = Timestamp::from_unix_millis(now.unix_millis() - 370 * day);
@@ -100,7 +99,7 @@ async fn a_folded_month_changes_no_row_and_no_proof() {
 #[tokio::test(flavor = "multi_thread")]
 async fn months_are_made_ahead_without_a_gap() {
     let database = TestDatabase::create().await;
-    let operator = operator(&database);
+    let operator = operator(&database).await;
     assert_eq!(maintain(&operator, 5, 400, Timestamp::now(), |_, _| {}).await.unwrap().created.len(), 2);
     // As if `maintain` had not run for long: the months in between are made as well.
     sqlx::query("delete from user_event_partitions where name > to_char(now() - interval '3 months', '\"user_events_\"YYYY_MM')")
@@ -128,7 +127,7 @@ async fn months_are_made_ahead_without_a_gap() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_value_that_was_changed_is_found_and_mended() {
     let database = TestDatabase::create().await;
-    let operator = operator(&database);
+    let operator = operator(&database).await;
     let shared = |user, seconds| confirmed(user, at(seconds)).email("shared@example.com");
     let code = referral_code(sub(1));
     let events = [
@@ -191,7 +190,7 @@ async fn every_value_that_was_changed_is_found_and_mended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_application_owns_is_no_difference_and_can_be_given_back() {
     let database = TestDatabase::create().await;
-    let operator = operator(&database);
+    let operator = operator(&database).await;
     let app = cognito_user_sync::local::connect(&database.deployment.app_url, 1).await.unwrap();
     database.apply(&[login(1, at(1)).attributes(&[("name", "Ada")]).build()]).await;
     sqlx::query("update users set name = 'Chosen', bio = 'x'").execute(&app).await.unwrap();

@@ -129,6 +129,6 @@ async fn receive(
     batch_size: usize,
     wait: Duration,
 ) -> Result<Vec<crate::queue::Delivery>, ReceiveError> {
-    sqlx::query("select from sync_status").execute(applier.pool()).await.map_err(ReceiveError::Database)?;
+    applier.database().answers().await.map_err(ReceiveError::Database)?;
     Ok(queue.receive(batch_size, wait).await?)
 }

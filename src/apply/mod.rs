@@ -37,6 +37,7 @@ use uuid::Uuid;
 
 use self::failure::Failure;
 use self::ledger::{Committed, Horizon};
+use crate::database::Database;
 use crate::places::Places;
 
 /// How far ahead of our clock an event's time may be: clocks differ, but not by more.
@@ -112,17 +113,17 @@ impl RetryCause {
 /// Applies messages to one database.
 #[derive(Debug)]
 pub struct Applier {
-    pool: PgPool,
+    database: Database,
     /// Read once, and again when it may have moved: partitions are made and dropped by `maintain`.
     horizon: Mutex<Option<Horizon>>,
     places: Places,
 }
 
 impl Applier {
-    /// Applies to the database behind `pool`, with the rights of `user_sync_consumer`.
+    /// Applies to `database`, with the rights of `user_sync_consumer`.
     #[must_use]
-    pub fn new(pool: PgPool) -> Self {
-        Self { pool, horizon: Mutex::new(None), places: Places::default() }
+    pub fn new(database: impl Into<Database>) -> Self {
+        Self { database: database.into(), horizon: Mutex::new(None), places: Places::default() }
     }
 
     /// The same, with places for logins whose client does not say where it is.
@@ -134,8 +135,14 @@ impl Applier {
 
     /// The database that this applies to.
     #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Its connections.
+    #[must_use]
     pub fn pool(&self) -> &PgPool {
-        &self.pool
+        self.database.pool()
     }
 
     /// Applies message bodies, and says what became of each, in their order.
@@ -231,7 +238,7 @@ impl Applier {
     }
 
     async fn try_commit(&self, batch: &Batch<'_>) -> Result<Committed, Failure> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.database.begin().await?;
         let committed = match batch.users.is_empty() {
             true => Committed::default(),
             false => self.record(&mut tx, batch).await?,
@@ -280,7 +287,7 @@ impl Applier {
         if let Some(known) = known.filter(covers) {
             return Ok(known);
         }
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.database.acquire().await?;
         let read = Horizon::read(&mut connection).await?;
         *self.horizon.lock().unwrap_or_else(PoisonError::into_inner) = Some(read.clone());
         Ok(read)

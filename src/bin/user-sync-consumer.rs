@@ -17,11 +17,14 @@ async fn main() -> Result<(), Error> {
     logging::init("info");
     let config = Config::from_env()?;
     let places = Places::open(config.geoip_file.as_deref())?;
-    let applier = Applier::new(database::pool(&config.database, 1)?).with_places(places);
+    let database = database::connect(&config.database, 1).await?;
+    let applier = Applier::new(database).with_places(places);
     let queue = Queue::new(config.queue_url, config.dlq_url).await;
     let metrics = metrics::embedded(function_name("user-sync-consumer"))?;
     let (applier, queue) = (&applier, &queue);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| async move {
+        // No timer runs while the function is frozen.
+        applier.database().refresh_if_old().await;
         let handled = lambda::handle(applier, queue, event.payload).await;
         // A metric that cannot be written is no reason to apply a batch again.
         drop(metrics.flush(std::io::stdout()));

@@ -30,8 +30,8 @@ pub(crate) async fn run(_: Arguments) -> anyhow::Result<()> {
     let postgres = PostgresOptions { source: PostgresSource::from_env(), durable: false };
     let stack = Stack::start(StackOptions { postgres, progress: Progress::visible() }).await?;
     let deployment = Deployment::create(&stack).await?;
-    let config = DatabaseConfig { url: deployment.consumer_url.clone().into(), allow_plaintext: false };
-    let applier = Applier::new(database::pool(&config, 3)?);
+    let config = DatabaseConfig::with_url(&deployment.consumer_url);
+    let applier = Applier::new(database::connect(&config, 3).await?);
     let queue = deployment.queue();
     let options = Options { batch_size: 1_000, concurrency: 2, until_empty: false };
     explain(&deployment).context("cannot print")?;

@@ -4,8 +4,6 @@ use std::io::Write as _;
 
 use clap::Args;
 use cognito_user_sync::apply::erasure;
-use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::database;
 use uuid::Uuid;
 
 /// Erase a person: all personal data of one user, for good
@@ -30,7 +28,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let pool = database::pool(&DatabaseConfig::from_env()?, 1)?;
+    let pool = super::database(1).await?;
     let Arguments { user, even_unknown } = arguments;
     let erased = erasure::erase(&pool, user, even_unknown).await?;
     let mut out = std::io::stdout().lock();

@@ -5,8 +5,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::database;
 use cognito_user_sync_triggers::event::{Event, EventId};
 use cognito_user_sync_triggers::publish::{Publisher, QUEUE_URL_VARIABLE};
 use cognito_user_sync_triggers::timestamp::Timestamp;
@@ -47,7 +45,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         queue_url.with_context(|| format!("{QUEUE_URL_VARIABLE} is not set: the queue to send to"))?;
     // Before anything is sent, so that a missing variable costs nothing.
     let pool = match arguments.wait {
-        true => Some(database::pool(&DatabaseConfig::from_env()?, 1)?),
+        true => Some(super::database(1).await?),
         false => None,
     };
     let id = EventId::new(Timestamp::now());

@@ -7,8 +7,6 @@ use clap::Args;
 use cognito_user_sync::apply::maintain::{
     self, DEFAULT_MONTHS_AHEAD, DEFAULT_RETENTION_DAYS, MIN_RETENTION_DAYS,
 };
-use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::database;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -31,7 +29,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let pool = database::pool(&DatabaseConfig::from_env()?, 1)?;
+    let pool = super::database(1).await?;
     let style = ProgressStyle::with_template("{spinner} folding {msg}: {pos} events, {per_sec}, {elapsed}")?;
     let bar = ProgressBar::new_spinner().with_style(style);
     let progress = |name: &str, events: u64| {

@@ -5,8 +5,6 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use cognito_user_sync::apply::adopt::{Adopted, KEPT_AS, Options, Profile};
-use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::database;
 use cognito_user_sync::migrate::{self, Migrated};
 use cognito_user_sync::places::{self, Places};
 use cognito_user_sync_triggers::timestamp::Timestamp;
@@ -67,7 +65,7 @@ fn user_pool_id(text: &str) -> Result<String, String> {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let pool = database::pool(&DatabaseConfig::from_env()?, 2)?;
+    let pool = super::database(2).await?;
     let places = Places::open(std::env::var_os(places::VARIABLE).as_deref().map(Path::new))?;
     let (profile, user_pool_id) = (arguments.profile.into(), arguments.user_pool_id);
     let options = Options { profile, user_pool_id, now: Timestamp::now() };

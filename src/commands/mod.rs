@@ -15,6 +15,18 @@ pub(crate) mod report;
 pub(crate) mod verify;
 pub(crate) mod worker;
 
+use cognito_user_sync::config::DatabaseConfig;
+use cognito_user_sync::database;
+use sqlx::PgPool;
+
+/// The database of the environment's variables, whose password is kept fresh until the process ends.
+async fn database(connections: usize) -> anyhow::Result<PgPool> {
+    let database = database::connect(&DatabaseConfig::from_env()?, connections).await?;
+    let pool = database.pool().clone();
+    tokio::spawn(async move { database.keep_fresh().await });
+    Ok(pool)
+}
+
 /// Completes when the process is asked to end: SIGTERM, as ECS sends it, or Ctrl-C.
 async fn asked_to_end() {
     let interrupted = tokio::signal::ctrl_c();

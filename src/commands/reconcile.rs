@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Args;
 use cognito_user_sync::apply::drift::Kind;
-use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::database;
 use cognito_user_sync::pool::{self, DEFAULT_LISTS_PER_SECOND, DEFAULT_READS_PER_SECOND, UserPool};
 use cognito_user_sync::reconcile::{Checkpoint, Phase, Reconcile, Tally};
 use cognito_user_sync_triggers::publish::{Publisher, QUEUE_URL_VARIABLE};
@@ -90,7 +88,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         .at_rates(arguments.max_requests_per_second, arguments.max_confirmations_per_second);
     let reconcile = Reconcile {
         user_pool,
-        database: database::pool(&DatabaseConfig::from_env()?, 1)?,
+        database: super::database(1).await?,
         publisher,
         settle: Duration::from_secs(arguments.settle_seconds),
         claim_rows_without_pool: arguments.claim_rows_without_pool,

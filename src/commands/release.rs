@@ -4,8 +4,6 @@ use std::io::Write as _;
 
 use clap::Args;
 use cognito_user_sync::apply::ownership;
-use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::database;
 use uuid::Uuid;
 
 /// Let the service write a column again that the application changed
@@ -24,7 +22,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let pool = database::pool(&DatabaseConfig::from_env()?, 1)?;
+    let pool = super::database(1).await?;
     let was_owned = ownership::release(&pool, arguments.user, &arguments.column).await?;
     let said = if was_owned { "is the service's again" } else { "was the service's already" };
     writeln!(std::io::stdout(), "{} of {} {said}", arguments.column, arguments.user)?;

@@ -10,8 +10,6 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args};
 use cognito_user_sync::apply::verify::{self, Selection};
-use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::database;
 use cognito_user_sync::places::{self, Places};
 use cognito_user_sync::replay::{self, Place, ReadError};
 use cognito_user_sync_triggers::event::Event;
@@ -251,7 +249,7 @@ fn read_file(path: &Path, sender: &mpsc::Sender<Reading>) {
 }
 
 async fn from_ledger(selection: Selection, json: bool) -> anyhow::Result<()> {
-    let pool = database::pool(&DatabaseConfig::from_env()?, 2)?;
+    let pool = super::database(2).await?;
     let places = Places::open(std::env::var_os(places::VARIABLE).as_deref().map(Path::new))?;
     let style = ProgressStyle::with_template("{spinner} {pos} users, {per_sec}, {elapsed}")?;
     let progress = ProgressBar::new_spinner().with_style(style);

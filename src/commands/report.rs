@@ -5,8 +5,6 @@ use std::io::Write;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::database;
 use cognito_user_sync::report::{
     self, Active, Day, Device, Growth, Login, MAX_DAYS, MAX_WEEKS, Retention, sparkline,
 };
@@ -88,7 +86,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         !(arguments.csv && arguments.report == Report::All),
         "CSV holds one report: name it, such as user-sync report growth --csv"
     );
-    let pool = database::pool(&DatabaseConfig::from_env()?, 1)?;
+    let pool = super::database(1).await?;
     pool.set_connect_options(pool.connect_options().as_ref().clone().options(SESSION_SETTINGS));
     let answers = ask(&pool, &arguments).await.context(
         "the reports cannot be read; DATABASE_URL must be of a member of user_sync_reader, and the schema \

@@ -7,8 +7,6 @@ use std::path::Path;
 use anyhow::bail;
 use clap::Args;
 use cognito_user_sync::apply::verify::{self, Difference};
-use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::database;
 use cognito_user_sync::places::{self, Places};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -40,7 +38,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let pool = database::pool(&DatabaseConfig::from_env()?, 2)?;
+    let pool = super::database(2).await?;
     let places = Places::open(std::env::var_os(places::VARIABLE).as_deref().map(Path::new))?;
     let mut out = std::io::stdout().lock();
     if let Some(user) = arguments.user {

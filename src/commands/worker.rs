@@ -39,7 +39,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = Config::from_env()?;
     // One connection a batch under way, one for the question whether the database is there, one for /readyz.
     let places = Places::open(config.geoip_file.as_deref())?;
-    let applier = Applier::new(database::pool(&config.database, config.concurrency + 2)?).with_places(places);
+    let database = database::connect(&config.database, config.concurrency + 2).await?;
+    let applier = Applier::new(database.clone()).with_places(places);
     let queue = Queue::new(config.queue_url, config.dlq_url).await;
     let options = Options {
         batch_size: config.batch_size,
@@ -56,6 +57,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let worked = worker::run(&applier, &queue, options, super::asked_to_end());
     tokio::select! {
         worked = worked => worked.context("the worker stopped")?,
+        never = database.keep_fresh() => match never {},
         failed = monitoring => return failed.context("the metrics could not be served any more"),
         () = write_metrics(embedded) => {}
     }
@@ -95,8 +97,7 @@ async fn monitor(
             let address = listener.local_addr().context("the listener has no address")?;
             tracing::info!(metrics.addr = %address, "serving /metrics, /healthz and /readyz");
             let handle = is_prometheus.then(metrics::prometheus).transpose()?;
-            let pool = applier.pool().clone();
-            Some(monitoring::serve(listener, handle, pool, queue.clone()))
+            Some(monitoring::serve(listener, handle, applier.database().clone(), queue.clone()))
         }
     };
     Ok(async move {

@@ -7,7 +7,8 @@ use sqlx::{ConnectOptions as _, PgPool};
 
 use super::{Check, Finding, MIGRATE, Section, UNREACHED, bounded, grants};
 use crate::config::{ConfigError, DatabaseConfig};
-use crate::{database, migrate};
+use crate::database::{self, DatabaseError};
+use crate::migrate;
 
 /// The oldest PostgreSQL that the migrations run on, as `server_version_num` has it.
 const MIN_SERVER_VERSION: i32 = 140_000;
@@ -43,10 +44,16 @@ async fn connect(config: &Result<DatabaseConfig, ConfigError>) -> (Finding, Opti
             return (Finding::skipped(error.to_string(), fix), None);
         }
     };
-    let pool = match database::pool(config, CONNECTIONS) {
-        Ok(pool) => pool,
+    let pool = match database::connect(config, CONNECTIONS).await {
+        Ok(database) => database.pool().clone(),
         Err(error) => {
-            let fix = "set DATABASE_URL to postgres://user:password@host/database?sslrootcert=bundle.pem";
+            let fix = match error {
+                DatabaseError::Credentials(_) => "run it where the consumer runs, as the role that it has",
+                DatabaseError::NoUser => "set DATABASE_URL to postgres://user@host:5432/database",
+                DatabaseError::InvalidUrl | DatabaseError::Plaintext { .. } => {
+                    "set DATABASE_URL to postgres://user:password@host/database?sslrootcert=bundle.pem"
+                }
+            };
             return (Finding::failed(error.to_string(), fix), None);
         }
     };
@@ -65,7 +72,7 @@ async fn connect(config: &Result<DatabaseConfig, ConfigError>) -> (Finding, Opti
                 None => error.to_string(),
             };
             let fix = "see that the server runs, that its security group lets this machine in, and that \
-                       DATABASE_URL has the right user, password and sslrootcert";
+                       DATABASE_URL (or its secret) has the right user, password and sslrootcert";
             (Finding::failed(format!("{address}: {reason}"), fix), None)
         }
         Err(_) => {
@@ -136,7 +143,7 @@ fn tls_of(is_local: bool, version: Option<&str>, mode: PgSslMode) -> Finding {
     }
 }
 
-/// What [`database::pool`] connects to without a certificate.
+/// What [`database::connect`] connects to without a certificate.
 fn is_local(options: &PgConnectOptions) -> bool {
     let host = options.get_host();
     options.get_socket().is_some()

@@ -63,7 +63,7 @@ impl TestDatabase {
 
     pub(crate) async fn of(deployment: Deployment) -> Self {
         let owner = local::connect(&deployment.owner_url, 2).await.expect("the owner connects");
-        let applier = Arc::new(applier(&deployment, 4));
+        let applier = Arc::new(applier(&deployment, 4).await);
         Self { deployment, applier, owner }
     }
 
@@ -92,9 +92,9 @@ impl TestDatabase {
     }
 }
 
-pub(crate) fn applier(deployment: &Deployment, connections: usize) -> Applier {
-    let config = DatabaseConfig { url: deployment.consumer_url.clone().into(), allow_plaintext: false };
-    Applier::new(database::pool(&config, connections).unwrap())
+pub(crate) async fn applier(deployment: &Deployment, connections: usize) -> Applier {
+    let config = DatabaseConfig::with_url(&deployment.consumer_url);
+    Applier::new(database::connect(&config, connections).await.unwrap())
 }
 
 /// Everything the service derives: rows of `users` and `user_claims`, as JSON.

@@ -139,8 +139,8 @@ async fn play(deployment: &Deployment, users: usize) -> anyhow::Result<Played> {
 
 /// Runs the worker until the queue is empty.
 async fn apply(deployment: &Deployment, messages: u64) -> anyhow::Result<()> {
-    let config = DatabaseConfig { url: deployment.consumer_url.clone().into(), allow_plaintext: false };
-    let applier = Applier::new(database::pool(&config, 4)?);
+    let config = DatabaseConfig::with_url(&deployment.consumer_url);
+    let applier = Applier::new(database::connect(&config, 4).await?);
     let queue = deployment.queue();
     let options = Options { batch_size: 500, concurrency: 2, until_empty: true };
     let progress = bar("the consumer applies", messages)?;
