@@ -18,6 +18,7 @@ pub mod migrate;
 pub mod monitoring;
 pub mod places;
 pub mod pool;
+pub mod pool_triggers;
 pub mod queue;
 pub mod reconcile;
 pub mod replay;
