@@ -16,6 +16,7 @@ pub mod logging;
 pub mod metrics;
 pub mod migrate;
 pub mod monitoring;
+pub mod operator;
 pub mod places;
 pub mod pool;
 pub mod pool_triggers;

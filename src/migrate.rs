@@ -54,6 +54,12 @@ pub enum Error {
     /// The old table is not adopted.
     #[error(transparent)]
     Adopt(#[from] AdoptError),
+    /// A table that only a person may decide about.
+    #[error(
+        "there is a table users already: adopt it with `user-sync migrate`, in the order of docs/adopting.md, and \
+         deploy again"
+    )]
+    OldTable,
     /// The database failed.
     #[error("the database cannot be asked what it holds")]
     Database(#[from] sqlx::Error),
@@ -77,7 +83,28 @@ async fn make_roles(pool: &PgPool) -> Result<(), MigrateError> {
     Ok(sqlx::raw_sql(include_str!("migrate/set_owner.sql")).execute(pool).await.map(drop)?)
 }
 
-/// The same, and adopts the application's own `users` table if there is one; it stays as [`KEPT_AS`].
+/// The same, for a deployment: a schema that a newer build has brought further is left as it is, since that one is
+/// made to be used by this build too, and a `users` table of somebody else's is refused.
+///
+/// # Errors
+/// As [`run`], and [`Error::OldTable`].
+pub async fn upgrade(pool: &PgPool) -> Result<Migrated, Error> {
+    let mut connection = pool.acquire().await?;
+    let pending = pending(&mut connection).await?;
+    if pending.contains_key(&CREATES_USERS) {
+        let is_there = "select to_regclass('users') is not null";
+        if sqlx::query_scalar(is_there).fetch_one(&mut *connection).await? {
+            return Err(Error::OldTable);
+        }
+    }
+    drop(connection);
+    if !pending.is_empty() {
+        run(pool).await?;
+    }
+    Ok(Migrated { ran: pending.into_iter().collect(), adopted: None })
+}
+
+/// The same as [`run`], and adopts the application's own `users` table if there is one; it stays as [`KEPT_AS`].
 /// `progress` is told the rows that are done and all rows.
 ///
 /// While it adopts, the old table is locked: nobody reads it or writes to it. `pool` must have two connections.

@@ -23,6 +23,7 @@ mod lifecycle;
 mod metrics;
 mod model;
 mod night;
+mod operator;
 mod outage;
 mod proof;
 mod reconcile;
