@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::support::events::sub;
-use crate::support::rds::{self, MASTER, MASTER_PASSWORD};
+use crate::support::rds_server::{self, MASTER, MASTER_PASSWORD};
 use crate::support::{binaries, eventually, secrets};
 
 const REGION: &str = "eu-west-1";
@@ -85,9 +85,9 @@ impl Aws {
             .user_pool_tags("team", "sign-in");
         let pool = pool.send().await.unwrap().user_pool.unwrap();
 
-        let postgres = rds::server().await;
-        let name = rds::create_database(postgres.admin_url(), MASTER).await;
-        let database = rds::connect(&name).await;
+        let postgres = rds_server::server().await;
+        let name = rds_server::create_database(postgres.admin_url(), MASTER).await;
+        let database = rds_server::connect(&name).await;
         let admin_secret = secrets::create(&secrets::client(endpoint), MASTER, MASTER_PASSWORD).await;
 
         let dist = tempfile::tempdir().unwrap();

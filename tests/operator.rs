@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::support::events::{at, confirmed, login};
 use crate::support::lambda_runtime_api::{FUNCTION_NAME, Function, Invocation, LambdaRuntimeApi};
 use crate::support::pool::TestPool;
-use crate::support::rds::{self, MASTER, MASTER_PASSWORD};
+use crate::support::rds_server::{self, MASTER, MASTER_PASSWORD};
 use crate::support::{TestDatabase, binaries, deployment, secrets, stack};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -32,13 +32,13 @@ struct Schema {
 
 impl Schema {
     async fn start() -> Self {
-        let server = rds::server().await;
+        let server = rds_server::server().await;
         Self::start_on(server.host(), server.port(), MASTER, MASTER_PASSWORD, server.admin_url()).await
     }
 
     async fn start_on(host: &str, port: u16, owner: &str, password: &str, admin_url: &str) -> Self {
         let endpoint = stack().await.sqs.endpoint();
-        let name = rds::create_database(admin_url, owner).await;
+        let name = rds_server::create_database(admin_url, owner).await;
         let master = format!("postgres://{owner}:{password}@{host}:{port}/{name}");
         let secrets = secrets::client(endpoint);
         let owner_secret = secrets::create(&secrets, owner, password).await;
@@ -141,7 +141,7 @@ async fn a_master_who_is_no_superuser_migrates_and_makes_the_logins() {
 
     // Again, as on every deployment: nothing to do, and nobody's password is touched.
     let verifiers = || async {
-        let admin = local::connect(rds::server().await.admin_url(), 1).await.unwrap();
+        let admin = local::connect(rds_server::server().await.admin_url(), 1).await.unwrap();
         let asked =
             sqlx::query_scalar("select rolpassword from pg_authid where rolname = any($1) order by 1");
         asked.bind(vec![&consumer.user, &reader.user]).fetch_all(&admin).await.unwrap()
