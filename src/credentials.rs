@@ -97,13 +97,14 @@ impl PartialEq for Login {
 
 /// Where logins come from.
 #[derive(Debug)]
-pub(crate) enum Source {
+pub enum Source {
     /// Tokens signed for one user of one server.
     Iam(TokenSigner),
     /// A secret in RDS's form.
     Secret {
-        /// Its ARN or name.
+        /// Its ARN.
         arn: String,
+        /// The way to Secrets Manager.
         client: aws_sdk_secretsmanager::Client,
     },
 }
@@ -158,12 +159,15 @@ impl Source {
 
 /// Signs RDS's authentication tokens.
 #[derive(Debug)]
-pub(crate) struct TokenSigner {
-    /// `host:port`, as the server is called in RDS: a name of one's own is not what RDS verifies.
-    endpoint: String,
-    user: String,
-    region: String,
-    provider: SharedCredentialsProvider,
+pub struct TokenSigner {
+    /// `host:port`, as RDS calls the server: it does not take a token for another name.
+    pub endpoint: String,
+    /// The database's user.
+    pub user: String,
+    /// The server's region.
+    pub region: String,
+    /// The AWS credentials to sign with, asked for each token.
+    pub provider: SharedCredentialsProvider,
 }
 
 impl TokenSigner {
