@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use crate::support::conformance::Adapter;
 use crate::support::events::{at, login};
-use crate::support::rds::Rds;
+use crate::support::rds::{Rds, Signed};
 use crate::support::{TestDatabase, binaries, dead_letters, eventually, send};
 
 const LIMIT: Duration = Duration::from_secs(90);
@@ -223,7 +223,12 @@ async fn expire_under_load(adapter: Adapter, refusal: &'static str) {
     let deployment = &server.database.deployment;
     let known = password();
     server.set_password(&known).await;
-    let rds = Rds::start(server.address, (&server.user, &known), refusal).await;
+    let session = match adapter {
+        Adapter::Lambda => Some("test"),
+        Adapter::Worker => None,
+    };
+    let signed = Signed { user: server.user.clone(), session };
+    let rds = Rds::start(server.address, signed, &known, refusal).await;
     let url = format!("postgres://{}@{}/{}", server.user, rds.address, server.name);
     let env =
         [("DATABASE_URL", url.as_str()), ("USER_SYNC_DATABASE_AUTH", "iam"), ("USER_SYNC_LOG", "trace")];
@@ -268,7 +273,8 @@ async fn a_connection_after_the_interval_presents_a_new_token() {
     let deployment = &server.database.deployment;
     let known = password();
     server.set_password(&known).await;
-    let rds = Rds::start(server.address, (&server.user, &known), "28000").await;
+    let signed = Signed { user: server.user.clone(), session: None };
+    let rds = Rds::start(server.address, signed, &known, "28000").await;
     let url = format!("postgres://{}@{}/{}", server.user, rds.address, server.name);
     let signer = TokenSigner {
         endpoint: rds.address.to_string(),

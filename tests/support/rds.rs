@@ -16,8 +16,16 @@ use time::{OffsetDateTime, PrimitiveDateTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The AWS credentials that a token must be signed with: those of [`super::Deployment::environment`].
+/// The AWS credentials that a token must be signed with: those of `Deployment::environment`.
 const ACCESS_KEY: (&str, &str) = ("test", "test");
+
+/// What a token must be of.
+#[derive(Debug, Clone)]
+pub(crate) struct Signed {
+    pub(crate) user: String,
+    /// The session of the AWS credentials: Lambda's have one.
+    pub(crate) session: Option<&'static str>,
+}
 
 /// A login that was tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +43,7 @@ pub(crate) struct Rds {
 
 struct Shared {
     upstream: SocketAddr,
-    user: String,
+    signed: Signed,
     password: String,
     /// What it says to a token that it does not take: RDS says 28000.
     refusal: &'static str,
@@ -44,17 +52,18 @@ struct Shared {
 }
 
 impl Rds {
-    /// In front of `upstream`, where `user` has this password.
+    /// In front of `upstream`, where the user has this password.
     pub(crate) async fn start(
         upstream: SocketAddr,
-        (user, password): (&str, &str),
+        signed: Signed,
+        password: &str,
         refusal: &'static str,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let (user, password) = (user.to_owned(), password.to_owned());
+        let password = password.to_owned();
         let (attempts, expired) = (Mutex::default(), Mutex::default());
-        let shared = Arc::new(Shared { upstream, user, password, refusal, attempts, expired });
+        let shared = Arc::new(Shared { upstream, signed, password, refusal, attempts, expired });
         let serving = Arc::clone(&shared);
         tokio::spawn(async move {
             while let Ok((program, _)) = listener.accept().await {
@@ -90,7 +99,7 @@ impl Shared {
         let token = String::from_utf8_lossy(password.strip_suffix(b"\0").unwrap()).into_owned();
         let refused = match self.expired.lock().unwrap().contains(&token) {
             true => Some("expired".to_owned()),
-            false => verify(&token, &address.to_string(), &self.user).err(),
+            false => verify(&token, &address.to_string(), &self.signed).err(),
         };
         self.attempts.lock().unwrap().push(Attempt { token, refused: refused.clone() });
         if refused.is_some() {
@@ -179,8 +188,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Whether RDS would take the token, of this server and user, now.
-fn verify(token: &str, endpoint: &str, user: &str) -> Result<(), String> {
+/// Whether RDS would take the token now, for this server.
+fn verify(token: &str, endpoint: &str, signed: &Signed) -> Result<(), String> {
     let query = token.strip_prefix(&format!("{endpoint}/?")).ok_or("signed for another server")?;
     let mut parameters: BTreeMap<&str, &str> =
         query.split('&').map(|part| part.split_once('=').unwrap_or((part, ""))).collect();
@@ -189,15 +198,16 @@ fn verify(token: &str, endpoint: &str, user: &str) -> Result<(), String> {
     let day = date.get(..8).ok_or("not dated")?;
     let expected = [
         ("Action", "connect".to_owned()),
-        ("DBUser", user.to_owned()),
+        ("DBUser", signed.user.clone()),
         ("X-Amz-Algorithm", "AWS4-HMAC-SHA256".to_owned()),
         ("X-Amz-Credential", format!("{}%2F{day}%2F{REGION}%2Frds-db%2Faws4_request", ACCESS_KEY.0)),
         ("X-Amz-Date", date.to_owned()),
         ("X-Amz-Expires", "900".to_owned()),
         ("X-Amz-SignedHeaders", "host".to_owned()),
     ];
-    let expected: BTreeMap<&str, &str> =
+    let mut expected: BTreeMap<&str, &str> =
         expected.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    expected.extend(signed.session.map(|session| ("X-Amz-Security-Token", session)));
     if parameters != expected {
         return Err(format!("{parameters:?}, but not {expected:?}"));
     }
