@@ -11,25 +11,23 @@
 //! | `apply_duration` | histogram, seconds | from a batch's arrival to its commit |
 //! | `freshness` | histogram, seconds | from when an event occurred to when it was committed |
 //!
-//! In CloudWatch they are in the namespace `UserSync`, as the triggers' are; in Prometheus they start with
-//! `user_sync_`. No label and no value says anything of a user.
+//! | `ledger_days_ahead` | histogram, days | how far ahead the ledger has months, after `maintain` |
+//! | `drift`, `drift_compared` | histogram | what a repair would mend, of so many users, after a drift check |
+//!
+//! In CloudWatch they are in the namespace `UserSync`, as the triggers' are, with the dimension `service`; in
+//! Prometheus they start with `user_sync_`. No label and no value says anything of a user.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::io::Write;
 use std::time::Duration;
 
+use cognito_user_sync_triggers::metrics as triggers;
 use metrics::{Unit, describe_counter, describe_histogram};
 use metrics_cloudwatch_embedded::Collector;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_util::layers::{Layer as _, PrefixLayer};
 
-/// The namespace of all metrics in CloudWatch.
-pub const NAMESPACE: &str = "UserSync";
-
 /// Most values of a metric that CloudWatch takes at once ("Specification: CloudWatch embedded metric format").
 const EMBEDDED_VALUES_MAX: usize = 100;
-
-/// Most values of a distribution that are recorded for a batch.
-static VALUES_MAX: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 /// From a tenth of a second to an hour: below is a good day, above is an outage.
 const FRESHNESS_BUCKETS: [f64; 12] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0];
@@ -41,16 +39,52 @@ const BATCH_BUCKETS: [f64; 6] = [1.0, 10.0, 100.0, 1_000.0, 5_000.0, 10_000.0];
 #[error("cannot start the metrics: {0}")]
 pub struct MetricsError(String);
 
-/// Collects for CloudWatch; the caller flushes after each invocation.
+/// Collects for CloudWatch.
+#[derive(Clone, Copy)]
+pub struct Embedded(&'static Collector);
+
+/// Collects for CloudWatch under this service; the caller flushes, in Lambda after each invocation.
 ///
 /// # Errors
 /// When metrics are collected already.
-pub fn embedded() -> Result<&'static Collector, MetricsError> {
-    let collector = metrics_cloudwatch_embedded::Builder::new().cloudwatch_namespace(NAMESPACE).init();
-    let collector = collector.map_err(|error| MetricsError(error.to_string()))?;
-    VALUES_MAX.store(EMBEDDED_VALUES_MAX, Ordering::Relaxed);
+pub fn embedded(service: String) -> Result<Embedded, MetricsError> {
+    let collector = triggers::embedded(service).map_err(|error| MetricsError(error.to_string()))?;
     describe();
-    Ok(collector)
+    Ok(Embedded(collector))
+}
+
+impl Embedded {
+    /// Writes what was collected since the last time, a JSON document a line. Of a distribution with more values
+    /// than CloudWatch takes, its quantiles stand for them, the least and the greatest among them.
+    ///
+    /// # Errors
+    /// When `out` takes nothing.
+    pub fn flush(self, mut out: impl Write) -> std::io::Result<()> {
+        let mut lines = Vec::new();
+        self.0.flush(&mut lines)?;
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            match within_limits(line) {
+                Some(document) => writeln!(out, "{document}")?,
+                None => out.write_all(line)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The document with its long distributions thinned; `None` where it has none.
+fn within_limits(line: &[u8]) -> Option<serde_json::Value> {
+    let mut document: serde_json::Value = serde_json::from_slice(line).ok()?;
+    let mut is_thinned = false;
+    for values in document.as_object_mut()?.values_mut().filter_map(serde_json::Value::as_array_mut) {
+        if values.len() > EMBEDDED_VALUES_MAX {
+            let mut numbers: Vec<f64> = values.iter().filter_map(serde_json::Value::as_f64).collect();
+            numbers.sort_unstable_by(f64::total_cmp);
+            *values = thinned(&numbers, EMBEDDED_VALUES_MAX).map(serde_json::Value::from).collect();
+            is_thinned = true;
+        }
+    }
+    is_thinned.then_some(document)
 }
 
 /// Collects for Prometheus; the handle renders what there is.
@@ -85,16 +119,16 @@ fn describe() {
     describe_histogram!("batch_messages", Unit::Count, "messages of a batch");
     describe_histogram!("apply_duration", Unit::Seconds, "from a batch's arrival to its commit");
     describe_histogram!("freshness", Unit::Seconds, "from when an event occurred to when it was committed");
+    // Not gauges: those would be said again at every flush.
+    describe_histogram!("ledger_days_ahead", Unit::Count, "days for which the ledger has months");
+    describe_histogram!("drift", Unit::Count, "users and rows that a repair would mend");
+    describe_histogram!("drift_compared", Unit::Count, "users that were compared");
 }
 
-/// Records how old the events of a batch were when they were committed. Where there are more than the exporter
-/// takes, their quantiles stand for them, the least and the greatest among them.
-pub fn freshness(mut ages: Vec<Duration>) {
-    ages.sort_unstable();
+/// Records how old the events of a batch were when they were committed.
+pub fn freshness(ages: impl Iterator<Item = Duration>) {
     let histogram = metrics::histogram!("freshness");
-    for age in thinned(&ages, VALUES_MAX.load(Ordering::Relaxed)) {
-        histogram.record(age.as_secs_f64());
-    }
+    ages.for_each(|age| histogram.record(age.as_secs_f64()));
 }
 
 /// At most `limit` of the values, at even distances, from the first to the last.

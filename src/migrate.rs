@@ -13,7 +13,7 @@ use crate::apply::adopt::{self, AdoptError, Adopted, KEPT_AS, OldTable, Options}
 use crate::places::Places;
 
 /// Version, description and text, in the order of `migrations/`.
-const MIGRATIONS: [(i64, &str, &str); 9] = [
+const MIGRATIONS: [(i64, &str, &str); 10] = [
     (1, "roles", include_str!("../migrations/0001_roles.sql")),
     (2, "users", include_str!("../migrations/0002_users.sql")),
     (3, "ledger", include_str!("../migrations/0003_ledger.sql")),
@@ -23,6 +23,7 @@ const MIGRATIONS: [(i64, &str, &str); 9] = [
     (7, "erasure", include_str!("../migrations/0007_erasure.sql")),
     (8, "reports", include_str!("../migrations/0008_reports.sql")),
     (9, "contested_by_kind", include_str!("../migrations/0009_contested_by_kind.sql")),
+    (10, "schema_usage", include_str!("../migrations/0010_schema_usage.sql")),
 ];
 
 /// The migration that creates `users`: where it ran, a `users` table is ours.
@@ -53,6 +54,12 @@ pub enum Error {
     /// The old table is not adopted.
     #[error(transparent)]
     Adopt(#[from] AdoptError),
+    /// A table that only a person may decide about.
+    #[error(
+        "there is a table users already: adopt it with `user-sync migrate`, in the order of docs/adopting.md, and \
+         deploy again"
+    )]
+    OldTable,
     /// The database failed.
     #[error("the database cannot be asked what it holds")]
     Database(#[from] sqlx::Error),
@@ -65,10 +72,39 @@ pub enum Error {
 /// When the database cannot be reached, the role may not create what is needed, or a migration that ran
 /// before was changed since.
 pub async fn run(pool: &PgPool) -> Result<(), MigrateError> {
+    make_roles(pool).await?;
     migrator().run(pool).await
 }
 
-/// The same, and adopts the application's own `users` table if there is one; it stays as [`KEPT_AS`].
+/// The roles, and the right to give tables to their owner. A role that creates another one is a member of it
+/// from PostgreSQL 16 on, but may not set it: so it is for RDS's master user, who is no superuser.
+async fn make_roles(pool: &PgPool) -> Result<(), MigrateError> {
+    migrator().run_to(CREATES_USERS - 1, pool).await?;
+    Ok(sqlx::raw_sql(include_str!("migrate/set_owner.sql")).execute(pool).await.map(drop)?)
+}
+
+/// The same, for a deployment: a schema that a newer build has brought further is left as it is, since that one is
+/// made to be used by this build too, and a `users` table of somebody else's is refused.
+///
+/// # Errors
+/// As [`run`], and [`Error::OldTable`].
+pub async fn upgrade(pool: &PgPool) -> Result<Migrated, Error> {
+    let mut connection = pool.acquire().await?;
+    let pending = pending(&mut connection).await?;
+    if pending.contains_key(&CREATES_USERS) {
+        let is_there = "select to_regclass('users') is not null";
+        if sqlx::query_scalar(is_there).fetch_one(&mut *connection).await? {
+            return Err(Error::OldTable);
+        }
+    }
+    drop(connection);
+    if !pending.is_empty() {
+        run(pool).await?;
+    }
+    Ok(Migrated { ran: pending.into_iter().collect(), adopted: None })
+}
+
+/// The same as [`run`], and adopts the application's own `users` table if there is one; it stays as [`KEPT_AS`].
 /// `progress` is told the rows that are done and all rows.
 ///
 /// While it adopts, the old table is locked: nobody reads it or writes to it. `pool` must have two connections.
@@ -86,12 +122,12 @@ pub async fn run_and_adopt(
     let pending = pending(&mut tx).await?;
     if old_table(&mut tx, &pending).await?.is_none() {
         tx.rollback().await?;
-        migrator().run(pool).await?;
+        run(pool).await?;
         return Ok(Migrated { ran: pending.into_iter().collect(), adopted: None });
     }
     // The roles, on another connection: they are the whole server's, and other databases that migrate would
     // have to wait for the long transaction, and then fail.
-    migrator().run_to(CREATES_USERS - 1, pool).await?;
+    make_roles(pool).await?;
     let table = lock_old_table(&mut tx, &pending).await?;
     set_aside(&mut tx, &table).await?;
     Box::pin(migrator().run(&mut *tx)).await?;

@@ -23,7 +23,8 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Clone)]
 struct Sources {
-    metrics: PrometheusHandle,
+    /// `None` where the metrics go to CloudWatch.
+    metrics: Option<PrometheusHandle>,
     database: Database,
     queue: Queue,
     /// One question to the database at a time: whoever asks often must not take the batches' connections.
@@ -46,13 +47,14 @@ impl Sources {
 /// - `/healthz` answers 200 while the process lives: to be restarted for.
 /// - `/readyz` answers 200 when the database and the queue answer now, else 503 with what does not: never a
 ///   reason to restart, since the worker waits for both.
-/// - `/metrics` is Prometheus's text format, with the time of the last heartbeat from the database.
+/// - `/metrics` is Prometheus's text format, with the time of the last heartbeat from the database; 404 where the
+///   metrics go to CloudWatch (`metrics` is `None`).
 ///
 /// # Errors
 /// When the listener fails.
 pub async fn serve(
     listener: TcpListener,
-    metrics: PrometheusHandle,
+    metrics: Option<PrometheusHandle>,
     database: Database,
     queue: Queue,
 ) -> std::io::Result<()> {
@@ -91,14 +93,17 @@ async fn readyz(State(sources): State<Sources>) -> Response {
 }
 
 async fn render(State(sources): State<Sources>) -> Response {
+    let Some(handle) = &sources.metrics else {
+        return (StatusCode::NOT_FOUND, "the metrics go to CloudWatch\n").into_response();
+    };
     let last = "select heartbeat_at from sync_status";
     let last = sources.ask(sqlx::query_scalar(last).fetch_one(sources.database.pool())).await;
     // Without the database the gauge keeps what it said: a time does not get wrong.
     if let Some(Some(at)) = last {
         metrics::gauge!("heartbeat_timestamp_seconds").set(seconds(at));
     }
-    sources.metrics.run_upkeep();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], sources.metrics.render()).into_response()
+    handle.run_upkeep();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], handle.render()).into_response()
 }
 
 /// Seconds since 1970, as Prometheus writes times.

@@ -32,8 +32,9 @@ pub const DEFAULT_LISTS_PER_SECOND: u32 = 20;
 pub const DEFAULT_READS_PER_SECOND: u32 = 60;
 
 const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(3), attempt: Duration::from_secs(10) };
-const SCHEDULE: Schedule = Schedule { first: Duration::from_millis(200), cap: Duration::from_secs(10) };
-const RETRY_BUDGET: Duration = Duration::from_secs(60);
+pub(crate) const SCHEDULE: Schedule =
+    Schedule { first: Duration::from_millis(200), cap: Duration::from_secs(10) };
+pub(crate) const RETRY_BUDGET: Duration = Duration::from_secs(60);
 
 /// One user pool.
 #[derive(Debug)]
@@ -119,7 +120,7 @@ pub struct PoolError {
 }
 
 impl PoolError {
-    fn new<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> Self {
+    pub(crate) fn new<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> Self {
         let (context, transient) = match error {
             SdkError::ServiceError(failure) => {
                 let code = failure.err().code().unwrap_or("an error without a code");
@@ -134,6 +135,11 @@ impl PoolError {
             }
         };
         Self { operation, context: context.to_owned(), transient }
+    }
+
+    /// Whether it may pass when tried again.
+    pub(crate) fn is_transient(&self) -> bool {
+        self.transient
     }
 
     /// Cognito's error code, or what happened instead of an answer.

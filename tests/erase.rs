@@ -140,6 +140,19 @@ async fn a_duplicate_of_an_erased_event_is_no_conflict() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_erased_users_event_with_anothers_id_is_a_conflict_all_the_same() {
+    let database = TestDatabase::create().await;
+    database.apply(&[login(2, at(5)).random_part(7).build()]).await;
+    database.apply(&person(1)).await;
+    erase(&operator(&database).await, sub(1), false).await.unwrap();
+    let outcomes = database.apply(&[login(1, at(5)).random_part(7).build()]).await;
+    assert!(
+        matches!(&outcomes[..], [Outcome::Rejected(rejection)] if rejection.reason == "id_conflict"),
+        "{outcomes:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_goes_to_the_next_who_holds_it() {
     let database = TestDatabase::create().await;
     let operator = operator(&database).await;

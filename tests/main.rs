@@ -24,6 +24,7 @@ mod lifecycle;
 mod metrics;
 mod model;
 mod night;
+mod operator;
 mod outage;
 mod proof;
 mod reconcile;

@@ -13,7 +13,7 @@ use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::{Value, json};
 
 use crate::support::events::{at, login};
-use crate::support::lambda_runtime_api::{Function, Invocation, LambdaRuntimeApi};
+use crate::support::lambda_runtime_api::{FUNCTION_NAME, Function, Invocation, LambdaRuntimeApi};
 use crate::support::{TestDatabase, binaries, deployment, eventually, send};
 
 /// A worker with its endpoints; killed when dropped.
@@ -155,9 +155,7 @@ async fn the_lambda_writes_embedded_metrics_within_their_limit() {
     let freshness = value("freshness").unwrap();
     let ages: Vec<f64> = freshness.as_array().unwrap().iter().map(|age| age.as_f64().unwrap()).collect();
     assert!(ages.len() <= 100 && ages.iter().any(|age| *age < 600.0), "the youngest is kept: {ages:?}");
-    for document in &documents {
-        assert_eq!(document["_aws"]["CloudWatchMetrics"][0]["Namespace"], "UserSync", "{document}");
-    }
+    assert_documents_are_of(&documents, FUNCTION_NAME);
     let stderr = function.stderr_lines();
     let settled: Vec<Value> = stderr
         .iter()
@@ -167,6 +165,41 @@ async fn the_lambda_writes_embedded_metrics_within_their_limit() {
     assert_eq!(settled.len(), 1, "{stderr:?}");
     assert_eq!(settled[0]["batch.applied"], 253);
     assert_eq!(settled[0]["span"]["batch.messages"], 255, "the batch's lines are in its span");
+}
+
+/// Two deployments in one account are told apart by it.
+fn assert_documents_are_of(documents: &[Value], service: &str) {
+    assert!(!documents.is_empty());
+    for document in documents {
+        let metrics = &document["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(metrics["Namespace"], "UserSync", "{document}");
+        assert_eq!(metrics["Dimensions"][0][0], "service", "{document}");
+        assert_eq!(document["service"], service, "{document}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_under_cloudwatch_writes_embedded_metrics_within_their_limit() {
+    let deployment = deployment().await;
+    let many = (0..250_u64).map(|n| login(3, at(n)).build().encode());
+    send(&deployment, &messages().into_iter().chain(many).collect::<Vec<_>>()).await;
+    let worked = Command::new(binaries::user_sync())
+        .args(["worker", "--until-empty", "--metrics-addr", "127.0.0.1:0"])
+        .env_clear()
+        .envs(deployment.environment())
+        .env("USER_SYNC_EMF_SERVICE", "UserSync-worker")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(worked.status.success(), "{}", String::from_utf8_lossy(&worked.stderr));
+    let stdout = String::from_utf8(worked.stdout).unwrap();
+    let documents: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_documents_are_of(&documents, "UserSync-worker");
+    let values = |name: &str| documents.iter().filter_map(|document| document.get(name)).collect::<Vec<_>>();
+    assert_eq!(values("applied"), [&json!(253)], "{stdout}");
+    assert_eq!(values("heartbeats"), [&json!(1)]);
+    let freshness = values("freshness")[0].as_array().unwrap();
+    assert_eq!(freshness.len(), 100, "as many as CloudWatch takes");
 }
 
 /// Every value in the fixtures that could tell who somebody is.

@@ -1,6 +1,6 @@
 //! The ledger: which events are new, and which could be there at all.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use cognito_user_sync_triggers::event::{EventId, UserEvent};
@@ -51,8 +51,8 @@ pub(super) struct Committed {
     pub(super) fresh: HashSet<EventId>,
     /// Events that were there.
     known: HashSet<EventId>,
-    /// Of those, the ones that were there with another content.
-    different: HashSet<EventId>,
+    /// Of those, the ones that were there with another content; whether they were the same user's.
+    different: HashMap<EventId, bool>,
 }
 
 impl Committed {
@@ -61,15 +61,17 @@ impl Committed {
         !self.different.is_empty()
     }
 
-    /// Takes events for those that were there, whatever their content.
+    /// Takes events for those that were there, whatever their content, unless those were another user's.
     pub(super) fn take_for_equal(&mut self, ids: impl Iterator<Item = EventId>) {
         for id in ids {
-            self.different.remove(&id);
+            if self.different.get(&id) == Some(&true) {
+                self.different.remove(&id);
+            }
         }
     }
 
     pub(super) fn outcome(&self, id: EventId) -> Outcome {
-        if self.different.contains(&id) {
+        if self.different.contains_key(&id) {
             return Outcome::Rejected(id_conflict());
         }
         // Heartbeats are not in the ledger: they are applied whenever their batch is.
@@ -113,16 +115,18 @@ pub(super) async fn insert(tx: &mut PgConnection, events: &[&UserEvent]) -> Resu
     (committed.fresh, committed.known) =
         events.iter().map(|event| event.id).partition(|id| inserted.contains(&id.uuid()));
     if !committed.known.is_empty() {
-        let different: Vec<Uuid> = sqlx::query_scalar(include_str!("different_events.sql"))
+        let different: HashMap<Uuid, bool> = sqlx::query_as(include_str!("different_events.sql"))
             .bind(&ids)
             .bind(&subs)
             .bind(&types)
             .bind(&pools)
             .bind(&data)
             .fetch_all(tx)
-            .await?;
-        committed.different =
-            committed.known.iter().filter(|id| different.contains(&id.uuid())).copied().collect();
+            .await?
+            .into_iter()
+            .collect();
+        let is_same_user = |id: &EventId| Some((*id, *different.get(&id.uuid())?));
+        committed.different = committed.known.iter().filter_map(is_same_user).collect();
     }
     Ok(committed)
 }

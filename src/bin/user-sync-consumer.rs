@@ -8,6 +8,7 @@ use cognito_user_sync::config::Config;
 use cognito_user_sync::places::Places;
 use cognito_user_sync::queue::Queue;
 use cognito_user_sync::{database, logging, metrics};
+use cognito_user_sync_triggers::metrics::function_name;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 
 /// One batch at a time, so one thread and one connection.
@@ -19,7 +20,7 @@ async fn main() -> Result<(), Error> {
     let database = database::connect(&config.database, 1).await?;
     let applier = Applier::new(database).with_places(places);
     let queue = Queue::new(config.queue_url, config.dlq_url).await;
-    let metrics = metrics::embedded()?;
+    let metrics = metrics::embedded(function_name("user-sync-consumer"))?;
     let (applier, queue) = (&applier, &queue);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| async move {
         // No timer runs while the function is frozen.

@@ -3,6 +3,7 @@
 
 use cognito_user_sync::lifecycle::{Handled, Ignored, Lifecycle};
 use cognito_user_sync::logging;
+use cognito_user_sync_triggers::metrics::function_name;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 
@@ -10,7 +11,7 @@ use serde_json::value::RawValue;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     logging::init("info");
-    let collector = cognito_user_sync::metrics::embedded()?;
+    let collector = cognito_user_sync::metrics::embedded(function_name("user-sync-lifecycle"))?;
     let lifecycle = Lifecycle::from_env().await?;
     lifecycle.warm().await;
     let lifecycle = &lifecycle;

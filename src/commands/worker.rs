@@ -1,6 +1,7 @@
 //! `user-sync worker`: drains the queue, as long as it runs.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -26,7 +27,13 @@ pub(crate) struct Arguments {
     /// Serve /metrics (Prometheus), /healthz and /readyz here, such as 0.0.0.0:9464; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", env = "USER_SYNC_METRICS_ADDR")]
     metrics_addr: Option<SocketAddr>,
+    /// Write the metrics to stdout for CloudWatch (embedded metric format), every half minute, as of this service.
+    #[arg(long, value_name = "SERVICE", env = "USER_SYNC_EMF_SERVICE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    emf_service: Option<String>,
 }
+
+/// How often metrics are written for CloudWatch, whose finest period is a minute.
+const EMF_INTERVAL: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = Config::from_env()?;
@@ -45,21 +52,38 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         worker.concurrency = options.concurrency,
         "worker started"
     );
-    let monitoring = monitor(arguments.metrics_addr, &applier, &queue).await?;
+    let embedded = arguments.emf_service.map(metrics::embedded).transpose()?;
+    let monitoring = monitor(arguments.metrics_addr, embedded.is_none(), &applier, &queue).await?;
     let worked = worker::run(&applier, &queue, options, super::asked_to_end());
     tokio::select! {
         worked = worked => worked.context("the worker stopped")?,
         never = database.keep_fresh() => match never {},
         failed = monitoring => return failed.context("the metrics could not be served any more"),
+        () = write_metrics(embedded) => {}
+    }
+    if let Some(embedded) = embedded {
+        embedded.flush(std::io::stdout()).context("cannot write the last metrics")?;
     }
     applier.pool().close().await;
     tracing::info!("worker ended");
     Ok(())
 }
 
+/// Writes the metrics now and then, if they are for CloudWatch; never completes.
+async fn write_metrics(embedded: Option<metrics::Embedded>) {
+    let Some(embedded) = embedded else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(EMF_INTERVAL).await;
+        if let Err(error) = embedded.flush(std::io::stdout()) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot write the metrics");
+        }
+    }
+}
+
 /// Serves the metrics, if an address is given; the future never completes but by a failure.
 async fn monitor(
     address: Option<SocketAddr>,
+    is_prometheus: bool,
     applier: &Applier,
     queue: &Queue,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
@@ -72,8 +96,8 @@ async fn monitor(
             })?;
             let address = listener.local_addr().context("the listener has no address")?;
             tracing::info!(metrics.addr = %address, "serving /metrics, /healthz and /readyz");
-            let (handle, database) = (metrics::prometheus()?, applier.database().clone());
-            Some(monitoring::serve(listener, handle, database, queue.clone()))
+            let handle = is_prometheus.then(metrics::prometheus).transpose()?;
+            Some(monitoring::serve(listener, handle, applier.database().clone(), queue.clone()))
         }
     };
     Ok(async move {

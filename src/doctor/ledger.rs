@@ -24,7 +24,10 @@ pub(super) async fn examine(pool: Option<&PgPool>) -> Vec<Check> {
 async fn months_ahead(pool: &PgPool) -> Result<Finding, Finding> {
     let query = "select count(*) filter (where lower > user_event_bound(now())),
             count(*) filter (where lower <= user_event_bound(now()) and upper > user_event_bound(now()))
-        from user_event_partitions";
+        from user_event_partitions
+        where exists (
+            select from pg_inherits join pg_class on pg_class.oid = inhrelid
+            where inhparent = 'user_events'::regclass and relname = name)";
     let (ahead, current): (i64, i64) = bounded(sqlx::query_as(query).fetch_one(pool)).await?;
     Ok(match (current, ahead) {
         (0, _) => Finding::failed("this month has no partition: events are refused", MAINTAIN),

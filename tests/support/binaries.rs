@@ -31,6 +31,11 @@ pub(crate) fn lifecycle() -> PathBuf {
     root().join("user-sync-lifecycle")
 }
 
+/// The release build of the Lambda for custom resources and schedules.
+pub(crate) fn operator() -> PathBuf {
+    root().join("user-sync-operator")
+}
+
 /// Builds a package's binaries and returns the folder that holds them.
 fn build(package: &str) -> PathBuf {
     let built = Command::new(env!("CARGO"))

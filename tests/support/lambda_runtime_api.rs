@@ -32,7 +32,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
 
 const REGION: &str = "eu-west-1";
-const FUNCTION_NAME: &str = "user-sync-under-test";
+pub(crate) const FUNCTION_NAME: &str = "user-sync-under-test";
 const FUNCTION_ARN: &str = "arn:aws:lambda:eu-west-1:111122223333:function:user-sync-under-test";
 const TRACE_ID: &str = "Root=1-00000000-000000000000000000000000;Parent=0000000000000000;Sampled=0";
 const ERROR_TYPE_HEADER: &str = "lambda-runtime-function-error-type";

@@ -13,6 +13,7 @@ pub(crate) mod places;
 pub(crate) mod pool;
 pub(crate) mod proxy;
 pub(crate) mod rds;
+pub(crate) mod secrets;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

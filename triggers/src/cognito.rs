@@ -23,6 +23,8 @@ pub enum Ignored {
     NoUserPool,
     /// The payload cannot be read as a JSON object.
     Unreadable,
+    /// The function that was the pool's trigger before ours failed it, so it did not happen.
+    ChainRefused,
 }
 
 impl Ignored {
@@ -34,6 +36,7 @@ impl Ignored {
             Self::NoSub => "no_sub",
             Self::NoUserPool => "no_user_pool",
             Self::Unreadable => "unreadable",
+            Self::ChainRefused => "chain_refused",
         }
     }
 }
@@ -71,6 +74,13 @@ pub fn user_event(payload: &str, keys: &ClientMetadataKeys, id: EventId) -> Resu
     };
     data.bound();
     Ok(UserEvent { id, user_pool_id, sub, kind, data })
+}
+
+/// What fired, such as `PostConfirmation_ConfirmSignUp`; `None` where the payload does not say.
+#[must_use]
+pub fn trigger_source(payload: &str) -> Option<String> {
+    let event: Object<'_> = serde_json::from_str(payload).ok()?;
+    text(event.get("triggerSource"))
 }
 
 /// An object whose values are left unparsed: what concerns us is read, and nothing else can fail.

@@ -4,9 +4,11 @@
 //! other way. Must not know that a database exists: no SQL driver is linked here, and a test says so.
 
 pub mod aws;
+pub mod chain;
 pub mod client_metadata;
 pub mod cognito;
 pub mod event;
+pub mod metrics;
 pub mod publish;
 pub mod retry;
 pub mod timestamp;

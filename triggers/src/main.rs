@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
+use cognito_user_sync_triggers::metrics;
 use cognito_user_sync_triggers::trigger::Trigger;
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 
 /// One event at a time, so one thread: the smallest function is the fastest to start.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let metrics = metrics_cloudwatch_embedded::Builder::new().cloudwatch_namespace("UserSync").init()?;
+    let metrics = metrics::embedded(metrics::function_name("user-sync-trigger"))?;
     let trigger = Arc::new(Trigger::from_env().await);
     trigger.warm().await;
     lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| {
@@ -19,7 +20,11 @@ async fn main() -> Result<(), Error> {
             let answer = trigger.handle(event.payload).await;
             // A metric that cannot be written must not fail a sign-in.
             drop(metrics.flush(std::io::stdout()));
-            Ok::<_, Error>(answer)
+            // A former function's error, told as it was told to us.
+            answer.map_err(|failure| Diagnostic {
+                error_type: failure.error_type,
+                error_message: failure.error_message,
+            })
         }
     }))
     .await

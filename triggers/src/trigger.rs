@@ -1,19 +1,26 @@
 //! The trigger itself: Cognito's event in, the same event out, and a copy on the queue.
 //!
 //! **Sign-in is sacred.** Whatever happens in here, to the payload, to SQS or to us (a panic included),
-//! the answer is Cognito's own event, within [`PUBLISH_BUDGET`].
+//! the answer is Cognito's own event, within [`PUBLISH_BUDGET`]; with a [`Chain`], it is the former function's
+//! answer or error, and all of it takes less than [`ANSWER_WITHIN`].
 
 use std::io::Write as _;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
+use crate::chain::{Chain, Chained, Failure};
 use crate::client_metadata::{self, ClientMetadataKeys};
 use crate::cognito::{self, Ignored};
 use crate::event::{Event, EventId};
 use crate::publish::{PUBLISH_BUDGET, PublishError, Publisher, QUEUE_URL_VARIABLE};
 use crate::timestamp::Timestamp;
 use crate::undelivered;
+
+/// When Cognito has its answer, with a chain or without: it waits 5 s ("Customizing user pool workflows with
+/// Lambda triggers"), and the rest is for the way.
+pub const ANSWER_WITHIN: Duration = Duration::from_millis(4_800);
 
 /// What became of one trigger event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,16 +38,23 @@ pub enum Outcome {
 pub struct Trigger {
     publisher: Option<Publisher>,
     keys: ClientMetadataKeys,
+    chain: Option<Chain>,
 }
 
 impl Trigger {
     /// A trigger that sends to `publisher`; without one, every event goes to the log.
     #[must_use]
     pub fn new(publisher: Option<Publisher>, keys: ClientMetadataKeys) -> Self {
-        Self { publisher, keys }
+        Self { publisher, keys, chain: None }
     }
 
-    /// Configured by `USER_SYNC_QUEUE_URL` and `USER_SYNC_CLIENT_METADATA_KEYS`.
+    /// The same, with functions that are called first.
+    #[must_use]
+    pub fn after(self, chain: Option<Chain>) -> Self {
+        Self { chain, ..self }
+    }
+
+    /// Configured by `USER_SYNC_QUEUE_URL`, `USER_SYNC_CLIENT_METADATA_KEYS` and the variables of [`Chain`].
     ///
     /// A wrong configuration must not fail a sign-in either: it is said in the log, and an event without a
     /// queue goes to the log whole.
@@ -57,21 +71,50 @@ impl Trigger {
                 None
             }
         };
-        Self::new(publisher, keys)
+        let chain = Chain::from_env().await.unwrap_or_else(|error| {
+            say("ERROR", &error.to_string());
+            None
+        });
+        Self::new(publisher, keys).after(chain)
     }
 
-    /// Opens the connection to SQS before the first event; see [`Publisher::warm`].
+    /// Opens the connections before the first event; see [`Publisher::warm`] and [`Chain::warm`].
     pub async fn warm(&self) {
-        if let Some(publisher) = &self.publisher {
-            publisher.warm().await;
-        }
+        let publisher = async {
+            if let Some(publisher) = &self.publisher {
+                publisher.warm().await;
+            }
+        };
+        let chain = async {
+            if let Some(chain) = &self.chain
+                && let Some(why) = chain.warm().await
+            {
+                say("ERROR", &format!("the function that is to be called first cannot be called: {why}"));
+            }
+        };
+        tokio::join!(publisher, chain);
     }
 
     /// Cognito's event back, byte for byte, after its copy was queued, logged or ignored.
-    pub async fn handle(self: Arc<Self>, payload: Box<RawValue>) -> Box<RawValue> {
-        let copy = payload.get().to_owned();
+    ///
+    /// With a chain, what the former function answered, byte for byte.
+    ///
+    /// # Errors
+    /// With a chain only: what the former function failed with, or that it did not answer in time. Then nothing
+    /// is published, since Cognito fails the sign-in.
+    pub async fn handle(self: Arc<Self>, payload: Box<RawValue>) -> Result<Box<RawValue>, Failure> {
+        let (received, now) = (Instant::now(), Timestamp::now());
+        let answer = match self.call_first(&payload).await {
+            Ok(None) => payload.clone(),
+            Ok(Some(answer)) if is_event(&answer) => answer,
+            answered => {
+                metrics::counter!("ignored", "reason" => Ignored::ChainRefused.as_str()).increment(1);
+                return answered.map(|answer| answer.unwrap_or(payload));
+            }
+        };
+        let budget = ANSWER_WITHIN.saturating_sub(received.elapsed()).min(PUBLISH_BUDGET);
         // A task of its own, so that a panic ends the task and not the sign-in.
-        let outcome = tokio::spawn(async move { self.record(&copy, Timestamp::now()).await }).await;
+        let outcome = tokio::spawn(async move { self.record_within(payload.get(), now, budget).await }).await;
         match outcome {
             Ok(Outcome::Published) => metrics::counter!("published").increment(1),
             Ok(Outcome::Ignored(why)) => metrics::counter!("ignored", "reason" => why.as_str()).increment(1),
@@ -81,11 +124,41 @@ impl Trigger {
                 metrics::counter!("undelivered").increment(1);
             }
         }
-        payload
+        Ok(answer)
+    }
+
+    /// The former function's answer; `None` where there is none to call, or it could not be reached: then the
+    /// sign-in goes on without it.
+    async fn call_first(self: &Arc<Self>, payload: &RawValue) -> Result<Option<Box<RawValue>>, Failure> {
+        let Some(chain) = self.chain.clone() else { return Ok(None) };
+        let Some(function) = chain.function_of(payload.get()).map(str::to_owned) else { return Ok(None) };
+        let payload = payload.get().to_owned();
+        let called = tokio::spawn(async move { chain.call(&function, &payload).await }).await;
+        match called.unwrap_or_else(|_| Chained::Unreachable("the trigger panicked".to_owned())) {
+            Chained::Answered(answer) => Ok(Some(answer)),
+            Chained::Failed(failure) => Err(failure),
+            Chained::TimedOut => {
+                metrics::counter!("chain_failed").increment(1);
+                say("ERROR", "the function that is called first did not answer in time; the sign-in failed");
+                Err(Failure::timed_out())
+            }
+            Chained::Unreachable(why) => {
+                metrics::counter!("chain_failed").increment(1);
+                say(
+                    "ERROR",
+                    &format!("the function that is called first was not called: {why}; the sign-in went on"),
+                );
+                Ok(None)
+            }
+        }
     }
 
     /// Queues what `payload` says occurred at `now`, or writes it to the log.
     pub async fn record(&self, payload: &str, now: Timestamp) -> Outcome {
+        self.record_within(payload, now, PUBLISH_BUDGET).await
+    }
+
+    async fn record_within(&self, payload: &str, now: Timestamp, budget: Duration) -> Outcome {
         let event = match cognito::user_event(payload, &self.keys, EventId::new(now)) {
             Ok(event) => Event::User(event),
             Err(why) => {
@@ -96,7 +169,8 @@ impl Trigger {
             }
         };
         let published = match &self.publisher {
-            Some(publisher) => publisher.publish(&event, PUBLISH_BUDGET).await,
+            Some(_) if budget.is_zero() => Err(PublishError::TimedOut),
+            Some(publisher) => publisher.publish(&event, budget).await,
             None => Err(PublishError::NoQueue),
         };
         match published {
@@ -107,6 +181,12 @@ impl Trigger {
             }
         }
     }
+}
+
+/// Whether an answer can be an event. Of anything else Cognito says "Unrecognizable lambda output" and fails the
+/// sign-in.
+fn is_event(answer: &RawValue) -> bool {
+    answer.get().starts_with('{')
 }
 
 /// One JSON log line. `message` must hold nothing of an event.

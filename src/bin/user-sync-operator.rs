@@ -1,0 +1,48 @@
+//! `user-sync-operator`: the Lambda behind a deployment's custom resources and schedules. Only wires
+//! [`cognito_user_sync::operator`] to the runtime.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use cognito_user_sync::operator::{self, Operation};
+use cognito_user_sync::{logging, metrics};
+use cognito_user_sync_triggers::metrics::function_name;
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
+use serde_json::value::RawValue;
+
+/// One request at a time, so one thread.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    logging::init("info");
+    let metrics = metrics::embedded(function_name("user-sync-operator"))?;
+    let operation = Operation::from_env()?;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| async move {
+        let deadline = Instant::now() + time_left(event.context.deadline());
+        // Boxed: a comparison under way is large.
+        let done = Box::pin(operator::handle(operation, event.payload.get(), deadline)).await;
+        // A metric that cannot be written must not undo what was done.
+        drop(metrics.flush(std::io::stdout()));
+        done.map_err(|error| {
+            let message = chain(&error);
+            tracing::error!(error = message, "the operation failed");
+            Diagnostic { error_type: "UserSync.OperationFailed".to_owned(), error_message: message }
+        })
+    }))
+    .await
+}
+
+fn time_left(deadline: SystemTime) -> Duration {
+    deadline.duration_since(SystemTime::now()).unwrap_or_default()
+}
+
+/// The error and what is behind it, on the one line that CloudFormation shows.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
+    let mut said = Vec::<String>::new();
+    for cause in causes {
+        // Some say their cause themselves.
+        if !said.iter().any(|before| before.contains(&cause)) {
+            said.push(cause);
+        }
+    }
+    said.join(": ")
+}

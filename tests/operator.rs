@@ -1,0 +1,356 @@
+//! What a deployment has done for it: the release binary of `user-sync-operator` as a master user like RDS's, who is
+//! no superuser, on the newest PostgreSQL there is; an emulated Secrets Manager and user pool.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use cognito_user_sync::config::DatabaseConfig;
+use cognito_user_sync::database;
+use cognito_user_sync::local;
+use cognito_user_sync::stack::{Postgres, PostgresOptions, PostgresSource, Progress};
+use serde_json::{Value, json};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool};
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+use crate::support::events::{at, confirmed, login};
+use crate::support::lambda_runtime_api::{FUNCTION_NAME, Function, Invocation, LambdaRuntimeApi};
+use crate::support::pool::TestPool;
+use crate::support::{TestDatabase, binaries, deployment, secrets, stack};
+
+const LIMIT: Duration = Duration::from_secs(120);
+const MASTER: &str = "rds_master";
+const MASTER_PASSWORD: &str = "master-0f9d";
+
+/// A server like RDS's: its master may create roles and databases, and is no superuser.
+async fn server() -> &'static Postgres {
+    static SERVER: OnceCell<Postgres> = OnceCell::const_new();
+    let start = async || {
+        let options = PostgresOptions { source: PostgresSource::Package, durable: false };
+        let server = Postgres::start(&options, &Progress::Lines).await.unwrap();
+        let admin = local::connect(server.admin_url(), 1).await.unwrap();
+        let make = format!(
+            "create role {MASTER} login createrole createdb password '{MASTER_PASSWORD}';
+             create role rds_iam nologin; grant rds_iam to {MASTER} with admin option"
+        );
+        sqlx::raw_sql(AssertSqlSafe(make)).execute(&admin).await.unwrap();
+        server
+    };
+    SERVER.get_or_init(start).await
+}
+
+/// The operator's function for the schema of a new database.
+struct Schema {
+    /// As the master.
+    master: PgPool,
+    /// `DATABASE_URL`: no user, no password.
+    url: String,
+    secrets: aws_sdk_secretsmanager::Client,
+    api: LambdaRuntimeApi,
+    function: Function,
+}
+
+impl Schema {
+    async fn start() -> Self {
+        let server = server().await;
+        Self::start_on(server.host(), server.port(), MASTER, MASTER_PASSWORD, server.admin_url()).await
+    }
+
+    async fn start_on(host: &str, port: u16, owner: &str, password: &str, admin_url: &str) -> Self {
+        let endpoint = stack().await.sqs.endpoint();
+        let name = format!("deployed_{}", Uuid::now_v7().simple());
+        let mut admin = PgConnectOptions::from_str(admin_url).unwrap().connect().await.unwrap();
+        let create = format!("create database {name} owner {owner}");
+        sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut admin).await.unwrap();
+        let master = format!("postgres://{owner}:{password}@{host}:{port}/{name}");
+        let secrets = secrets::client(endpoint);
+        let owner_secret = secrets::create(&secrets, owner, password).await;
+        let url = format!("postgres://{host}:{port}/{name}");
+        let api = LambdaRuntimeApi::start().await;
+        let env = [
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_ENDPOINT_URL", endpoint),
+            ("DATABASE_URL", url.as_str()),
+            ("USER_SYNC_DATABASE_AUTH", "secret"),
+            ("USER_SYNC_DATABASE_SECRET_ARN", owner_secret.as_str()),
+            ("USER_SYNC_OPERATION", "schema"),
+        ];
+        let function = Function::spawn(&binaries::operator(), &api, &env);
+        let master = local::connect(&master, 2).await.unwrap();
+        Self { master, url, secrets, api, function }
+    }
+
+    async fn secret(&self, group: &str) -> Secret {
+        let user = format!("{group}_{}", Uuid::now_v7().simple());
+        let password = format!("first-{}", Uuid::now_v7().simple());
+        let arn = secrets::create(&self.secrets, &user, &password).await;
+        Secret { user, password, arn }
+    }
+
+    async fn asked(&self, payload: Value) -> Result<Value, String> {
+        answer(self.api.invoke(payload.to_string(), LIMIT).await)
+    }
+
+    /// As CloudFormation asks.
+    async fn request(&self, request_type: &str, properties: Value) -> Result<Value, String> {
+        self.asked(json!({
+            "RequestType": request_type,
+            "ResponseURL": "https://cloudformation.example.com",
+            "ResourceProperties": properties,
+        }))
+        .await
+    }
+
+    async fn connect(&self, secret: &Secret) -> Result<PgPool, sqlx::Error> {
+        let config = DatabaseConfig::with_url(&self.url);
+        let password = secret.password.clone().into();
+        let pool = database::connect_as(&config, &secret.user, &password, 2).unwrap().pool().clone();
+        pool.acquire().await.map(drop)?;
+        Ok(pool)
+    }
+
+    fn said(&self) -> String {
+        [self.function.stdout_lines(), self.function.stderr_lines()].concat().join("\n")
+    }
+}
+
+struct Secret {
+    user: String,
+    password: String,
+    arn: String,
+}
+
+fn answer(invocation: Invocation) -> Result<Value, String> {
+    match invocation {
+        Invocation::Response { body, .. } => Ok(serde_json::from_slice(&body).unwrap()),
+        Invocation::Error { body, .. } => {
+            let error: Value = serde_json::from_slice(&body).unwrap();
+            Err(error["errorMessage"].as_str().unwrap().to_owned())
+        }
+        Invocation::TimedOut => panic!("the operator did not answer"),
+    }
+}
+
+fn of_secrets(consumer: &Secret, reader: &Secret) -> Value {
+    json!({ "Auth": "secret", "ConsumerSecretArn": consumer.arn, "ReaderSecretArn": reader.arn, "Code": "1" })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_who_is_no_superuser_migrates_and_makes_the_logins() {
+    let schema = Schema::start().await;
+    let (consumer, reader) = (schema.secret("consumer").await, schema.secret("reader").await);
+    let answered = schema.request("Create", of_secrets(&consumer, &reader)).await.unwrap();
+    assert_eq!(answered["PhysicalResourceId"], "user-sync-schema");
+
+    // The consumer's login applies, and may do no more than its group.
+    let pool = schema.connect(&consumer).await.unwrap();
+    let applier = cognito_user_sync::apply::Applier::new(pool.clone());
+    let bodies = [confirmed(1, at(1)).build().encode(), login(1, at(2)).build().encode()];
+    let outcomes = applier.apply(&bodies).await;
+    assert!(
+        outcomes.iter().all(|outcome| *outcome == cognito_user_sync::apply::Outcome::Applied),
+        "{outcomes:?}"
+    );
+    assert!(sqlx::query("update users set bio = 'x'").execute(&pool).await.is_err());
+    assert!(sqlx::query("create table mine (x int)").execute(&pool).await.is_err());
+    // The reader's reads.
+    let pool = schema.connect(&reader).await.unwrap();
+    let counts: Vec<i64> =
+        sqlx::query_scalar("select login_count from users").fetch_all(&pool).await.unwrap();
+    assert_eq!(counts, [1]);
+    assert!(sqlx::query("update users set name = 'x'").execute(&pool).await.is_err());
+
+    // Again, as on every deployment: nothing to do, and nobody's password is touched.
+    let verifiers = || async {
+        let admin = local::connect(server().await.admin_url(), 1).await.unwrap();
+        let asked =
+            sqlx::query_scalar("select rolpassword from pg_authid where rolname = any($1) order by 1");
+        asked.bind(vec![&consumer.user, &reader.user]).fetch_all(&admin).await.unwrap()
+    };
+    let before: Vec<String> = verifiers().await;
+    assert!(before.iter().all(|verifier| verifier.starts_with("SCRAM-SHA-256$")));
+    schema.request("Update", of_secrets(&consumer, &reader)).await.unwrap();
+    assert_eq!(verifiers().await, before);
+    // A password that lets nobody in is set.
+    let other = Secret { password: "second-3c1a".to_owned(), ..consumer };
+    secrets::put(&schema.secrets, &other.arn, &other.user, &other.password).await;
+    assert!(schema.connect(&other).await.is_err());
+    schema.request("Update", of_secrets(&other, &reader)).await.unwrap();
+    schema.connect(&other).await.unwrap();
+    // The rows outlive the deployment.
+    schema.request("Delete", of_secrets(&other, &reader)).await.unwrap();
+    let rows: i64 = sqlx::query_scalar("select count(*) from users").fetch_one(&schema.master).await.unwrap();
+    assert_eq!(rows, 1);
+
+    let said = schema.said();
+    for secret in [MASTER_PASSWORD, "first-", "second-3c1a", "SCRAM-SHA-256"] {
+        assert!(!said.contains(secret), "{secret} in the log: {said}");
+    }
+    let doctor = std::process::Command::new(binaries::user_sync())
+        .args(["doctor", "--json"])
+        .env_clear()
+        .env("DATABASE_URL", schema.url.replace("://", &format!("://{MASTER}:{MASTER_PASSWORD}@")))
+        .output()
+        .unwrap();
+    let checks: Value = serde_json::from_slice(&doctor.stdout).unwrap();
+    let failed: Vec<&Value> =
+        checks["checks"].as_array().unwrap().iter().filter(|check| check["status"] == "fail").collect();
+    assert!(failed.is_empty(), "{failed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logins_by_iam_are_members_of_rds_iam_and_a_secret_takes_them_out() {
+    let schema = Schema::start().await;
+    let suffix = Uuid::now_v7().simple().to_string();
+    let (consumer, reader) = (format!("sync_{suffix}"), format!("look_{suffix}"));
+    let by_iam = json!({ "Auth": "iam", "ConsumerUser": consumer, "ReaderUser": reader });
+    schema.request("Create", by_iam.clone()).await.unwrap();
+    let groups = || async {
+        let asked = "select groups.rolname::text from pg_auth_members
+            join pg_roles as groups on groups.oid = roleid join pg_roles as members on members.oid = member
+            where members.rolname = $1 order by 1";
+        let asked = sqlx::query_scalar::<_, String>(asked).bind(&consumer);
+        asked.fetch_all(&schema.master).await.unwrap()
+    };
+    assert_eq!(groups().await, ["rds_iam", "user_sync_consumer"]);
+    schema.request("Update", by_iam).await.unwrap();
+    assert_eq!(groups().await, ["rds_iam", "user_sync_consumer"]);
+    let password = "third-77aa".to_owned();
+    let arn = secrets::create(&schema.secrets, &consumer, &password).await;
+    schema.request("Update", json!({ "Auth": "secret", "ConsumerSecretArn": arn })).await.unwrap();
+    assert_eq!(groups().await, ["user_sync_consumer"]);
+    schema.connect(&Secret { user: consumer.clone(), password, arn }).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_done_names_the_next_step() {
+    let schema = Schema::start().await;
+    let reader = schema.secret("reader").await;
+    // The master's own secret, given to the consumer.
+    let arn = secrets::create(&schema.secrets, MASTER, MASTER_PASSWORD).await;
+    let master = Secret { user: MASTER.to_owned(), password: MASTER_PASSWORD.to_owned(), arn };
+    let refused = schema.request("Create", of_secrets(&master, &reader)).await.unwrap_err();
+    assert!(refused.contains("may do more than a function of this service should"), "{refused}");
+    assert!(refused.contains("a login of its own"), "{refused}");
+    // A secret that is not there.
+    let missing =
+        json!({ "Auth": "secret", "ConsumerSecretArn": "arn:aws:secretsmanager:eu-west-1:1:secret:x" });
+    let refused = schema.request("Create", missing).await.unwrap_err();
+    assert!(refused.contains("secretsmanager:GetSecretValue"), "{refused}");
+    let refused = schema.request("Create", json!({ "Auth": "iam" })).await.unwrap_err();
+    assert!(refused.contains("ConsumerUser"), "{refused}");
+    let refused = schema.asked(json!({ "hello": "world" })).await.unwrap_err();
+    assert!(refused.contains("the payload cannot be read"), "{refused}");
+
+    // A server without IAM authentication.
+    let postgres = &stack().await.postgres;
+    let admin = PgConnectOptions::from_str(postgres.admin_url()).unwrap();
+    let owner = admin.get_username().to_owned();
+    let password = postgres.admin_url().split_once("://").unwrap().1.split('@').next().unwrap();
+    let password = password.split_once(':').unwrap().1.to_owned();
+    let elsewhere =
+        Schema::start_on(postgres.host(), postgres.port(), &owner, &password, postgres.admin_url()).await;
+    let user = format!("sync_{}", Uuid::now_v7().simple());
+    let by_iam = json!({ "Auth": "iam", "ConsumerUser": user, "ReaderUser": user });
+    let refused = elsewhere.request("Create", by_iam).await.unwrap_err();
+    assert!(refused.contains("DatabaseAuth.secret()"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_table_is_refused_and_a_newer_schema_is_left_alone() {
+    let schema = Schema::start().await;
+    let (consumer, reader) = (schema.secret("consumer").await, schema.secret("reader").await);
+    let run = |sql: &'static str| sqlx::raw_sql(sql).execute(&schema.master);
+    run("create table users (id uuid primary key, email text)").await.unwrap();
+    let refused = schema.request("Create", of_secrets(&consumer, &reader)).await.unwrap_err();
+    assert!(
+        refused.contains("there is a table users already") && refused.contains("docs/adopting.md"),
+        "{refused}"
+    );
+    let migrated: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
+        .fetch_one(&schema.master)
+        .await
+        .unwrap();
+    assert!(!migrated, "nothing was changed");
+    run("drop table users").await.unwrap();
+    schema.request("Create", of_secrets(&consumer, &reader)).await.unwrap();
+    // A later release was here and was rolled back.
+    run("insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+         values (9999, 'later', true, '', 0)")
+    .await
+    .unwrap();
+    schema.request("Update", of_secrets(&consumer, &reader)).await.unwrap();
+    schema.connect(&consumer).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schedule_keeps_the_months_and_says_how_far_they_reach() {
+    let schema = Schema::start().await;
+    let (consumer, reader) = (schema.secret("consumer").await, schema.secret("reader").await);
+    schema.request("Create", of_secrets(&consumer, &reader)).await.unwrap();
+    let answered =
+        schema.asked(json!({ "maintain": { "retentionDays": 400, "monthsAhead": 5 } })).await.unwrap();
+    assert_eq!(answered["created"].as_array().unwrap().len(), 2, "{answered}");
+    let days = answered["daysAhead"].as_f64().unwrap();
+    assert!((150.0..185.0).contains(&days), "{days}");
+    let answered = schema.asked(json!({ "maintain": {} })).await.unwrap();
+    assert_eq!(answered["created"], json!([]), "idempotent, with the defaults");
+    let documents: Vec<Value> =
+        schema.function.stdout_lines().iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let said: Vec<&Value> =
+        documents.iter().filter(|document| document.get("ledger_days_ahead").is_some()).collect();
+    assert_eq!(said.len(), 2, "{documents:?}");
+    assert_eq!(said[0]["service"], FUNCTION_NAME);
+    // A month that cannot be made is an error, and how long the ledger lasts is said all the same.
+    sqlx::raw_sql("alter function user_event_create_partitions(integer, integer) rename to elsewhere")
+        .execute(&schema.master)
+        .await
+        .unwrap();
+    schema.asked(json!({ "maintain": {} })).await.unwrap_err();
+    let said = schema.function.stdout_lines().join("\n").matches("\"ledger_days_ahead\":[").count();
+    assert_eq!(said, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_look_for_drift_counts_what_a_repair_would_mend() {
+    let database = TestDatabase::of(deployment().await).await;
+    let deployment = &database.deployment;
+    let pool = TestPool::create(&deployment.endpoint).await;
+    for user in ["ada", "ben", "cy"] {
+        pool.add(user, &[("email", &format!("{user}@example.com"))]).await;
+    }
+    let env = [
+        &deployment.environment()[..],
+        &[("USER_SYNC_USER_POOL_ID", pool.id.as_str()), ("USER_SYNC_OPERATION", "drift")],
+    ]
+    .concat();
+    let api = LambdaRuntimeApi::start().await;
+    let function = Function::spawn(&binaries::operator(), &api, &env);
+    api.wait_until_ready(LIMIT).await;
+    // Too little time: said, rather than taken for no drift.
+    let hurried = answer(api.invoke("{}", Duration::from_secs(5)).await).unwrap_err();
+    assert!(hurried.contains("`user-sync reconcile --dry-run` as a task of its own"), "{hurried}");
+    let snapshots: Vec<_> = pool.users().await.iter().map(|user| pool.snapshot(user)).collect();
+    let events: Vec<_> = snapshots.into_iter().map(cognito_user_sync_triggers::event::Event::User).collect();
+    database.apply(&events[..2]).await;
+    // They changed a moment ago, and are left to the events under way.
+    let answered = answer(api.invoke("{}", LIMIT).await).unwrap();
+    assert_eq!(answered["compared"], 3, "{answered}");
+    assert_eq!(answered["toRepair"], 0, "{answered}");
+    let documents = function.stdout_lines().join("\n");
+    assert!(
+        documents.contains("\"drift\":[0.0]") && documents.contains("\"drift_compared\":[3.0]"),
+        "{documents}"
+    );
+    // A row whose user the pool does not have.
+    let gone = login(7, at(1)).pool(&pool.id).email("gone@example.com").build();
+    database.apply(&[gone]).await;
+    let answered = answer(api.invoke("{}", LIMIT).await).unwrap();
+    assert_eq!(answered["toRepair"], 1, "{answered}");
+    assert!(function.stdout_lines().join("\n").contains("\"drift\":[1.0]"));
+    assert!(!function.stderr_lines().join("\n").contains("@example.com"));
+    assert_eq!(database.count("users where is_deleted").await, 0, "nothing was changed");
+}

@@ -1,0 +1,32 @@
+//! Secrets of the emulated Secrets Manager, in the form that RDS writes.
+
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
+use cognito_user_sync_triggers::aws;
+use serde_json::json;
+use uuid::Uuid;
+
+/// A client of the emulator at `endpoint`.
+pub(crate) fn client(endpoint: &str) -> Client {
+    let config = aws_sdk_secretsmanager::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("eu-west-1"))
+        .endpoint_url(endpoint)
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .http_client(aws::http_client())
+        .build();
+    Client::from_conf(config)
+}
+
+/// Makes a secret of a new name, and returns its ARN.
+pub(crate) async fn create(client: &Client, username: &str, password: &str) -> String {
+    let value = json!({ "engine": "postgres", "username": username, "password": password }).to_string();
+    let name = format!("user-sync/{}", Uuid::now_v7().simple());
+    client.create_secret().name(name).secret_string(value).send().await.unwrap().arn.unwrap()
+}
+
+/// Gives a secret another password.
+pub(crate) async fn put(client: &Client, arn: &str, username: &str, password: &str) {
+    let value = json!({ "engine": "postgres", "username": username, "password": password }).to_string();
+    client.put_secret_value().secret_id(arn).secret_string(value).send().await.unwrap();
+}
