@@ -174,8 +174,9 @@ impl TokenSigner {
     /// The token is a presigned request `Action=connect` of the service `rds-db`, without its scheme
     /// ("Connecting to your DB instance using IAM authentication", Amazon RDS User Guide).
     async fn token(&self, now: SystemTime) -> Result<Login, CredentialsError> {
-        let credentials = self.provider.provide_credentials().await;
-        let identity = credentials.map_err(|error| self.no_credentials(&error))?.into();
+        let credentials = tokio::time::timeout(TIMEOUTS.attempt, self.provider.provide_credentials()).await;
+        let credentials = credentials.map_err(|_| self.no_credentials("no answer in time"))?;
+        let identity = credentials.map_err(|error| self.no_credentials(error))?.into();
         let mut settings = SigningSettings::default();
         settings.expires_in = Some(TOKEN_LIFETIME);
         settings.signature_location = SignatureLocation::QueryParams;
@@ -201,8 +202,8 @@ impl TokenSigner {
         Ok(Login { user: self.user.clone(), password: password.into() })
     }
 
-    fn no_credentials(&self, error: &dyn std::error::Error) -> CredentialsError {
-        CredentialsError::NoCredentials { user: self.user.clone(), reason: error.to_string() }
+    fn no_credentials(&self, reason: impl ToString) -> CredentialsError {
+        CredentialsError::NoCredentials { user: self.user.clone(), reason: reason.to_string() }
     }
 
     fn not_signed(&self, error: &dyn std::error::Error) -> CredentialsError {

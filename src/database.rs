@@ -357,6 +357,11 @@ pub fn next_step(error: &sqlx::Error) -> Option<&'static str> {
     }
 }
 
+/// The same, as the rest of a sentence.
+pub(crate) fn then(error: &sqlx::Error) -> String {
+    next_step(error).map(|step| format!("; {step}")).unwrap_or_default()
+}
+
 fn is_loopback(host: &str) -> bool {
     host == "localhost"
         || host.starts_with('/')

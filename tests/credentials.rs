@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_sdk_secretsmanager::config::{BehaviorVersion, Region};
 use cognito_user_sync::adapters::worker;
 use cognito_user_sync::apply::Applier;
 use cognito_user_sync::apply::verify::verify;
@@ -27,7 +26,7 @@ use uuid::Uuid;
 use crate::support::conformance::Adapter;
 use crate::support::events::{at, login};
 use crate::support::rds::{Rds, Signed};
-use crate::support::{TestDatabase, binaries, dead_letters, eventually, send};
+use crate::support::{TestDatabase, binaries, dead_letters, eventually, secrets, send};
 
 const LIMIT: Duration = Duration::from_secs(90);
 const USERS: u64 = 7;
@@ -126,40 +125,6 @@ impl Server {
     }
 }
 
-/// A secret in the form that RDS gives it, on the emulator of AWS.
-struct Secret {
-    arn: String,
-    client: aws_sdk_secretsmanager::Client,
-}
-
-impl Secret {
-    async fn create(deployment: &Deployment, value: &str) -> Self {
-        let config = aws_sdk_secretsmanager::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(REGION))
-            .endpoint_url(&deployment.endpoint)
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .http_client(cognito_user_sync_triggers::aws::http_client())
-            .build();
-        let client = aws_sdk_secretsmanager::Client::from_conf(config);
-        let name = format!("user-sync-{}", Uuid::now_v7());
-        let created = client.create_secret().name(name).secret_string(value).send().await.unwrap();
-        Self { arn: created.arn.unwrap(), client }
-    }
-
-    async fn put(&self, value: &str) {
-        self.client.put_secret_value().secret_id(&self.arn).secret_string(value).send().await.unwrap();
-    }
-}
-
-fn rds_json(user: &str, password: &str) -> String {
-    serde_json::json!({
-        "engine": "postgres", "host": "elsewhere.example.com", "port": 1, "dbname": "another",
-        "username": user, "password": password,
-    })
-    .to_string()
-}
-
 fn password() -> String {
     format!("pass-{}", Uuid::now_v7().simple())
 }
@@ -169,12 +134,13 @@ async fn rotate_under_load(adapter: Adapter) {
     let deployment = &server.database.deployment;
     let mut passwords = vec![password()];
     server.set_password(&passwords[0]).await;
-    let secret = Secret::create(deployment, &rds_json(&server.user, &passwords[0])).await;
+    let secrets = secrets::client(&deployment.endpoint);
+    let arn = secrets::create(&secrets, &server.user, &passwords[0]).await;
     let url = format!("postgres://{}/{}", server.address, server.name);
     let env = [
         ("DATABASE_URL", url.as_str()),
         ("USER_SYNC_DATABASE_AUTH", "secret"),
-        ("USER_SYNC_DATABASE_SECRET_ARN", &secret.arn),
+        ("USER_SYNC_DATABASE_SECRET_ARN", &arn),
         ("USER_SYNC_LOG", "trace"),
     ];
     let consumer = adapter.start(deployment, &env).await;
@@ -182,15 +148,14 @@ async fn rotate_under_load(adapter: Adapter) {
     load.is_applied(&server.database).await;
     for role_first in [true, false, true, false] {
         let new = password();
-        let value = rds_json(&server.user, &new);
         if role_first {
             server.set_password(&new).await;
             server.cut().await;
             // As long as Secrets Manager takes between its steps: the consumer is refused, and has nothing better.
             tokio::time::sleep(Duration::from_millis(1_500)).await;
-            secret.put(&value).await;
+            secrets::put(&secrets, &arn, &server.user, &new).await;
         } else {
-            secret.put(&value).await;
+            secrets::put(&secrets, &arn, &server.user, &new).await;
             server.set_password(&new).await;
         }
         assert!(!server.takes(passwords.last().unwrap()).await, "PostgreSQL checks no password");
@@ -322,12 +287,15 @@ async fn what_is_missing_is_named_and_no_secret_is() {
     let server = Server::create().await;
     let deployment = &server.database.deployment;
     let hidden = password();
-    let wrong = Secret::create(deployment, &format!("{{\"username\":\"u\",\"pass\":\"{hidden}\"}}")).await;
-    let missing = format!("{}-gone", wrong.arn);
+    let text = format!("{{\"username\":\"u\",\"pass\":\"{hidden}\"}}");
+    let secrets = secrets::client(&deployment.endpoint);
+    let wrong = secrets.create_secret().name(password()).secret_string(text).send().await.unwrap();
+    let wrong = wrong.arn.unwrap();
+    let missing = format!("{wrong}-gone");
     let url = format!("postgres://{}/{}", server.address, server.name);
     for (auth, arn, expected) in [
         ("secret", missing.as_str(), "secretsmanager:GetSecretValue"),
-        ("secret", &wrong.arn, "does not hold what RDS writes"),
+        ("secret", &wrong, "does not hold what RDS writes"),
         ("secret", "", "USER_SYNC_DATABASE_SECRET_ARN is not set"),
         ("iam", "", "DATABASE_URL names no user"),
     ] {
@@ -357,12 +325,13 @@ async fn every_command_takes_the_login_from_the_secret() {
     let deployment = &server.database.deployment;
     let known = password();
     server.set_password(&known).await;
-    let secret = Secret::create(deployment, &rds_json(&server.user, &known)).await;
+    let secrets = secrets::client(&deployment.endpoint);
+    let arn = secrets::create(&secrets, &server.user, &known).await;
     let url = format!("postgres://nobody:wrong@{}/{}", server.address, server.name);
     let run = |arguments: &[&str]| {
         let mut command = Command::new(binaries::user_sync());
         command.args(arguments).env_clear().envs(deployment.environment()).env("DATABASE_URL", &url);
-        command.env("USER_SYNC_DATABASE_AUTH", "secret").env("USER_SYNC_DATABASE_SECRET_ARN", &secret.arn);
+        command.env("USER_SYNC_DATABASE_AUTH", "secret").env("USER_SYNC_DATABASE_SECRET_ARN", &arn);
         String::from_utf8(command.stdin(Stdio::null()).output().unwrap().stdout).unwrap()
     };
     assert!(run(&["doctor"]).contains(&format!("{}, as {}", server.address, server.user)));
@@ -379,4 +348,31 @@ async fn another_login_of_the_same_database_is_the_services_too() {
     let query = "select session_user::text, current_setting('user_sync.service')";
     let found: (String, String) = sqlx::query_as(query).fetch_one(database.pool()).await.unwrap();
     assert_eq!(found, (server.user, "on".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_connect_is_told_what_to_allow() {
+    let server = Server::create().await;
+    let deployment = &server.database.deployment;
+    // It takes tokens of a session only: as if the role were another one.
+    let signed = Signed { user: server.user.clone(), session: Some("another") };
+    let rds = Rds::start(server.address, signed, "unused", "28000").await;
+    let url = format!("postgres://{}@{}/{}", server.user, rds.address, server.name);
+    let env = [("DATABASE_URL", url.as_str()), ("USER_SYNC_DATABASE_AUTH", "iam")];
+    let worker = Adapter::Worker.start(deployment, &env).await;
+    eventually("the worker was refused", LIMIT, async || rds.attempts().len() > 2).await;
+    let log = worker.end().await;
+    assert!(log.iter().any(|line| line.contains("rds-db:connect")), "{log:?}");
+
+    let mut doctor = Command::new(binaries::user_sync());
+    doctor.arg("doctor").env_clear().envs(deployment.environment()).envs(env);
+    let output = tokio::process::Command::from(doctor).output().await.unwrap();
+    assert!(String::from_utf8(output.stdout).unwrap().contains("rds-db:connect"));
+
+    let mut worker = Command::new(binaries::user_sync());
+    worker.arg("worker").env_clear().envs(deployment.environment()).envs(env);
+    worker.env_remove("AWS_ACCESS_KEY_ID").env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", "/nowhere");
+    let output = tokio::process::Command::from(worker).output().await.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("no AWS credentials") && said.contains("rds-db:connect"), "{said}");
 }
