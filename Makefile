@@ -12,7 +12,7 @@ RUST_MINOR := $(shell sed -n 's/^rust-version = "1\.\([0-9]*\).*/\1/p' Cargo.tom
 SECONDS ?= 600
 CASES ?= 5000
 
-.PHONY: help demo dev test soak crash fuzz bench-verify bench-reconcile bench-reconcile-stub check needs needs-lints
+.PHONY: help demo dev test soak crash fuzz bench-verify bench-reconcile bench-reconcile-stub lambda check needs needs-lints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -47,10 +47,22 @@ bench-reconcile: needs ## repair USERS=100000 users on the emulator, killed half
 bench-reconcile-stub: needs ## compare USERS=5000000 made-up users: time and memory
 	cargo bench --bench reconcile -- stub $(or $(USERS),5000000)
 
+# The Lambda functions of the root package; the trigger, which is a package of its own, is built with them.
+FUNCTIONS := user-sync-consumer user-sync-lifecycle user-sync-operator
+
+lambda: needs ## build the Lambda functions and the worker into dist/, and check them for Amazon Linux 2023
+	python3 -B infra/check-lambda-test.py
+	infra/build-lambda.sh x86_64-unknown-linux-gnu '' $(FUNCTIONS)
+	@if [ -d "$$(rustc --print target-libdir --target aarch64-unknown-linux-gnu)" ]; then \
+		infra/build-lambda.sh aarch64-unknown-linux-gnu -arm64 $(FUNCTIONS); \
+	else \
+		echo 'no programs for arm64: rustup target add aarch64-unknown-linux-gnu, and a C compiler for it'; fi
+
 check: needs needs-lints ## formatting, lints and documentation, without a warning
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
+	python3 -B infra/check-lambda-test.py
 
 needs:
 	@command -v cargo >/dev/null || { \

@@ -97,13 +97,14 @@ impl PartialEq for Login {
 
 /// Where logins come from.
 #[derive(Debug)]
-pub(crate) enum Source {
+pub enum Source {
     /// Tokens signed for one user of one server.
     Iam(TokenSigner),
     /// A secret in RDS's form.
     Secret {
-        /// Its ARN or name.
+        /// Its ARN.
         arn: String,
+        /// The way to Secrets Manager.
         client: aws_sdk_secretsmanager::Client,
     },
 }
@@ -158,20 +159,24 @@ impl Source {
 
 /// Signs RDS's authentication tokens.
 #[derive(Debug)]
-pub(crate) struct TokenSigner {
-    /// `host:port`, as the server is called in RDS: a name of one's own is not what RDS verifies.
-    endpoint: String,
-    user: String,
-    region: String,
-    provider: SharedCredentialsProvider,
+pub struct TokenSigner {
+    /// `host:port`, as RDS calls the server: it does not take a token for another name.
+    pub endpoint: String,
+    /// The database's user.
+    pub user: String,
+    /// The server's region.
+    pub region: String,
+    /// The AWS credentials to sign with, asked for each token.
+    pub provider: SharedCredentialsProvider,
 }
 
 impl TokenSigner {
     /// The token is a presigned request `Action=connect` of the service `rds-db`, without its scheme
     /// ("Connecting to your DB instance using IAM authentication", Amazon RDS User Guide).
     async fn token(&self, now: SystemTime) -> Result<Login, CredentialsError> {
-        let credentials = self.provider.provide_credentials().await;
-        let identity = credentials.map_err(|error| self.no_credentials(&error))?.into();
+        let credentials = tokio::time::timeout(TIMEOUTS.attempt, self.provider.provide_credentials()).await;
+        let credentials = credentials.map_err(|_| self.no_credentials("no answer in time"))?;
+        let identity = credentials.map_err(|error| self.no_credentials(error))?.into();
         let mut settings = SigningSettings::default();
         settings.expires_in = Some(TOKEN_LIFETIME);
         settings.signature_location = SignatureLocation::QueryParams;
@@ -197,8 +202,8 @@ impl TokenSigner {
         Ok(Login { user: self.user.clone(), password: password.into() })
     }
 
-    fn no_credentials(&self, error: &dyn std::error::Error) -> CredentialsError {
-        CredentialsError::NoCredentials { user: self.user.clone(), reason: error.to_string() }
+    fn no_credentials(&self, reason: impl ToString) -> CredentialsError {
+        CredentialsError::NoCredentials { user: self.user.clone(), reason: reason.to_string() }
     }
 
     fn not_signed(&self, error: &dyn std::error::Error) -> CredentialsError {

@@ -114,6 +114,19 @@ pub async fn connect(config: &DatabaseConfig, connections: usize) -> Result<Data
         }
         DatabaseAuth::Secret { arn } => Source::secret(arn).await,
     };
+    connect_with(config, source, connections).await
+}
+
+/// The same, with logins of `source`, whatever `config` says of them.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_with(
+    config: &DatabaseConfig,
+    source: Source,
+    connections: usize,
+) -> Result<Database, DatabaseError> {
+    let options = connect_options(config)?;
     let login = source.fetch_first().await?;
     let pool = pool(with_login(&options, &login), connections);
     let now = SystemTime::now();
@@ -342,6 +355,11 @@ pub fn next_step(error: &sqlx::Error) -> Option<&'static str> {
         }
         Some(_) | None => None,
     }
+}
+
+/// The same, as the rest of a sentence.
+pub(crate) fn then(error: &sqlx::Error) -> String {
+    next_step(error).map(|step| format!("; {step}")).unwrap_or_default()
 }
 
 fn is_loopback(host: &str) -> bool {

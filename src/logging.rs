@@ -10,8 +10,10 @@ use tracing_subscriber::EnvFilter;
 pub const FILTER_VARIABLE: &str = "USER_SYNC_LOG";
 
 /// Libraries that would log messages, requests or values, whatever level is asked for.
-const QUIET: [&str; 6] = [
+const QUIET: [&str; 7] = [
     "sqlx=off",
+    // It writes out what it signs: of a database's token, all but the signature.
+    "aws_sigv4=info",
     "aws_smithy_runtime=info",
     "aws_smithy_http_client=info",
     "lambda_runtime=info",

@@ -13,6 +13,7 @@ mod commands;
 mod conformance;
 mod convergence;
 mod crash;
+mod credentials;
 mod deployed;
 mod dlq;
 mod doctor;

@@ -9,6 +9,7 @@ use cognito_user_sync_triggers::retry::Schedule;
 use tokio::sync::watch;
 
 use crate::apply::{Applier, RetryCause};
+use crate::database::then;
 use crate::disposition::settle;
 use crate::queue::{Queue, QueueError, RECEIVE_WAIT};
 
@@ -115,7 +116,7 @@ async fn pause(failures: u32, stopped: &mut watch::Receiver<bool>) -> bool {
 
 #[derive(Debug, thiserror::Error)]
 enum ReceiveError {
-    #[error("the database is away, or not migrated: {0}")]
+    #[error("the database is away, or not migrated: {0}{step}", step = then(.0))]
     Database(#[source] sqlx::Error),
     #[error(transparent)]
     Queue(#[from] QueueError),

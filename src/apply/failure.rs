@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use cognito_user_sync_triggers::retry::Schedule;
 
+use crate::database::then;
+
 /// How often an operator's transaction is tried while others are in its way.
 const ATTEMPTS: u32 = 10;
 const SCHEDULE: Schedule = Schedule { first: Duration::from_millis(50), cap: Duration::from_secs(2) };
@@ -47,11 +49,6 @@ pub(super) enum Failure {
     /// The database refuses a row, and would refuse it again.
     #[error("the database refuses a row ({sqlstate})")]
     Refused { sqlstate: String },
-}
-
-/// What to do next, as the rest of a sentence.
-fn then(error: &sqlx::Error) -> String {
-    crate::database::next_step(error).map(|step| format!("; {step}")).unwrap_or_default()
 }
 
 impl Failure {

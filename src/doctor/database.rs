@@ -71,9 +71,10 @@ async fn connect(config: &Result<DatabaseConfig, ConfigError>) -> (Finding, Opti
                 Some(refused) => refused.message().to_owned(),
                 None => error.to_string(),
             };
+            let refused = error.as_database_error().and_then(|_| database::next_step(&error));
             let fix = "see that the server runs, that its security group lets this machine in, and that \
                        DATABASE_URL (or its secret) has the right user, password and sslrootcert";
-            (Finding::failed(format!("{address}: {reason}"), fix), None)
+            (Finding::failed(format!("{address}: {reason}"), refused.unwrap_or(fix)), None)
         }
         Err(_) => {
             let found = format!("{address}: no answer within {} s", super::TIMEOUT.as_secs());

@@ -8,6 +8,7 @@ use std::time::Duration;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use cognito_user_sync::local::Deployment;
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
@@ -26,8 +27,8 @@ pub(crate) enum Adapter {
 
 /// A consumer that runs.
 pub(crate) enum Consumer {
-    Lambda { mapping: JoinHandle<()>, stop: Arc<AtomicBool> },
-    Worker { process: Child },
+    Lambda { mapping: JoinHandle<Vec<String>>, stop: Arc<AtomicBool> },
+    Worker { process: Child, log: NamedTempFile },
 }
 
 impl Adapter {
@@ -47,8 +48,10 @@ impl Adapter {
             Self::Worker => {
                 let mut command = Command::new(binaries::user_sync());
                 command.arg("worker").env_clear().envs(deployment.environment()).envs(env.iter().copied());
-                command.stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-                Consumer::Worker { process: command.spawn().expect("the worker starts") }
+                let log = NamedTempFile::new().expect("a file for the log");
+                let stderr = log.reopen().expect("the log's file");
+                command.stdin(Stdio::null()).stderr(stderr).kill_on_drop(true);
+                Consumer::Worker { process: command.spawn().expect("the worker starts"), log }
             }
         }
     }
@@ -64,14 +67,14 @@ impl Consumer {
         .await;
     }
 
-    /// Ends it as its platform would. The worker must exit with 0.
-    pub(crate) async fn end(self) {
+    /// Ends it as its platform would, and returns what it has logged. The worker must exit with 0.
+    pub(crate) async fn end(self) -> Vec<String> {
         match self {
             Self::Lambda { mapping, stop } => {
                 stop.store(true, Ordering::SeqCst);
-                mapping.await.expect("the event source mapping ends");
+                mapping.await.expect("the event source mapping ends")
             }
-            Self::Worker { mut process } => {
+            Self::Worker { mut process, log } => {
                 let pid = process.id().expect("the worker runs").to_string();
                 let signalled =
                     std::process::Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap();
@@ -79,6 +82,7 @@ impl Consumer {
                 let status = tokio::time::timeout(Duration::from_secs(30), process.wait()).await;
                 let status = status.expect("the worker ends on SIGTERM").unwrap();
                 assert!(status.success(), "{status}");
+                std::fs::read_to_string(log.path()).unwrap().lines().map(str::to_owned).collect()
             }
         }
     }
@@ -91,7 +95,7 @@ async fn event_source_mapping(
     api: LambdaRuntimeApi,
     function: Function,
     stop: Arc<AtomicBool>,
-) {
+) -> Vec<String> {
     let client = deployment.client();
     while !stop.load(Ordering::SeqCst) {
         let mut messages = Vec::new();
@@ -130,7 +134,7 @@ async fn event_source_mapping(
                 .expect("a message is deleted");
         }
     }
-    drop(function);
+    [function.stdout_lines(), function.stderr_lines()].concat()
 }
 
 fn record(message: &Message) -> Value {

@@ -12,6 +12,7 @@ pub(crate) mod old_table;
 pub(crate) mod places;
 pub(crate) mod pool;
 pub(crate) mod proxy;
+pub(crate) mod rds;
 pub(crate) mod rds_server;
 pub(crate) mod secrets;
 

@@ -20,13 +20,22 @@ pub(crate) fn client(endpoint: &str) -> Client {
 
 /// Makes a secret of a new name, and returns its ARN.
 pub(crate) async fn create(client: &Client, username: &str, password: &str) -> String {
-    let value = json!({ "engine": "postgres", "username": username, "password": password }).to_string();
+    let value = value(username, password);
     let name = format!("user-sync/{}", Uuid::now_v7().simple());
     client.create_secret().name(name).secret_string(value).send().await.unwrap().arn.unwrap()
 }
 
 /// Gives a secret another password.
 pub(crate) async fn put(client: &Client, arn: &str, username: &str, password: &str) {
-    let value = json!({ "engine": "postgres", "username": username, "password": password }).to_string();
+    let value = value(username, password);
     client.put_secret_value().secret_id(arn).secret_string(value).send().await.unwrap();
+}
+
+/// Where the database is, too: nobody must look for it there.
+fn value(username: &str, password: &str) -> String {
+    let (engine, host) = ("postgres", "elsewhere.example.com");
+    json!({
+        "engine": engine, "host": host, "port": 1, "dbname": "another", "username": username, "password": password,
+    })
+    .to_string()
 }
