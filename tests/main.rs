@@ -24,6 +24,7 @@ mod metrics;
 mod model;
 mod night;
 mod outage;
+mod pool_triggers;
 mod proof;
 mod reconcile;
 mod replay;

@@ -12,6 +12,7 @@ pub(crate) mod old_table;
 pub(crate) mod places;
 pub(crate) mod pool;
 pub(crate) mod proxy;
+pub(crate) mod strict_pool;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
