@@ -9,6 +9,7 @@ mod adopt;
 mod applies;
 mod bad_input;
 mod chain;
+mod chained;
 mod commands;
 mod conformance;
 mod convergence;

@@ -4,6 +4,7 @@ pub(crate) mod binaries;
 pub(crate) mod cloudtrail;
 pub(crate) mod conformance;
 pub(crate) mod events;
+pub(crate) mod former_function;
 pub(crate) mod histories;
 pub(crate) mod lambda_runtime_api;
 pub(crate) mod large_pool;
