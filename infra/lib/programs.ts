@@ -95,11 +95,11 @@ export class Programs {
   public provider(scope: Construct, id: string, onEventHandler: lambda.Function): Provider {
     const logGroup = this.logGroup(scope, `${id}Log`);
     const role = this.role(scope, `${id}Role`, logGroup);
-    const provider = new Provider(scope, id, { onEventHandler, logGroup, frameworkOnEventRole: role });
-    Validations.of(role).acknowledge({
-      id: 'AwsSolutions-IAM5',
-      reason: "CDK's framework for custom resources may invoke every version of its one handler (custom_resources.Provider).",
-    });
+    const actions = ['lambda:InvokeFunction', 'lambda:GetFunction'];
+    role.addToPolicy(new iam.PolicyStatement({ actions, resources: [onEventHandler.functionArn] }));
+    // By itself the framework would permit itself every version of the handler; it calls the one.
+    const frameworkOnEventRole = role.withoutPolicyUpdates();
+    const provider = new Provider(scope, id, { onEventHandler, logGroup, frameworkOnEventRole });
     Validations.of(provider).acknowledge({
       id: 'AwsSolutions-L1',
       reason: "The runtime of CDK's framework function is chosen by aws-cdk-lib.",

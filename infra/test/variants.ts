@@ -22,12 +22,12 @@ import {
 
 type Changes = Partial<CognitoUserSyncProps>;
 
-export const POOL_ARN = 'arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_Abc123Def';
+const POOL_ARN = 'arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_Abc123Def';
 
-const POSTGRES = rds.DatabaseInstanceEngine.postgres({ version: rds.PostgresEngineVersion.VER_16 });
-const AURORA = rds.DatabaseClusterEngine.auroraPostgres({ version: rds.AuroraPostgresEngineVersion.VER_16_4 });
+const POSTGRES = rds.DatabaseInstanceEngine.postgres({ version: rds.PostgresEngineVersion.VER_16_13 });
+const AURORA = rds.DatabaseClusterEngine.auroraPostgres({ version: rds.AuroraPostgresEngineVersion.VER_16_13 });
 
-export function importedPool(stack: Stack): cognito.IUserPool {
+function importedPool(stack: Stack): cognito.IUserPool {
   return cognito.UserPool.fromUserPoolArn(stack, 'Pool', POOL_ARN);
 }
 
@@ -35,7 +35,7 @@ function ownPool(stack: Stack): cognito.UserPool {
   return new cognito.UserPool(stack, 'Pool');
 }
 
-export function importedVpc(stack: Stack): ec2.IVpc {
+function importedVpc(stack: Stack): ec2.IVpc {
   return ec2.Vpc.fromVpcAttributes(stack, 'Vpc', {
     vpcId: 'vpc-0123456789abcdef0',
     availabilityZones: ['eu-west-1a', 'eu-west-1b'],
@@ -45,7 +45,7 @@ export function importedVpc(stack: Stack): ec2.IVpc {
   });
 }
 
-export function adminSecret(stack: Stack): secretsmanager.ISecret {
+function adminSecret(stack: Stack): secretsmanager.ISecret {
   const arn = 'arn:aws:secretsmanager:eu-west-1:123456789012:secret:admin-AbCdEf';
   return secretsmanager.Secret.fromSecretCompleteArn(stack, 'Admin', arn);
 }
