@@ -12,7 +12,10 @@ RUST_MINOR := $(shell sed -n 's/^rust-version = "1\.\([0-9]*\).*/\1/p' Cargo.tom
 SECONDS ?= 600
 CASES ?= 5000
 
-.PHONY: help demo dev test soak crash fuzz bench-verify bench-reconcile bench-reconcile-stub check needs needs-lints
+# What `make infra` checks templates with; kept in the cache, for each Python.
+CFN_LINT := 1.58.0
+
+.PHONY: help infra demo dev test soak crash fuzz bench-verify bench-reconcile bench-reconcile-stub check needs needs-infra needs-lints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -51,6 +54,35 @@ check: needs needs-lints ## formatting, lints and documentation, without a warni
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
+
+infra: needs-infra ## check the CDK construct: types, tests, cdk-nag, the CDK's CLI offline, jsii, cfn-lint
+	@cd infra && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-progress --loglevel=error; }
+	cd infra && npm test --silent
+	@python3 -c "$$LINT_TEMPLATES" $(CFN_LINT) infra/cdk.out/*/*.template.json
+
+# W3005: that CDK names a dependency twice is no fault of the template.
+define LINT_TEMPLATES
+import os, pathlib, subprocess, sys
+version, templates = sys.argv[1], sys.argv[2:]
+base = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "user-sync"
+folder = base / f"cfn-lint-{version}-py{sys.version_info[0]}.{sys.version_info[1]}"
+if not (folder / "complete").exists():
+    print(f"installing cfn-lint {version} into {base} (once)", file=sys.stderr)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--upgrade", "--target", folder, f"cfn-lint=={version}"], check=True)
+    (folder / "complete").touch()
+lint = [sys.executable, "-c", "import sys; from cfnlint.runner import main; sys.exit(main())"]
+env = {**os.environ, "PYTHONPATH": str(folder)}
+done = subprocess.run([*lint, "--ignore-checks", "W3005", "--", *templates], env=env)
+print(f"cfn-lint: {len(templates)} templates, exit code {done.returncode}", file=sys.stderr)
+sys.exit(done.returncode)
+endef
+export LINT_TEMPLATES
+
+needs-infra:
+	@node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null || { \
+		echo 'node in PATH is missing or older than 20: install Node.js, 20.16 or newer, with npm' >&2; exit 1; }
+	@python3 -m pip --version >/dev/null 2>&1 || { echo 'python3 in PATH has no pip, which fetches cfn-lint' >&2; exit 1; }
 
 needs:
 	@command -v cargo >/dev/null || { \
