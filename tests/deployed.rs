@@ -33,9 +33,6 @@ fn infra() -> PathBuf {
 
 /// Fetches what the construct is built with, where that is not there.
 fn fetch_packages() {
-    if infra().join("node_modules").exists() {
-        return;
-    }
     let made = Command::new("make")
         .args(["--silent", "infra-packages"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))

@@ -30,7 +30,7 @@ import {
   PoolTriggers,
   UserSyncCompute,
 } from './options';
-import { Network, Programs, requireBuilt } from './programs';
+import { Network, Programs, WORKER_FILES } from './programs';
 import { failureQueue, grantQueue, queues } from './queues';
 
 /** What a `CognitoUserSync` needs to know. */
@@ -80,8 +80,8 @@ export interface CognitoUserSyncProps {
   readonly compute?: UserSyncCompute;
 
   /**
-   * The folder of the built programs, as `make lambda` leaves it: `lambda/<program>/bootstrap`,
-   * `lambda-arm64/<program>/bootstrap`, `worker/Dockerfile` and `worker/user-sync`.
+   * The folder of the built programs, as `make lambda` leaves it: `lambda/<program>/bootstrap`, and for the worker
+   * `worker/user-sync` and `worker/Dockerfile`. For arm64 the folders are `lambda-arm64` and `worker-arm64`.
    *
    * @default - the folder `dist` beside `infra`
    */
@@ -546,13 +546,20 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     const setter = this.programs.function(this, 'PoolTriggers', {
       program: 'user-sync-operator',
       description: "Sets the user pool's two triggers when the stack is deployed, and puts back what was there",
-      timeout: Duration.minutes(2),
+      // It waits for Cognito where that throttles, and where somebody else changes the pool meanwhile.
+      timeout: Duration.minutes(5),
       memorySize: 256,
       environment: { USER_SYNC_OPERATION: 'pool-triggers' },
     });
     setter.addToRolePolicy(
       new iam.PolicyStatement({
-        actions: ['cognito-idp:DescribeUserPool', 'cognito-idp:UpdateUserPool'],
+        actions: [
+          'cognito-idp:DescribeUserPool',
+          'cognito-idp:UpdateUserPool',
+          // The factors of MFA are no part of the two above, and an update must not change them.
+          'cognito-idp:GetUserPoolMfaConfig',
+          'cognito-idp:SetUserPoolMfaConfig',
+        ],
         resources: [userPool.userPoolArn],
       }),
     );
@@ -778,19 +785,15 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
 
   /** The image of what `make lambda` built, with the authorities added. */
   private workerImage(isArm: boolean): ecs.ContainerImage {
-    if (isArm) {
-      refuse('compute', 'UserSyncCompute.fargate without image', 'given an image, since architecture is arm64 and `make lambda` builds the worker for x86_64');
-    }
-    const source = path.join(this.props.code ?? path.join(__dirname, '..', '..', 'dist'), 'worker');
-    for (const file of ['user-sync', 'Dockerfile']) requireBuilt(path.join(source, file), 'make lambda');
+    const source = this.programs.workerPath();
     const fill = (folder: string) => {
-      for (const file of ['user-sync', 'Dockerfile']) fs.copyFileSync(path.join(source, file), path.join(folder, file));
+      for (const file of WORKER_FILES) fs.copyFileSync(path.join(source, file), path.join(folder, file));
       fs.writeFileSync(path.join(folder, CERTIFICATES_FILE), certificates(this.props.certificateAuthorities));
     };
     const asset = staged(
       this,
       fill,
-      (directory) => new DockerImageAsset(this, 'WorkerImage', { directory, platform: Platform.LINUX_AMD64 }),
+      (directory) => new DockerImageAsset(this, 'WorkerImage', { directory, platform: isArm ? Platform.LINUX_ARM64 : Platform.LINUX_AMD64 }),
     );
     return ecs.ContainerImage.fromDockerImageAsset(asset);
   }

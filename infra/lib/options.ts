@@ -98,7 +98,7 @@ export interface FargateComputeOptions {
   /**
    * The image, whose entry point is `user-sync` and which has RDS's certificates in `/opt/rds-ca.pem`.
    *
-   * @default - built by Docker from the folder `worker` of `code`
+   * @default - built by Docker from what `make lambda` left in `code`
    */
   readonly image?: ecs.ContainerImage;
 

@@ -29,6 +29,9 @@ export interface ProgramProps {
   readonly keepLog?: boolean;
 }
 
+/** What `make lambda` leaves for the worker's image. */
+export const WORKER_FILES = ['user-sync', 'Dockerfile'];
+
 /** Makes functions of the built programs, each with a role and a log group of its own. */
 export class Programs {
   constructor(
@@ -39,10 +42,12 @@ export class Programs {
 
   /** The folder of a built program. */
   public path(program: string): string {
-    const lambdas = this.architecture === lambda.Architecture.ARM_64 ? 'lambda-arm64' : 'lambda';
-    const folder = path.join(this.folder, lambdas, program);
-    requireBuilt(path.join(folder, 'bootstrap'), 'make lambda');
-    return folder;
+    return this.built(path.join(this.forArchitecture('lambda'), program), ['bootstrap']);
+  }
+
+  /** The folder of the worker's image, but for the certificates. */
+  public workerPath(): string {
+    return this.built(this.forArchitecture('worker'), WORKER_FILES);
   }
 
   /** What changes when a program does. */
@@ -106,14 +111,18 @@ export class Programs {
     });
     return provider;
   }
-}
 
-/** Fails where a built file is missing, naming what builds it. */
-export function requireBuilt(file: string, target: string): void {
-  if (fs.existsSync(file)) return;
-  throw new Error(
-    `CognitoUserSync: code has no ${file}: run \`${target}\` first, or say with \`code\` where the built programs are`,
-  );
+  private forArchitecture(name: string): string {
+    return path.join(this.folder, this.architecture === lambda.Architecture.ARM_64 ? `${name}-arm64` : name);
+  }
+
+  private built(folder: string, files: string[]): string {
+    const missing = files.map((file) => path.join(folder, file)).find((file) => !fs.existsSync(file));
+    if (missing === undefined) return folder;
+    throw new Error(
+      `CognitoUserSync: code has no ${missing}: run \`make lambda\` first, or say with \`code\` where the built programs are`,
+    );
+  }
 }
 
 /**

@@ -184,8 +184,9 @@ describe('the trigger', () => {
 
   test('is set by rights on the one pool, on its sender’s key and on its one role', () => {
     const role = 'SyncPoolTriggersRole';
+    const pool = ['DescribeUserPool', 'GetUserPoolMfaConfig', 'SetUserPoolMfaConfig', 'UpdateUserPool'].map((action) => `cognito-idp:${action}`);
     const others = of('Chained').allowed(role).filter((action) => !action.startsWith('logs:'));
-    assert.deepEqual(others, ['cognito-idp:DescribeUserPool', 'cognito-idp:UpdateUserPool', 'iam:PassRole', 'kms:CreateGrant']);
+    assert.deepEqual(others, [...pool, 'iam:PassRole', 'kms:CreateGrant']);
     const pass = of('Chained').statements(role).find(({ Action }) => Action === 'iam:PassRole')!;
     assert.equal(pass.Resource, 'arn:aws:iam::123456789012:role/sms');
     assert.deepEqual(pass.Condition, { StringEquals: { 'iam:PassedToService': 'cognito-idp.amazonaws.com' } });
@@ -508,6 +509,11 @@ describe('alarms', () => {
 });
 
 describe('what cannot be', () => {
+  const withoutWorker = () => {
+    const folder = dist();
+    fs.rmSync(path.join(folder, 'worker'), { recursive: true });
+    return folder;
+  };
   const aurora = (resourceId?: string) => UserSyncDatabase.fromAttributes({ host: 'db.example.com', resourceId });
   const CASES: [string, (stack: Stack) => object, RegExp][] = [
     ['no message', () => ({ batchSize: 0 }), /batchSize is 0: it must be a whole number from 1 to 10000/],
@@ -534,7 +540,7 @@ describe('what cannot be', () => {
     ['IAM without an id', () => ({ database: aurora(), migrations: Migrations.SKIP }), /database has no resourceId/],
     ['no tasks', () => ({ compute: UserSyncCompute.fargate({ tasks: 0 }) }), /tasks is 0: it must be a whole number from 1 to 100/],
     ['many batches at once', () => ({ compute: UserSyncCompute.fargate({ concurrency: 65 }) }), /concurrency is 65: it must be a whole number from 1 to 64/],
-    ['an ARM worker of x86', () => ({ compute: UserSyncCompute.fargate(), architecture: lambda.Architecture.ARM_64 }), /compute is .*: it must be given an image/],
+    ['a worker that is not built', () => ({ compute: UserSyncCompute.fargate(), code: withoutWorker() }), /code has no .*worker\/user-sync: run `make lambda` first/],
     ['a drift check all the time', () => ({ driftCheck: DriftCheck.every(Duration.minutes(5)) }), /driftCheck is "300 s": it must be whole seconds from 3600 to 259200/],
     ['a key with a comma', () => ({ clientMetadataKeys: { ip: 'a,b' } }), /clientMetadataKeys is "a,b"/],
     ['nothing built', () => ({ code: '/nowhere' }), /code has no \/nowhere\/lambda\/user-sync-trigger\/bootstrap: run `make lambda` first/],

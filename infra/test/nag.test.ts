@@ -21,7 +21,14 @@ test('cdk-nag finds nothing that is not acknowledged with its reason', () => {
   variants(app, code);
   new Quickstart(app, 'Quickstart', { code });
   Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
-  assert.throws(() => app.synth(), /Validation failed/);
+  const write = process.stderr.write;
+  // The findings are read from the report.
+  process.stderr.write = () => true;
+  try {
+    assert.throws(() => app.synth(), /Validation failed/);
+  } finally {
+    process.stderr.write = write;
+  }
   const report = JSON.parse(fs.readFileSync(path.join(directory, 'validation-report.json'), 'utf8'));
   fs.rmSync(directory, { recursive: true });
   const violations: Violation[] = report.pluginReports.find(({ pluginName }: { pluginName: string }) => pluginName === 'AwsSolutions').violations;
@@ -32,5 +39,5 @@ test('cdk-nag finds nothing that is not acknowledged with its reason', () => {
 
   const acknowledged = app.node.findAll().flatMap(({ node }) => node.metadata.filter(({ type }) => type === Validations.ACKNOWLEDGED_RULES_METADATA_KEY));
   assert.ok(acknowledged.length > 0);
-  for (const { data } of acknowledged) assert.match(JSON.stringify(data), /\w+ \w+ \w+/);
+  for (const { data } of acknowledged) for (const reason of Object.values(data)) assert.ok(String(reason).split(' ').length >= 4, String(reason));
 });

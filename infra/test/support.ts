@@ -12,8 +12,10 @@ export function dist(): string {
   for (const lambdas of ['lambda', 'lambda-arm64']) {
     for (const program of PROGRAMS) write(path.join(folder, lambdas, program, 'bootstrap'), `${program}\n`);
   }
-  write(path.join(folder, 'worker', 'user-sync'), 'user-sync\n');
-  write(path.join(folder, 'worker', 'Dockerfile'), fs.readFileSync(path.join(INFRA, 'worker', 'Dockerfile'), 'utf8'));
+  for (const worker of ['worker', 'worker-arm64']) {
+    write(path.join(folder, worker, 'user-sync'), 'user-sync\n');
+    write(path.join(folder, worker, 'Dockerfile'), fs.readFileSync(path.join(INFRA, 'worker', 'Dockerfile'), 'utf8'));
+  }
   process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
