@@ -51,10 +51,9 @@ impl Chained {
 
     /// Cognito's answer.
     async fn answer(&self, payload: &str) -> String {
-        match self.invoke(payload).await {
-            Invocation::Response { body, .. } => String::from_utf8(body).unwrap(),
-            other => panic!("{other:?}"),
-        }
+        let answered = self.invoke(payload).await;
+        let Invocation::Response { body, .. } = answered else { panic!("{answered:?}") };
+        String::from_utf8(body).unwrap()
     }
 
     /// Cognito's error: its type and its message.
