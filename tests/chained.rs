@@ -10,6 +10,7 @@ use crate::support::binaries;
 use crate::support::deployment;
 use crate::support::former_function::{Call, Does, FormerFunction};
 use crate::support::lambda_runtime_api::{Function, Invocation, LambdaRuntimeApi};
+use crate::support::proxy::{Action, Proxy, Speaker, Trap};
 
 const COGNITO_WAITS: Duration = Duration::from_secs(5);
 const READY: Duration = Duration::from_secs(20);
@@ -51,10 +52,9 @@ impl Chained {
 
     /// Cognito's answer.
     async fn answer(&self, payload: &str) -> String {
-        match self.invoke(payload).await {
-            Invocation::Response { body, .. } => String::from_utf8(body).unwrap(),
-            other => panic!("{other:?}"),
-        }
+        let answered = self.invoke(payload).await;
+        let Invocation::Response { body, .. } = answered else { panic!("{answered:?}") };
+        String::from_utf8(body).unwrap()
     }
 
     /// Cognito's error: its type and its message.
@@ -190,6 +190,27 @@ async fn a_throttled_former_function_is_called_again() {
     let mut chained = Chained::start(Does::IsThrottled(2)).await;
     assert_eq!(chained.answer(&login()).await, login());
     assert_eq!(chained.former.calls(), vec![call(AUTHENTICATION, &login()); 3]);
+    let log = chained.log();
+    assert_eq!((count(&log, "published"), count(&log, "chain_failed")), (1, 0), "{log:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_died_while_the_trigger_was_frozen_is_replaced() {
+    let former = FormerFunction::start(Does::Answers(r#"{"former":true}"#)).await;
+    let upstream = former.endpoint.trim_start_matches("http://").parse().unwrap();
+    // The first is the dry run, by which the connection stands.
+    let cut = Action::Cut { pass_on: false };
+    let trap = Trap { speaker: Speaker::Program, words: "/invocations", nth: 2, repeats: false, action: cut };
+    let proxy = Proxy::start(upstream, Some(trap)).await;
+    let endpoint = format!("http://{}", proxy.address);
+    let env = [
+        ("AWS_ENDPOINT_URL_LAMBDA", endpoint.as_str()),
+        ("USER_SYNC_CHAIN_POST_AUTHENTICATION", AUTHENTICATION),
+    ];
+    let mut chained = Chained::start_with(Does::Answers("{}"), &env).await;
+    assert_eq!(chained.answer(&login()).await, r#"{"former":true}"#);
+    assert_eq!(proxy.count.load(std::sync::atomic::Ordering::SeqCst), 3, "warmed, cut, called");
+    assert_eq!((former.calls().len(), chained.queued().await), (1, 1));
     let log = chained.log();
     assert_eq!((count(&log, "published"), count(&log, "chain_failed")), (1, 0), "{log:?}");
 }

@@ -295,7 +295,7 @@ async fn a_factor_that_an_update_turned_off_is_turned_on_again() {
 async fn a_missing_permission_is_named_without_naming_who_lacks_it() {
     let strict = StrictPool::start().await;
     let check = async |operation, message, expected: &[&str]| {
-        strict.pool().faults.denied = Some((operation, message));
+        strict.pool().faults.denied = vec![(operation, message)];
         let error = attach(&strict.client, &wanted(ID, OURS), None, None).await.unwrap_err().to_string();
         for part in expected {
             assert!(error.contains(part), "{error}");
@@ -310,8 +310,34 @@ async fn a_missing_permission_is_named_without_naming_who_lacks_it() {
     check("UpdateUserPool", "denied", &["cognito-idp:UpdateUserPool"]).await;
 
     // MFA's factors are watched, not needed.
-    strict.pool().faults.denied = Some(("GetUserPoolMfaConfig", "denied"));
+    strict.pool().faults.denied = vec![("GetUserPoolMfaConfig", "denied")];
     let others = strict.others();
     attach(&strict.client, &wanted(ID, OURS), None, None).await.unwrap();
     assert_eq!(strict.others(), others);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attach_that_fails_half_way_leaves_no_trigger_behind() {
+    // Whoever deploys deletes the function now: a pool that still called it could sign nobody in.
+    let strict = StrictPool::start().await;
+    strict.pool().faults.loses_factors = true;
+    strict.pool().faults.denied = vec![("SetUserPoolMfaConfig", "denied")];
+    let error = attach(&strict.client, &wanted(ID, OURS), None, None).await.unwrap_err();
+    assert!(error.to_string().contains("cognito-idp:SetUserPoolMfaConfig"), "{error}");
+    assert_eq!(strict.trigger("PostConfirmation").as_deref(), Some(THEIRS));
+    assert_eq!(strict.trigger("PostAuthentication"), None);
+
+    let strict = StrictPool::start().await;
+    strict.pool().faults.denied_later = vec![("DescribeUserPool", "denied")];
+    let error = attach(&strict.client, &wanted(ID, OURS), None, None).await.unwrap_err();
+    assert!(matches!(error, Error::Denied { operation: "DescribeUserPool", .. }), "{error}");
+    assert_eq!(strict.trigger("PostConfirmation").as_deref(), Some(THEIRS));
+    assert_eq!(strict.trigger("PostAuthentication"), None);
+
+    let strict = StrictPool::start().await;
+    strict.pool().faults.denied_later = vec![("DescribeUserPool", "denied"), ("UpdateUserPool", "denied")];
+    let error = attach(&strict.client, &wanted(ID, OURS), None, None).await.unwrap_err().to_string();
+    let by_hand =
+        format!("PostConfirmation trigger to {THEIRS} and its PostAuthentication trigger to none by hand");
+    assert!(error.contains("cognito-idp:DescribeUserPool") && error.contains(&by_hand), "{error}");
 }

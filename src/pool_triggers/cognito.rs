@@ -150,7 +150,8 @@ impl Intercept for Answer {
     }
 }
 
-fn is_transient(error: &Error) -> bool {
+/// Whether a request may pass when sent again, or may have passed without an answer.
+pub(super) fn is_transient(error: &Error) -> bool {
     match error {
         Error::Cognito(error) => error.is_transient(),
         Error::Taken(_)
@@ -158,7 +159,8 @@ fn is_transient(error: &Error) -> bool {
         | Error::NoPool
         | Error::Unreadable { .. }
         | Error::Restless
-        | Error::Changed { .. } => false,
+        | Error::Changed { .. }
+        | Error::Left { .. } => false,
     }
 }
 

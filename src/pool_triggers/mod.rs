@@ -2,7 +2,7 @@
 //! of the pool changes. Knows Cognito's calls; must not know who asks, such as CloudFormation's envelope.
 //!
 //! Cognito has no call that sets a trigger: UpdateUserPool sets everything, and what is not sent is reset. So
-//! the pool is read, merged ([`settings`]), written, read again and compared; if anything but the triggers
+//! the pool is read, merged (`settings`), written, read again and compared; if anything but the triggers
 //! differs, what was there is sent back and the failure names the settings. MFA's factors have calls of their
 //! own (GetUserPoolMfaConfig, SetUserPoolMfaConfig) and are watched likewise.
 
@@ -181,6 +181,20 @@ pub enum Error {
         /// Those that still differ after what was there was sent back.
         remaining: Vec<String>,
     },
+    /// The update went wrong, and what was there could not be sent back.
+    #[error("{because}; and what was there could not be sent back: set the user pool's {} by hand", by_hand(.before))]
+    Left {
+        /// What went wrong.
+        because: Box<Error>,
+        /// The triggers as they were.
+        before: Triggers,
+    },
+}
+
+fn by_hand(before: &Triggers) -> String {
+    let each =
+        Hook::ALL.map(|hook| format!("{} trigger to {}", hook.as_str(), before.get(hook).unwrap_or("none")));
+    each.join(" and its ")
 }
 
 fn listed(taken: &[(Hook, String)]) -> String {
@@ -191,17 +205,19 @@ fn listed(taken: &[(Hook, String)]) -> String {
 /// What to do about a permission that one would not expect.
 fn hint(action: &str) -> &'static str {
     match action {
-        // "Amazon Cognito must be able to assume the role": whoever sets it must be allowed to pass it on, though
-        // it stays the same.
+        // IAM asks it of whoever sets a role, though it stays the same ("Granting a user permissions to pass a role
+        // to an AWS service", IAM User Guide).
         "iam:PassRole" => {
             " on the role by which the pool sends SMS messages, which goes along with every update: \
              give the construct's smsRole"
         }
-        // "Custom sender Lambda triggers" (Cognito Developer Guide).
+        // `KMSKeyID` encrypts what custom senders are handed. Whether an update that keeps it asks for this is
+        // unconfirmed.
         "kms:CreateGrant" => {
             " on the key of the pool's custom sender triggers, which goes along with every update"
         }
-        _ => " on the user pool",
+        _ if action.starts_with("cognito-idp:") => " on the user pool",
+        _ => "",
     }
 }
 
@@ -301,13 +317,20 @@ async fn change<T>(
             tokio::time::sleep(REST).await;
             continue;
         }
-        match pool.update(settings::merged(&first, &wanted)).await? {
-            Written::Concurrently => tokio::time::sleep(REST).await,
-            Written::Done => {
-                verify(pool, &first, factors.as_ref(), &now, &wanted).await?;
-                return Ok(outcome);
+        let written = match pool.update(settings::merged(&first, &wanted)).await {
+            Ok(Written::Concurrently) => {
+                tokio::time::sleep(REST).await;
+                continue;
             }
-        }
+            Ok(Written::Done) => verify(pool, &first, factors.as_ref(), &wanted).await,
+            // Without an answer it may have been written.
+            Err(error) if cognito::is_transient(&error) => Err(error),
+            Err(error) => return Err(error),
+        };
+        return match written {
+            Ok(()) => Ok(outcome),
+            Err(error) => Err(put_back(pool, &first, factors.as_ref(), &now, error).await),
+        };
     }
     Err(Error::Restless)
 }
@@ -318,24 +341,38 @@ fn is_same(one: &Settings, other: &Settings) -> bool {
         && settings::differences(one, other).is_empty()
 }
 
-/// Compares the pool with what it was, and puts back what was there if more than the triggers differs.
+/// Compares the pool with what it was: nothing but the triggers may differ.
 async fn verify(
     pool: &Pool<'_>,
     first: &Settings,
     factors: Option<&Settings>,
-    now: &Triggers,
     wanted: &Triggers,
 ) -> Result<(), Error> {
     if let Some(factors) = factors {
         keep_factors(pool, factors).await?;
     }
     let changed = changes(pool, first, factors, wanted).await?;
-    if changed.is_empty() {
-        return Ok(());
+    match changed.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Changed { changed, remaining: Vec::new() }),
     }
-    pool.update(settings::merged(first, now)).await?;
-    let remaining = changes(pool, first, factors, now).await?;
-    Err(Error::Changed { changed, remaining })
+}
+
+/// Sends what was there back: whoever deploys rolls back now, and deletes the function that is the trigger.
+async fn put_back(
+    pool: &Pool<'_>,
+    first: &Settings,
+    factors: Option<&Settings>,
+    now: &Triggers,
+    mut because: Error,
+) -> Error {
+    let Ok(Written::Done) = pool.update(settings::merged(first, now)).await else {
+        return Error::Left { because: Box::new(because), before: now.clone() };
+    };
+    if let Error::Changed { remaining, .. } = &mut because {
+        *remaining = changes(pool, first, factors, now).await.unwrap_or_default();
+    }
+    because
 }
 
 /// Sends MFA's factors again if the update changed them.

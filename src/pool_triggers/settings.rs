@@ -44,16 +44,15 @@ const REPLACED: [(&str, &str); 4] = [
     ("/LambdaConfig/PreTokenGeneration", "/LambdaConfig/PreTokenGenerationConfig/LambdaArn"),
 ];
 
-/// "If you set a value for TemporaryPasswordValidityDays in PasswordPolicy, that value
-/// will be used, and UnusedAccountValidityDays will be no longer an available parameter"
-/// ("AdminCreateUserConfigType"). Cognito describes both all the same.
+/// "This parameter is no longer in use" ("AdminCreateUserConfigType"): "Please use TemporaryPasswordValidityDays in
+/// PasswordPolicy instead", says Cognito where a pool has both, and describes both all the same.
 const UNUSED_ACCOUNT: (&str, &str) = (
     "/AdminCreateUserConfig/UnusedAccountValidityDays",
     "/Policies/PasswordPolicy/TemporaryPasswordValidityDays",
 );
 
 /// Tags of AWS itself: nobody may write them, and leaving them out does not remove them ("Tag naming limits and
-/// requirements", AWS Billing User Guide).
+/// requirements", Tagging AWS Resources User Guide).
 const RESERVED_TAGS: &str = "aws:";
 
 /// The factors of MFA, which GetUserPoolMfaConfig says and UpdateUserPool does not take. Passkeys

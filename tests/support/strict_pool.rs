@@ -64,8 +64,10 @@ pub(crate) struct Pool {
 /// What goes wrong.
 #[derive(Default)]
 pub(crate) struct Faults {
-    /// This operation is refused by IAM, with this sentence.
-    pub(crate) denied: Option<(&'static str, &'static str)>,
+    /// These operations are refused by IAM, with these sentences.
+    pub(crate) denied: Vec<(&'static str, &'static str)>,
+    /// These are so from the first update on.
+    pub(crate) denied_later: Vec<(&'static str, &'static str)>,
     /// A setting that every update resets, whatever is sent.
     pub(crate) resets: Option<&'static str>,
     /// Every update turns the software token off.
@@ -229,8 +231,8 @@ async fn serve(State(shared): State<Arc<Mutex<Pool>>>, headers: HeaderMap, body:
 
 impl Pool {
     fn answer(&mut self, operation: &str, request: Map<String, Value>) -> Result<Value, Refusal> {
-        if let Some((_, message)) = self.faults.denied.filter(|(denied, _)| *denied == operation) {
-            return Err(("AccessDeniedException", message.to_owned()));
+        if let Some((_, message)) = self.faults.denied.iter().find(|(denied, _)| *denied == operation) {
+            return Err(("AccessDeniedException", (*message).to_owned()));
         }
         if self.faults.gone || request["UserPoolId"] != ID {
             return Err(("ResourceNotFoundException", format!("User pool {ID} does not exist.")));
@@ -322,6 +324,8 @@ impl Pool {
         }
         self.settings = after;
         self.touch();
+        let later = std::mem::take(&mut self.faults.denied_later);
+        self.faults.denied.extend(later);
         self.updates.push(request.into());
         Ok(json!({}))
     }

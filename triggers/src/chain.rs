@@ -129,7 +129,8 @@ impl Chain {
 
     /// Calls `function` with Cognito's own bytes, and ends within [`CHAIN_BUDGET`].
     ///
-    /// Tried again only where the function cannot have run: a throttle, or no connection.
+    /// Tried again where it was not called (a throttle, no connection), and where a connection broke before the
+    /// answer: it died while we were frozen, or else Cognito too would have called again.
     pub async fn call(&self, function: &str, payload: &str) -> Chained {
         let invoke = || async {
             let request = self.client.invoke().function_name(function).payload(Blob::new(payload));
@@ -169,7 +170,7 @@ fn unreadable() -> Failure {
 /// Why there is no answer of the function.
 struct NotInvoked {
     why: String,
-    /// The function cannot have run, and may the next time.
+    /// It may be called the next time.
     again: bool,
     /// It was called, and may be running still.
     timed_out: bool,
