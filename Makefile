@@ -12,7 +12,10 @@ RUST_MINOR := $(shell sed -n 's/^rust-version = "1\.\([0-9]*\).*/\1/p' Cargo.tom
 SECONDS ?= 600
 CASES ?= 5000
 
-.PHONY: help demo dev test soak crash fuzz bench-verify bench-reconcile bench-reconcile-stub lambda check needs needs-lints
+# What `make infra` checks templates with; kept in the cache, for each Python.
+CFN_LINT := 1.58.0
+
+.PHONY: help demo dev test soak crash fuzz bench-verify bench-reconcile bench-reconcile-stub lambda infra infra-packages check needs needs-infra needs-lints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -63,6 +66,19 @@ check: needs needs-lints ## formatting, lints and documentation, without a warni
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
 	python3 -B infra/check-lambda-test.py
+
+infra: infra-packages ## check the CDK construct: types, tests, cdk-nag, the CDK's CLI offline, jsii, cfn-lint
+	cd infra && npm test --silent
+	python3 -B infra/lint-templates.py $(CFN_LINT) infra/cdk.out/*/*.template.json
+
+# npm writes the file in node_modules last.
+infra-packages: needs-infra
+	@cd infra && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-progress --loglevel=error; }
+
+needs-infra:
+	@node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null || { \
+		echo 'node in PATH is missing or older than 20: install Node.js, 20.16 or newer, with npm' >&2; exit 1; }
+	@python3 -m pip --version >/dev/null 2>&1 || { echo 'python3 in PATH has no pip, which fetches cfn-lint' >&2; exit 1; }
 
 needs:
 	@command -v cargo >/dev/null || { \

@@ -7,39 +7,18 @@ use std::time::Duration;
 use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::database;
 use cognito_user_sync::local;
-use cognito_user_sync::stack::{Postgres, PostgresOptions, PostgresSource, Progress};
 use serde_json::{Value, json};
+use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool};
-use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use crate::support::events::{at, confirmed, login};
 use crate::support::lambda_runtime_api::{FUNCTION_NAME, Function, Invocation, LambdaRuntimeApi};
 use crate::support::pool::TestPool;
+use crate::support::rds_server::{self, MASTER, MASTER_PASSWORD};
 use crate::support::{TestDatabase, binaries, deployment, secrets, stack};
 
 const LIMIT: Duration = Duration::from_secs(120);
-const MASTER: &str = "rds_master";
-const MASTER_PASSWORD: &str = "master-0f9d";
-
-/// A server like RDS's: its master may create roles and databases, and is no superuser.
-async fn server() -> &'static Postgres {
-    static SERVER: OnceCell<Postgres> = OnceCell::const_new();
-    let start = async || {
-        let options = PostgresOptions { source: PostgresSource::Package, durable: false };
-        let server = Postgres::start(&options, &Progress::Lines).await.unwrap();
-        let admin = local::connect(server.admin_url(), 1).await.unwrap();
-        let make = format!(
-            "create role {MASTER} login createrole createdb password '{MASTER_PASSWORD}';
-             create role rds_iam nologin; grant rds_iam to {MASTER} with admin option"
-        );
-        sqlx::raw_sql(AssertSqlSafe(make)).execute(&admin).await.unwrap();
-        server
-    };
-    SERVER.get_or_init(start).await
-}
-
 /// The operator's function for the schema of a new database.
 struct Schema {
     /// As the master.
@@ -53,16 +32,13 @@ struct Schema {
 
 impl Schema {
     async fn start() -> Self {
-        let server = server().await;
+        let server = rds_server::server().await;
         Self::start_on(server.host(), server.port(), MASTER, MASTER_PASSWORD, server.admin_url()).await
     }
 
     async fn start_on(host: &str, port: u16, owner: &str, password: &str, admin_url: &str) -> Self {
         let endpoint = stack().await.sqs.endpoint();
-        let name = format!("deployed_{}", Uuid::now_v7().simple());
-        let mut admin = PgConnectOptions::from_str(admin_url).unwrap().connect().await.unwrap();
-        let create = format!("create database {name} owner {owner}");
-        sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut admin).await.unwrap();
+        let name = rds_server::create_database(admin_url, owner).await;
         let master = format!("postgres://{owner}:{password}@{host}:{port}/{name}");
         let secrets = secrets::client(endpoint);
         let owner_secret = secrets::create(&secrets, owner, password).await;
@@ -165,7 +141,7 @@ async fn a_master_who_is_no_superuser_migrates_and_makes_the_logins() {
 
     // Again, as on every deployment: nothing to do, and nobody's password is touched.
     let verifiers = || async {
-        let admin = local::connect(server().await.admin_url(), 1).await.unwrap();
+        let admin = local::connect(rds_server::server().await.admin_url(), 1).await.unwrap();
         let asked =
             sqlx::query_scalar("select rolpassword from pg_authid where rolname = any($1) order by 1");
         asked.bind(vec![&consumer.user, &reader.user]).fetch_all(&admin).await.unwrap()

@@ -2,6 +2,7 @@
 //!
 //! It creates no queues: the caller does, with the AWS SDK, as on AWS.
 
+use std::ffi::OsStr;
 use std::fs::Permissions;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
@@ -130,14 +131,29 @@ impl Sqs {
     /// # Errors
     /// When there is no Python, the package cannot be installed, or the server does not come up.
     pub async fn start(emulator: Emulator, progress: &Progress) -> Result<Self, Error> {
+        Self::start_with(emulator, &[], progress).await
+    }
+
+    /// The same, with further variables in the emulator's environment, such as the one by which the functions that
+    /// it runs find modules.
+    ///
+    /// # Errors
+    /// As [`Sqs::start`].
+    pub async fn start_with(
+        emulator: Emulator,
+        environment: &[(&str, &OsStr)],
+        progress: &Progress,
+    ) -> Result<Self, Error> {
         let step = progress.step("SQS emulator: looking for it");
         let python = Python::find().await?;
         let package = emulator.package();
         let folder = format!("{}-py{}", package.name, python.version);
         let packages = cache::install(&python, &package, &cache::user_cache()?, &folder, &step).await?;
         step.say(format!("starting {}", emulator.name()));
-        let sqs =
-            on_free_port(emulator.name(), |port| Self::start_on(port, emulator, &python, &packages)).await?;
+        let sqs = on_free_port(emulator.name(), |port| {
+            Self::start_on(port, emulator, environment, &python, &packages)
+        })
+        .await?;
         step.done(format!("SQS emulator at {}", sqs.endpoint));
         Ok(sqs)
     }
@@ -145,6 +161,7 @@ impl Sqs {
     async fn start_on(
         port: u16,
         emulator: Emulator,
+        environment: &[(&str, &OsStr)],
         python: &Python,
         packages: &Path,
     ) -> Result<Self, Error> {
@@ -167,7 +184,8 @@ impl Sqs {
             .env("HOME", path)
             .env("TMPDIR", path)
             .env("AWS_ENDPOINT_URL", &endpoint)
-            .env("AWS_EC2_METADATA_DISABLED", "true");
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .envs(environment.iter().copied());
         emulator.configure(&mut command, port, path, &token)?;
         let server = Supervised::launch(emulator.name(), directory, command)?;
         server.start()?;

@@ -4,6 +4,7 @@ pub(crate) mod binaries;
 pub(crate) mod cloudtrail;
 pub(crate) mod conformance;
 pub(crate) mod events;
+pub(crate) mod former_function;
 pub(crate) mod histories;
 pub(crate) mod lambda_runtime_api;
 pub(crate) mod large_pool;
@@ -13,7 +14,9 @@ pub(crate) mod places;
 pub(crate) mod pool;
 pub(crate) mod proxy;
 pub(crate) mod rds;
+pub(crate) mod rds_server;
 pub(crate) mod secrets;
+pub(crate) mod strict_pool;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -196,7 +196,7 @@ fn attributes(attributes: &[(&str, &str)]) -> Vec<AttributeType> {
     attributes.iter().map(attribute).collect()
 }
 
-fn client(endpoint: &str) -> Client {
+pub(crate) fn client(endpoint: &str) -> Client {
     let config = aws_sdk_cognitoidentityprovider::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(local::REGION))

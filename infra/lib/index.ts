@@ -1,0 +1,3 @@
+export * from './cognito-user-sync';
+export * from './database';
+export * from './options';

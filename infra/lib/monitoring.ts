@@ -1,0 +1,354 @@
+import { Aws, Duration } from 'aws-cdk-lib';
+import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
+import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
+import * as ecs from 'aws-cdk-lib/aws-ecs';
+import * as lambda from 'aws-cdk-lib/aws-lambda';
+import * as sns from 'aws-cdk-lib/aws-sns';
+import * as sqs from 'aws-cdk-lib/aws-sqs';
+import { Construct } from 'constructs';
+
+/** The namespace of all metrics of the programs. */
+const NAMESPACE = 'UserSync';
+
+/** A metric of one of the programs; `service` is its dimension. */
+export function metricOf(service: string, name: string, options: cloudwatch.MetricOptions): cloudwatch.Metric {
+  return new cloudwatch.Metric({
+    namespace: NAMESPACE,
+    metricName: name,
+    dimensionsMap: { service },
+    period: Duration.minutes(5),
+    statistic: 'Sum',
+    ...options,
+  });
+}
+
+/** What is watched. */
+export interface Watched {
+  readonly queue: sqs.Queue;
+  readonly deadLetterQueue: sqs.Queue;
+  readonly triggerFunction: lambda.Function;
+  readonly isChained: boolean;
+  readonly consumerService: string;
+  readonly consumerFunction?: lambda.Function;
+  readonly worker?: ecs.FargateService;
+  readonly lifecycleFunction: lambda.Function;
+  readonly lifecycleFailures: sqs.Queue;
+  readonly migrator?: lambda.Function;
+  readonly driftFunction?: lambda.Function;
+  readonly driftInterval?: Duration;
+}
+
+/** The metrics, by what they answer. */
+export class Metrics {
+  constructor(private readonly watched: Watched) {}
+
+  public trigger(name: string, options: cloudwatch.MetricOptions = {}): cloudwatch.Metric {
+    return metricOf(this.watched.triggerFunction.functionName, name, options);
+  }
+
+  public consumer(name: string, options: cloudwatch.MetricOptions = {}): cloudwatch.Metric {
+    return metricOf(this.watched.consumerService, name, options);
+  }
+
+  public lifecycle(name: string, options: cloudwatch.MetricOptions = {}): cloudwatch.Metric {
+    return metricOf(this.watched.lifecycleFunction.functionName, name, options);
+  }
+
+  public freshness(options: cloudwatch.MetricOptions = {}): cloudwatch.Metric {
+    return this.consumer('freshness', { statistic: 'p99', ...options });
+  }
+
+  public deadLetters(options: cloudwatch.MetricOptions = {}): cloudwatch.Metric {
+    const maximum = { period: Duration.minutes(1), statistic: 'Maximum', ...options };
+    return this.watched.deadLetterQueue.metricApproximateNumberOfMessagesVisible(maximum);
+  }
+
+  public oldestMessage(options: cloudwatch.MetricOptions = {}): cloudwatch.Metric {
+    return this.watched.queue.metricApproximateAgeOfOldestMessage({ statistic: 'Maximum', ...options });
+  }
+
+  public drift(options: cloudwatch.MetricOptions = {}): cloudwatch.Metric {
+    const drift = this.watched.driftFunction;
+    if (!drift) throw new Error('CognitoUserSync: there is no metric of drift: driftCheck is DriftCheck.none()');
+    return metricOf(drift.functionName, 'drift', { period: Duration.days(1), statistic: 'Maximum', ...options });
+  }
+
+  public ledgerDaysAhead(options: cloudwatch.MetricOptions = {}): cloudwatch.Metric {
+    const migrator = this.watched.migrator;
+    if (!migrator) throw new Error('CognitoUserSync: nothing measures the ledger: migrations is Migrations.SKIP');
+    const least = { period: Duration.days(1), statistic: 'Minimum', ...options };
+    return metricOf(migrator.functionName, 'ledger_days_ahead', least);
+  }
+}
+
+const { BREACHING, NOT_BREACHING } = cloudwatch.TreatMissingData;
+const { GREATER_THAN_THRESHOLD, LESS_THAN_THRESHOLD } = cloudwatch.ComparisonOperator;
+
+interface AlarmProps {
+  readonly metric: cloudwatch.IMetric;
+  readonly threshold: number;
+  readonly below?: boolean;
+  readonly periods?: number;
+  /** What silence means: all is well, or that somebody should have spoken. */
+  readonly missing: cloudwatch.TreatMissingData;
+  readonly says: string;
+  /** The section of docs/runbook.md. */
+  readonly section: string;
+}
+
+/** Makes an alarm for each way in which users could stop being synced. */
+export function alarms(scope: Construct, watched: Watched, metrics: Metrics, topic?: sns.ITopic): cloudwatch.Alarm[] {
+  const action = topic && new SnsAction(topic);
+  const parent = new Construct(scope, 'Alarms');
+  const make = (id: string, props: AlarmProps): cloudwatch.Alarm => {
+    const alarm = new cloudwatch.Alarm(parent, id, {
+      metric: props.metric,
+      threshold: props.threshold,
+      comparisonOperator: props.below ? LESS_THAN_THRESHOLD : GREATER_THAN_THRESHOLD,
+      evaluationPeriods: props.periods ?? 1,
+      treatMissingData: props.missing,
+      alarmDescription: `${props.says} What to do: docs/runbook.md, "${props.section}".`,
+    });
+    if (action) {
+      alarm.addAlarmAction(action);
+      alarm.addOkAction(action);
+    }
+    return alarm;
+  };
+  const trigger = watched.triggerFunction;
+  const made = [
+    make('HeartbeatMissing', {
+      metric: metrics.consumer('heartbeats', { period: Duration.minutes(15) }),
+      threshold: 1,
+      below: true,
+      missing: BREACHING,
+      says: 'No heartbeat has come through for 15 minutes: users are not synced. Sign-ins go on.',
+      section: 'Heartbeat age',
+    }),
+    make('Undelivered', {
+      metric: metrics.trigger('undelivered'),
+      threshold: 0,
+      missing: NOT_BREACHING,
+      says: "Events are only in the trigger's log: replay them before its retention is over.",
+      section: 'Undelivered > 0',
+    }),
+    make('DeadLetters', {
+      metric: metrics.deadLetters(),
+      threshold: 0,
+      missing: NOT_BREACHING,
+      says: 'Messages could not be applied, and wait in the dead-letter queue for 14 days.',
+      section: 'Dead letters > 0',
+    }),
+    make('OldestMessage', {
+      metric: metrics.oldestMessage(),
+      threshold: 900,
+      missing: NOT_BREACHING,
+      says: 'Events wait in the queue for more than 15 minutes: the consumer or the database is behind.',
+      section: 'Age of the oldest message, freshness p99',
+    }),
+    make('Freshness', {
+      metric: metrics.freshness(),
+      threshold: 300,
+      missing: NOT_BREACHING,
+      says: 'One event in a hundred takes more than 5 minutes to its row.',
+      section: 'Age of the oldest message, freshness p99',
+    }),
+    make('TriggerErrors', {
+      metric: trigger.metricErrors(),
+      threshold: 0,
+      missing: NOT_BREACHING,
+      says: 'The trigger function fails: users cannot sign in.',
+      section: 'Trigger errors, trigger duration',
+    }),
+    make('TriggerDuration', {
+      // Who was the trigger before is waited for, up to 4.4 s.
+      metric: trigger.metricDuration({ statistic: 'p99' }),
+      threshold: watched.isChained ? 4_000 : 2_500,
+      missing: NOT_BREACHING,
+      says: 'The trigger function comes close to the 5 s after which Cognito tries again.',
+      section: 'Trigger errors, trigger duration',
+    }),
+    make('LifecycleFailures', {
+      metric: watched.lifecycleFailures.metricApproximateNumberOfMessagesVisible({ statistic: 'Maximum' }),
+      threshold: 0,
+      missing: NOT_BREACHING,
+      says: 'Changes or heartbeats were given up after every retry, and are kept in the queue of lifecycle failures. Reconcile brings the changes.',
+      section: 'Drift',
+    }),
+  ];
+  if (watched.isChained) {
+    made.push(
+      make('ChainFailed', {
+        metric: metrics.trigger('chain_failed'),
+        threshold: 0,
+        missing: NOT_BREACHING,
+        says: "The pool's former trigger could not be called: sign-ins went on without it.",
+        section: 'Trigger errors, trigger duration',
+      }),
+    );
+  }
+  if (watched.consumerFunction) {
+    made.push(
+      make('ConsumerErrors', {
+        metric: watched.consumerFunction.metricErrors(),
+        threshold: 0,
+        missing: NOT_BREACHING,
+        says: 'The consumer fails as a whole, and its batches come again.',
+        section: 'Consumer errors',
+      }),
+    );
+  }
+  if (watched.migrator) {
+    made.push(
+      make('LedgerHorizon', {
+        metric: metrics.ledgerDaysAhead(),
+        threshold: 35,
+        below: true,
+        periods: 2,
+        missing: BREACHING,
+        says: 'The ledger has months for fewer than 35 days ahead, or its daily maintenance has not run for two days.',
+        section: 'Ledger horizon near',
+      }),
+    );
+  }
+  if (watched.driftFunction && watched.driftInterval) {
+    made.push(
+      make('Drift', {
+        metric: metrics.drift(),
+        threshold: 0,
+        missing: NOT_BREACHING,
+        says: 'Users differ between the pool and the table.',
+        section: 'Drift',
+      }),
+      make('DriftCheckMissing', {
+        metric: metrics.drift({ statistic: 'SampleCount' }),
+        threshold: 1,
+        below: true,
+        periods: Math.max(2, Math.ceil((2 * watched.driftInterval.toSeconds()) / 86_400)),
+        missing: BREACHING,
+        says: 'No comparison of the pool with the table has come to its end in time.',
+        section: 'Drift',
+      }),
+    );
+  }
+  return made;
+}
+
+/** Above: the answers. Below: where they come from. */
+export function dashboard(scope: Construct, watched: Watched, metrics: Metrics, made: cloudwatch.Alarm[]): cloudwatch.Dashboard {
+  const hour = { period: Duration.hours(1) };
+  const board = new cloudwatch.Dashboard(scope, 'Dashboard', { defaultInterval: Duration.hours(24) });
+  const text = (markdown: string, height = 3) => new cloudwatch.TextWidget({ markdown, width: 24, height });
+  const value = (title: string, shown: cloudwatch.IMetric[], width = 6) =>
+    new cloudwatch.SingleValueWidget({ title, metrics: shown, width, height: 4, setPeriodToTimeRange: false, sparkline: true });
+  const graph = (title: string, left: cloudwatch.IMetric[], props: Partial<cloudwatch.GraphWidgetProps> = {}) =>
+    new cloudwatch.GraphWidget({ title, left, width: 8, height: 6, liveData: true, leftYAxis: { min: 0 }, ...props });
+  const byLabel = (service: string, metric: string, label: string) =>
+    new cloudwatch.MathExpression({
+      expression: `SEARCH('{${NAMESPACE},service,${label}} MetricName="${metric}" service="${service}"', 'Sum', 300)`,
+      usingMetrics: {},
+      label: '',
+      period: Duration.minutes(5),
+    });
+
+  const notSynced = [
+    metrics.deadLetters({ label: 'dead letters' }),
+    metrics.trigger('undelivered', { label: 'only in the log, 1 h', ...hour }),
+    ...(watched.driftFunction ? [metrics.drift({ label: 'differ from the pool' })] : []),
+  ];
+  board.addWidgets(
+    text(
+      '# Is every user synced?\n' +
+        '**Good:** nobody is unsynced (all 0), 99 of 100 events are in their row within seconds, heartbeats are 12 an hour, ' +
+        'no alarm is red. A backlog after an outage is normal and passes. Sign-ins never wait for any of this.',
+      2,
+    ),
+  );
+  board.addWidgets(
+    value('Is anybody not synced? Good: all 0', notSynced, 9),
+    value('How fresh are the rows? Good: below 10 s', [metrics.freshness({ label: 'p99, seconds' })], 5),
+    value('Sign-ups and logins an hour', [metrics.trigger('published', { label: 'queued', ...hour })], 5),
+    value('Does anything get through? Good: 12', [metrics.consumer('heartbeats', { label: 'heartbeats, 1 h', ...hour })], 5),
+  );
+  board.addWidgets(new cloudwatch.AlarmStatusWidget({ title: 'Alarms. Good: all green', alarms: made, width: 24, height: 4 }));
+
+  board.addWidgets(text('## From sign-in to queue\n**Good:** no errors, p99 far below 2,500 ms (Cognito gives up at 5,000), nothing undelivered.', 2));
+  board.addWidgets(
+    graph('Events queued by the trigger', [metrics.trigger('published', { label: 'queued' })], {
+      right: [metrics.trigger('undelivered', { label: 'only in the log', color: cloudwatch.Color.RED })],
+    }),
+    graph(
+      'How long a sign-in waits for us (ms)',
+      ['p50', 'p99', 'Maximum'].map((statistic) => watched.triggerFunction.metricDuration({ statistic, label: statistic })),
+      { leftAnnotations: [{ value: 5_000, label: 'Cognito tries again', color: cloudwatch.Color.RED }] },
+    ),
+    graph('Trigger: errors and throttles', [
+      watched.triggerFunction.metricErrors({ label: 'errors' }),
+      watched.triggerFunction.metricThrottles({ label: 'throttles' }),
+      ...(watched.isChained ? [metrics.trigger('chain_failed', { label: 'former trigger not reached' })] : []),
+    ]),
+  );
+
+  board.addWidgets(text('## From queue to row\n**Good:** the queue is empty or falling, duplicates are rare, nothing is rejected or retried for long.', 2));
+  board.addWidgets(
+    graph('Waiting in the queue', [watched.queue.metricApproximateNumberOfMessagesVisible({ label: 'waiting', statistic: 'Maximum' })], {
+      right: [metrics.oldestMessage({ label: 'oldest, seconds' })],
+    }),
+    graph('What became of events', [
+      metrics.consumer('applied', { label: 'applied' }),
+      metrics.consumer('duplicates', { label: 'duplicates' }),
+    ]),
+    graph(
+      'From event to row (s)',
+      ['p50', 'p99', 'Maximum'].map((statistic) => metrics.freshness({ statistic, label: statistic })),
+    ),
+    graph('Rejected, by reason', [byLabel(watched.consumerService, 'rejected', 'reason')]),
+    graph('Retried, by cause', [byLabel(watched.consumerService, 'retried', 'cause')]),
+    graph(
+      'Applying a batch (s)',
+      ['p50', 'p99'].map((statistic) => metrics.consumer('apply_duration', { statistic, label: statistic })),
+      { right: [metrics.consumer('batch_messages', { statistic: 'Average', label: 'messages of a batch' })] },
+    ),
+  );
+  if (watched.consumerFunction) {
+    const consumer = watched.consumerFunction;
+    board.addWidgets(
+      graph('Consumer: errors and throttles', [consumer.metricErrors({ label: 'errors' }), consumer.metricThrottles({ label: 'throttles' })], { width: 12 }),
+      graph(
+        'Consumers at once: each is one connection',
+        [consumer.metric('ConcurrentExecutions', { statistic: 'Maximum', label: 'consumers' })],
+        { width: 12 },
+      ),
+    );
+  }
+  if (watched.worker) {
+    board.addWidgets(
+      graph('Worker: CPU (%)', [watched.worker.metricCpuUtilization({ label: 'CPU' })], { width: 12 }),
+      graph('Worker: memory (%)', [watched.worker.metricMemoryUtilization({ label: 'memory' })], { width: 12 }),
+    );
+  }
+
+  board.addWidgets(text('## Beside sign-ins\n**Good:** no failures; the ledger has 35 days or more ahead; no drift. Drift is mended by `user-sync reconcile --repair`.', 2));
+  board.addWidgets(
+    graph('Changes of users, and heartbeats', [
+      metrics.lifecycle('published', { label: 'queued' }),
+      metrics.lifecycle('failed', { label: 'to be tried again' }),
+    ]),
+    ...(watched.migrator
+      ? [
+          graph('Days that the ledger has ahead', [metrics.ledgerDaysAhead({ label: 'days' })], {
+            leftAnnotations: [{ value: 35, label: 'alarm below', color: cloudwatch.Color.RED }],
+          }),
+        ]
+      : []),
+    ...(watched.driftFunction ? [graph('Users who differ from the pool', [metrics.drift({ label: 'users' })])] : []),
+  );
+  board.addWidgets(
+    text(
+      `Region ${Aws.REGION}. Queue \`${watched.queue.queueName}\`, dead letters \`${watched.deadLetterQueue.queueName}\`, ` +
+        `trigger's log \`${watched.triggerFunction.logGroup.logGroupName}\`. When an alarm is red: docs/runbook.md.`,
+      2,
+    ),
+  );
+  return board;
+}

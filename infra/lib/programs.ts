@@ -1,0 +1,182 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { Duration, FileSystem, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import * as ec2 from 'aws-cdk-lib/aws-ec2';
+import * as iam from 'aws-cdk-lib/aws-iam';
+import * as lambda from 'aws-cdk-lib/aws-lambda';
+import * as logs from 'aws-cdk-lib/aws-logs';
+import { Provider } from 'aws-cdk-lib/custom-resources';
+import { Construct } from 'constructs';
+
+/** Where functions in the VPC stand. */
+export interface Network {
+  readonly vpc: ec2.IVpc;
+  readonly vpcSubnets?: ec2.SubnetSelection;
+  readonly securityGroup: ec2.ISecurityGroup;
+}
+
+/** What one function is. */
+export interface ProgramProps {
+  readonly program: string;
+  readonly description: string;
+  readonly timeout: Duration;
+  readonly memorySize: number;
+  readonly environment: Record<string, string>;
+  readonly network?: Network;
+  readonly layers?: lambda.ILayerVersion[];
+  readonly onFailure?: lambda.IDestination;
+  /** What becomes of its log with the stack. */
+  readonly keepLog?: boolean;
+}
+
+/** What `make lambda` leaves for the worker's image. */
+export const WORKER_FILES = ['user-sync', 'Dockerfile'];
+
+/** Makes functions of the built programs, each with a role and a log group of its own. */
+export class Programs {
+  constructor(
+    private readonly folder: string,
+    private readonly architecture: lambda.Architecture,
+    private readonly retention: logs.RetentionDays,
+  ) {}
+
+  /** The folder of a built program. */
+  public path(program: string): string {
+    return this.built(path.join(this.forArchitecture('lambda'), program), ['bootstrap']);
+  }
+
+  /** The folder of the worker's image, but for the certificates. */
+  public workerPath(): string {
+    return this.built(this.forArchitecture('worker'), WORKER_FILES);
+  }
+
+  /** What changes when a program does. */
+  public fingerprint(program: string): string {
+    return FileSystem.fingerprint(this.path(program));
+  }
+
+  /** A log group for whatever is not a program. */
+  public logGroup(scope: Construct, id: string, keep = false): logs.LogGroup {
+    const removalPolicy = keep ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY;
+    return new logs.LogGroup(scope, id, { retention: this.retention, removalPolicy });
+  }
+
+  /** A role that Lambda assumes, and that may write to one log group. */
+  public role(scope: Construct, id: string, logGroup: logs.ILogGroup): iam.Role {
+    const role = new iam.Role(scope, id, { assumedBy: new iam.ServicePrincipal('lambda.amazonaws.com') });
+    logGroup.grantWrite(role);
+    return role;
+  }
+
+  /** The function that runs a program. */
+  public function(scope: Construct, id: string, props: ProgramProps): lambda.Function {
+    const logGroup = this.logGroup(scope, `${id}Log`, props.keepLog);
+    const role = this.role(scope, `${id}Role`, logGroup);
+    if (props.network) permitNetworkInterfaces(role);
+    const made = new lambda.Function(scope, `${id}Function`, {
+      code: lambda.Code.fromAsset(this.path(props.program)),
+      handler: 'bootstrap',
+      runtime: lambda.Runtime.PROVIDED_AL2023,
+      architecture: this.architecture,
+      description: props.description,
+      timeout: props.timeout,
+      memorySize: props.memorySize,
+      environment: props.environment,
+      layers: props.layers,
+      onFailure: props.onFailure,
+      role,
+      logGroup,
+      ...(props.network && {
+        vpc: props.network.vpc,
+        vpcSubnets: props.network.vpcSubnets,
+        securityGroups: [props.network.securityGroup],
+      }),
+    });
+    if (props.network) denyNetworkInterfacesToCode(scope, `${id}NoNetworkInterfaces`, role, made);
+    return made;
+  }
+
+  /** CDK's framework for custom resources around a function. */
+  public provider(scope: Construct, id: string, onEventHandler: lambda.Function): Provider {
+    const logGroup = this.logGroup(scope, `${id}Log`);
+    const role = this.role(scope, `${id}Role`, logGroup);
+    const actions = ['lambda:InvokeFunction', 'lambda:GetFunction'];
+    role.addToPolicy(new iam.PolicyStatement({ actions, resources: [onEventHandler.functionArn] }));
+    // By itself the framework would permit itself every version of the handler; it calls the one.
+    const frameworkOnEventRole = role.withoutPolicyUpdates();
+    const provider = new Provider(scope, id, { onEventHandler, logGroup, frameworkOnEventRole });
+    Validations.of(provider).acknowledge({
+      id: 'AwsSolutions-L1',
+      reason: "The runtime of CDK's framework function is chosen by aws-cdk-lib.",
+    });
+    return provider;
+  }
+
+  private forArchitecture(name: string): string {
+    return path.join(this.folder, this.architecture === lambda.Architecture.ARM_64 ? `${name}-arm64` : name);
+  }
+
+  private built(folder: string, files: string[]): string {
+    const missing = files.map((file) => path.join(folder, file)).find((file) => !fs.existsSync(file));
+    if (missing === undefined) return folder;
+    throw new Error(
+      `CognitoUserSync: code has no ${missing}: run \`make lambda\` first, or say with \`code\` where the built programs are`,
+    );
+  }
+}
+
+/**
+ * What Lambda needs to reach a VPC: AWSLambdaVPCAccessExecutionRole without its logs. EC2 takes no narrower
+ * resource for it ("Giving Lambda functions access to resources in an Amazon VPC", AWS Lambda Developer Guide).
+ */
+function permitNetworkInterfaces(role: iam.Role): void {
+  role.addToPolicy(
+    new iam.PolicyStatement({
+      sid: 'NetworkInterfaces',
+      actions: [
+        'ec2:CreateNetworkInterface',
+        'ec2:DescribeNetworkInterfaces',
+        'ec2:DescribeSubnets',
+        'ec2:DeleteNetworkInterface',
+        'ec2:AssignPrivateIpAddresses',
+        'ec2:UnassignPrivateIpAddresses',
+      ],
+      resources: ['*'],
+    }),
+  );
+  Validations.of(role).acknowledge({
+    id: 'AwsSolutions-IAM5[Resource::*]',
+    reason: 'Lambda makes network interfaces in the VPC, which EC2 grants on * only; the function\'s own code is denied them.',
+  });
+}
+
+/**
+ * The rights above are Lambda's, not the code's: the same page's example. A policy of its own, since it names the
+ * function, which waits for the policies of its role.
+ */
+function denyNetworkInterfacesToCode(scope: Construct, id: string, role: iam.Role, target: lambda.Function): void {
+  const policy = new iam.Policy(scope, id, {
+    statements: [
+      new iam.PolicyStatement({
+        sid: 'NotByTheCode',
+        effect: iam.Effect.DENY,
+        actions: [
+          'ec2:CreateNetworkInterface',
+          'ec2:DeleteNetworkInterface',
+          'ec2:DescribeNetworkInterfaces',
+          'ec2:DescribeSubnets',
+          'ec2:DetachNetworkInterface',
+          'ec2:AssignPrivateIpAddresses',
+          'ec2:UnassignPrivateIpAddresses',
+        ],
+        resources: ['*'],
+        conditions: { ArnEquals: { 'lambda:SourceFunctionArn': target.functionArn } },
+      }),
+    ],
+  });
+  policy.attachToRole(role);
+  Validations.of(policy).acknowledge({
+    id: 'AwsSolutions-IAM5[Resource::*]',
+    reason: 'A denial: the wider, the safer.',
+  });
+}

@@ -1,0 +1,64 @@
+/** Questions about a synthesised template. */
+import { Template } from 'aws-cdk-lib/assertions';
+
+/* eslint-disable @typescript-eslint/no-explicit-any */
+export interface Resource {
+  readonly Type: string;
+  readonly Properties: any;
+  readonly DependsOn?: string[];
+}
+
+export interface Statement {
+  readonly Sid?: string;
+  readonly Effect: string;
+  readonly Action: string | string[];
+  readonly Resource?: any;
+  readonly Condition?: any;
+}
+
+export class Questions {
+  public readonly resources: Record<string, Resource>;
+
+  constructor(public readonly template: Template) {
+    this.resources = template.toJSON().Resources;
+  }
+
+  /** The logical ids of a type, of those that begin with a prefix. */
+  public ids(type: string, prefix = 'Sync'): string[] {
+    return Object.keys(this.resources).filter((id) => id.startsWith(prefix) && this.resources[id]!.Type === type);
+  }
+
+  /** The one resource of a type whose id begins so. */
+  public one(type: string, prefix: string): Resource {
+    const ids = this.ids(type, prefix);
+    if (ids.length !== 1) throw new Error(`${ids.length} of ${type} begin with ${prefix}: ${ids.join(', ')}`);
+    return this.resources[ids[0]!]!;
+  }
+
+  public properties(type: string, prefix: string): any {
+    return this.one(type, prefix).Properties;
+  }
+
+  public function(name: string): any {
+    return this.properties('AWS::Lambda::Function', `Sync${name}Function`);
+  }
+
+  public environment(name: string): Record<string, any> {
+    return this.function(name).Environment.Variables;
+  }
+
+  /** All that a role may do; which role by the beginning of its id. */
+  public statements(role: string): Statement[] {
+    const holds = (policy: Resource) => policy.Properties.Roles.some((holder: any) => holder.Ref?.startsWith(role));
+    const policies = Object.values(this.resources).filter(({ Type }) => Type === 'AWS::IAM::Policy');
+    return policies.filter(holds).flatMap((policy) => policy.Properties.PolicyDocument.Statement);
+  }
+
+  /** The actions that a role is allowed, sorted. */
+  public allowed(role: string): string[] {
+    const allowed = this.statements(role).filter(({ Effect }) => Effect === 'Allow');
+    return [...new Set(allowed.flatMap(({ Action }) => Action))].sort();
+  }
+}
+
+export const asList = <T>(one: T | T[]): T[] => (Array.isArray(one) ? one : [one]);

@@ -1,0 +1,144 @@
+/** Every way in which the construct can be had that changes what is deployed, each as a stack. */
+import { App, Duration, Stack } from 'aws-cdk-lib';
+import * as cognito from 'aws-cdk-lib/aws-cognito';
+import * as ec2 from 'aws-cdk-lib/aws-ec2';
+import * as ecs from 'aws-cdk-lib/aws-ecs';
+import * as iam from 'aws-cdk-lib/aws-iam';
+import * as kms from 'aws-cdk-lib/aws-kms';
+import * as lambda from 'aws-cdk-lib/aws-lambda';
+import * as rds from 'aws-cdk-lib/aws-rds';
+import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
+import * as sns from 'aws-cdk-lib/aws-sns';
+import {
+  CognitoUserSync,
+  CognitoUserSyncProps,
+  DatabaseAuth,
+  DriftCheck,
+  Migrations,
+  PoolTriggers,
+  UserSyncCompute,
+  UserSyncDatabase,
+} from '../lib';
+
+type Changes = Partial<CognitoUserSyncProps>;
+
+const POOL_ARN = 'arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_Abc123Def';
+
+const POSTGRES = rds.DatabaseInstanceEngine.postgres({ version: rds.PostgresEngineVersion.VER_16_13 });
+const AURORA = rds.DatabaseClusterEngine.auroraPostgres({ version: rds.AuroraPostgresEngineVersion.VER_16_13 });
+
+function importedPool(stack: Stack): cognito.IUserPool {
+  return cognito.UserPool.fromUserPoolArn(stack, 'Pool', POOL_ARN);
+}
+
+function ownPool(stack: Stack): cognito.UserPool {
+  return new cognito.UserPool(stack, 'Pool');
+}
+
+function importedVpc(stack: Stack): ec2.IVpc {
+  return ec2.Vpc.fromVpcAttributes(stack, 'Vpc', {
+    vpcId: 'vpc-0123456789abcdef0',
+    availabilityZones: ['eu-west-1a', 'eu-west-1b'],
+    privateSubnetIds: ['subnet-0123456789abcdef0', 'subnet-0123456789abcdef1'],
+    privateSubnetRouteTableIds: ['rtb-0123456789abcdef0', 'rtb-0123456789abcdef1'],
+    vpcCidrBlock: '10.0.0.0/16',
+  });
+}
+
+function adminSecret(stack: Stack): secretsmanager.ISecret {
+  const arn = 'arn:aws:secretsmanager:eu-west-1:123456789012:secret:admin-AbCdEf';
+  return secretsmanager.Secret.fromSecretCompleteArn(stack, 'Admin', arn);
+}
+
+function chained(stack: Stack, id: string): lambda.IFunction {
+  return lambda.Function.fromFunctionArn(stack, id, `arn:aws:lambda:eu-west-1:123456789012:function:${id}`);
+}
+
+/** What is imported everywhere, with what a variant changes. */
+export function sync(stack: Stack, code: string, changes: Changes = {}): CognitoUserSync {
+  const database = () =>
+    UserSyncDatabase.fromAttributes({
+      host: 'db.example.eu-west-1.rds.amazonaws.com',
+      resourceId: 'db-ABC',
+      securityGroup: ec2.SecurityGroup.fromSecurityGroupId(stack, 'DatabaseGroup', 'sg-0123456789abcdef0'),
+      adminSecret: adminSecret(stack),
+    });
+  return new CognitoUserSync(stack, 'Sync', {
+    code,
+    userPool: changes.userPool ?? importedPool(stack),
+    vpc: changes.vpc ?? importedVpc(stack),
+    database: changes.database ?? database(),
+    databaseName: 'app',
+    ...changes,
+  });
+}
+
+const VARIANTS: Record<string, (stack: Stack) => Changes> = {
+  ImportedPool: (stack) => ({ alarmTopic: new sns.Topic(stack, 'Topic', { enforceSSL: true }) }),
+  OwnPool: (stack) => ({ userPool: ownPool(stack) }),
+  Secret: () => ({ auth: DatabaseAuth.secret() }),
+  SecretRotated: () => ({ auth: DatabaseAuth.secret({ rotateAfter: Duration.days(30) }), endpoints: true }),
+  SecretGiven: (stack) => {
+    const given = (name: string) => secretsmanager.Secret.fromSecretNameV2(stack, name, name);
+    return { auth: DatabaseAuth.secret({ consumer: given('consumer'), reader: given('reader') }) };
+  },
+  Instance: (stack) => {
+    const vpc = new ec2.Vpc(stack, 'Vpc', { natGateways: 1 });
+    const instance = new rds.DatabaseInstance(stack, 'Database', { engine: POSTGRES, vpc, iamAuthentication: true, storageEncrypted: true });
+    return { vpc, userPool: ownPool(stack), database: UserSyncDatabase.fromInstance(instance) };
+  },
+  Cluster: (stack) => {
+    const vpc = new ec2.Vpc(stack, 'Vpc', { natGateways: 1 });
+    const writer = rds.ClusterInstance.serverlessV2('writer');
+    const cluster = new rds.DatabaseCluster(stack, 'Database', { engine: AURORA, vpc, writer, iamAuthentication: true, storageEncrypted: true });
+    return { vpc, database: UserSyncDatabase.fromCluster(cluster) };
+  },
+  Proxy: (stack) => {
+    const vpc = new ec2.Vpc(stack, 'Vpc', { natGateways: 1 });
+    const instance = new rds.DatabaseInstance(stack, 'Database', { engine: POSTGRES, vpc, storageEncrypted: true });
+    const proxy = instance.addProxy('Proxy', { vpc, secrets: [instance.secret!], iamAuth: true });
+    return { vpc, database: UserSyncDatabase.fromProxy(proxy, { behind: UserSyncDatabase.fromInstance(instance) }) };
+  },
+  Fargate: () => ({ compute: UserSyncCompute.fargate(), endpoints: true }),
+  FargateSecretArm: () => ({
+    compute: UserSyncCompute.fargate({ image: ecs.ContainerImage.fromRegistry('example/user-sync'), tasks: 1, cpu: 512, memoryLimitMiB: 1_024 }),
+    architecture: lambda.Architecture.ARM_64,
+    auth: DatabaseAuth.secret(),
+  }),
+  Key: (stack) => ({
+    encryptionKey: new kms.Key(stack, 'Key', { enableKeyRotation: true }),
+    auth: DatabaseAuth.secret(),
+    userPool: ownPool(stack),
+  }),
+  LifecycleOff: () => ({ lifecycle: false }),
+  DriftOff: () => ({ driftCheck: DriftCheck.none() }),
+  MigrationsSkipped: () => ({
+    migrations: Migrations.SKIP,
+    database: UserSyncDatabase.fromAttributes({ host: 'db.example.com', port: 6_432 }),
+    auth: DatabaseAuth.secret(),
+  }),
+  OutputOnly: () => ({ triggers: PoolTriggers.outputOnly() }),
+  Chained: (stack) => ({
+    triggers: PoolTriggers.attach({
+      chainPostConfirmation: chained(stack, 'Welcome'),
+      chainPostAuthentication: chained(stack, 'Audit'),
+      smsRole: iam.Role.fromRoleArn(stack, 'Sms', 'arn:aws:iam::123456789012:role/sms', { mutable: false }),
+      senderKey: kms.Key.fromKeyArn(stack, 'Sender', 'arn:aws:kms:eu-west-1:123456789012:key/1'),
+    }),
+  }),
+  ChainedOwnPool: (stack) => ({
+    userPool: ownPool(stack),
+    triggers: PoolTriggers.attach({ chainPostConfirmation: chained(stack, 'Welcome') }),
+    clientMetadataKeys: { ip: 'clientIp' },
+  }),
+  Endpoints: () => ({ endpoints: true, architecture: lambda.Architecture.ARM_64, driftCheck: DriftCheck.every(Duration.hours(36)) }),
+};
+
+/** All variants, in one app. */
+export function variants(app: App, code: string): Map<string, { stack: Stack; sync: CognitoUserSync }> {
+  const made = Object.entries(VARIANTS).map(([name, changes]) => {
+    const stack = new Stack(app, name);
+    return [name, { stack, sync: sync(stack, code, changes(stack)) }] as const;
+  });
+  return new Map(made);
+}

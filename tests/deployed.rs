@@ -1,0 +1,304 @@
+//! A deployment as a team makes one: `cdk bootstrap`, `cdk deploy`, a sign-up and logins through the deployed
+//! functions, the event source mapping and the queue into PostgreSQL, `cdk deploy` of other code, `cdk destroy`. AWS is
+//! emulated, and runs the release programs as they are.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use aws_sdk_cognitoidentityprovider::types::{
+    LambdaConfigType, PasswordPolicyType, UserPoolMfaType, UserPoolPolicyType, UserPoolType,
+    VerifiedAttributeType,
+};
+use aws_sdk_lambda::primitives::Blob;
+use cognito_user_sync::stack::{Emulator, Progress, Sqs};
+use cognito_user_sync_triggers::aws;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::support::events::sub;
+use crate::support::rds_server::{self, MASTER, MASTER_PASSWORD};
+use crate::support::{binaries, eventually, secrets};
+
+const REGION: &str = "eu-west-1";
+const ACCOUNT: &str = "000000000000";
+const LIMIT: Duration = Duration::from_secs(120);
+const PROGRAMS: [&str; 4] =
+    ["user-sync-trigger", "user-sync-consumer", "user-sync-lifecycle", "user-sync-operator"];
+
+fn infra() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("infra")
+}
+
+/// Fetches what the construct is built with, where that is not there.
+fn fetch_packages() {
+    let made = Command::new("make")
+        .args(["--silent", "infra-packages"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .expect("make runs");
+    assert!(made.success(), "the packages of infra cannot be fetched");
+}
+
+/// An AWS of the test's own, with a user pool and a database as a team has them.
+struct Aws {
+    emulator: Sqs,
+    cognito: aws_sdk_cognitoidentityprovider::Client,
+    lambda: aws_sdk_lambda::Client,
+    sqs: aws_sdk_sqs::Client,
+    user_pool_id: String,
+    database: PgPool,
+    dist: tempfile::TempDir,
+    environment: Vec<(&'static str, String)>,
+}
+
+impl Aws {
+    async fn start() -> Self {
+        fetch_packages();
+        // AWS's runtime for Node.js has the SDK; the emulator's has what it is pointed at.
+        let modules = infra().join("node_modules");
+        let environment: [(&str, &OsStr); 1] = [("NODE_PATH", modules.as_os_str())];
+        let emulator = Sqs::start_with(Emulator::Ministack, &environment, &Progress::Lines).await.unwrap();
+        let endpoint = emulator.endpoint();
+        let config = aws_config::SdkConfig::builder()
+            .behavior_version(aws_config::BehaviorVersion::latest())
+            .region(aws_config::Region::new(REGION))
+            .endpoint_url(endpoint)
+            .credentials_provider(aws_sdk_sqs::config::SharedCredentialsProvider::new(
+                aws_sdk_sqs::config::Credentials::new("test", "test", None, None, "test"),
+            ))
+            .http_client(aws::http_client())
+            .build();
+        let cognito = aws_sdk_cognitoidentityprovider::Client::new(&config);
+        let password = PasswordPolicyType::builder().minimum_length(14).require_numbers(true).build();
+        let pool = cognito
+            .create_user_pool()
+            .pool_name("theirs")
+            .policies(UserPoolPolicyType::builder().password_policy(password).build())
+            .auto_verified_attributes(VerifiedAttributeType::Email)
+            .mfa_configuration(UserPoolMfaType::Optional)
+            .email_verification_subject("Welcome")
+            .user_pool_tags("team", "sign-in");
+        let pool = pool.send().await.unwrap().user_pool.unwrap();
+
+        let postgres = rds_server::server().await;
+        let name = rds_server::create_database(postgres.admin_url(), MASTER).await;
+        let database = rds_server::connect(&name).await;
+        let admin_secret = secrets::create(&secrets::client(endpoint), MASTER, MASTER_PASSWORD).await;
+
+        let dist = tempfile::tempdir().unwrap();
+        let environment = vec![
+            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+            ("AWS_REGION", REGION.to_owned()),
+            ("AWS_ENDPOINT_URL", endpoint.to_owned()),
+            ("CDK_DISABLE_CLI_TELEMETRY", "true".to_owned()),
+            ("CDK_OUTDIR", dist.path().join("cdk.out").display().to_string()),
+            ("ACCOUNT", ACCOUNT.to_owned()),
+            ("REGION", REGION.to_owned()),
+            ("USER_POOL_ARN", pool.arn.unwrap()),
+            ("DATABASE_HOST", postgres.host().to_owned()),
+            ("DATABASE_PORT", postgres.port().to_string()),
+            ("DATABASE_NAME", name),
+            ("ADMIN_SECRET_ARN", admin_secret),
+            ("DIST", dist.path().display().to_string()),
+        ];
+        Self {
+            lambda: aws_sdk_lambda::Client::new(&config),
+            sqs: aws_sdk_sqs::Client::new(&config),
+            emulator,
+            cognito,
+            user_pool_id: pool.id.unwrap(),
+            database,
+            dist,
+            environment,
+        }
+    }
+
+    /// As `make lambda` leaves the programs; `release` is what makes one build another.
+    fn build(&self, release: &str) {
+        let built = [binaries::trigger(), binaries::consumer(), binaries::lifecycle(), binaries::operator()];
+        for (program, binary) in PROGRAMS.iter().zip(built) {
+            let folder = self.dist.path().join("lambda").join(program);
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::copy(binary, folder.join("bootstrap")).unwrap();
+            std::fs::write(folder.join("release"), release).unwrap();
+        }
+    }
+
+    fn cdk(&self, arguments: &[&str]) {
+        let home = self.dist.path().join("home");
+        std::fs::create_dir_all(&home).unwrap();
+        let ran = Command::new("node")
+            .arg(infra().join("node_modules/aws-cdk/bin/cdk"))
+            .args(arguments)
+            .args(["--ci", "--no-notices", "--no-version-reporting"])
+            .current_dir(infra())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("HOME", home)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .output()
+            .expect("node runs");
+        let said = [ran.stdout, ran.stderr].concat();
+        assert!(ran.status.success(), "cdk {arguments:?}: {}", String::from_utf8_lossy(&said));
+    }
+
+    fn deploy(&self) -> Outputs {
+        let outputs = self.dist.path().join("outputs.json");
+        let file = outputs.display().to_string();
+        let app = "npx tsx test/emulated/app.ts";
+        self.cdk(&["deploy", "--app", app, "--require-approval", "never", "--outputs-file", &file]);
+        let outputs: Value = serde_json::from_slice(&std::fs::read(outputs).unwrap()).unwrap();
+        Outputs(outputs["Emulated"].clone())
+    }
+
+    async fn pool(&self) -> UserPoolType {
+        let described = self.cognito.describe_user_pool().user_pool_id(&self.user_pool_id).send().await;
+        described.unwrap().user_pool.unwrap()
+    }
+
+    async fn triggers(&self) -> LambdaConfigType {
+        self.pool().await.lambda_config.unwrap_or_else(|| LambdaConfigType::builder().build())
+    }
+
+    /// Everything of the pool but its triggers, and when it was last changed.
+    async fn settings(&self) -> UserPoolType {
+        let mut pool = self.pool().await;
+        (pool.lambda_config, pool.last_modified_date) = (None, None);
+        pool
+    }
+
+    /// Calls a function and takes its answer; a function that failed fails the test.
+    async fn invoke(&self, function: &str, payload: &Value) -> Value {
+        let payload = Blob::new(payload.to_string());
+        let answered = self.lambda.invoke().function_name(function).payload(payload).send().await.unwrap();
+        let body = answered.payload.unwrap_or_else(|| Blob::new(Vec::new())).into_inner();
+        assert_eq!(answered.function_error, None, "{}", String::from_utf8_lossy(&body));
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    /// As Cognito calls whatever function the pool names for this hook: it must get its event back.
+    async fn fires(&self, source: &str, user: u128) {
+        let config = self.triggers().await;
+        let function = match source {
+            "PostConfirmation_ConfirmSignUp" => config.post_confirmation,
+            _ => config.post_authentication,
+        };
+        let event = json!({
+            "version": "1", "region": REGION, "userPoolId": self.user_pool_id, "userName": format!("user{user}"),
+            "callerContext": { "awsSdkVersion": "aws-sdk-unknown-unknown", "clientId": "client" },
+            "triggerSource": source,
+            "request": { "userAttributes": {
+                "sub": sub(user), "email": format!("user{user}@example.com"), "email_verified": "true",
+                "name": "Some One", "cognito:user_status": "CONFIRMED",
+            } },
+            "response": {},
+        });
+        assert_eq!(self.invoke(&function.expect("the pool has a trigger"), &event).await, event);
+    }
+
+    async fn login_count(&self, user: u128) -> Option<i64> {
+        let asked = sqlx::query_scalar("select login_count from users where id = $1").bind(sub(user));
+        asked.fetch_optional(&self.database).await.unwrap()
+    }
+
+    async fn counts(&self, user: u128, logins: i64) {
+        let what = format!("user {user} has {logins} logins");
+        eventually(&what, LIMIT, async || self.login_count(user).await == Some(logins)).await;
+    }
+
+    async fn code_of(&self, function: &str) -> String {
+        let asked = self.lambda.get_function_configuration().function_name(function).send().await;
+        asked.unwrap().code_sha256.unwrap()
+    }
+}
+
+struct Outputs(Value);
+
+impl Outputs {
+    fn get(&self, name: &str) -> &str {
+        self.0[name].as_str().unwrap_or_else(|| panic!("no output {name} in {}", self.0))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_team_deploys_signs_in_deploys_again_and_takes_it_away() {
+    let aws = Aws::start().await;
+    aws.build("first");
+    aws.cdk(&["bootstrap", &format!("aws://{ACCOUNT}/{REGION}")]);
+    let settings = aws.settings().await;
+    let outputs = aws.deploy();
+
+    // The pool that was there has the two triggers now, and the database its tables and logins.
+    let config = aws.triggers().await;
+    assert_eq!(config.post_confirmation.as_deref(), Some(outputs.get("Trigger")));
+    assert_eq!(config.post_authentication.as_deref(), Some(outputs.get("Trigger")));
+    assert_eq!(aws.settings().await, settings, "nothing else of the pool changed");
+    let members: i64 = sqlx::query_scalar(
+        "select count(*) from pg_auth_members join pg_roles as groups on groups.oid = roleid
+         join pg_roles as members on members.oid = member
+         where groups.rolname in ('user_sync_consumer', 'user_sync_reader')
+           and members.rolname in ('user_sync_consumer_login', 'user_sync_reader_login')",
+    )
+    .fetch_one(&aws.database)
+    .await
+    .unwrap();
+    assert_eq!(members, 2);
+
+    // A sign-up and two logins, through everything.
+    aws.fires("PostConfirmation_ConfirmSignUp", 1).await;
+    aws.fires("PostAuthentication_Authentication", 1).await;
+    aws.fires("PostAuthentication_Authentication", 1).await;
+    aws.counts(1, 2).await;
+    // A message that can never be applied ends among the dead letters, with its reason, and holds nobody back.
+    let (queue, dead) = (outputs.get("QueueUrl"), outputs.get("DeadLetterQueueUrl"));
+    aws.sqs.send_message().queue_url(queue).message_body("{\"poison\":true}").send().await.unwrap();
+    let mut reason = None;
+    eventually("the poison is among the dead letters", LIMIT, async || {
+        let request = aws.sqs.receive_message().queue_url(dead).message_attribute_names("All");
+        let messages = request.send().await.unwrap().messages.unwrap_or_default();
+        reason = messages.first().and_then(|message| {
+            assert_eq!(message.body.as_deref(), Some("{\"poison\":true}"));
+            message.message_attributes.as_ref()?.get("reason")?.string_value.clone()
+        });
+        reason.is_some()
+    })
+    .await;
+    assert_eq!(reason.as_deref(), Some("malformed"));
+    // What the schedules ask for.
+    aws.invoke(outputs.get("Lifecycle"), &json!({ "heartbeat": true })).await;
+    eventually("the heartbeat has come through", LIMIT, async || {
+        let asked = sqlx::query_scalar("select heartbeat_at is not null from sync_status");
+        asked.fetch_one(&aws.database).await.unwrap()
+    })
+    .await;
+    let maintained = aws.invoke(outputs.get("Migrator"), &json!({ "maintain": { "monthsAhead": 4 } })).await;
+    assert!(maintained["daysAhead"].as_f64().unwrap() > 100.0, "{maintained}");
+    // Only the triggers of this test said that the pool has a user.
+    let compared = aws.invoke(outputs.get("Drift"), &json!({ "drift": true })).await;
+    assert_eq!((&compared["compared"], &compared["rows"]), (&json!(0), &json!(1)), "{compared}");
+
+    // Other code: it is what runs, the same row goes on, and nothing of the pool changes.
+    let before = aws.code_of(outputs.get("Consumer")).await;
+    aws.build("second");
+    let again = aws.deploy();
+    assert_eq!(again.get("Trigger"), outputs.get("Trigger"));
+    assert_ne!(aws.code_of(again.get("Consumer")).await, before);
+    aws.fires("PostAuthentication_Authentication", 1).await;
+    aws.fires("PostConfirmation_ConfirmSignUp", 2).await;
+    aws.counts(1, 3).await;
+    aws.counts(2, 0).await;
+
+    // Taken away: the pool is as it was, and the rows are the team's.
+    let app = "npx tsx test/emulated/app.ts";
+    aws.cdk(&["destroy", "--app", app, "--force"]);
+    let config = aws.triggers().await;
+    assert_eq!((config.post_confirmation, config.post_authentication), (None, None));
+    assert_eq!(aws.settings().await, settings);
+    let gone = aws.lambda.get_function_configuration().function_name(outputs.get("Consumer")).send().await;
+    assert!(gone.is_err(), "the functions are gone");
+    assert_eq!(aws.login_count(1).await, Some(3));
+    aws.emulator.stop().await.unwrap();
+}

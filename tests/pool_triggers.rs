@@ -1,0 +1,317 @@
+//! The two triggers of a pool that somebody else made: attached, nothing else changed, and taken back. On the
+//! emulator, and on a pool that is as strict as Cognito.
+
+use std::collections::HashMap;
+
+use aws_sdk_cognitoidentityprovider::operation::create_user_pool::builders::CreateUserPoolFluentBuilder;
+use aws_sdk_cognitoidentityprovider::types as cognito;
+use cognito_user_sync::pool_triggers::{Before, Error, Wanted, attach, detach};
+use serde_json::json;
+
+use crate::support::pool;
+use crate::support::stack;
+use crate::support::strict_pool::{ID, StrictPool};
+
+const OURS: &str = "arn:aws:lambda:eu-west-1:111122223333:function:user-sync-trigger";
+const OURS_NEXT: &str = "arn:aws:lambda:eu-west-1:111122223333:function:user-sync-trigger-next";
+const THEIRS: &str = "arn:aws:lambda:eu-west-1:111122223333:function:theirs:live";
+const STRANGE: &str = "arn:aws:lambda:eu-west-1:111122223333:function:strange";
+
+fn wanted(user_pool_id: &str, function_arn: &str) -> Wanted {
+    Wanted {
+        user_pool_id: user_pool_id.to_owned(),
+        function_arn: function_arn.to_owned(),
+        chain_post_confirmation: Some(THEIRS.to_owned()),
+        chain_post_authentication: None,
+        overwrite: false,
+    }
+}
+
+fn before() -> Before {
+    Before { post_confirmation: Some(THEIRS.to_owned()), post_authentication: None }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_but_the_triggers_changes_and_detaching_restores_it() {
+    let strict = StrictPool::start().await;
+    let settings = strict.pool().settings.clone();
+    let mfa = strict.pool().mfa.clone();
+    let others = strict.others();
+    assert_eq!(attach(&strict.client, &wanted(ID, OURS), None, None).await, Ok(before()));
+    assert_eq!(strict.others(), others);
+    for name in ["PostConfirmation", "PostAuthentication"] {
+        assert_eq!(strict.trigger(name).as_deref(), Some(OURS), "{name}");
+    }
+
+    // Again, as CloudFormation may: nothing is written, and what was before is still known.
+    for known in [Some(before()), None] {
+        assert_eq!(attach(&strict.client, &wanted(ID, OURS), None, known).await, Ok(before()));
+    }
+    assert_eq!(strict.pool().updates.len(), 1);
+
+    detach(&strict.client, ID, OURS, &before()).await.unwrap();
+    assert_eq!(strict.others(), others);
+    let mut restored = strict.pool().settings.clone();
+    restored.insert("LastModifiedDate".into(), settings["LastModifiedDate"].clone());
+    assert_eq!(restored, settings);
+    detach(&strict.client, ID, OURS, &before()).await.unwrap();
+    let pool = strict.pool();
+    assert_eq!((pool.updates.len(), pool.mfa_updates, &pool.mfa), (2, 0, &mfa));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_emulators_pool_with_every_setting_keeps_them_all() {
+    let endpoint = stack().await.sqs.endpoint();
+    let client = pool::client(endpoint);
+    let created = every_setting(client.create_user_pool()).send().await.unwrap();
+    let id = created.user_pool.unwrap().id.unwrap();
+    let token = cognito::SoftwareTokenMfaConfigType::builder().enabled(true).build();
+    let mfa = client.set_user_pool_mfa_config().user_pool_id(&id).software_token_mfa_configuration(token);
+    mfa.mfa_configuration(cognito::UserPoolMfaType::Optional).send().await.unwrap();
+    let describe = async || {
+        let described =
+            client.describe_user_pool().user_pool_id(&id).send().await.unwrap().user_pool.unwrap();
+        let mfa = client.get_user_pool_mfa_config().user_pool_id(&id).send().await.unwrap();
+        let mfa = (mfa.mfa_configuration, mfa.software_token_mfa_configuration, mfa.email_mfa_configuration);
+        (cognito_pool(described), mfa)
+    };
+    let (first, factors) = describe().await;
+    assert!(first.sms_configuration.is_some() && first.user_pool_tags.is_some(), "{first:?}");
+
+    assert_eq!(attach(&client, &wanted(&id, OURS), None, None).await, Ok(before()));
+    let mut expected = first.clone();
+    let config = expected.lambda_config.as_mut().unwrap();
+    config.post_confirmation = Some(OURS.to_owned());
+    config.post_authentication = Some(OURS.to_owned());
+    assert_eq!(describe().await, (expected, factors.clone()));
+
+    detach(&client, &id, OURS, &before()).await.unwrap();
+    assert_eq!(describe().await, (first, factors));
+    client.update_user_pool().user_pool_id(&id).deletion_protection("INACTIVE".into()).send().await.unwrap();
+    client.delete_user_pool().user_pool_id(&id).send().await.unwrap();
+    detach(&client, &id, OURS, &before()).await.unwrap();
+    assert_eq!(attach(&client, &wanted(&id, OURS), None, None).await, Err(Error::NoPool));
+}
+
+/// Without what moves by itself.
+fn cognito_pool(mut described: cognito::UserPoolType) -> cognito::UserPoolType {
+    described.last_modified_date = None;
+    described
+}
+
+/// Every setting that CreateUserPool takes.
+fn every_setting(create: CreateUserPoolFluentBuilder) -> CreateUserPoolFluentBuilder {
+    let function = |name: &str| format!("arn:aws:lambda:eu-west-1:111122223333:function:{name}");
+    let password = cognito::PasswordPolicyType::builder()
+        .minimum_length(12)
+        .require_symbols(true)
+        .password_history_size(3)
+        .temporary_password_validity_days(2);
+    let factors = cognito::SignInPolicyType::builder().allowed_first_auth_factors("PASSWORD".into());
+    let policies = cognito::UserPoolPolicyType::builder()
+        .password_policy(password.build())
+        .sign_in_policy(factors.build());
+    let tokens = cognito::PreTokenGenerationVersionConfigType::builder()
+        .lambda_version("V2_0".into())
+        .lambda_arn(function("tokens"));
+    let email = cognito::CustomEmailLambdaVersionConfigType::builder()
+        .lambda_version("V1_0".into())
+        .lambda_arn(function("email"));
+    let sms = cognito::CustomSmsLambdaVersionConfigType::builder()
+        .lambda_version("V1_0".into())
+        .lambda_arn(function("sms"));
+    let triggers = cognito::LambdaConfigType::builder()
+        .pre_sign_up(function("pre-sign-up"))
+        .custom_message(function("custom-message"))
+        .post_confirmation(THEIRS)
+        .pre_authentication(function("pre-authentication"))
+        .define_auth_challenge(function("define"))
+        .create_auth_challenge(function("create"))
+        .verify_auth_challenge_response(function("verify"))
+        .user_migration(function("migration"))
+        .pre_token_generation(function("tokens"))
+        .pre_token_generation_config(tokens.build().unwrap())
+        .custom_email_sender(email.build().unwrap())
+        .custom_sms_sender(sms.build().unwrap())
+        .kms_key_id("arn:aws:kms:eu-west-1:111122223333:key/abc");
+    let template = cognito::VerificationMessageTemplateType::builder()
+        .email_message("email {####}")
+        .email_subject("subject")
+        .sms_message("sms {####}")
+        .default_email_option("CONFIRM_WITH_LINK".into());
+    let invitation =
+        cognito::MessageTemplateType::builder().email_subject("in").email_message("{username} {####}");
+    let administrators = cognito::AdminCreateUserConfigType::builder()
+        .allow_admin_create_user_only(true)
+        .invite_message_template(invitation.build());
+    let recovery = cognito::RecoveryOptionType::builder().priority(1).name("verified_email".into());
+    let recovery =
+        cognito::AccountRecoverySettingType::builder().recovery_mechanisms(recovery.build().unwrap());
+    let device = cognito::DeviceConfigurationType::builder().challenge_required_on_new_device(true);
+    let email = cognito::EmailConfigurationType::builder()
+        .source_arn("arn:aws:ses:eu-west-1:111122223333:identity/example.com")
+        .from("A <a@example.com>")
+        .reply_to_email_address("b@example.com")
+        .email_sending_account("DEVELOPER".into())
+        .configuration_set("set");
+    let sms = cognito::SmsConfigurationType::builder()
+        .sns_caller_arn("arn:aws:iam::111122223333:role/sms")
+        .external_id("external")
+        .sns_region("eu-west-1");
+    let add_ons = cognito::UserPoolAddOnsType::builder().advanced_security_mode("ENFORCED".into());
+    let updates = cognito::UserAttributeUpdateSettingsType::builder()
+        .attributes_require_verification_before_update("email".into());
+    let plan = cognito::SchemaAttributeType::builder().name("plan").attribute_data_type("String".into());
+    create
+        .pool_name("Everything")
+        .policies(policies.build())
+        .deletion_protection("ACTIVE".into())
+        .lambda_config(triggers.build())
+        .auto_verified_attributes("email".into())
+        .alias_attributes("phone_number".into())
+        .sms_verification_message("sms {####}")
+        .email_verification_message("email {####}")
+        .email_verification_subject("subject")
+        .verification_message_template(template.build())
+        .sms_authentication_message("code {####}")
+        .mfa_configuration("OPTIONAL".into())
+        .user_attribute_update_settings(updates.build())
+        .device_configuration(device.build())
+        .email_configuration(email.build())
+        .sms_configuration(sms.build())
+        .set_user_pool_tags(Some(HashMap::from([("team".to_owned(), "identity".to_owned())])))
+        .admin_create_user_config(administrators.build())
+        .schema(plan.build())
+        .user_pool_add_ons(add_ons.build().unwrap())
+        .username_configuration(
+            cognito::UsernameConfigurationType::builder().case_sensitive(false).build().unwrap(),
+        )
+        .account_recovery_setting(recovery.build())
+        .user_pool_tier("PLUS".into())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_elses_trigger_is_refused_and_nothing_is_changed() {
+    let strict = StrictPool::start().await;
+    strict.set_trigger("PostAuthentication", Some(STRANGE));
+    let settings = strict.pool().settings.clone();
+    let error = attach(&strict.client, &wanted(ID, OURS), None, None).await.unwrap_err();
+    assert_eq!(error.to_string().matches("arn:").count(), 1, "only the one that is not chained: {error}");
+    assert!(error.to_string().contains(&format!("{STRANGE} as its PostAuthentication trigger")), "{error}");
+    assert_eq!(strict.pool().settings, settings);
+    assert_eq!(strict.pool().updates.len(), 0);
+
+    let overwriting = Wanted { overwrite: true, ..wanted(ID, OURS) };
+    let found = attach(&strict.client, &overwriting, None, None).await.unwrap();
+    assert_eq!(found, Before { post_authentication: Some(STRANGE.to_owned()), ..before() });
+    detach(&strict.client, ID, OURS, &found.to_string().parse().unwrap()).await.unwrap();
+    assert_eq!(strict.trigger("PostAuthentication").as_deref(), Some(STRANGE));
+    assert_eq!(strict.trigger("PostConfirmation").as_deref(), Some(THEIRS));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_moves_to_a_new_function_and_still_knows_what_was_before() {
+    let strict = StrictPool::start().await;
+    let others = strict.others();
+    let found = attach(&strict.client, &wanted(ID, OURS), None, None).await.unwrap();
+    let moved = attach(&strict.client, &wanted(ID, OURS_NEXT), Some(OURS), Some(found)).await;
+    assert_eq!(moved, Ok(before()));
+    assert_eq!(strict.trigger("PostAuthentication").as_deref(), Some(OURS_NEXT));
+    // The function of before is not ours any more: it takes nothing back.
+    detach(&strict.client, ID, OURS, &before()).await.unwrap();
+    assert_eq!(strict.trigger("PostConfirmation").as_deref(), Some(OURS_NEXT));
+    detach(&strict.client, ID, OURS_NEXT, &before()).await.unwrap();
+    assert_eq!(strict.trigger("PostConfirmation").as_deref(), Some(THEIRS));
+    assert_eq!(strict.trigger("PostAuthentication"), None);
+    assert_eq!(strict.others(), others);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_that_somebody_changed_meanwhile_is_left_alone() {
+    let strict = StrictPool::start().await;
+    let found = attach(&strict.client, &wanted(ID, OURS), None, None).await.unwrap();
+    strict.set_trigger("PostConfirmation", Some(STRANGE));
+    let error = attach(&strict.client, &wanted(ID, OURS), None, Some(found.clone())).await.unwrap_err();
+    assert!(matches!(&error, Error::Taken(taken) if taken.len() == 1), "{error}");
+    detach(&strict.client, ID, OURS, &found).await.unwrap();
+    assert_eq!(strict.trigger("PostConfirmation").as_deref(), Some(STRANGE));
+    assert_eq!(strict.trigger("PostAuthentication"), None);
+    strict.pool().faults.gone = true;
+    detach(&strict.client, ID, OURS, &found).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_somebody_is_changing_is_not_written_over() {
+    let strict = StrictPool::start().await;
+    strict.pool().faults.edits = 3;
+    attach(&strict.client, &wanted(ID, OURS), None, None).await.unwrap();
+    assert_eq!(strict.pool().settings["SmsAuthenticationMessage"], "edit 0", "what somebody wrote is kept");
+    strict.pool().faults.edits = 100;
+    let error = detach(&strict.client, ID, OURS, &before()).await.unwrap_err();
+    assert_eq!(error, Error::Restless);
+    assert_eq!(strict.trigger("PostConfirmation").as_deref(), Some(OURS));
+    strict.pool().faults.edits = 0;
+    strict.pool().faults.concurrent = 2;
+    detach(&strict.client, ID, OURS, &before()).await.unwrap();
+    assert_eq!(strict.trigger("PostConfirmation").as_deref(), Some(THEIRS));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_description_that_comes_late_is_no_difference() {
+    let strict = StrictPool::start().await;
+    strict.pool().faults.stale = 2;
+    attach(&strict.client, &wanted(ID, OURS), None, None).await.unwrap();
+    assert_eq!(strict.pool().updates.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_update_changes_beside_the_triggers_is_named_and_put_back() {
+    let strict = StrictPool::start().await;
+    strict.pool().faults.resets = Some("FutureSetting");
+    let error = attach(&strict.client, &wanted(ID, OURS), None, None).await.unwrap_err();
+    let Error::Changed { changed, remaining } = &error else { panic!("{error}") };
+    assert_eq!((changed, remaining), (&vec!["FutureSetting".to_owned()], &vec!["FutureSetting".to_owned()]));
+    assert!(!error.to_string().contains("Deep"), "no value: {error}");
+    assert_eq!(strict.trigger("PostConfirmation").as_deref(), Some(THEIRS));
+    assert_eq!(strict.trigger("PostAuthentication"), None);
+    let updates = strict.pool().updates.clone();
+    assert_eq!(updates.len(), 2);
+    assert_eq!(
+        updates[1]["FutureSetting"],
+        json!({ "Deep": { "List": [1, 2.5, null, "x"], "Flag": false } })
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_factor_that_an_update_turned_off_is_turned_on_again() {
+    let strict = StrictPool::start().await;
+    let others = strict.others();
+    strict.pool().faults.loses_factors = true;
+    attach(&strict.client, &wanted(ID, OURS), None, None).await.unwrap();
+    assert_eq!((strict.others(), strict.pool().mfa_updates), (others, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_permission_is_named_without_naming_who_lacks_it() {
+    let strict = StrictPool::start().await;
+    let check = async |operation, message, expected: &[&str]| {
+        strict.pool().faults.denied = Some((operation, message));
+        let error = attach(&strict.client, &wanted(ID, OURS), None, None).await.unwrap_err().to_string();
+        for part in expected {
+            assert!(error.contains(part), "{error}");
+        }
+        assert!(!error.contains("111122223333"), "{error}");
+        assert_eq!(strict.pool().updates.len(), 0);
+    };
+    const PASS_ROLE: &str = "User: arn:aws:sts::111122223333:assumed-role/r/s is not authorized to perform: iam:PassRole on resource: arn:aws:iam::111122223333:role/sms";
+    check("UpdateUserPool", PASS_ROLE, &["UpdateUserPool", "iam:PassRole", "smsRole"]).await;
+    const DESCRIBE: &str = "User: arn:aws:sts::111122223333:assumed-role/r/s is not authorized to perform: cognito-idp:DescribeUserPool on resource: x";
+    check("DescribeUserPool", DESCRIBE, &["cognito-idp:DescribeUserPool"]).await;
+    check("UpdateUserPool", "denied", &["cognito-idp:UpdateUserPool"]).await;
+
+    // MFA's factors are watched, not needed.
+    strict.pool().faults.denied = Some(("GetUserPoolMfaConfig", "denied"));
+    let others = strict.others();
+    attach(&strict.client, &wanted(ID, OURS), None, None).await.unwrap();
+    assert_eq!(strict.others(), others);
+}
