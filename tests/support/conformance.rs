@@ -28,7 +28,7 @@ pub(crate) enum Adapter {
 /// A consumer that runs.
 pub(crate) enum Consumer {
     Lambda { mapping: JoinHandle<Vec<String>>, stop: Arc<AtomicBool> },
-    Worker { process: Child, log: NamedTempFile },
+    Worker { process: Box<Child>, log: NamedTempFile },
 }
 
 impl Adapter {
@@ -51,7 +51,7 @@ impl Adapter {
                 let log = NamedTempFile::new().expect("a file for the log");
                 let stderr = log.reopen().expect("the log's file");
                 command.stdin(Stdio::null()).stderr(stderr).kill_on_drop(true);
-                Consumer::Worker { process: command.spawn().expect("the worker starts"), log }
+                Consumer::Worker { process: Box::new(command.spawn().expect("the worker starts")), log }
             }
         }
     }
