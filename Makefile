@@ -27,7 +27,7 @@ demo: needs ## play a morning of sign-ups and logins on this machine, and show t
 dev: needs ## keep PostgreSQL, an SQS server and a worker running, to try things on
 	cargo run --bin user-sync -- dev $(ARGS)
 
-test: needs ## run every test; builds the release programs too, since they are what is tested
+test: needs infra ## run every test; builds the release programs too, since they are what is tested
 	INSTA_UPDATE=no cargo test --workspace $(ARGS)
 
 crash: needs ## kill the consumer at every step, SEEDS times (10000 by default)
