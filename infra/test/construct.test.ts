@@ -555,11 +555,14 @@ describe('what cannot be', () => {
   }
 
   test('a region whose authorities are not at hand is refused, unless they are given', () => {
-    const stack = (id: string) => new Stack(new App(), id, { env: { region: 'il-central-1', account: '123456789012' } });
-    assert.throws(() => sync(stack('Refused'), code), /certificateAuthorities is missing, and in il-central-1 it is needed/);
+    const stack = (region: string) => new Stack(new App(), 'Stack', { env: { region, account: '123456789012' } });
+    for (const region of ['us-east-1', 'eu-west-1', 'eu-central-2', 'ap-southeast-4']) sync(stack(region), code);
+    for (const region of ['il-central-1', 'cn-north-1', 'us-gov-west-1']) {
+      assert.throws(() => sync(stack(region), code), new RegExp(`certificateAuthorities is missing, and in ${region} it is needed`));
+    }
     const file = path.join(code, 'given.pem');
     fs.writeFileSync(file, 'given');
-    sync(stack('Given'), code, { certificateAuthorities: file });
+    sync(stack('il-central-1'), code, { certificateAuthorities: file });
   });
 });
 
