@@ -34,7 +34,8 @@ export class Adopt extends Stack {
     const adminSecret = props.adminSecretArn
       ? secretsmanager.Secret.fromSecretCompleteArn(this, 'Admin', props.adminSecretArn)
       : undefined;
-    const chained = (name: string, arn?: string) => (arn ? lambda.Function.fromFunctionArn(this, name, arn) : undefined);
+    const chained = (name: string, arn?: string) =>
+      arn ? lambda.Function.fromFunctionArn(this, name, arn) : undefined;
     const { vpcId, availabilityZones, subnetIds: privateSubnetIds } = props;
     const vpc = ec2.Vpc.fromVpcAttributes(this, 'Network', { vpcId, availabilityZones, privateSubnetIds });
     Validations.of(vpc).acknowledge({
@@ -60,7 +61,9 @@ export class Adopt extends Stack {
         chainPostConfirmation: chained('PostConfirmation', props.chainPostConfirmationArn),
         chainPostAuthentication: chained('PostAuthentication', props.chainPostAuthenticationArn),
       }),
-      alarmTopic: props.alarmTopicArn ? sns.Topic.fromTopicArn(this, 'Topic', props.alarmTopicArn) : undefined,
+      alarmTopic: props.alarmTopicArn
+        ? sns.Topic.fromTopicArn(this, 'Topic', props.alarmTopicArn)
+        : undefined,
     });
     operatorsOutputs(this, sync, props.userPoolId);
   }

@@ -20,7 +20,14 @@ export class Quickstart extends Stack {
     const vpc = this.vpc();
     const database = UserSyncDatabase.fromInstance(this.database(vpc));
     const { code } = props;
-    const sync = new CognitoUserSync(this, 'Sync', { userPool, vpc, database, databaseName: 'app', code, endpoints: true });
+    const sync = new CognitoUserSync(this, 'Sync', {
+      userPool,
+      vpc,
+      database,
+      databaseName: 'app',
+      code,
+      endpoints: true,
+    });
     operatorsOutputs(this, sync, userPool.userPoolId);
   }
 
@@ -30,7 +37,13 @@ export class Quickstart extends Stack {
       signInAliases: { email: true },
       autoVerify: { email: true },
       accountRecovery: cognito.AccountRecovery.EMAIL_ONLY,
-      passwordPolicy: { minLength: 12, requireLowercase: true, requireUppercase: true, requireDigits: true, requireSymbols: true },
+      passwordPolicy: {
+        minLength: 12,
+        requireLowercase: true,
+        requireUppercase: true,
+        requireDigits: true,
+        requireSymbols: true,
+      },
       mfa: cognito.Mfa.OPTIONAL,
       mfaSecondFactor: { otp: true, sms: false },
       deletionProtection: true,
@@ -79,10 +92,14 @@ export class Quickstart extends Stack {
       }),
     });
     Validations.of(database).acknowledge(
-      { id: 'AwsSolutions-RDS11', reason: 'The network lets in one security group; another port would hide nothing.' },
+      {
+        id: 'AwsSolutions-RDS11',
+        reason: 'The network lets in one security group; another port would hide nothing.',
+      },
       {
         id: 'AwsSolutions-SMG4',
-        reason: "The owner's credentials are used by deployments only; rotate them with DatabaseInstance.addRotationSingleUser.",
+        reason:
+          "The owner's credentials are used by deployments only; rotate them with DatabaseInstance.addRotationSingleUser.",
       },
     );
     return database;

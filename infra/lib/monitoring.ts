@@ -11,7 +11,11 @@ import { Construct } from 'constructs';
 const NAMESPACE = 'UserSync';
 
 /** A metric of one of the programs; `service` is its dimension. */
-export function metricOf(service: string, name: string, options: cloudwatch.MetricOptions): cloudwatch.Metric {
+export function metricOf(
+  service: string,
+  name: string,
+  options: cloudwatch.MetricOptions,
+): cloudwatch.Metric {
   return new cloudwatch.Metric({
     namespace: NAMESPACE,
     metricName: name,
@@ -69,13 +73,19 @@ export class Metrics {
 
   public drift(options: cloudwatch.MetricOptions = {}): cloudwatch.Metric {
     const drift = this.watched.driftFunction;
-    if (!drift) throw new Error('CognitoUserSync: there is no metric of drift: driftCheck is DriftCheck.none()');
-    return metricOf(drift.functionName, 'drift', { period: Duration.days(1), statistic: 'Maximum', ...options });
+    if (!drift)
+      throw new Error('CognitoUserSync: there is no metric of drift: driftCheck is DriftCheck.none()');
+    return metricOf(drift.functionName, 'drift', {
+      period: Duration.days(1),
+      statistic: 'Maximum',
+      ...options,
+    });
   }
 
   public ledgerDaysAhead(options: cloudwatch.MetricOptions = {}): cloudwatch.Metric {
     const migrator = this.watched.migrator;
-    if (!migrator) throw new Error('CognitoUserSync: nothing measures the ledger: migrations is Migrations.SKIP');
+    if (!migrator)
+      throw new Error('CognitoUserSync: nothing measures the ledger: migrations is Migrations.SKIP');
     const least = { period: Duration.days(1), statistic: 'Minimum', ...options };
     return metricOf(migrator.functionName, 'ledger_days_ahead', least);
   }
@@ -97,7 +107,12 @@ interface AlarmProps {
 }
 
 /** Makes an alarm for each way in which users could stop being synced. */
-export function alarms(scope: Construct, watched: Watched, metrics: Metrics, topic?: sns.ITopic): cloudwatch.Alarm[] {
+export function alarms(
+  scope: Construct,
+  watched: Watched,
+  metrics: Metrics,
+  topic?: sns.ITopic,
+): cloudwatch.Alarm[] {
   const action = topic && new SnsAction(topic);
   const parent = new Construct(scope, 'Alarms');
   const make = (id: string, props: AlarmProps): cloudwatch.Alarm => {
@@ -235,14 +250,38 @@ export function alarms(scope: Construct, watched: Watched, metrics: Metrics, top
 }
 
 /** Above: the answers. Below: where they come from. */
-export function dashboard(scope: Construct, watched: Watched, metrics: Metrics, made: cloudwatch.Alarm[]): cloudwatch.Dashboard {
+export function dashboard(
+  scope: Construct,
+  watched: Watched,
+  metrics: Metrics,
+  made: cloudwatch.Alarm[],
+): cloudwatch.Dashboard {
   const hour = { period: Duration.hours(1) };
   const board = new cloudwatch.Dashboard(scope, 'Dashboard', { defaultInterval: Duration.hours(24) });
   const text = (markdown: string, height = 3) => new cloudwatch.TextWidget({ markdown, width: 24, height });
   const value = (title: string, shown: cloudwatch.IMetric[], width = 6) =>
-    new cloudwatch.SingleValueWidget({ title, metrics: shown, width, height: 4, setPeriodToTimeRange: false, sparkline: true });
-  const graph = (title: string, left: cloudwatch.IMetric[], props: Partial<cloudwatch.GraphWidgetProps> = {}) =>
-    new cloudwatch.GraphWidget({ title, left, width: 8, height: 6, liveData: true, leftYAxis: { min: 0 }, ...props });
+    new cloudwatch.SingleValueWidget({
+      title,
+      metrics: shown,
+      width,
+      height: 4,
+      setPeriodToTimeRange: false,
+      sparkline: true,
+    });
+  const graph = (
+    title: string,
+    left: cloudwatch.IMetric[],
+    props: Partial<cloudwatch.GraphWidgetProps> = {},
+  ) =>
+    new cloudwatch.GraphWidget({
+      title,
+      left,
+      width: 8,
+      height: 6,
+      liveData: true,
+      leftYAxis: { min: 0 },
+      ...props,
+    });
   const byLabel = (service: string, metric: string, label: string) =>
     new cloudwatch.MathExpression({
       expression: `SEARCH('{${NAMESPACE},service,${label}} MetricName="${metric}" service="${service}"', 'Sum', 300)`,
@@ -268,32 +307,61 @@ export function dashboard(scope: Construct, watched: Watched, metrics: Metrics, 
     value('Is anybody not synced? Good: all 0', notSynced, 9),
     value('How fresh are the rows? Good: below 10 s', [metrics.freshness({ label: 'p99, seconds' })], 5),
     value('Sign-ups and logins an hour', [metrics.trigger('published', { label: 'queued', ...hour })], 5),
-    value('Does anything get through? Good: 12', [metrics.consumer('heartbeats', { label: 'heartbeats, 1 h', ...hour })], 5),
+    value(
+      'Does anything get through? Good: 12',
+      [metrics.consumer('heartbeats', { label: 'heartbeats, 1 h', ...hour })],
+      5,
+    ),
   );
-  board.addWidgets(new cloudwatch.AlarmStatusWidget({ title: 'Alarms. Good: all green', alarms: made, width: 24, height: 4 }));
+  board.addWidgets(
+    new cloudwatch.AlarmStatusWidget({
+      title: 'Alarms. Good: all green',
+      alarms: made,
+      width: 24,
+      height: 4,
+    }),
+  );
 
-  board.addWidgets(text('## From sign-in to queue\n**Good:** no errors, p99 far below 2,500 ms (Cognito gives up at 5,000), nothing undelivered.', 2));
+  board.addWidgets(
+    text(
+      '## From sign-in to queue\n**Good:** no errors, p99 far below 2,500 ms (Cognito gives up at 5,000), nothing undelivered.',
+      2,
+    ),
+  );
   board.addWidgets(
     graph('Events queued by the trigger', [metrics.trigger('published', { label: 'queued' })], {
       right: [metrics.trigger('undelivered', { label: 'only in the log', color: cloudwatch.Color.RED })],
     }),
     graph(
       'How long a sign-in waits for us (ms)',
-      ['p50', 'p99', 'Maximum'].map((statistic) => watched.triggerFunction.metricDuration({ statistic, label: statistic })),
+      ['p50', 'p99', 'Maximum'].map((statistic) =>
+        watched.triggerFunction.metricDuration({ statistic, label: statistic }),
+      ),
       { leftAnnotations: [{ value: 5_000, label: 'Cognito tries again', color: cloudwatch.Color.RED }] },
     ),
     graph('Trigger: errors and throttles', [
       watched.triggerFunction.metricErrors({ label: 'errors' }),
       watched.triggerFunction.metricThrottles({ label: 'throttles' }),
-      ...(watched.isChained ? [metrics.trigger('chain_failed', { label: 'former trigger not reached' })] : []),
+      ...(watched.isChained
+        ? [metrics.trigger('chain_failed', { label: 'former trigger not reached' })]
+        : []),
     ]),
   );
 
-  board.addWidgets(text('## From queue to row\n**Good:** the queue is empty or falling, duplicates are rare, nothing is rejected or retried for long.', 2));
   board.addWidgets(
-    graph('Waiting in the queue', [watched.queue.metricApproximateNumberOfMessagesVisible({ label: 'waiting', statistic: 'Maximum' })], {
-      right: [metrics.oldestMessage({ label: 'oldest, seconds' })],
-    }),
+    text(
+      '## From queue to row\n**Good:** the queue is empty or falling, duplicates are rare, nothing is rejected or retried for long.',
+      2,
+    ),
+  );
+  board.addWidgets(
+    graph(
+      'Waiting in the queue',
+      [watched.queue.metricApproximateNumberOfMessagesVisible({ label: 'waiting', statistic: 'Maximum' })],
+      {
+        right: [metrics.oldestMessage({ label: 'oldest, seconds' })],
+      },
+    ),
     graph('What became of events', [
       metrics.consumer('applied', { label: 'applied' }),
       metrics.consumer('duplicates', { label: 'duplicates' }),
@@ -313,7 +381,11 @@ export function dashboard(scope: Construct, watched: Watched, metrics: Metrics, 
   if (watched.consumerFunction) {
     const consumer = watched.consumerFunction;
     board.addWidgets(
-      graph('Consumer: errors and throttles', [consumer.metricErrors({ label: 'errors' }), consumer.metricThrottles({ label: 'throttles' })], { width: 12 }),
+      graph(
+        'Consumer: errors and throttles',
+        [consumer.metricErrors({ label: 'errors' }), consumer.metricThrottles({ label: 'throttles' })],
+        { width: 12 },
+      ),
       graph(
         'Consumers at once: each is one connection',
         [consumer.metric('ConcurrentExecutions', { statistic: 'Maximum', label: 'consumers' })],
@@ -324,11 +396,18 @@ export function dashboard(scope: Construct, watched: Watched, metrics: Metrics, 
   if (watched.worker) {
     board.addWidgets(
       graph('Worker: CPU (%)', [watched.worker.metricCpuUtilization({ label: 'CPU' })], { width: 12 }),
-      graph('Worker: memory (%)', [watched.worker.metricMemoryUtilization({ label: 'memory' })], { width: 12 }),
+      graph('Worker: memory (%)', [watched.worker.metricMemoryUtilization({ label: 'memory' })], {
+        width: 12,
+      }),
     );
   }
 
-  board.addWidgets(text('## Beside sign-ins\n**Good:** no failures; the ledger has 35 days or more ahead; no drift. Drift is mended by `user-sync reconcile --repair`.', 2));
+  board.addWidgets(
+    text(
+      '## Beside sign-ins\n**Good:** no failures; the ledger has 35 days or more ahead; no drift. Drift is mended by `user-sync reconcile --repair`.',
+      2,
+    ),
+  );
   board.addWidgets(
     graph('Changes of users, and heartbeats', [
       metrics.lifecycle('published', { label: 'queued' }),
@@ -341,7 +420,9 @@ export function dashboard(scope: Construct, watched: Watched, metrics: Metrics, 
           }),
         ]
       : []),
-    ...(watched.driftFunction ? [graph('Users who differ from the pool', [metrics.drift({ label: 'users' })])] : []),
+    ...(watched.driftFunction
+      ? [graph('Users who differ from the pool', [metrics.drift({ label: 'users' })])]
+      : []),
   );
   board.addWidgets(
     text(

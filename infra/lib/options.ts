@@ -88,7 +88,11 @@ export class DatabaseAuth {
     // "Rotation schedules", AWS Secrets Manager User Guide.
     this.rotateAfter = options.rotateAfter && seconds('rotateAfter', options.rotateAfter, 14_400, 86_400_000);
     if (options.rotateAfter && options.consumer && options.reader) {
-      refuse('rotateAfter', options.rotateAfter.toString(), 'left out when both secrets are given: they are yours to rotate');
+      refuse(
+        'rotateAfter',
+        options.rotateAfter.toString(),
+        'left out when both secrets are given: they are yours to rotate',
+      );
     }
   }
 }

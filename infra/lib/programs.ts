@@ -146,7 +146,8 @@ function permitNetworkInterfaces(role: iam.Role): void {
   );
   Validations.of(role).acknowledge({
     id: 'AwsSolutions-IAM5[Resource::*]',
-    reason: 'Lambda makes network interfaces in the VPC, which EC2 grants on * only; the function\'s own code is denied them.',
+    reason:
+      "Lambda makes network interfaces in the VPC, which EC2 grants on * only; the function's own code is denied them.",
   });
 }
 
@@ -154,7 +155,12 @@ function permitNetworkInterfaces(role: iam.Role): void {
  * The rights above are Lambda's, not the code's: the same page's example. A policy of its own, since it names the
  * function, which waits for the policies of its role.
  */
-function denyNetworkInterfacesToCode(scope: Construct, id: string, role: iam.Role, target: lambda.Function): void {
+function denyNetworkInterfacesToCode(
+  scope: Construct,
+  id: string,
+  role: iam.Role,
+  target: lambda.Function,
+): void {
   const policy = new iam.Policy(scope, id, {
     statements: [
       new iam.PolicyStatement({

@@ -56,7 +56,10 @@ export function failureQueue(scope: Construct, id: string): sqs.Queue {
     enforceSSL: true,
     encryption: sqs.QueueEncryption.SQS_MANAGED,
   });
-  Validations.of(queue).acknowledge({ id: 'AwsSolutions-SQS3', reason: 'It is a dead-letter queue itself, and an alarm watches it.' });
+  Validations.of(queue).acknowledge({
+    id: 'AwsSolutions-SQS3',
+    reason: 'It is a dead-letter queue itself, and an alarm watches it.',
+  });
   return queue;
 }
 
@@ -66,5 +69,7 @@ export function grantQueue(queue: sqs.IQueue, grantee: iam.IGrantable, ...action
   // "Key management", Amazon SQS Developer Guide: producers need both, consumers the second.
   const uses = actions.includes('sqs:SendMessage') ? ['kms:GenerateDataKey', 'kms:Decrypt'] : ['kms:Decrypt'];
   const receives = actions.includes('sqs:SendMessage') || actions.includes('sqs:ReceiveMessage');
-  return queue.encryptionMasterKey && receives ? grant.combine(queue.encryptionMasterKey.grant(grantee, ...uses)) : grant;
+  return queue.encryptionMasterKey && receives
+    ? grant.combine(queue.encryptionMasterKey.grant(grantee, ...uses))
+    : grant;
 }

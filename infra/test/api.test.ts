@@ -7,7 +7,8 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { INFRA } from './support';
 
-const run = (program: string, args: string[]) => promisify(execFile)(path.join(INFRA, 'node_modules', '.bin', program), args, { cwd: INFRA });
+const run = (program: string, args: string[]) =>
+  promisify(execFile)(path.join(INFRA, 'node_modules', '.bin', program), args, { cwd: INFRA });
 
 test('the construct can be had from every language of jsii, and API.md is what it says', async () => {
   const { jsii } = JSON.parse(fs.readFileSync(path.join(INFRA, 'package.json'), 'utf8')).scripts;

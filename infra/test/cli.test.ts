@@ -18,10 +18,19 @@ async function synth(folder: string, ...args: string[]): Promise<string[]> {
   fs.rmSync(output, { recursive: true, force: true });
   const home = fs.mkdtempSync(path.join(os.tmpdir(), 'user-sync-home-'));
   const closed = 'http://127.0.0.1:9';
-  const env = { PATH: process.env.PATH!, HOME: home, HTTPS_PROXY: closed, HTTP_PROXY: closed, AWS_EC2_METADATA_DISABLED: 'true' };
+  const env = {
+    PATH: process.env.PATH!,
+    HOME: home,
+    HTTPS_PROXY: closed,
+    HTTP_PROXY: closed,
+    AWS_EC2_METADATA_DISABLED: 'true',
+  };
   const cdk = path.join(INFRA, 'node_modules', '.bin', 'cdk');
   try {
-    await promisify(execFile)(cdk, ['synth', '--quiet', '--strict', '--output', output, ...args], { cwd: INFRA, env });
+    await promisify(execFile)(cdk, ['synth', '--quiet', '--strict', '--output', output, ...args], {
+      cwd: INFRA,
+      env,
+    });
   } finally {
     fs.rmSync(home, { recursive: true });
   }
@@ -53,11 +62,16 @@ describe('cdk synth, offline and without credentials', { concurrency: 2 }, () =>
 
   test('makes the quickstart', async () => {
     assert.deepEqual(await synth('quickstart', ...context({})), ['UserSyncQuickstart.template.json']);
-    const template = fs.readFileSync(path.join(OUT, 'quickstart', 'UserSyncQuickstart.template.json'), 'utf8');
+    const template = fs.readFileSync(
+      path.join(OUT, 'quickstart', 'UserSyncQuickstart.template.json'),
+      'utf8',
+    );
     const { Resources } = JSON.parse(template);
     const types = Object.values<{ Type: string }>(Resources).map(({ Type }) => Type);
     assert.ok(!types.includes('AWS::EC2::NatGateway') && !types.includes('AWS::EC2::InternetGateway'));
-    const one = (type: string) => Object.values<{ Type: string; Properties: any }>(Resources).find(({ Type }) => Type === type)!.Properties;
+    const one = (type: string) =>
+      Object.values<{ Type: string; Properties: any }>(Resources).find(({ Type }) => Type === type)!
+        .Properties;
     const database = one('AWS::RDS::DBInstance');
     assert.equal(database.StorageEncrypted, true);
     assert.equal(database.EnableIAMDatabaseAuthentication, true);
@@ -73,7 +87,10 @@ describe('cdk synth, offline and without credentials', { concurrency: 2 }, () =>
   test('says which key of the context is missing', async () => {
     const { vpcId: _, ...rest } = ADOPTED;
     await assert.rejects(synth('refused', ...context(rest)), /the context has no vpcId: say -c vpcId=/);
-    await assert.rejects(synth('refused', ...context({ ...ADOPTED, databasePort: 'many' })), /databasePort is "many"/);
+    await assert.rejects(
+      synth('refused', ...context({ ...ADOPTED, databasePort: 'many' })),
+      /databasePort is "many"/,
+    );
     fs.rmSync(path.join(OUT, 'refused'), { recursive: true, force: true });
   });
 });

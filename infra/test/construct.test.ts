@@ -9,7 +9,15 @@ import * as cognito from 'aws-cdk-lib/aws-cognito';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
-import { CognitoUserSync, DatabaseAuth, DriftCheck, Migrations, PoolTriggers, UserSyncCompute, UserSyncDatabase } from '../lib';
+import {
+  CognitoUserSync,
+  DatabaseAuth,
+  DriftCheck,
+  Migrations,
+  PoolTriggers,
+  UserSyncCompute,
+  UserSyncDatabase,
+} from '../lib';
 import { dist, INFRA } from './support';
 import { asList, Questions } from './template';
 import { sync, variants } from './variants';
@@ -39,7 +47,11 @@ describe('the queues', () => {
         assert.ok(properties.SqsManagedSseEnabled === true || properties.KmsMasterKeyId !== undefined, name);
       }
       const [deadLettersId] = questions.ids('AWS::SQS::Queue', 'SyncDeadLetterQueue');
-      assert.deepEqual(queue.RedrivePolicy.deadLetterTargetArn, { 'Fn::GetAtt': [deadLettersId, 'Arn'] }, name);
+      assert.deepEqual(
+        queue.RedrivePolicy.deadLetterTargetArn,
+        { 'Fn::GetAtt': [deadLettersId, 'Arn'] },
+        name,
+      );
       assert.equal(queue.RedrivePolicy.maxReceiveCount, name.startsWith('Fargate') ? 100 : 1_000, name);
       assert.equal(queue.ReceiveMessageWaitTimeSeconds, 20, name);
       assert.equal(deadLetters.RedriveAllowPolicy.redrivePermission, 'byQueue', name);
@@ -51,9 +63,16 @@ describe('the queues', () => {
   test('are reached by TLS only', () => {
     for (const [name, questions] of all) {
       for (const queue of questions.ids('AWS::SQS::Queue')) {
-        const policies = questions.ids('AWS::SQS::QueuePolicy').map((id) => questions.resources[id]!.Properties);
-        const statements = policies.filter((policy) => policy.Queues[0].Ref === queue).flatMap((policy) => policy.PolicyDocument.Statement);
-        const tls = statements.find((statement) => statement.Effect === 'Deny' && statement.Condition?.Bool?.['aws:SecureTransport'] === 'false');
+        const policies = questions
+          .ids('AWS::SQS::QueuePolicy')
+          .map((id) => questions.resources[id]!.Properties);
+        const statements = policies
+          .filter((policy) => policy.Queues[0].Ref === queue)
+          .flatMap((policy) => policy.PolicyDocument.Statement);
+        const tls = statements.find(
+          (statement) =>
+            statement.Effect === 'Deny' && statement.Condition?.Bool?.['aws:SecureTransport'] === 'false',
+        );
         assert.equal(tls?.Action, 'sqs:*', `${name}: ${queue}`);
       }
     }
@@ -69,7 +88,10 @@ describe('the queues', () => {
   });
 
   test('with a key are used by who may use it, and by no wildcard', () => {
-    const uses = (role: string) => of('Key').allowed(role).filter((action) => action.startsWith('kms:'));
+    const uses = (role: string) =>
+      of('Key')
+        .allowed(role)
+        .filter((action) => action.startsWith('kms:'));
     assert.deepEqual(uses('SyncTriggerRole'), ['kms:Decrypt', 'kms:GenerateDataKey']);
     assert.deepEqual(uses('SyncConsumerRole'), ['kms:Decrypt', 'kms:GenerateDataKey']);
     assert.deepEqual(uses('SyncLifecycleRole'), ['kms:Decrypt', 'kms:GenerateDataKey']);
@@ -88,12 +110,24 @@ describe('the consumer', () => {
   });
 
   test('may use one queue, send to the other, and log in as one user', () => {
-    const allowed = of('ImportedPool').allowed('SyncConsumerRole').filter((action) => !/^(ec2|logs):/.test(action));
-    const queue = ['sqs:ChangeMessageVisibility', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes', 'sqs:ReceiveMessage', 'sqs:SendMessage'];
+    const allowed = of('ImportedPool')
+      .allowed('SyncConsumerRole')
+      .filter((action) => !/^(ec2|logs):/.test(action));
+    const queue = [
+      'sqs:ChangeMessageVisibility',
+      'sqs:DeleteMessage',
+      'sqs:GetQueueAttributes',
+      'sqs:ReceiveMessage',
+      'sqs:SendMessage',
+    ];
     assert.deepEqual(allowed, ['rds-db:connect', ...queue]);
-    const connect = of('ImportedPool').statements('SyncConsumerRole').find(({ Action }) => Action === 'rds-db:connect')!;
+    const connect = of('ImportedPool')
+      .statements('SyncConsumerRole')
+      .find(({ Action }) => Action === 'rds-db:connect')!;
     assert.match(JSON.stringify(connect.Resource), /:dbuser:db-ABC\/user_sync_consumer_login"/);
-    const send = of('ImportedPool').statements('SyncConsumerRole').find(({ Action }) => Action === 'sqs:SendMessage')!;
+    const send = of('ImportedPool')
+      .statements('SyncConsumerRole')
+      .find(({ Action }) => Action === 'sqs:SendMessage')!;
     assert.match(JSON.stringify(send.Resource), /SyncDeadLetterQueue/);
   });
 
@@ -103,7 +137,13 @@ describe('the consumer', () => {
       const isSecret = questions.sync.consumerSecret !== undefined;
       assert.equal(USER_SYNC_DATABASE_AUTH, isSecret ? 'secret' : 'iam', name);
       const url = JSON.stringify(DATABASE_URL);
-      assert.match(url, isSecret ? /^("|\{"Fn::Join":\["",\[")postgres:\/\/(?!.*@)/ : /postgres:\/\/user_sync_consumer_login@/, name);
+      assert.match(
+        url,
+        isSecret
+          ? /^("|\{"Fn::Join":\["",\[")postgres:\/\/(?!.*@)/
+          : /postgres:\/\/user_sync_consumer_login@/,
+        name,
+      );
       assert.match(url, /\/app\?sslrootcert=\/opt\/rds-ca\.pem/, name);
       assert.equal(questions.function('Consumer').Layers.length, 1, name);
     }
@@ -116,10 +156,16 @@ describe('the consumer', () => {
         assert.equal(migration, undefined);
         continue;
       }
-      const consumers = [...questions.ids('AWS::Lambda::Function', 'SyncConsumerFunction'), ...questions.ids('AWS::ECS::Service')];
+      const consumers = [
+        ...questions.ids('AWS::Lambda::Function', 'SyncConsumerFunction'),
+        ...questions.ids('AWS::ECS::Service'),
+      ];
       assert.equal(consumers.length, 1, name);
       assert.ok(questions.resources[consumers[0]!]!.DependsOn!.includes(migration!), name);
-      const ways = [...questions.ids('AWS::EC2::SecurityGroupEgress'), ...questions.ids('AWS::EC2::SecurityGroupIngress', '')];
+      const ways = [
+        ...questions.ids('AWS::EC2::SecurityGroupEgress'),
+        ...questions.ids('AWS::EC2::SecurityGroupIngress', ''),
+      ];
       const waited = questions.resources[migration!]!.DependsOn!;
       for (const way of ways.filter((id) => id.includes('Database') && id.includes('Sync'))) {
         // A proxy's own rule is the consumer's way, not the migrator's.
@@ -130,10 +176,15 @@ describe('the consumer', () => {
 
   test('runs as a service that says its heartbeats under the name that is watched', () => {
     const questions = of('Fargate');
-    const [container] = questions.properties('AWS::ECS::TaskDefinition', 'SyncWorkerTask').ContainerDefinitions;
+    const [container] = questions.properties(
+      'AWS::ECS::TaskDefinition',
+      'SyncWorkerTask',
+    ).ContainerDefinitions;
     assert.deepEqual(container.Command, ['worker']);
     assert.equal(container.ReadonlyRootFilesystem, true);
-    const service = container.Environment.find(({ Name }: { Name: string }) => Name === 'USER_SYNC_EMF_SERVICE').Value;
+    const service = container.Environment.find(
+      ({ Name }: { Name: string }) => Name === 'USER_SYNC_EMF_SERVICE',
+    ).Value;
     questions.template.hasResourceProperties('AWS::CloudWatch::Alarm', {
       MetricName: 'heartbeats',
       Dimensions: [{ Name: 'service', Value: service }],
@@ -171,42 +222,75 @@ describe('the trigger', () => {
     const questions = of('Chained');
     const resource = questions.one('Custom::UserSyncPoolTriggers', 'Sync');
     assert.equal(resource.Properties.UserPoolId, 'eu-west-1_Abc123Def');
-    assert.equal(resource.Properties.ChainPostConfirmation, 'arn:aws:lambda:eu-west-1:123456789012:function:Welcome');
-    assert.equal(resource.Properties.ChainPostAuthentication, 'arn:aws:lambda:eu-west-1:123456789012:function:Audit');
+    assert.equal(
+      resource.Properties.ChainPostConfirmation,
+      'arn:aws:lambda:eu-west-1:123456789012:function:Welcome',
+    );
+    assert.equal(
+      resource.Properties.ChainPostAuthentication,
+      'arn:aws:lambda:eu-west-1:123456789012:function:Audit',
+    );
     assert.equal(resource.Properties.Overwrite, 'false');
     const [permission] = questions.ids('AWS::Lambda::Permission', 'SyncTriggerPermission');
     assert.ok(resource.DependsOn!.includes(permission!));
     assert.equal(questions.resources[permission!]!.Properties.Principal, 'cognito-idp.amazonaws.com');
-    assert.match(JSON.stringify(questions.resources[permission!]!.Properties.SourceArn), /userpool\/eu-west-1_Abc123Def/);
+    assert.match(
+      JSON.stringify(questions.resources[permission!]!.Properties.SourceArn),
+      /userpool\/eu-west-1_Abc123Def/,
+    );
     assert.equal(questions.environment('PoolTriggers').USER_SYNC_OPERATION, 'pool-triggers');
     assert.equal(questions.function('PoolTriggers').VpcConfig, undefined);
   });
 
   test('is set by rights on the one pool, on its sender’s key and on its one role', () => {
     const role = 'SyncPoolTriggersRole';
-    const pool = ['DescribeUserPool', 'GetUserPoolMfaConfig', 'SetUserPoolMfaConfig', 'UpdateUserPool'].map((action) => `cognito-idp:${action}`);
-    const others = of('Chained').allowed(role).filter((action) => !action.startsWith('logs:'));
+    const pool = ['DescribeUserPool', 'GetUserPoolMfaConfig', 'SetUserPoolMfaConfig', 'UpdateUserPool'].map(
+      (action) => `cognito-idp:${action}`,
+    );
+    const others = of('Chained')
+      .allowed(role)
+      .filter((action) => !action.startsWith('logs:'));
     assert.deepEqual(others, [...pool, 'iam:PassRole', 'kms:CreateGrant']);
-    const pass = of('Chained').statements(role).find(({ Action }) => Action === 'iam:PassRole')!;
+    const pass = of('Chained')
+      .statements(role)
+      .find(({ Action }) => Action === 'iam:PassRole')!;
     assert.equal(pass.Resource, 'arn:aws:iam::123456789012:role/sms');
-    assert.deepEqual(pass.Condition, { StringEquals: { 'iam:PassedToService': 'cognito-idp.amazonaws.com' } });
+    assert.deepEqual(pass.Condition, {
+      StringEquals: { 'iam:PassedToService': 'cognito-idp.amazonaws.com' },
+    });
     assert.ok(!of('ImportedPool').allowed(role).includes('iam:PassRole'));
   });
 
   test('calls who was the trigger before, and only them', () => {
     const environment = of('Chained').environment('Trigger');
-    assert.equal(environment.USER_SYNC_CHAIN_POST_CONFIRMATION, 'arn:aws:lambda:eu-west-1:123456789012:function:Welcome');
-    assert.equal(environment.USER_SYNC_CHAIN_POST_AUTHENTICATION, 'arn:aws:lambda:eu-west-1:123456789012:function:Audit');
-    const invoke = of('Chained').statements('SyncTriggerRole').find(({ Action }) => Action === 'lambda:InvokeFunction')!;
-    assert.deepEqual(invoke.Resource, Object.values(environment).filter((value) => String(value).startsWith('arn:aws:lambda')));
+    assert.equal(
+      environment.USER_SYNC_CHAIN_POST_CONFIRMATION,
+      'arn:aws:lambda:eu-west-1:123456789012:function:Welcome',
+    );
+    assert.equal(
+      environment.USER_SYNC_CHAIN_POST_AUTHENTICATION,
+      'arn:aws:lambda:eu-west-1:123456789012:function:Audit',
+    );
+    const invoke = of('Chained')
+      .statements('SyncTriggerRole')
+      .find(({ Action }) => Action === 'lambda:InvokeFunction')!;
+    assert.deepEqual(
+      invoke.Resource,
+      Object.values(environment).filter((value) => String(value).startsWith('arn:aws:lambda')),
+    );
     assert.equal(of('ChainedOwnPool').environment('Trigger').USER_SYNC_CHAIN_POST_AUTHENTICATION, undefined);
     assert.equal(of('ChainedOwnPool').environment('Trigger').USER_SYNC_CLIENT_METADATA_KEYS, 'ip=clientIp');
   });
 
   test('is left to be set by hand, with an output that says what', () => {
     of('OutputOnly').template.resourceCountIs('Custom::UserSyncPoolTriggers', 0);
-    const arn = { 'Fn::GetAtt': [of('OutputOnly').ids('AWS::Lambda::Function', 'SyncTriggerFunction')[0], 'Arn'] };
-    of('OutputOnly').template.hasOutput('*', { Value: arn, Description: Match.stringLikeRegexp('PostConfirmation and PostAuthentication') });
+    const arn = {
+      'Fn::GetAtt': [of('OutputOnly').ids('AWS::Lambda::Function', 'SyncTriggerFunction')[0], 'Arn'],
+    };
+    of('OutputOnly').template.hasOutput('*', {
+      Value: arn,
+      Description: Match.stringLikeRegexp('PostConfirmation and PostAuthentication'),
+    });
     assert.equal(of('OutputOnly').ids('AWS::Lambda::Permission', 'SyncTriggerPermission').length, 1);
   });
 
@@ -221,9 +305,16 @@ describe('the trigger', () => {
 
   test('refuses to take the place of another trigger of the stack’s pool, and says how to keep it', () => {
     const stack = new Stack(new App(), 'Taken');
-    const postConfirmation = lambda.Function.fromFunctionArn(stack, 'Before', 'arn:aws:lambda:eu-west-1:123456789012:function:before');
+    const postConfirmation = lambda.Function.fromFunctionArn(
+      stack,
+      'Before',
+      'arn:aws:lambda:eu-west-1:123456789012:function:before',
+    );
     const userPool = new cognito.UserPool(stack, 'Pool', { lambdaTriggers: { postConfirmation } });
-    assert.throws(() => sync(stack, code, { userPool }), /userPool has a postConfirmation trigger already: .* chainPostConfirmation/);
+    assert.throws(
+      () => sync(stack, code, { userPool }),
+      /userPool has a postConfirmation trigger already: .* chainPostConfirmation/,
+    );
   });
 });
 
@@ -231,7 +322,10 @@ describe('rights', () => {
   /** Each with the page that says why. */
   const EXCEPTIONS = new Map([
     // "Giving Lambda functions access to resources in an Amazon VPC", AWS Lambda Developer Guide.
-    ['NetworkInterfaces', 'ec2:AssignPrivateIpAddresses,ec2:CreateNetworkInterface,ec2:DeleteNetworkInterface,ec2:DescribeNetworkInterfaces,ec2:DescribeSubnets,ec2:UnassignPrivateIpAddresses'],
+    [
+      'NetworkInterfaces',
+      'ec2:AssignPrivateIpAddresses,ec2:CreateNetworkInterface,ec2:DeleteNetworkInterface,ec2:DescribeNetworkInterfaces,ec2:DescribeSubnets,ec2:UnassignPrivateIpAddresses',
+    ],
     // "Actions, resources, and condition keys for Amazon Elastic Container Registry", Service Authorization Reference.
     ['ecr', 'ecr:GetAuthorizationToken'],
   ]);
@@ -243,7 +337,10 @@ describe('rights', () => {
           if (statement.Effect === 'Deny') continue;
           const actions = asList<string>(statement.Action).sort().join();
           const isNamed = [...EXCEPTIONS.values()].includes(actions);
-          assert.ok(isNamed || !JSON.stringify([statement.Action, statement.Resource]).includes('*'), `${name}: ${id}: ${actions}`);
+          assert.ok(
+            isNamed || !JSON.stringify([statement.Action, statement.Resource]).includes('*'),
+            `${name}: ${id}: ${actions}`,
+          );
         }
       }
       for (const id of questions.ids('AWS::IAM::Role')) {
@@ -255,28 +352,43 @@ describe('rights', () => {
 
   test('to make network interfaces are Lambda’s, and denied to the function’s own code', () => {
     for (const [name, questions] of lambdas()) {
-      const inside = questions.ids('AWS::Lambda::Function').filter((id) => questions.resources[id]!.Properties.VpcConfig);
+      const inside = questions
+        .ids('AWS::Lambda::Function')
+        .filter((id) => questions.resources[id]!.Properties.VpcConfig);
       assert.ok(inside.length >= 1, name);
       for (const id of inside) {
         const role = questions.resources[id]!.Properties.Role['Fn::GetAtt'][0];
         const denied = questions.statements(role).find(({ Effect }) => Effect === 'Deny')!;
-        assert.deepEqual(denied.Condition, { ArnEquals: { 'lambda:SourceFunctionArn': { 'Fn::GetAtt': [id, 'Arn'] } } }, name);
+        assert.deepEqual(
+          denied.Condition,
+          { ArnEquals: { 'lambda:SourceFunctionArn': { 'Fn::GetAtt': [id, 'Arn'] } } },
+          name,
+        );
         const granted = questions.statements(role).find(({ Sid }) => Sid === 'NetworkInterfaces')!;
-        for (const action of asList(granted.Action)) assert.ok(denied.Action.includes(action), `${name}: ${action}`);
+        for (const action of asList(granted.Action))
+          assert.ok(denied.Action.includes(action), `${name}: ${action}`);
       }
     }
   });
 
   test('are each function’s own, as is its log, which has a retention', () => {
     for (const [name, questions] of all) {
-      const functions = questions.ids('AWS::Lambda::Function').map((id) => questions.resources[id]!.Properties);
+      const functions = questions
+        .ids('AWS::Lambda::Function')
+        .map((id) => questions.resources[id]!.Properties);
       const roles = functions.map(({ Role }) => JSON.stringify(Role));
       const logs = functions.map(({ LoggingConfig }) => LoggingConfig.LogGroup.Ref);
       assert.equal(new Set(roles).size, functions.length, name);
       assert.equal(new Set(logs).size, functions.length, name);
       for (const { Role, LoggingConfig } of functions) {
-        const writes = questions.statements(Role['Fn::GetAtt'][0]).filter(({ Action }) => asList(Action).some((action) => action.startsWith('logs:')));
-        assert.deepEqual(writes.map(({ Resource }) => Resource), [{ 'Fn::GetAtt': [LoggingConfig.LogGroup.Ref, 'Arn'] }], name);
+        const writes = questions
+          .statements(Role['Fn::GetAtt'][0])
+          .filter(({ Action }) => asList(Action).some((action) => action.startsWith('logs:')));
+        assert.deepEqual(
+          writes.map(({ Resource }) => Resource),
+          [{ 'Fn::GetAtt': [LoggingConfig.LogGroup.Ref, 'Arn'] }],
+          name,
+        );
         assert.equal(questions.resources[LoggingConfig.LogGroup.Ref]!.Properties.RetentionInDays, 90, name);
       }
     }
@@ -284,50 +396,94 @@ describe('rights', () => {
 
   test('to read the owner’s secret are the migrator’s alone', () => {
     for (const [name, questions] of all) {
-      const secret = questions.sync.migrator && questions.environment('Migrator').USER_SYNC_DATABASE_SECRET_ARN;
+      const secret =
+        questions.sync.migrator && questions.environment('Migrator').USER_SYNC_DATABASE_SECRET_ARN;
       const holders = questions.ids('AWS::IAM::Policy').filter((id) => {
         const { Statement } = questions.resources[id]!.Properties.PolicyDocument;
-        return secret && Statement.some(({ Resource }: { Resource: unknown }) => JSON.stringify(asList(Resource)).includes(JSON.stringify(secret)));
+        return (
+          secret &&
+          Statement.some(({ Resource }: { Resource: unknown }) =>
+            JSON.stringify(asList(Resource)).includes(JSON.stringify(secret)),
+          )
+        );
       });
-      assert.deepEqual(holders.map((id) => id.replace(/RoleDefaultPolicy.*/, '')), secret ? ['SyncMigrator'] : [], name);
-      const named = questions.ids('AWS::Lambda::Function').filter((id) => secret && JSON.stringify(questions.resources[id]!.Properties.Environment).includes(JSON.stringify(secret)));
+      assert.deepEqual(
+        holders.map((id) => id.replace(/RoleDefaultPolicy.*/, '')),
+        secret ? ['SyncMigrator'] : [],
+        name,
+      );
+      const named = questions
+        .ids('AWS::Lambda::Function')
+        .filter(
+          (id) =>
+            secret &&
+            JSON.stringify(questions.resources[id]!.Properties.Environment).includes(JSON.stringify(secret)),
+        );
       assert.equal(named.length, secret ? 1 : 0, name);
     }
   });
 
   test('of the drift check are to read', () => {
-    const allowed = of('ImportedPool').allowed('SyncDriftRole').filter((action) => !/^(ec2|logs):/.test(action));
-    assert.deepEqual(allowed, ['cognito-idp:AdminGetUser', 'cognito-idp:DescribeUserPool', 'cognito-idp:ListUsers', 'rds-db:connect']);
-    assert.match(JSON.stringify(of('ImportedPool').environment('Drift').DATABASE_URL), /user_sync_reader_login@/);
+    const allowed = of('ImportedPool')
+      .allowed('SyncDriftRole')
+      .filter((action) => !/^(ec2|logs):/.test(action));
+    assert.deepEqual(allowed, [
+      'cognito-idp:AdminGetUser',
+      'cognito-idp:DescribeUserPool',
+      'cognito-idp:ListUsers',
+      'rds-db:connect',
+    ]);
+    assert.match(
+      JSON.stringify(of('ImportedPool').environment('Drift').DATABASE_URL),
+      /user_sync_reader_login@/,
+    );
   });
 
   test('to redrive are what `user-sync dlq` names, and to replay what `user-sync replay` names', () => {
     const stack = new Stack(new App(), 'Operators');
     const made = sync(stack, code);
-    const [redrive, replay] = ['Redrive', 'Replay'].map((id) => new iam.Role(stack, id, { assumedBy: new iam.AccountRootPrincipal() }));
+    const [redrive, replay] = ['Redrive', 'Replay'].map(
+      (id) => new iam.Role(stack, id, { assumedBy: new iam.AccountRootPrincipal() }),
+    );
     made.grantRedrive(redrive!);
     made.grantReplay(replay!);
     const questions = new Questions(Template.fromStack(stack));
     const help = fs.readFileSync(path.join(INFRA, '..', 'src', 'commands', 'dlq.rs'), 'utf8');
     const needed = new Set(help.match(/sqs:[A-Z][A-Za-z]+/g));
     assert.deepEqual(questions.allowed('Redrive'), [...needed].sort());
-    assert.deepEqual(questions.allowed('Replay'), ['logs:FilterLogEvents', 'logs:GetLogEvents', 'sqs:GetQueueAttributes', 'sqs:SendMessage']);
+    assert.deepEqual(questions.allowed('Replay'), [
+      'logs:FilterLogEvents',
+      'logs:GetLogEvents',
+      'sqs:GetQueueAttributes',
+      'sqs:SendMessage',
+    ]);
   });
 });
 
 describe('the database', () => {
   test('is connected to from the one security group, at the database’s port', () => {
-    for (const [name, port] of [['ImportedPool', 5_432], ['MigrationsSkipped', 6_432]] as const) {
+    for (const [name, port] of [
+      ['ImportedPool', 5_432],
+      ['MigrationsSkipped', 6_432],
+    ] as const) {
       const egress = of(name).properties('AWS::EC2::SecurityGroup', 'SyncSecurityGroup').SecurityGroupEgress;
-      const separate = of(name).ids('AWS::EC2::SecurityGroupEgress').map((id) => of(name).resources[id]!.Properties);
-      assert.deepEqual([...egress, ...separate].map(({ FromPort }) => FromPort), [443, port], name);
+      const separate = of(name)
+        .ids('AWS::EC2::SecurityGroupEgress')
+        .map((id) => of(name).resources[id]!.Properties);
+      assert.deepEqual(
+        [...egress, ...separate].map(({ FromPort }) => FromPort),
+        [443, port],
+        name,
+      );
     }
   });
 
   test('behind a proxy is migrated directly', () => {
     assert.match(JSON.stringify(of('Proxy').environment('Migrator').DATABASE_URL), /Endpoint\.Address/);
     assert.match(JSON.stringify(of('Proxy').environment('Consumer').DATABASE_URL), /DatabaseProxy.*Endpoint/);
-    const connect = of('Proxy').statements('SyncConsumerRole').find(({ Action }) => Action === 'rds-db:connect')!;
+    const connect = of('Proxy')
+      .statements('SyncConsumerRole')
+      .find(({ Action }) => Action === 'rds-db:connect')!;
     assert.match(JSON.stringify(connect.Resource), /user_sync_consumer_login/);
   });
 
@@ -337,22 +493,39 @@ describe('the database', () => {
   });
 
   test('gets the logins, and the migrator runs again with new code', () => {
-    const { ServiceToken, Code, ...iamLogins } = of('ImportedPool').properties('Custom::UserSyncSchema', 'Sync');
-    assert.deepEqual(iamLogins, { Auth: 'iam', ConsumerUser: 'user_sync_consumer_login', ReaderUser: 'user_sync_reader_login' });
+    const { ServiceToken, Code, ...iamLogins } = of('ImportedPool').properties(
+      'Custom::UserSyncSchema',
+      'Sync',
+    );
+    assert.deepEqual(iamLogins, {
+      Auth: 'iam',
+      ConsumerUser: 'user_sync_consumer_login',
+      ReaderUser: 'user_sync_reader_login',
+    });
     assert.ok(ServiceToken);
     const changed = dist();
     fs.writeFileSync(path.join(changed, 'lambda', 'user-sync-operator', 'bootstrap'), 'another');
     const stack = new Stack(new App(), 'ImportedPool');
     sync(stack, changed);
-    assert.notEqual(new Questions(Template.fromStack(stack)).properties('Custom::UserSyncSchema', 'Sync').Code, Code);
+    assert.notEqual(
+      new Questions(Template.fromStack(stack)).properties('Custom::UserSyncSchema', 'Sync').Code,
+      Code,
+    );
     const secrets = of('Secret').properties('Custom::UserSyncSchema', 'Sync');
     assert.equal(secrets.Auth, 'secret');
-    assert.match(JSON.stringify([secrets.ConsumerSecretArn, secrets.ReaderSecretArn]), /SyncConsumerSecret.*SyncReaderSecret/);
+    assert.match(
+      JSON.stringify([secrets.ConsumerSecretArn, secrets.ReaderSecretArn]),
+      /SyncConsumerSecret.*SyncReaderSecret/,
+    );
   });
 
   test('has secrets in RDS’s form, rotated when that is asked for and there is a login to rotate', () => {
-    const template = JSON.stringify(of('Secret').properties('AWS::SecretsManager::Secret', 'SyncConsumerSecret').GenerateSecretString.SecretStringTemplate);
-    for (const key of ['username', 'engine', 'host', 'port', 'dbname']) assert.match(template, new RegExp(`\\\\"${key}\\\\":`));
+    const template = JSON.stringify(
+      of('Secret').properties('AWS::SecretsManager::Secret', 'SyncConsumerSecret').GenerateSecretString
+        .SecretStringTemplate,
+    );
+    for (const key of ['username', 'engine', 'host', 'port', 'dbname'])
+      assert.match(template, new RegExp(`\\\\"${key}\\\\":`));
     assert.deepEqual(of('Secret').ids('AWS::SecretsManager::RotationSchedule'), []);
     const schedules = of('SecretRotated').ids('AWS::SecretsManager::RotationSchedule');
     assert.equal(schedules.length, 2);
@@ -367,7 +540,10 @@ describe('the database', () => {
     assert.equal(ScheduleExpression, 'rate(1 day)');
     assert.deepEqual(JSON.parse(Targets[0].Input), { maintain: { retentionDays: 400, monthsAhead: 3 } });
     assert.equal(of('MigrationsSkipped').sync.migrator, undefined);
-    assert.throws(() => of('MigrationsSkipped').sync.metricLedgerDaysAhead(), /migrations is Migrations\.SKIP/);
+    assert.throws(
+      () => of('MigrationsSkipped').sync.metricLedgerDaysAhead(),
+      /migrations is Migrations\.SKIP/,
+    );
     assert.throws(() => of('DriftOff').sync.metricDrift(), /driftCheck is DriftCheck\.none\(\)/);
   });
 });
@@ -377,9 +553,14 @@ describe('the lifecycle function', () => {
 
   test('is called by the rule that docs/operating.md shows', () => {
     const shown = JSON.parse(/```json\n(\{\n {2}"source"[^`]+)```/.exec(operating)![1]!);
-    assert.deepEqual(of('ImportedPool').properties('AWS::Events::Rule', 'SyncLifecycleRule').EventPattern, shown);
     assert.deepEqual(
-      of('ImportedPool').allowed('SyncLifecycleRole').filter((action) => !action.startsWith('logs:')),
+      of('ImportedPool').properties('AWS::Events::Rule', 'SyncLifecycleRule').EventPattern,
+      shown,
+    );
+    assert.deepEqual(
+      of('ImportedPool')
+        .allowed('SyncLifecycleRole')
+        .filter((action) => !action.startsWith('logs:')),
       ['cognito-idp:AdminGetUser', 'cognito-idp:ListUsers', 'sqs:SendMessage'],
     );
   });
@@ -391,7 +572,11 @@ describe('the lifecycle function', () => {
       assert.deepEqual(JSON.parse(Targets[0].Input), { heartbeat: true }, name);
     }
     assert.deepEqual(of('LifecycleOff').ids('AWS::Events::Rule', 'SyncLifecycle'), []);
-    assert.ok(!of('LifecycleOff').allowed('SyncLifecycleRole').some((action) => action.startsWith('cognito-idp:')));
+    assert.ok(
+      !of('LifecycleOff')
+        .allowed('SyncLifecycleRole')
+        .some((action) => action.startsWith('cognito-idp:')),
+    );
   });
 
   test('keeps what it had to give up', () => {
@@ -407,19 +592,35 @@ describe('endpoints', () => {
   const services = (name: string) =>
     of(name)
       .ids('AWS::EC2::VPCEndpoint')
-      .map((id) => /\.([a-z0-9-]+(?:\.(?:api|dkr))?)"/.exec(JSON.stringify(of(name).resources[id]!.Properties.ServiceName))![1])
+      .map(
+        (id) =>
+          /\.([a-z0-9-]+(?:\.(?:api|dkr))?)"/.exec(
+            JSON.stringify(of(name).resources[id]!.Properties.ServiceName),
+          )![1],
+      )
       .sort();
 
   test('are those that are needed, and only if asked for', () => {
     assert.deepEqual(services('ImportedPool'), []);
     assert.deepEqual(services('Endpoints'), ['cognito-idp', 'secretsmanager', 'sqs']);
-    assert.deepEqual(services('Fargate'), ['cognito-idp', 'ecr.api', 'ecr.dkr', 'logs', 's3', 'secretsmanager', 'sqs']);
+    assert.deepEqual(services('Fargate'), [
+      'cognito-idp',
+      'ecr.api',
+      'ecr.dkr',
+      'logs',
+      's3',
+      'secretsmanager',
+      'sqs',
+    ]);
   });
 
   test('let in the one security group', () => {
     for (const id of of('Endpoints').ids('AWS::EC2::VPCEndpoint')) {
       const [group] = of('Endpoints').resources[id]!.Properties.SecurityGroupIds;
-      assert.equal(of('Endpoints').resources[group['Fn::GetAtt'][0]]!.Properties.SecurityGroupIngress, undefined);
+      assert.equal(
+        of('Endpoints').resources[group['Fn::GetAtt'][0]]!.Properties.SecurityGroupIngress,
+        undefined,
+      );
     }
   });
 });
@@ -428,13 +629,28 @@ describe('alarms', () => {
   const runbook = fs.readFileSync(path.join(INFRA, '..', 'docs', 'runbook.md'), 'utf8');
   const sections = [...runbook.matchAll(/^### (.*)$/gm)].map(([, title]) => title);
 
-  const names = (name: string) => of(name).sync.alarms.map(({ node }) => node.id).sort();
+  const names = (name: string) =>
+    of(name)
+      .sync.alarms.map(({ node }) => node.id)
+      .sort();
 
   test('are one for each way in which users could stop being synced', () => {
-    const always = ['DeadLetters', 'Freshness', 'HeartbeatMissing', 'LifecycleFailures', 'OldestMessage', 'TriggerDuration', 'TriggerErrors', 'Undelivered'];
+    const always = [
+      'DeadLetters',
+      'Freshness',
+      'HeartbeatMissing',
+      'LifecycleFailures',
+      'OldestMessage',
+      'TriggerDuration',
+      'TriggerErrors',
+      'Undelivered',
+    ];
     const drift = ['Drift', 'DriftCheckMissing'];
     assert.deepEqual(names('ImportedPool'), [...always, ...drift, 'ConsumerErrors', 'LedgerHorizon'].sort());
-    assert.deepEqual(names('Chained'), [...always, ...drift, 'ChainFailed', 'ConsumerErrors', 'LedgerHorizon'].sort());
+    assert.deepEqual(
+      names('Chained'),
+      [...always, ...drift, 'ChainFailed', 'ConsumerErrors', 'LedgerHorizon'].sort(),
+    );
     assert.deepEqual(names('Fargate'), [...always, ...drift, 'LedgerHorizon'].sort());
     assert.deepEqual(names('DriftOff'), [...always, 'ConsumerErrors', 'LedgerHorizon'].sort());
     assert.deepEqual(names('MigrationsSkipped'), [...always, ...drift, 'ConsumerErrors'].sort());
@@ -443,7 +659,9 @@ describe('alarms', () => {
   test('say what to do by a section that the runbook has', () => {
     for (const [name, questions] of all) {
       for (const id of questions.ids('AWS::CloudWatch::Alarm')) {
-        const said = /docs\/runbook\.md, "([^"]+)"\.$/.exec(questions.resources[id]!.Properties.AlarmDescription);
+        const said = /docs\/runbook\.md, "([^"]+)"\.$/.exec(
+          questions.resources[id]!.Properties.AlarmDescription,
+        );
         assert.ok(said && sections.includes(said[1]!), `${name}: ${id}`);
       }
     }
@@ -451,10 +669,16 @@ describe('alarms', () => {
 
   test('know what silence means', () => {
     const silent = (name: string) =>
-      of(name).ids('AWS::CloudWatch::Alarm').filter((id) => of(name).resources[id]!.Properties.TreatMissingData === 'breaching');
+      of(name)
+        .ids('AWS::CloudWatch::Alarm')
+        .filter((id) => of(name).resources[id]!.Properties.TreatMissingData === 'breaching');
     for (const [name, questions] of all) {
       for (const id of questions.ids('AWS::CloudWatch::Alarm')) {
-        assert.match(questions.resources[id]!.Properties.TreatMissingData, /^(breaching|notBreaching)$/, `${name}: ${id}`);
+        assert.match(
+          questions.resources[id]!.Properties.TreatMissingData,
+          /^(breaching|notBreaching)$/,
+          `${name}: ${id}`,
+        );
       }
     }
     assert.deepEqual(
@@ -486,8 +710,14 @@ describe('alarms', () => {
   test('watch metrics that carry the name of who counts', () => {
     const { sync: made } = of('ImportedPool');
     const stack = Stack.of(made);
-    const dimension = (metric: cloudwatch.Metric) => stack.resolve(metric.toMetricConfig().metricStat!.dimensions);
-    const service = (name: string) => [{ name: 'service', value: { Ref: of('ImportedPool').ids('AWS::Lambda::Function', `Sync${name}Function`)[0] } }];
+    const dimension = (metric: cloudwatch.Metric) =>
+      stack.resolve(metric.toMetricConfig().metricStat!.dimensions);
+    const service = (name: string) => [
+      {
+        name: 'service',
+        value: { Ref: of('ImportedPool').ids('AWS::Lambda::Function', `Sync${name}Function`)[0] },
+      },
+    ];
     assert.deepEqual(dimension(made.metricUndelivered()), service('Trigger'));
     assert.deepEqual(dimension(made.metricFreshness()), service('Consumer'));
     assert.deepEqual(dimension(made.metricHeartbeats()), service('Consumer'));
@@ -495,16 +725,26 @@ describe('alarms', () => {
     assert.deepEqual(dimension(made.metricLedgerDaysAhead()), service('Migrator'));
     assert.equal(made.metricFreshness().statistic, 'p99');
     assert.equal(made.metricFreshness({ statistic: 'p50' }).statistic, 'p50');
-    for (const metric of [made.metricOldestMessage(), made.metricDeadLetters()]) assert.equal(metric.namespace, 'AWS/SQS');
+    for (const metric of [made.metricOldestMessage(), made.metricDeadLetters()])
+      assert.equal(metric.namespace, 'AWS/SQS');
   });
 
   test('are on a dashboard, below the answers', () => {
     const body = of('ImportedPool').properties('AWS::CloudWatch::Dashboard', 'SyncDashboard').DashboardBody;
     const shown = JSON.stringify(body);
-    const order = ['Is anybody not synced?', 'How fresh are the rows?', 'Sign-ups and logins an hour', 'Alarms. Good: all green', 'From sign-in to queue'];
+    const order = [
+      'Is anybody not synced?',
+      'How fresh are the rows?',
+      'Sign-ups and logins an hour',
+      'Alarms. Good: all green',
+      'From sign-in to queue',
+    ];
     const places = order.map((title) => shown.indexOf(title));
     assert.ok(!places.includes(-1), String(places));
-    assert.deepEqual(places, [...places].sort((a, b) => a - b));
+    assert.deepEqual(
+      places,
+      [...places].sort((a, b) => a - b),
+    );
   });
 });
 
@@ -514,37 +754,108 @@ describe('what cannot be', () => {
     fs.rmSync(path.join(folder, 'worker'), { recursive: true });
     return folder;
   };
-  const aurora = (resourceId?: string) => UserSyncDatabase.fromAttributes({ host: 'db.example.com', resourceId });
+  const aurora = (resourceId?: string) =>
+    UserSyncDatabase.fromAttributes({ host: 'db.example.com', resourceId });
   const CASES: [string, (stack: Stack) => object, RegExp][] = [
     ['no message', () => ({ batchSize: 0 }), /batchSize is 0: it must be a whole number from 1 to 10000/],
-    ['too many messages', () => ({ batchSize: 10_001 }), /batchSize is 10001: it must be a whole number from 1 to 10000/],
+    [
+      'too many messages',
+      () => ({ batchSize: 10_001 }),
+      /batchSize is 10001: it must be a whole number from 1 to 10000/,
+    ],
     ['half a message', () => ({ batchSize: 1.5 }), /batchSize is 1\.5: it must be a whole number/],
-    ['a long window', () => ({ batchingWindow: Duration.minutes(6) }), /batchingWindow is "360 s": it must be whole seconds from 0 to 300/],
-    ['no window', () => ({ batchingWindow: Duration.seconds(0) }), /batchingWindow is "0 s": it must be 1 s at least, since batchSize is 1000/],
-    ['one consumer', () => ({ maximumConcurrency: 1 }), /maximumConcurrency is 1: it must be a whole number from 2 to 1000/],
-    ['no receives', () => ({ maxReceiveCount: 0 }), /maxReceiveCount is 0: it must be a whole number from 1 to 1000/],
-    ['a short ledger', () => ({ retentionDays: 30 }), /retentionDays is 30: it must be a whole number from 31 to 3650/],
-    ['no memory', () => ({ consumerMemorySize: 64 }), /consumerMemorySize is 64: it must be a whole number from 128 to 10240/],
-    ['a strange name', () => ({ databaseName: 'my app' }), /databaseName is "my app": it must be 1 to 63 letters/],
+    [
+      'a long window',
+      () => ({ batchingWindow: Duration.minutes(6) }),
+      /batchingWindow is "360 s": it must be whole seconds from 0 to 300/,
+    ],
+    [
+      'no window',
+      () => ({ batchingWindow: Duration.seconds(0) }),
+      /batchingWindow is "0 s": it must be 1 s at least, since batchSize is 1000/,
+    ],
+    [
+      'one consumer',
+      () => ({ maximumConcurrency: 1 }),
+      /maximumConcurrency is 1: it must be a whole number from 2 to 1000/,
+    ],
+    [
+      'no receives',
+      () => ({ maxReceiveCount: 0 }),
+      /maxReceiveCount is 0: it must be a whole number from 1 to 1000/,
+    ],
+    [
+      'a short ledger',
+      () => ({ retentionDays: 30 }),
+      /retentionDays is 30: it must be a whole number from 31 to 3650/,
+    ],
+    [
+      'no memory',
+      () => ({ consumerMemorySize: 64 }),
+      /consumerMemorySize is 64: it must be a whole number from 128 to 10240/,
+    ],
+    [
+      'a strange name',
+      () => ({ databaseName: 'my app' }),
+      /databaseName is "my app": it must be 1 to 63 letters/,
+    ],
     ['a strange login', () => ({ auth: DatabaseAuth.iam({ consumerUser: 'a@b' }) }), /consumerUser is "a@b"/],
-    ['rotation all the time', () => ({ auth: DatabaseAuth.secret({ rotateAfter: Duration.hours(1) }) }), /rotateAfter is "3600 s": it must be whole seconds from 14400/],
+    [
+      'rotation all the time',
+      () => ({ auth: DatabaseAuth.secret({ rotateAfter: Duration.hours(1) }) }),
+      /rotateAfter is "3600 s": it must be whole seconds from 14400/,
+    ],
     [
       'rotation of given secrets',
       (stack) => {
-        const [consumer, reader] = ['A', 'B'].map((id) => secretsmanager.Secret.fromSecretNameV2(stack, id, id));
+        const [consumer, reader] = ['A', 'B'].map((id) =>
+          secretsmanager.Secret.fromSecretNameV2(stack, id, id),
+        );
         return { auth: DatabaseAuth.secret({ consumer, reader, rotateAfter: Duration.days(1) }) };
       },
       /rotateAfter is .*: it must be left out when both secrets are given/,
     ],
-    ['nobody to migrate', () => ({ database: aurora('db-1') }), /database has no adminSecret, .* give adminSecret .* or migrations: Migrations\.SKIP/],
-    ['IAM without an id', () => ({ database: aurora(), migrations: Migrations.SKIP }), /database has no resourceId/],
-    ['no tasks', () => ({ compute: UserSyncCompute.fargate({ tasks: 0 }) }), /tasks is 0: it must be a whole number from 1 to 100/],
-    ['many batches at once', () => ({ compute: UserSyncCompute.fargate({ concurrency: 65 }) }), /concurrency is 65: it must be a whole number from 1 to 64/],
-    ['a worker that is not built', () => ({ compute: UserSyncCompute.fargate(), code: withoutWorker() }), /code has no .*worker\/user-sync: run `make lambda` first/],
-    ['a drift check all the time', () => ({ driftCheck: DriftCheck.every(Duration.minutes(5)) }), /driftCheck is "300 s": it must be whole seconds from 3600 to 259200/],
+    [
+      'nobody to migrate',
+      () => ({ database: aurora('db-1') }),
+      /database has no adminSecret, .* give adminSecret .* or migrations: Migrations\.SKIP/,
+    ],
+    [
+      'IAM without an id',
+      () => ({ database: aurora(), migrations: Migrations.SKIP }),
+      /database has no resourceId/,
+    ],
+    [
+      'no tasks',
+      () => ({ compute: UserSyncCompute.fargate({ tasks: 0 }) }),
+      /tasks is 0: it must be a whole number from 1 to 100/,
+    ],
+    [
+      'many batches at once',
+      () => ({ compute: UserSyncCompute.fargate({ concurrency: 65 }) }),
+      /concurrency is 65: it must be a whole number from 1 to 64/,
+    ],
+    [
+      'a worker that is not built',
+      () => ({ compute: UserSyncCompute.fargate(), code: withoutWorker() }),
+      /code has no .*worker\/user-sync: run `make lambda` first/,
+    ],
+    [
+      'a drift check all the time',
+      () => ({ driftCheck: DriftCheck.every(Duration.minutes(5)) }),
+      /driftCheck is "300 s": it must be whole seconds from 3600 to 259200/,
+    ],
     ['a key with a comma', () => ({ clientMetadataKeys: { ip: 'a,b' } }), /clientMetadataKeys is "a,b"/],
-    ['nothing built', () => ({ code: '/nowhere' }), /code has no \/nowhere\/lambda\/user-sync-trigger\/bootstrap: run `make lambda` first/],
-    ['no certificates', () => ({ certificateAuthorities: '/nowhere.pem' }), /certificateAuthorities is "\/nowhere\.pem": there is no such file/],
+    [
+      'nothing built',
+      () => ({ code: '/nowhere' }),
+      /code has no \/nowhere\/lambda\/user-sync-trigger\/bootstrap: run `make lambda` first/,
+    ],
+    [
+      'no certificates',
+      () => ({ certificateAuthorities: '/nowhere.pem' }),
+      /certificateAuthorities is "\/nowhere\.pem": there is no such file/,
+    ],
   ];
 
   for (const [title, changes, message] of CASES) {
@@ -555,11 +866,19 @@ describe('what cannot be', () => {
   }
 
   test('a region whose authorities are not at hand is refused, unless they are given', () => {
-    const stack = (id: string) => new Stack(new App(), id, { env: { region: 'il-central-1', account: '123456789012' } });
-    assert.throws(() => sync(stack('Refused'), code), /certificateAuthorities is missing, and in il-central-1 it is needed/);
+    const stack = (region: string) =>
+      new Stack(new App(), 'Stack', { env: { region, account: '123456789012' } });
+    for (const region of ['us-east-1', 'eu-west-1', 'eu-central-2', 'ap-southeast-4'])
+      sync(stack(region), code);
+    for (const region of ['il-central-1', 'cn-north-1', 'us-gov-west-1']) {
+      assert.throws(
+        () => sync(stack(region), code),
+        new RegExp(`certificateAuthorities is missing, and in ${region} it is needed`),
+      );
+    }
     const file = path.join(code, 'given.pem');
     fs.writeFileSync(file, 'given');
-    sync(stack('Given'), code, { certificateAuthorities: file });
+    sync(stack('il-central-1'), code, { certificateAuthorities: file });
   });
 });
 
@@ -568,7 +887,9 @@ test('the layer has the roots of RDS and of its proxies', () => {
   const stack = new Stack(app, 'Layer');
   sync(stack, code);
   const { directory } = app.synth();
-  const layers = fs.readdirSync(directory).filter((name) => fs.existsSync(path.join(directory, name, 'rds-ca.pem')));
+  const layers = fs
+    .readdirSync(directory)
+    .filter((name) => fs.existsSync(path.join(directory, name, 'rds-ca.pem')));
   assert.equal(layers.length, 1);
   const pem = fs.readFileSync(path.join(directory, layers[0]!, 'rds-ca.pem'), 'utf8');
   const count = pem.match(/-----BEGIN CERTIFICATE-----\n/g)!.length;

@@ -31,13 +31,26 @@ test('cdk-nag finds nothing that is not acknowledged with its reason', () => {
   }
   const report = JSON.parse(fs.readFileSync(path.join(directory, 'validation-report.json'), 'utf8'));
   fs.rmSync(directory, { recursive: true });
-  const violations: Violation[] = report.pluginReports.find(({ pluginName }: { pluginName: string }) => pluginName === 'AwsSolutions').violations;
-  const found = violations.flatMap(({ ruleName, violatingConstructs }) => violatingConstructs.map(({ constructPath }) => `${ruleName} ${constructPath}`));
+  const violations: Violation[] = report.pluginReports.find(
+    ({ pluginName }: { pluginName: string }) => pluginName === 'AwsSolutions',
+  ).violations;
+  const found = violations.flatMap(({ ruleName, violatingConstructs }) =>
+    violatingConstructs.map(({ constructPath }) => `${ruleName} ${constructPath}`),
+  );
   // What a variant puts the construct beside is as plain as can be, and is found: the rules were asked.
   assert.ok(found.includes('AwsSolutions-COG1 OwnPool/Pool/Resource'), found.join('\n'));
-  assert.deepEqual(found.filter((line) => /^\S+ (\w+\/Sync\/|Quickstart\/)/.test(line)), []);
+  assert.deepEqual(
+    found.filter((line) => /^\S+ (\w+\/Sync\/|Quickstart\/)/.test(line)),
+    [],
+  );
 
-  const acknowledged = app.node.findAll().flatMap(({ node }) => node.metadata.filter(({ type }) => type === Validations.ACKNOWLEDGED_RULES_METADATA_KEY));
+  const acknowledged = app.node
+    .findAll()
+    .flatMap(({ node }) =>
+      node.metadata.filter(({ type }) => type === Validations.ACKNOWLEDGED_RULES_METADATA_KEY),
+    );
   assert.ok(acknowledged.length > 0);
-  for (const { data } of acknowledged) for (const reason of Object.values(data)) assert.ok(String(reason).split(' ').length >= 4, String(reason));
+  for (const { data } of acknowledged)
+    for (const reason of Object.values(data))
+      assert.ok(String(reason).split(' ').length >= 4, String(reason));
 });

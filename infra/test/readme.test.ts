@@ -60,6 +60,7 @@ test('the example of adoption has ten lines at most, compiles, and makes a templ
     const assembly = path.join(folder, `assembly-${index}`);
     await promisify(execFile)(bin('tsx'), [source, assembly], { cwd: INFRA });
     const template = fs.readFileSync(path.join(assembly, 'Yours.template.json'), 'utf8');
-    for (const type of ['AWS::Lambda::EventSourceMapping', 'Custom::UserSyncSchema']) assert.ok(template.includes(type), `${file}: ${type}`);
+    for (const type of ['AWS::Lambda::EventSourceMapping', 'Custom::UserSyncSchema'])
+      assert.ok(template.includes(type), `${file}: ${type}`);
   }
 });

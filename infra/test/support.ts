@@ -14,7 +14,10 @@ export function dist(): string {
   }
   for (const worker of ['worker', 'worker-arm64']) {
     write(path.join(folder, worker, 'user-sync'), 'user-sync\n');
-    write(path.join(folder, worker, 'Dockerfile'), fs.readFileSync(path.join(INFRA, 'worker', 'Dockerfile'), 'utf8'));
+    write(
+      path.join(folder, worker, 'Dockerfile'),
+      fs.readFileSync(path.join(INFRA, 'worker', 'Dockerfile'), 'utf8'),
+    );
   }
   process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
   return folder;

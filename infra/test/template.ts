@@ -25,7 +25,9 @@ export class Questions {
 
   /** The logical ids of a type, of those that begin with a prefix. */
   public ids(type: string, prefix = 'Sync'): string[] {
-    return Object.keys(this.resources).filter((id) => id.startsWith(prefix) && this.resources[id]!.Type === type);
+    return Object.keys(this.resources).filter(
+      (id) => id.startsWith(prefix) && this.resources[id]!.Type === type,
+    );
   }
 
   /** The one resource of a type whose id begins so. */
@@ -49,7 +51,8 @@ export class Questions {
 
   /** All that a role may do; which role by the beginning of its id. */
   public statements(role: string): Statement[] {
-    const holds = (policy: Resource) => policy.Properties.Roles.some((holder: any) => holder.Ref?.startsWith(role));
+    const holds = (policy: Resource) =>
+      policy.Properties.Roles.some((holder: any) => holder.Ref?.startsWith(role));
     const policies = Object.values(this.resources).filter(({ Type }) => Type === 'AWS::IAM::Policy');
     return policies.filter(holds).flatMap((policy) => policy.Properties.PolicyDocument.Statement);
   }

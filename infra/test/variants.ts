@@ -25,7 +25,9 @@ type Changes = Partial<CognitoUserSyncProps>;
 const POOL_ARN = 'arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_Abc123Def';
 
 const POSTGRES = rds.DatabaseInstanceEngine.postgres({ version: rds.PostgresEngineVersion.VER_16_13 });
-const AURORA = rds.DatabaseClusterEngine.auroraPostgres({ version: rds.AuroraPostgresEngineVersion.VER_16_13 });
+const AURORA = rds.DatabaseClusterEngine.auroraPostgres({
+  version: rds.AuroraPostgresEngineVersion.VER_16_13,
+});
 
 function importedPool(stack: Stack): cognito.IUserPool {
   return cognito.UserPool.fromUserPoolArn(stack, 'Pool', POOL_ARN);
@@ -84,24 +86,47 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
   },
   Instance: (stack) => {
     const vpc = new ec2.Vpc(stack, 'Vpc', { natGateways: 1 });
-    const instance = new rds.DatabaseInstance(stack, 'Database', { engine: POSTGRES, vpc, iamAuthentication: true, storageEncrypted: true });
+    const instance = new rds.DatabaseInstance(stack, 'Database', {
+      engine: POSTGRES,
+      vpc,
+      iamAuthentication: true,
+      storageEncrypted: true,
+    });
     return { vpc, userPool: ownPool(stack), database: UserSyncDatabase.fromInstance(instance) };
   },
   Cluster: (stack) => {
     const vpc = new ec2.Vpc(stack, 'Vpc', { natGateways: 1 });
     const writer = rds.ClusterInstance.serverlessV2('writer');
-    const cluster = new rds.DatabaseCluster(stack, 'Database', { engine: AURORA, vpc, writer, iamAuthentication: true, storageEncrypted: true });
+    const cluster = new rds.DatabaseCluster(stack, 'Database', {
+      engine: AURORA,
+      vpc,
+      writer,
+      iamAuthentication: true,
+      storageEncrypted: true,
+    });
     return { vpc, database: UserSyncDatabase.fromCluster(cluster) };
   },
   Proxy: (stack) => {
     const vpc = new ec2.Vpc(stack, 'Vpc', { natGateways: 1 });
-    const instance = new rds.DatabaseInstance(stack, 'Database', { engine: POSTGRES, vpc, storageEncrypted: true });
+    const instance = new rds.DatabaseInstance(stack, 'Database', {
+      engine: POSTGRES,
+      vpc,
+      storageEncrypted: true,
+    });
     const proxy = instance.addProxy('Proxy', { vpc, secrets: [instance.secret!], iamAuth: true });
-    return { vpc, database: UserSyncDatabase.fromProxy(proxy, { behind: UserSyncDatabase.fromInstance(instance) }) };
+    return {
+      vpc,
+      database: UserSyncDatabase.fromProxy(proxy, { behind: UserSyncDatabase.fromInstance(instance) }),
+    };
   },
   Fargate: () => ({ compute: UserSyncCompute.fargate(), endpoints: true }),
   FargateSecretArm: () => ({
-    compute: UserSyncCompute.fargate({ image: ecs.ContainerImage.fromRegistry('example/user-sync'), tasks: 1, cpu: 512, memoryLimitMiB: 1_024 }),
+    compute: UserSyncCompute.fargate({
+      image: ecs.ContainerImage.fromRegistry('example/user-sync'),
+      tasks: 1,
+      cpu: 512,
+      memoryLimitMiB: 1_024,
+    }),
     architecture: lambda.Architecture.ARM_64,
     auth: DatabaseAuth.secret(),
   }),
@@ -131,7 +156,11 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
     triggers: PoolTriggers.attach({ chainPostConfirmation: chained(stack, 'Welcome') }),
     clientMetadataKeys: { ip: 'clientIp' },
   }),
-  Endpoints: () => ({ endpoints: true, architecture: lambda.Architecture.ARM_64, driftCheck: DriftCheck.every(Duration.hours(36)) }),
+  Endpoints: () => ({
+    endpoints: true,
+    architecture: lambda.Architecture.ARM_64,
+    driftCheck: DriftCheck.every(Duration.hours(36)),
+  }),
 };
 
 /** All variants, in one app. */
