@@ -22,6 +22,10 @@ pub const LOOK_UP_BUDGET: Duration = Duration::from_secs(20);
 /// All that publishing may cost. Nobody waits here, so it is longer than a sign-in's.
 pub const PUBLISH_BUDGET: Duration = Duration::from_secs(10);
 
+/// The function that the pool's two triggers should call. Looked at with each heartbeat, because whoever sets a
+/// pool's settings anew takes the triggers away without a word, and then no login is counted.
+pub const TRIGGER_VARIABLE: &str = "USER_SYNC_TRIGGER_ARN";
+
 const EVENT_SOURCE: &str = "cognito-idp.amazonaws.com";
 
 /// What a call did to a user.
@@ -217,16 +221,18 @@ pub enum LifecycleError {
 pub struct Lifecycle {
     pool: UserPool,
     publisher: Publisher,
+    trigger_arn: Option<String>,
 }
 
 impl Lifecycle {
-    /// Reads `pool`, sends to `publisher`.
+    /// Reads `pool`, sends to `publisher`, and looks at no trigger.
     #[must_use]
     pub fn new(pool: UserPool, publisher: Publisher) -> Self {
-        Self { pool, publisher }
+        Self { pool, publisher, trigger_arn: None }
     }
 
-    /// Configured by `USER_SYNC_USER_POOL_ID`, `USER_SYNC_QUEUE_URL` and the SDK's own variables.
+    /// Configured by `USER_SYNC_USER_POOL_ID`, `USER_SYNC_QUEUE_URL`, `USER_SYNC_TRIGGER_ARN` if it is set, and
+    /// the SDK's own variables.
     ///
     /// # Errors
     /// Names the variable that is missing.
@@ -237,7 +243,9 @@ impl Lifecycle {
         };
         let pool = required(pool::VARIABLE, "the id of the user pool to read, such as eu-west-1_Abc123Def")?;
         let queue_url = required(QUEUE_URL_VARIABLE, "the URL of the queue to send to")?;
-        Ok(Self::new(UserPool::new(pool).await, Publisher::new(queue_url).await))
+        let trigger_arn = std::env::var(TRIGGER_VARIABLE).ok().filter(|arn| !arn.is_empty());
+        let lifecycle = Self::new(UserPool::new(pool).await, Publisher::new(queue_url).await);
+        Ok(Self { trigger_arn, ..lifecycle })
     }
 
     /// Opens the connection to SQS before the first event; see [`Publisher::warm`].
@@ -270,7 +278,33 @@ impl Lifecycle {
             },
         };
         self.publisher.publish(&event, PUBLISH_BUDGET).await?;
+        if let (Event::Heartbeat { .. }, Some(trigger_arn)) = (&event, &self.trigger_arn) {
+            self.look_at_triggers(trigger_arn).await;
+        }
         Ok(Handled::Published)
+    }
+
+    /// Counts the triggers that call something else. The heartbeat has been sent: nothing here fails it.
+    async fn look_at_triggers(&self, trigger_arn: &str) {
+        match tokio::time::timeout(LOOK_UP_BUDGET, self.pool.missing_triggers(trigger_arn)).await {
+            Ok(Ok(missing)) => {
+                if missing > 0 {
+                    tracing::error!(
+                        triggers.missing = missing,
+                        "the user pool does not call the trigger: sign-ins are not counted"
+                    );
+                }
+                let missing = u32::try_from(missing).unwrap_or(u32::MAX);
+                metrics::histogram!("triggers_missing").record(missing);
+            }
+            Ok(Err(error)) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "whether the user pool calls the trigger is not known"
+            ),
+            Err(_) => {
+                tracing::warn!("whether the user pool calls the trigger is not known: no answer in time")
+            }
+        }
     }
 
     async fn look_up(&self, sub: Uuid) -> Result<LookUp, LifecycleError> {

@@ -12,6 +12,7 @@
 //! | `freshness` | histogram, seconds | from when an event occurred to when it was committed |
 //!
 //! | `ledger_days_ahead` | histogram, days | how far ahead the ledger has months, after `maintain` |
+//! | `triggers_missing` | histogram | of the pool's two triggers those that call something else, at each heartbeat |
 //! | `drift`, `drift_compared` | histogram | what a repair would mend, of so many users, after a drift check |
 //!
 //! In CloudWatch they are in the namespace `UserSync`, as the triggers' are, with the dimension `service`; in
@@ -121,6 +122,7 @@ fn describe() {
     describe_histogram!("freshness", Unit::Seconds, "from when an event occurred to when it was committed");
     // Not gauges: those would be said again at every flush.
     describe_histogram!("ledger_days_ahead", Unit::Count, "days for which the ledger has months");
+    describe_histogram!("triggers_missing", Unit::Count, "triggers of the pool that call something else");
     describe_histogram!("drift", Unit::Count, "users and rows that a repair would mend");
     describe_histogram!("drift_compared", Unit::Count, "users that were compared");
 }

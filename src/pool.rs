@@ -11,7 +11,7 @@ use aws_sdk_cognitoidentityprovider::Client;
 use aws_sdk_cognitoidentityprovider::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cognitoidentityprovider::operation::admin_get_user::AdminGetUserError;
 use aws_sdk_cognitoidentityprovider::primitives::DateTime;
-use aws_sdk_cognitoidentityprovider::types::{AttributeType, UserType};
+use aws_sdk_cognitoidentityprovider::types::{AttributeType, UserPoolType, UserType};
 use cognito_user_sync_triggers::aws::{self, Timeouts};
 use cognito_user_sync_triggers::event::{Data, EventId, Kind, UserEvent};
 use cognito_user_sync_triggers::retry::Schedule;
@@ -210,13 +210,27 @@ impl UserPool {
     /// # Errors
     /// When Cognito refuses, or does not answer for a minute.
     pub async fn estimated_users(&self) -> Result<Option<u64>, PoolError> {
+        let users = self.describe().await?.map(|pool| pool.estimated_number_of_users);
+        Ok(users.and_then(|users| u64::try_from(users).ok()).filter(|users| *users > 0))
+    }
+
+    /// How many of the two triggers do not call `function_arn`.
+    ///
+    /// # Errors
+    /// When Cognito refuses, or does not answer for a minute.
+    pub async fn missing_triggers(&self, function_arn: &str) -> Result<usize, PoolError> {
+        let config = self.describe().await?.and_then(|pool| pool.lambda_config);
+        let triggers = config.map(|config| [config.post_confirmation, config.post_authentication]);
+        let is_missing = |trigger: &&Option<String>| trigger.as_deref() != Some(function_arn);
+        Ok(triggers.unwrap_or_default().iter().filter(is_missing).count())
+    }
+
+    async fn describe(&self) -> Result<Option<UserPoolType>, PoolError> {
         let describe = || async {
             let described = self.client.describe_user_pool().user_pool_id(&self.id).send().await;
             described.map_err(|error| PoolError::new("DescribeUserPool", &error))
         };
-        let described = SCHEDULE.retry(RETRY_BUDGET, |error| error.transient, describe).await?;
-        let users = described.user_pool.map(|pool| pool.estimated_number_of_users);
-        Ok(users.and_then(|users| u64::try_from(users).ok()).filter(|users| *users > 0))
+        Ok(SCHEDULE.retry(RETRY_BUDGET, |error| error.transient, describe).await?.user_pool)
     }
 
     /// What the pool says of a user now: by its user name if that is known, else by its `sub`.

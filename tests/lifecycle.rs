@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_cognitoidentityprovider::Client;
 use aws_sdk_cognitoidentityprovider::config::{BehaviorVersion, Credentials, Region};
-use aws_sdk_cognitoidentityprovider::types::{AttributeType, MessageActionType};
+use aws_sdk_cognitoidentityprovider::types::{AttributeType, LambdaConfigType, MessageActionType};
 use cognito_user_sync::apply::Outcome;
 use cognito_user_sync_triggers::aws;
 use cognito_user_sync_triggers::timestamp::Timestamp;
@@ -292,6 +292,33 @@ async fn a_schedule_sends_a_heartbeat() {
         last = arrived;
     }
     assert_eq!(followed.database.count("users").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_that_somebody_took_away_is_missed_at_the_next_heartbeat() {
+    let ours = "arn:aws:lambda:eu-west-1:000000000000:function:ours";
+    let followed = Followed::start_with(&[("USER_SYNC_TRIGGER_ARN", ours)]).await;
+    let set = async |confirmation: Option<&str>, authentication: Option<&str>| {
+        let config = LambdaConfigType::builder()
+            .set_post_confirmation(confirmation.map(str::to_owned))
+            .set_post_authentication(authentication.map(str::to_owned));
+        let update = followed.client.update_user_pool().user_pool_id(&followed.pool);
+        update.lambda_config(config.build()).send().await.unwrap();
+    };
+    let name = cloudtrail::names("heartbeat_").remove(0);
+    for (confirmation, authentication) in [(None, None), (Some(ours), None), (Some(ours), Some(ours))] {
+        set(confirmation, authentication).await;
+        succeeded(&followed.invoke(&name, Uuid::nil()).await);
+    }
+    // A pool that cannot be asked fails no heartbeat.
+    followed.client.delete_user_pool().user_pool_id(&followed.pool).send().await.unwrap();
+    succeeded(&followed.invoke(&name, Uuid::nil()).await);
+    assert_eq!(followed.database.deployment.queue().backlog().await, Ok(4));
+    let said: Vec<String> =
+        followed.log().into_iter().filter(|line| line.contains("triggers_missing")).collect();
+    let missing = ["[2.0]", "[1.0]", "[0.0]"].map(|values| format!("\"triggers_missing\":{values}"));
+    assert_eq!(said.len(), missing.len(), "{said:?}");
+    assert!(said.iter().zip(&missing).all(|(line, missing)| line.contains(missing)), "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

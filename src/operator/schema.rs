@@ -117,6 +117,8 @@ async fn upgrade(properties: &Properties) -> Result<Value, SchemaError> {
         };
         logins::ensure(pool, &config, group, authentication).await?;
     }
+    // So that nobody waits a day for the first maintenance to hear it.
+    record_days_ahead(pool).await?;
     pool.close().await;
     Ok(answer(PHYSICAL_RESOURCE_ID))
 }
@@ -128,8 +130,7 @@ async fn keep_months(asked: &Maintain) -> Result<Value, SchemaError> {
     let maintained =
         maintain::maintain(pool, months_ahead, retention_days, Timestamp::now(), |_, _| {}).await;
     // Also when it failed: how long the ledger lasts is what the alarm is for.
-    let days = days_ahead(pool).await.map_err(SchemaError::Months)?;
-    metrics::histogram!("ledger_days_ahead").record(days);
+    let days = record_days_ahead(pool).await?;
     let maintained = maintained?;
     tracing::info!(
         ledger.created = maintained.created.len(),
@@ -141,7 +142,9 @@ async fn keep_months(asked: &Maintain) -> Result<Value, SchemaError> {
 }
 
 /// Days until the first moment that the ledger has no month for.
-async fn days_ahead(pool: &PgPool) -> Result<f64, sqlx::Error> {
-    let days = sqlx::query_scalar(include_str!("days_ahead.sql")).fetch_optional(pool).await?;
-    Ok(days.unwrap_or(0.0))
+async fn record_days_ahead(pool: &PgPool) -> Result<f64, SchemaError> {
+    let days = sqlx::query_scalar(include_str!("days_ahead.sql")).fetch_optional(pool).await;
+    let days = days.map_err(SchemaError::Months)?.unwrap_or(0.0);
+    metrics::histogram!("ledger_days_ahead").record(days);
+    Ok(days)
 }
