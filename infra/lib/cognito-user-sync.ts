@@ -230,7 +230,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     const { vpc, database } = this.props;
     const description = 'Connects to the database and to AWS, and is connected to by nobody';
     const group = new ec2.SecurityGroup(this, 'SecurityGroup', { vpc, description, allowAllOutbound: false });
-    group.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.HTTPS, "AWS's services");
+    group.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.HTTPS, 'HTTPS, to AWS');
     for (const { connections, port } of new Set([database, database.owner])) {
       if (connections)
         group.connections.allowTo(connections, ec2.Port.tcp(port), 'PostgreSQL, for user-sync');
