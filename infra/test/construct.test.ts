@@ -588,6 +588,28 @@ describe('the lifecycle function', () => {
   });
 });
 
+test('security groups are described in the few characters that EC2 takes', () => {
+  // "SecurityGroup: GroupDescription", Amazon EC2 API Reference; neither linter knows it for rules.
+  const allowed = /^[a-zA-Z0-9. _\-:/()#,@[\]+=&;{}!$*]{0,255}$/;
+  for (const [name, questions] of all) {
+    const groups = questions.ids('AWS::EC2::SecurityGroup').map((id) => questions.resources[id]!.Properties);
+    const inline = groups.flatMap(({ SecurityGroupEgress = [], SecurityGroupIngress = [] }) => [
+      ...SecurityGroupEgress,
+      ...SecurityGroupIngress,
+    ]);
+    const apart = ['Egress', 'Ingress'].flatMap((kind) =>
+      questions.ids(`AWS::EC2::SecurityGroup${kind}`, ''),
+    );
+    const rules = [...inline, ...apart.map((id) => questions.resources[id]!.Properties)];
+    const descriptions = [
+      ...groups.map(({ GroupDescription }) => GroupDescription),
+      ...rules.map(({ Description }) => Description),
+    ];
+    assert.ok(descriptions.length >= 3, name);
+    for (const description of descriptions) assert.match(description, allowed, name);
+  }
+});
+
 describe('endpoints', () => {
   const services = (name: string) =>
     of(name)
