@@ -139,8 +139,9 @@ impl Source {
     /// Fetches a login, once.
     pub(crate) async fn fetch(&self) -> Result<Login, CredentialsError> {
         match self {
-            Self::Iam(signer) => signer.token(SystemTime::now()).await,
-            Self::Secret { arn, client } => read_secret(arn, client).await,
+            // Boxed: the SDK's futures are deep, and whoever connects holds them in its own.
+            Self::Iam(signer) => Box::pin(signer.token(SystemTime::now())).await,
+            Self::Secret { arn, client } => Box::pin(read_secret(arn, client)).await,
         }
     }
 

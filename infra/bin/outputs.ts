@@ -8,6 +8,7 @@ export function operatorsOutputs(stack: Stack, sync: CognitoUserSync, userPoolId
     ['DeadLetterQueueUrl', 'USER_SYNC_DLQ_URL', sync.deadLetterQueue.queueUrl],
     ['UserPoolId', 'USER_SYNC_USER_POOL_ID', userPoolId],
     ['TriggerLogGroup', 'The log that `user-sync replay` reads', sync.triggerFunction.logGroup.logGroupName],
+    ['LifecycleFailures', 'What the lifecycle function gave up', sync.lifecycleFailures.queueUrl],
     ['Dashboard', 'The name of the dashboard', sync.dashboard.dashboardName],
   ];
   for (const [id, description, value] of outputs) new CfnOutput(stack, id, { description, value });

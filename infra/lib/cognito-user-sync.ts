@@ -1,6 +1,16 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { CfnOutput, CustomResource, Duration, Names, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import {
+  Aws,
+  CfnDeletionPolicy,
+  CfnOutput,
+  CustomResource,
+  Duration,
+  Names,
+  RemovalPolicy,
+  Stack,
+  Validations,
+} from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import * as cognito from 'aws-cdk-lib/aws-cognito';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
@@ -154,6 +164,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
       queue: this.queue,
       deadLetterQueue: this.deadLetterQueue,
       triggerFunction: this.triggerFunction,
+      isAttached: this.settings.triggers.attachOptions !== undefined,
       isChained: isChained(this.settings.triggers.attachOptions),
       consumerService: consumerMetrics,
       consumerFunction: this.consumerFunction,
@@ -284,8 +295,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     const options = this.settings.triggers.attachOptions;
     // Of a pool in another stack, each stack would wait for the other.
     if (options && userPool instanceof cognito.UserPool && Stack.of(userPool) === Stack.of(this)) {
-      this.addTrigger(userPool, cognito.UserPoolOperation.POST_CONFIRMATION, 'chainPostConfirmation');
-      this.addTrigger(userPool, cognito.UserPoolOperation.POST_AUTHENTICATION, 'chainPostAuthentication');
+      this.ownTriggers(userPool, options);
       return;
     }
     const permission = new lambda.CfnPermission(this, 'TriggerPermission', {
@@ -304,6 +314,32 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     this.poolTriggers(options).node.addDependency(permission);
   }
 
+  /** The triggers of a pool of this stack, which sign-ins may use while it is deployed, and after it is gone. */
+  private ownTriggers(pool: cognito.UserPool, options: AttachOptions): void {
+    this.addTrigger(pool, cognito.UserPoolOperation.POST_CONFIRMATION, 'chainPostConfirmation');
+    this.addTrigger(pool, cognito.UserPoolOperation.POST_AUTHENTICATION, 'chainPostAuthentication');
+    // What CDK permits names the pool, and so comes after it: a pool that is in use would meanwhile call a function
+    // that it may not call, and nobody could sign in.
+    const permission = new lambda.CfnPermission(this, 'TriggerPermission', {
+      action: 'lambda:InvokeFunction',
+      functionName: this.triggerFunction.functionArn,
+      principal: 'cognito-idp.amazonaws.com',
+      sourceAccount: Aws.ACCOUNT_ID,
+      sourceArn: Stack.of(this).formatArn({
+        service: 'cognito-idp',
+        resource: 'userpool',
+        resourceName: '*',
+      }),
+    });
+    pool.node.addDependency(permission);
+    // A pool that outlives the stack would go on calling a function that is gone.
+    const made = pool.node.defaultChild as cognito.CfnUserPool;
+    if (made.cfnOptions.deletionPolicy !== CfnDeletionPolicy.DELETE) {
+      const { smsRole, senderKey } = options;
+      this.poolTriggers({ smsRole, senderKey }).node.addDependency(pool);
+    }
+  }
+
   private addTrigger(pool: cognito.UserPool, operation: cognito.UserPoolOperation, prop: string): void {
     try {
       pool.addTrigger(operation, this.triggerFunction);
@@ -315,7 +351,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     }
   }
 
-  /** The custom resource that sets the triggers of a pool that is not this stack's. */
+  /** The custom resource that sets the triggers of a pool, where they are not set already, and takes them away. */
   private poolTriggers(options: AttachOptions): CustomResource {
     const { userPool } = this.props;
     const setter = this.programs.function(this, 'PoolTriggers', {
@@ -359,6 +395,8 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
         ChainPostConfirmation: options.chainPostConfirmation?.functionArn,
         ChainPostAuthentication: options.chainPostAuthentication?.functionArn,
         Overwrite: String(options.overwrite ?? false),
+        // So that a new build sets again what somebody took away.
+        Code: this.programs.fingerprint('user-sync-operator'),
       },
     });
   }
@@ -626,25 +664,29 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
   private lifecycleLambda(): lambda.Function {
     const { userPool } = this.props;
     const failures = this.lifecycleFailures;
+    // Whose triggers are set by hand may have functions of their own there, which call ours.
+    const watchesTriggers = this.settings.triggers.attachOptions !== undefined;
     const made = this.programs.function(this, 'Lifecycle', {
       program: 'user-sync-lifecycle',
       description: 'Sends a heartbeat every 5 minutes, and what happens to users beside sign-ins',
       // 20 s to read the user, 10 s to publish.
       timeout: Duration.seconds(45),
       memorySize: 256,
-      environment: { USER_SYNC_QUEUE_URL: this.queue.queueUrl, USER_SYNC_USER_POOL_ID: userPool.userPoolId },
+      environment: {
+        USER_SYNC_QUEUE_URL: this.queue.queueUrl,
+        USER_SYNC_USER_POOL_ID: userPool.userPoolId,
+        ...(watchesTriggers && { USER_SYNC_TRIGGER_ARN: this.triggerFunction.functionArn }),
+      },
       onFailure: { bind: () => ({ destination: failures.queueArn }) },
     });
     grantQueue(failures, made, 'sqs:SendMessage');
     grantQueue(this.queue, made, 'sqs:SendMessage');
     this.schedule('Heartbeat', events.Schedule.rate(Duration.minutes(5)), made, { heartbeat: true });
+    const permit = (...actions: string[]) =>
+      made.addToRolePolicy(new iam.PolicyStatement({ actions, resources: [userPool.userPoolArn] }));
+    if (watchesTriggers) permit('cognito-idp:DescribeUserPool');
     if (this.settings.lifecycle) {
-      made.addToRolePolicy(
-        new iam.PolicyStatement({
-          actions: ['cognito-idp:AdminGetUser', 'cognito-idp:ListUsers'],
-          resources: [userPool.userPoolArn],
-        }),
-      );
+      permit('cognito-idp:AdminGetUser', 'cognito-idp:ListUsers');
       new events.Rule(this, 'LifecycleRule', {
         description: "What happens to the user pool's users beside sign-ins",
         eventPattern: {

@@ -31,6 +31,7 @@ export interface Watched {
   readonly queue: sqs.Queue;
   readonly deadLetterQueue: sqs.Queue;
   readonly triggerFunction: lambda.Function;
+  readonly isAttached: boolean;
   readonly isChained: boolean;
   readonly consumerService: string;
   readonly consumerFunction?: lambda.Function;
@@ -188,9 +189,20 @@ export function alarms(
       threshold: 0,
       missing: NOT_BREACHING,
       says: 'Changes or heartbeats were given up after every retry, and are kept in the queue of lifecycle failures. Reconcile brings the changes.',
-      section: 'Drift',
+      section: 'Lifecycle failures > 0',
     }),
   ];
+  if (watched.isAttached) {
+    made.push(
+      make('TriggersMissing', {
+        metric: metrics.lifecycle('triggers_missing', { period: Duration.minutes(15), statistic: 'Maximum' }),
+        threshold: 0,
+        missing: NOT_BREACHING,
+        says: 'The user pool does not call the trigger function any more: sign-ins are not counted.',
+        section: 'Triggers missing',
+      }),
+    );
+  }
   if (watched.isChained) {
     made.push(
       make('ChainFailed', {
@@ -198,7 +210,7 @@ export function alarms(
         threshold: 0,
         missing: NOT_BREACHING,
         says: "The pool's former trigger could not be called: sign-ins went on without it.",
-        section: 'Trigger errors, trigger duration',
+        section: 'chain_failed > 0',
       }),
     );
   }
@@ -298,14 +310,14 @@ export function dashboard(
   board.addWidgets(
     text(
       '# Is every user synced?\n' +
-        '**Good:** nobody is unsynced (all 0), 99 of 100 events are in their row within seconds, heartbeats are 12 an hour, ' +
+        '**Good:** nobody is unsynced (all 0), 99 of 100 events are in their row within half a minute, heartbeats are 12 an hour, ' +
         'no alarm is red. A backlog after an outage is normal and passes. Sign-ins never wait for any of this.',
       2,
     ),
   );
   board.addWidgets(
     value('Is anybody not synced? Good: all 0', notSynced, 9),
-    value('How fresh are the rows? Good: below 10 s', [metrics.freshness({ label: 'p99, seconds' })], 5),
+    value('How fresh are the rows? Good: below 30 s', [metrics.freshness({ label: 'p99, seconds' })], 5),
     value('Sign-ups and logins an hour', [metrics.trigger('published', { label: 'queued', ...hour })], 5),
     value(
       'Does anything get through? Good: 12',

@@ -188,16 +188,16 @@ export interface AttachOptions {
   readonly overwrite?: boolean;
 
   /**
-   * The role with which an imported pool sends SMS, if it does: Cognito asks whoever updates such a pool for
-   * the right to pass it on.
+   * The role with which the pool sends SMS, if it does: Cognito asks whoever updates such a pool for the right to
+   * pass it on. Of a pool of the same stack, where it outlives the stack.
    *
    * @default - the pool sends no SMS
    */
   readonly smsRole?: iam.IRole;
 
   /**
-   * The key of an imported pool's custom e-mail or SMS sender, if it has one: Cognito makes a grant on it for
-   * whoever updates such a pool.
+   * The key of the pool's custom e-mail or SMS sender, if it has one: Cognito makes a grant on it for whoever
+   * updates such a pool. Of a pool of the same stack, where it outlives the stack.
    *
    * @default - the pool has no custom sender
    */

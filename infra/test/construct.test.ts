@@ -2,7 +2,7 @@ import * as assert from 'node:assert/strict';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { App, Duration, Stack } from 'aws-cdk-lib';
+import { App, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import { Match, Template } from 'aws-cdk-lib/assertions';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import * as cognito from 'aws-cdk-lib/aws-cognito';
@@ -214,8 +214,27 @@ describe('the trigger', () => {
       const arn = { 'Fn::GetAtt': [of(name).ids('AWS::Lambda::Function', 'SyncTriggerFunction')[0], 'Arn'] };
       const pool = of(name).properties('AWS::Cognito::UserPool', 'Pool');
       assert.deepEqual(pool.LambdaConfig, { PostConfirmation: arn, PostAuthentication: arn }, name);
-      of(name).template.resourceCountIs('Custom::UserSyncPoolTriggers', 0);
     }
+  });
+
+  test('may be called before a pool of the same stack calls it, and is taken from one that outlives the stack', () => {
+    for (const name of ['OwnPool', 'Instance', 'Key', 'ChainedOwnPool']) {
+      const questions = of(name);
+      const [permission] = questions.ids('AWS::Lambda::Permission', 'SyncTriggerPermission');
+      assert.ok(questions.one('AWS::Cognito::UserPool', 'Pool').DependsOn!.includes(permission!), name);
+      const { SourceAccount, SourceArn } = questions.resources[permission!]!.Properties;
+      assert.deepEqual(SourceAccount, { Ref: 'AWS::AccountId' }, name);
+      assert.match(JSON.stringify(SourceArn), /userpool\/\*/, name);
+      const resource = questions.one('Custom::UserSyncPoolTriggers', 'Sync');
+      assert.ok(resource.DependsOn!.includes(questions.ids('AWS::Cognito::UserPool', 'Pool')[0]!), name);
+      // It finds what is set already; and what is chained may not be put back, since it never was this pool's.
+      assert.equal(resource.Properties.ChainPostConfirmation, undefined, name);
+      assert.equal(resource.Properties.Overwrite, 'false', name);
+    }
+    const stack = new Stack(new App(), 'Short');
+    const userPool = new cognito.UserPool(stack, 'Pool', { removalPolicy: RemovalPolicy.DESTROY });
+    sync(stack, code, { userPool });
+    Template.fromStack(stack).resourceCountIs('Custom::UserSyncPoolTriggers', 0);
   });
 
   test('is set on a pool of elsewhere by a custom resource, which Cognito’s permission precedes', () => {
@@ -561,7 +580,9 @@ describe('the lifecycle function', () => {
       of('ImportedPool')
         .allowed('SyncLifecycleRole')
         .filter((action) => !action.startsWith('logs:')),
-      ['cognito-idp:AdminGetUser', 'cognito-idp:ListUsers', 'sqs:SendMessage'],
+      ['AdminGetUser', 'DescribeUserPool', 'ListUsers']
+        .map((action) => `cognito-idp:${action}`)
+        .concat('sqs:SendMessage'),
     );
   });
 
@@ -572,11 +593,25 @@ describe('the lifecycle function', () => {
       assert.deepEqual(JSON.parse(Targets[0].Input), { heartbeat: true }, name);
     }
     assert.deepEqual(of('LifecycleOff').ids('AWS::Events::Rule', 'SyncLifecycle'), []);
-    assert.ok(
-      !of('LifecycleOff')
+    assert.deepEqual(
+      of('LifecycleOff')
         .allowed('SyncLifecycleRole')
-        .some((action) => action.startsWith('cognito-idp:')),
+        .filter((action) => action.startsWith('cognito-idp:')),
+      ['cognito-idp:DescribeUserPool'],
     );
+  });
+
+  test('looks at the pool’s triggers with each heartbeat, unless they are set by hand', () => {
+    for (const [name, questions] of all) {
+      const trigger = {
+        'Fn::GetAtt': [questions.ids('AWS::Lambda::Function', 'SyncTriggerFunction')[0], 'Arn'],
+      };
+      const expected = name === 'OutputOnly' ? undefined : trigger;
+      assert.deepEqual(questions.environment('Lifecycle').USER_SYNC_TRIGGER_ARN, expected, name);
+      const may = questions.allowed('SyncLifecycleRole').includes('cognito-idp:DescribeUserPool');
+      assert.equal(may, expected !== undefined, name);
+      assert.equal(names(questions).includes('TriggersMissing'), may, name);
+    }
   });
 
   test('keeps what it had to give up', () => {
@@ -647,14 +682,12 @@ describe('endpoints', () => {
   });
 });
 
+const names = (questions: { sync: CognitoUserSync }) =>
+  questions.sync.alarms.map(({ node }) => node.id).sort();
+
 describe('alarms', () => {
   const runbook = fs.readFileSync(path.join(INFRA, '..', 'docs', 'runbook.md'), 'utf8');
   const sections = [...runbook.matchAll(/^### (.*)$/gm)].map(([, title]) => title);
-
-  const names = (name: string) =>
-    of(name)
-      .sync.alarms.map(({ node }) => node.id)
-      .sort();
 
   test('are one for each way in which users could stop being synced', () => {
     const always = [
@@ -665,17 +698,21 @@ describe('alarms', () => {
       'OldestMessage',
       'TriggerDuration',
       'TriggerErrors',
+      'TriggersMissing',
       'Undelivered',
     ];
     const drift = ['Drift', 'DriftCheckMissing'];
-    assert.deepEqual(names('ImportedPool'), [...always, ...drift, 'ConsumerErrors', 'LedgerHorizon'].sort());
     assert.deepEqual(
-      names('Chained'),
+      names(of('ImportedPool')),
+      [...always, ...drift, 'ConsumerErrors', 'LedgerHorizon'].sort(),
+    );
+    assert.deepEqual(
+      names(of('Chained')),
       [...always, ...drift, 'ChainFailed', 'ConsumerErrors', 'LedgerHorizon'].sort(),
     );
-    assert.deepEqual(names('Fargate'), [...always, ...drift, 'LedgerHorizon'].sort());
-    assert.deepEqual(names('DriftOff'), [...always, 'ConsumerErrors', 'LedgerHorizon'].sort());
-    assert.deepEqual(names('MigrationsSkipped'), [...always, ...drift, 'ConsumerErrors'].sort());
+    assert.deepEqual(names(of('Fargate')), [...always, ...drift, 'LedgerHorizon'].sort());
+    assert.deepEqual(names(of('DriftOff')), [...always, 'ConsumerErrors', 'LedgerHorizon'].sort());
+    assert.deepEqual(names(of('MigrationsSkipped')), [...always, ...drift, 'ConsumerErrors'].sort());
   });
 
   test('say what to do by a section that the runbook has', () => {

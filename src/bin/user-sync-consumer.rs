@@ -25,7 +25,8 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| async move {
         // No timer runs while the function is frozen.
         applier.database().refresh_if_old().await;
-        let handled = lambda::handle(applier, queue, event.payload).await;
+        // Boxed: a batch under way is large.
+        let handled = Box::pin(lambda::handle(applier, queue, event.payload)).await;
         // A metric that cannot be written is no reason to apply a batch again.
         drop(metrics.flush(std::io::stdout()));
         Ok::<_, Error>(handled?)
