@@ -22,6 +22,9 @@ import { dist, INFRA } from './support';
 import { asList, Questions } from './template';
 import { sync, variants } from './variants';
 
+// CDK's own validation is the CLI's test's, which synthesises the same.
+process.env.CDK_VALIDATION = 'false';
+
 const code = dist();
 const all = new Map<string, Questions & { sync: CognitoUserSync }>();
 
