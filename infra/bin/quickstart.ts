@@ -2,6 +2,7 @@ import { RemovalPolicy, Stack, StackProps, Validations } from 'aws-cdk-lib';
 import * as cognito from 'aws-cdk-lib/aws-cognito';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as rds from 'aws-cdk-lib/aws-rds';
+import * as sns from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
 import { CognitoUserSync, UserSyncDatabase } from '../lib';
 import { operatorsOutputs } from './outputs';
@@ -10,6 +11,9 @@ import { operatorsOutputs } from './outputs';
 export interface QuickstartProps extends StackProps {
   /** The folder of the built programs. */
   readonly code?: string;
+
+  /** Where the alarms go. */
+  readonly alarmTopicArn?: string;
 }
 
 /** All of it, from nothing: a user pool, a network without a way out, a database, and the sync. */
@@ -19,14 +23,17 @@ export class Quickstart extends Stack {
     const userPool = this.userPool();
     const vpc = this.vpc();
     const database = UserSyncDatabase.fromInstance(this.database(vpc));
-    const { code } = props;
+    const alarmTopic = props.alarmTopicArn
+      ? sns.Topic.fromTopicArn(this, 'Topic', props.alarmTopicArn)
+      : undefined;
     const sync = new CognitoUserSync(this, 'Sync', {
       userPool,
       vpc,
       database,
       databaseName: 'app',
-      code,
+      code: props.code,
       endpoints: true,
+      alarmTopic,
     });
     operatorsOutputs(this, sync, userPool.userPoolId);
   }

@@ -31,11 +31,13 @@ function port(): number | undefined {
 }
 
 const code = optional('code');
+const alarmTopicArn = optional('alarmTopicArn');
 
 // Whoever names a pool has one to adopt.
 if (optional('userPoolId') === undefined) {
   new Quickstart(app, 'UserSyncQuickstart', {
     code,
+    alarmTopicArn,
     description: 'A user pool, a database, and every user as a row in it',
   });
 } else {
@@ -54,6 +56,6 @@ if (optional('userPoolId') === undefined) {
     adminSecretArn: optional('adminSecretArn'),
     chainPostConfirmationArn: optional('chainPostConfirmationArn'),
     chainPostAuthenticationArn: optional('chainPostAuthenticationArn'),
-    alarmTopicArn: optional('alarmTopicArn'),
+    alarmTopicArn,
   });
 }

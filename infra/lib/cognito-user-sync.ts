@@ -9,210 +9,18 @@ import * as ecs from 'aws-cdk-lib/aws-ecs';
 import * as events from 'aws-cdk-lib/aws-events';
 import * as targets from 'aws-cdk-lib/aws-events-targets';
 import * as iam from 'aws-cdk-lib/aws-iam';
-import * as kms from 'aws-cdk-lib/aws-kms';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
-import * as logs from 'aws-cdk-lib/aws-logs';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
-import * as sns from 'aws-cdk-lib/aws-sns';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct, IConstruct } from 'constructs';
-import { CERTIFICATES_FILE, certificates, requireAuthorities, staged } from './certificates';
-import { UserSyncDatabase } from './database';
-import { databaseWord, refuse, seconds, wholeNumber } from './limits';
+import { CERTIFICATES_FILE, certificates, staged } from './certificates';
+import { refuse } from './limits';
 import { alarms, dashboard, Metrics } from './monitoring';
-import {
-  AttachOptions,
-  ClientMetadataKeys,
-  DatabaseAuth,
-  DriftCheck,
-  FargateComputeOptions,
-  Migrations,
-  PoolTriggers,
-  UserSyncCompute,
-} from './options';
+import { AttachOptions, ClientMetadataKeys, FargateComputeOptions } from './options';
 import { Network, Programs, WORKER_FILES } from './programs';
-import { failureQueue, grantQueue, queues } from './queues';
-
-/** What a `CognitoUserSync` needs to know. */
-export interface CognitoUserSyncProps {
-  /**
-   * The user pool whose users become rows. A pool of this stack gets its triggers directly, any other by a
-   * custom resource; see `triggers`.
-   */
-  readonly userPool: cognito.IUserPool;
-
-  /** The VPC from which the database can be reached. The trigger function stays outside. */
-  readonly vpc: ec2.IVpc;
-
-  /**
-   * The subnets of the consumer, the migrator and the drift check. They need a way to SQS: a NAT gateway, or
-   * `endpoints`.
-   *
-   * @default - the private subnets, else the isolated ones
-   */
-  readonly vpcSubnets?: ec2.SubnetSelection;
-
-  /** The PostgreSQL, 14 or newer, that holds the tables. */
-  readonly database: UserSyncDatabase;
-
-  /** The name of the database on it, which must be there. */
-  readonly databaseName: string;
-
-  /**
-   * How the consumer and the drift check log in to the database.
-   *
-   * @default DatabaseAuth.iam()
-   */
-  readonly auth?: DatabaseAuth;
-
-  /**
-   * The authorities that the database's certificate is checked against, as the path of a PEM file.
-   *
-   * @default - Amazon RDS's, of the commercial regions that were there in 2024
-   */
-  readonly certificateAuthorities?: string;
-
-  /**
-   * Where the consumer runs.
-   *
-   * @default UserSyncCompute.lambda()
-   */
-  readonly compute?: UserSyncCompute;
-
-  /**
-   * The folder of the built programs, as `make lambda` leaves it: `lambda/<program>/bootstrap`, and for the worker
-   * `worker/user-sync` and `worker/Dockerfile`. For arm64 the folders are `lambda-arm64` and `worker-arm64`.
-   *
-   * @default - the folder `dist` beside `infra`
-   */
-  readonly code?: string;
-
-  /**
-   * What the programs were built for.
-   *
-   * @default lambda.Architecture.X86_64
-   */
-  readonly architecture?: lambda.Architecture;
-
-  /**
-   * Most messages that are applied in one transaction, 1 to 10,000.
-   *
-   * @default 1000
-   */
-  readonly batchSize?: number;
-
-  /**
-   * How long Lambda gathers a batch, 0 to 300 s; 1 s at least where `batchSize` is above 10.
-   *
-   * @default Duration.seconds(1)
-   */
-  readonly batchingWindow?: Duration;
-
-  /**
-   * Most consumer functions at once, 2 to 1,000. Each takes one connection, so this bounds the database's.
-   *
-   * @default 4
-   */
-  readonly maximumConcurrency?: number;
-
-  /**
-   * How often a message is received before it is given up as a dead letter, 1 to 1,000. What can never be
-   * applied does not wait for it. Lambda goes on receiving while the database is away, and retries are 2 s to
-   * 15 min apart: 1,000 outlast about ten days. The worker does not receive meanwhile.
-   *
-   * @default - 1000 for Lambda, 100 for the worker
-   */
-  readonly maxReceiveCount?: number;
-
-  /**
-   * Memory of the consumer function in MiB, 128 to 10,240.
-   *
-   * @default 512
-   */
-  readonly consumerMemorySize?: number;
-
-  /**
-   * A key for the queue, the dead-letter queue and the generated secrets.
-   *
-   * @default - keys that SQS and Secrets Manager own
-   */
-  readonly encryptionKey?: kms.IKey;
-
-  /**
-   * How long logs are kept. An undelivered event is in the trigger's log and nowhere else: replay it before.
-   *
-   * @default logs.RetentionDays.THREE_MONTHS
-   */
-  readonly logRetention?: logs.RetentionDays;
-
-  /**
-   * What becomes of the queues and the trigger's log, which may hold events, with the stack.
-   *
-   * @default RemovalPolicy.RETAIN
-   */
-  readonly removalPolicy?: RemovalPolicy;
-
-  /**
-   * Whether users whom an administrator creates, changes, disables or deletes are followed by CloudTrail's
-   * events. Without, such changes come with the user's next login or `user-sync reconcile`. Needs a trail of
-   * management events.
-   *
-   * @default true
-   */
-  readonly lifecycle?: boolean;
-
-  /**
-   * How often the pool is compared with the table. Needs a way to Cognito from `vpcSubnets`, and the Lambda's 15
-   * minutes: enough for some 500,000 users. Above, run `user-sync reconcile` where it may take longer.
-   *
-   * @default DriftCheck.daily()
-   */
-  readonly driftCheck?: DriftCheck;
-
-  /**
-   * Who migrates the database.
-   *
-   * @default Migrations.RUN
-   */
-  readonly migrations?: Migrations;
-
-  /**
-   * For how many days logins stay in the ledger one by one, 31 to 3,650; older ones are folded into the
-   * baseline, and stay counted.
-   *
-   * @default 400
-   */
-  readonly retentionDays?: number;
-
-  /**
-   * Who makes the trigger function the pool's.
-   *
-   * @default PoolTriggers.attach()
-   */
-  readonly triggers?: PoolTriggers;
-
-  /**
-   * The names under which your clients send ClientMetadata.
-   *
-   * @default - the documented names
-   */
-  readonly clientMetadataKeys?: ClientMetadataKeys;
-
-  /**
-   * Whether to make the VPC endpoints that are needed where `vpcSubnets` have no way out. A VPC takes one
-   * endpoint of a service: leave it out where they are there, and open them to `connections`.
-   *
-   * @default false
-   */
-  readonly endpoints?: boolean;
-
-  /**
-   * Where the alarms say that they are raised, and that they are over.
-   *
-   * @default - nowhere: they are only shown
-   */
-  readonly alarmTopic?: sns.ITopic;
-}
+import { CognitoUserSyncProps } from './props';
+import { failureQueue, grantQueue, Queues, queues } from './queues';
+import { Settings, settings } from './settings';
 
 /** The consumer's timeout: the longest that one batch may take. */
 const CONSUMER_TIMEOUT = Duration.seconds(60);
@@ -290,7 +98,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
   public readonly alarms: cloudwatch.Alarm[];
 
   private readonly props: CognitoUserSyncProps;
-  private readonly auth: DatabaseAuth;
+  private readonly settings: Settings;
   private readonly programs: Programs;
   private readonly network: Network;
   private readonly metrics: Metrics;
@@ -298,113 +106,55 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
 
   constructor(scope: Construct, id: string, props: CognitoUserSyncProps) {
     super(scope, id);
-    const batchSize = wholeNumber('batchSize', props.batchSize ?? 1_000, 1, 10_000);
-    const window = seconds('batchingWindow', props.batchingWindow ?? Duration.seconds(1), 0, 300);
-    if (batchSize > 10 && !window.isUnresolved() && window.toSeconds() < 1) {
-      refuse(
-        'batchingWindow',
-        `${window.toSeconds()} s`,
-        `1 s at least, since batchSize is ${batchSize}: above 10`,
-      );
-    }
-    const fargate = props.compute?.fargateOptions;
-    const retentionDays = wholeNumber('retentionDays', props.retentionDays ?? 400, 31, 3_650);
-    const maximumConcurrency = wholeNumber('maximumConcurrency', props.maximumConcurrency ?? 4, 2, 1_000);
-    const consumerMemorySize = wholeNumber(
-      'consumerMemorySize',
-      props.consumerMemorySize ?? 512,
-      128,
-      10_240,
-    );
-    const maxReceiveCount = wholeNumber(
-      'maxReceiveCount',
-      props.maxReceiveCount ?? (fargate ? 100 : 1_000),
-      1,
-      1_000,
-    );
-    databaseWord('databaseName', props.databaseName);
-    requireAuthorities(Stack.of(this).region, props.certificateAuthorities);
-    const runsMigrations = (props.migrations ?? Migrations.RUN) === Migrations.RUN;
-    if (runsMigrations && !props.database.owner.adminSecret) {
-      throw new Error(
-        "CognitoUserSync: database has no adminSecret, and migrations need the owner's credentials: give adminSecret " +
-          '(for a proxy: `behind`), or migrations: Migrations.SKIP and run `user-sync migrate` yourself',
-      );
-    }
     this.props = props;
-    this.auth = props.auth ?? DatabaseAuth.iam();
-    const removalPolicy = props.removalPolicy ?? RemovalPolicy.RETAIN;
-    this.programs = new Programs(
-      props.code ?? path.join(__dirname, '..', '..', 'dist'),
-      props.architecture ?? lambda.Architecture.X86_64,
-      props.logRetention ?? logs.RetentionDays.THREE_MONTHS,
-    );
-
+    this.settings = settings(props, Stack.of(this).region);
+    const { auth, code, architecture, logRetention, removalPolicy } = this.settings;
+    this.programs = new Programs(code, architecture, logRetention);
     const securityGroup = this.securityGroup();
     this.network = { vpc: props.vpc, vpcSubnets: props.vpcSubnets, securityGroup };
     this.connections = new ec2.Connections({ securityGroups: [securityGroup] });
-    // "Configuring an Amazon SQS queue to use with Lambda": six times the timeout, and the window.
-    const visibilityTimeout = Duration.seconds(6 * CONSUMER_TIMEOUT.toSeconds() + window.toSeconds());
-    const { encryptionKey } = props;
-    ({ queue: this.queue, deadLetterQueue: this.deadLetterQueue } = queues(this, {
-      visibilityTimeout,
-      maxReceiveCount,
-      encryptionKey,
-      removalPolicy,
-    }));
 
+    ({ queue: this.queue, deadLetterQueue: this.deadLetterQueue } = this.queues());
     this.triggerFunction = this.trigger(removalPolicy === RemovalPolicy.RETAIN);
     this.attachTriggers();
 
-    const drift = props.driftCheck ?? DriftCheck.daily();
-    if (this.auth.usesSecrets) {
-      this.consumerSecret = this.auth.consumerSecret ?? this.secret('ConsumerSecret', this.auth.consumerUser);
-      if (runsMigrations || drift.interval) {
-        this.readerSecret = this.auth.readerSecret ?? this.secret('ReaderSecret', this.auth.readerUser);
+    const { runsMigrations, driftInterval, fargate } = this.settings;
+    if (auth.usesSecrets) {
+      this.consumerSecret = auth.consumerSecret ?? this.secret('ConsumerSecret', auth.consumerUser);
+      if (runsMigrations || driftInterval) {
+        this.readerSecret = auth.readerSecret ?? this.secret('ReaderSecret', auth.readerUser);
       }
     }
-    const endpoints = props.endpoints ? this.endpoints(runsMigrations, drift, fargate) : [];
-    const reachable: IConstruct[] = [securityGroup, ...endpoints];
+    const endpoints = props.endpoints ? this.endpoints() : [];
     let migration: CustomResource | undefined;
     if (runsMigrations) {
       this.migrator = this.migratorFunction();
-      migration = this.migration(this.migrator, reachable);
-      this.schedule('Maintenance', events.Schedule.rate(Duration.days(1)), this.migrator, {
-        maintain: { retentionDays, monthsAhead: 3 },
-      });
+      migration = this.migration(this.migrator, [securityGroup, ...endpoints]);
     }
     this.rotate(migration);
 
     let consumerMetrics: string;
     if (fargate) {
       consumerMetrics = `${Names.uniqueResourceName(this, { separator: '-', maxLength: 60 })}-worker`;
-      this.consumerService = this.worker(fargate, batchSize, consumerMetrics);
+      this.consumerService = this.worker(fargate, consumerMetrics);
       this.consumer = this.consumerService;
     } else {
-      this.consumerFunction = this.consumerLambda(consumerMemorySize);
+      this.consumerFunction = this.consumerLambda();
       this.consumer = this.consumerFunction;
       consumerMetrics = this.consumerFunction.functionName;
-      new lambda.EventSourceMapping(this, 'Mapping', {
-        target: this.consumerFunction,
-        eventSourceArn: this.queue.queueArn,
-        batchSize,
-        maxBatchingWindow: window,
-        maxConcurrency: maximumConcurrency,
-        reportBatchItemFailures: true,
-      });
     }
     // The tables are those that the consumer's code knows, before it runs.
     if (migration) this.consumer.node.addDependency(migration);
 
     this.lifecycleFailures = failureQueue(this, 'LifecycleFailures');
     this.lifecycleFunction = this.lifecycleLambda();
-    if (drift.interval) this.driftFunction = this.driftLambda(drift.interval, migration);
+    if (driftInterval) this.driftFunction = this.driftLambda(driftInterval, migration);
 
     const watched = {
       queue: this.queue,
       deadLetterQueue: this.deadLetterQueue,
       triggerFunction: this.triggerFunction,
-      isChained: isChained(props.triggers?.attachOptions),
+      isChained: isChained(this.settings.triggers.attachOptions),
       consumerService: consumerMetrics,
       consumerFunction: this.consumerFunction,
       worker: this.consumerService,
@@ -412,7 +162,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
       lifecycleFailures: this.lifecycleFailures,
       migrator: this.migrator,
       driftFunction: this.driftFunction,
-      driftInterval: drift.interval,
+      driftInterval,
     };
     this.metrics = new Metrics(watched);
     this.alarms = alarms(this, watched, this.metrics, props.alarmTopic);
@@ -489,8 +239,16 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     return group;
   }
 
+  private queues(): Queues {
+    const { batchingWindow, maxReceiveCount, removalPolicy } = this.settings;
+    const { encryptionKey } = this.props;
+    // "Configuring an Amazon SQS queue to use with Lambda": six times the timeout, and the window.
+    const visibilityTimeout = Duration.seconds(6 * CONSUMER_TIMEOUT.toSeconds() + batchingWindow.toSeconds());
+    return queues(this, { visibilityTimeout, maxReceiveCount, encryptionKey, removalPolicy });
+  }
+
   private trigger(keepLog: boolean): lambda.Function {
-    const options = this.props.triggers?.attachOptions;
+    const options = this.settings.triggers.attachOptions;
     const keys = clientMetadata(this.props.clientMetadataKeys);
     const made = this.programs.function(this, 'Trigger', {
       program: 'user-sync-trigger',
@@ -523,7 +281,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
 
   private attachTriggers(): void {
     const { userPool } = this.props;
-    const options = (this.props.triggers ?? PoolTriggers.attach()).attachOptions;
+    const options = this.settings.triggers.attachOptions;
     // Of a pool in another stack, each stack would wait for the other.
     if (options && userPool instanceof cognito.UserPool && Stack.of(userPool) === Stack.of(this)) {
       this.addTrigger(userPool, cognito.UserPoolOperation.POST_CONFIRMATION, 'chainPostConfirmation');
@@ -625,7 +383,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
         }),
       },
     });
-    if (!this.auth.rotateAfter) {
+    if (!this.settings.auth.rotateAfter) {
       Validations.of(secret).acknowledge({
         id: 'AwsSolutions-SMG4',
         reason: 'Rotation is asked for by DatabaseAuth.secret({ rotateAfter }).',
@@ -635,7 +393,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
   }
 
   private rotate(migration?: CustomResource): void {
-    const { rotateAfter } = this.auth;
+    const { rotateAfter } = this.settings.auth;
     if (!rotateAfter) return;
     const { vpc, vpcSubnets, securityGroup } = this.network;
     for (const secret of [this.consumerSecret, this.readerSecret]) {
@@ -655,17 +413,14 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
   }
 
   /** The interface endpoints, and S3's gateway, that functions in closed subnets need. */
-  private endpoints(
-    runsMigrations: boolean,
-    drift: DriftCheck,
-    fargate?: FargateComputeOptions,
-  ): IConstruct[] {
+  private endpoints(): IConstruct[] {
+    const { auth, runsMigrations, driftInterval, fargate } = this.settings;
     const { vpc, vpcSubnets } = this.network;
     const services = ec2.InterfaceVpcEndpointAwsService;
     const needed: Record<string, ec2.InterfaceVpcEndpointAwsService> = {
       Sqs: services.SQS,
-      ...((runsMigrations || this.auth.usesSecrets) && { SecretsManager: services.SECRETS_MANAGER }),
-      ...(drift.interval && { Cognito: services.COGNITO_IDP }),
+      ...((runsMigrations || auth.usesSecrets) && { SecretsManager: services.SECRETS_MANAGER }),
+      ...(driftInterval && { Cognito: services.COGNITO_IDP }),
       ...(fargate && { Ecr: services.ECR, EcrDocker: services.ECR_DOCKER, Logs: services.CLOUDWATCH_LOGS }),
     };
     const made: IConstruct[] = Object.entries(needed).map(([name, service]) => {
@@ -705,6 +460,9 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
       network: this.network,
       layers: [this.layer()],
     });
+    const { retentionDays } = this.settings;
+    const maintain = { retentionDays, monthsAhead: 3 };
+    this.schedule('Maintenance', events.Schedule.rate(Duration.days(1)), made, { maintain });
     adminSecret.grantRead(made);
     this.consumerSecret?.grantRead(made);
     this.readerSecret?.grantRead(made);
@@ -713,7 +471,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
 
   private migration(migrator: lambda.Function, reachable: IConstruct[]): CustomResource {
     const provider = this.programs.provider(this, 'MigrationProvider', migrator);
-    const { auth, props } = this;
+    const { auth } = this.settings;
     const migration = new CustomResource(this, 'Migration', {
       serviceToken: provider.serviceToken,
       resourceType: 'Custom::UserSyncSchema',
@@ -726,8 +484,8 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
         Code: this.programs.fingerprint('user-sync-operator'),
       },
     });
-    const groups = props.database.owner.connections?.securityGroups ?? [];
-    migration.node.addDependency(...reachable, ...props.database.owner._dependencies, ...groups);
+    const groups = this.props.database.owner.connections?.securityGroups ?? [];
+    migration.node.addDependency(...reachable, ...this.props.database.owner._dependencies, ...groups);
     return migration;
   }
 
@@ -755,7 +513,8 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
       target.addEnvironment(name, value);
   }
 
-  private consumerLambda(memorySize: number): lambda.Function {
+  private consumerLambda(): lambda.Function {
+    const { consumerMemorySize: memorySize, batchSize, batchingWindow, maximumConcurrency } = this.settings;
     const made = this.programs.function(this, 'Consumer', {
       program: 'user-sync-consumer',
       description: 'Applies events from the queue to the database, each exactly once',
@@ -768,8 +527,16 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
       network: this.network,
       layers: [this.layer()],
     });
-    this.addLogin(made, this.auth.consumerUser, this.consumerSecret);
+    this.addLogin(made, this.settings.auth.consumerUser, this.consumerSecret);
     this.grantConsume(made);
+    new lambda.EventSourceMapping(this, 'Mapping', {
+      target: made,
+      eventSourceArn: this.queue.queueArn,
+      batchSize,
+      maxBatchingWindow: batchingWindow,
+      maxConcurrency: maximumConcurrency,
+      reportBatchItemFailures: true,
+    });
     return made;
   }
 
@@ -779,13 +546,9 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     grantQueue(this.deadLetterQueue, grantee, 'sqs:SendMessage');
   }
 
-  private worker(
-    options: FargateComputeOptions,
-    batchSize: number,
-    metricsService: string,
-  ): ecs.FargateService {
+  private worker(options: FargateComputeOptions, metricsService: string): ecs.FargateService {
     const { vpc, vpcSubnets, securityGroup } = this.network;
-    const isArm = this.props.architecture === lambda.Architecture.ARM_64;
+    const isArm = this.settings.architecture === lambda.Architecture.ARM_64;
     const task = new ecs.FargateTaskDefinition(this, 'WorkerTask', {
       cpu: options.cpu ?? 256,
       memoryLimitMiB: options.memoryLimitMiB ?? 512,
@@ -800,10 +563,10 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
       environment: {
         USER_SYNC_QUEUE_URL: this.queue.queueUrl,
         USER_SYNC_DLQ_URL: this.deadLetterQueue.queueUrl,
-        USER_SYNC_BATCH_SIZE: String(batchSize),
+        USER_SYNC_BATCH_SIZE: String(this.settings.batchSize),
         USER_SYNC_CONCURRENCY: String(options.concurrency ?? 2),
         USER_SYNC_EMF_SERVICE: metricsService,
-        ...this.login(task.taskRole, this.auth.consumerUser, this.consumerSecret),
+        ...this.login(task.taskRole, this.settings.auth.consumerUser, this.consumerSecret),
       },
       logging: ecs.LogDriver.awsLogs({
         logGroup: this.programs.logGroup(this, 'WorkerLog'),
@@ -875,7 +638,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     grantQueue(failures, made, 'sqs:SendMessage');
     grantQueue(this.queue, made, 'sqs:SendMessage');
     this.schedule('Heartbeat', events.Schedule.rate(Duration.minutes(5)), made, { heartbeat: true });
-    if (this.props.lifecycle ?? true) {
+    if (this.settings.lifecycle) {
       made.addToRolePolicy(
         new iam.PolicyStatement({
           actions: ['cognito-idp:AdminGetUser', 'cognito-idp:ListUsers'],
@@ -906,7 +669,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
       network: this.network,
       layers: [this.layer()],
     });
-    this.addLogin(made, this.auth.readerUser, this.readerSecret);
+    this.addLogin(made, this.settings.auth.readerUser, this.readerSecret);
     made.addToRolePolicy(
       new iam.PolicyStatement({
         actions: ['cognito-idp:ListUsers', 'cognito-idp:AdminGetUser', 'cognito-idp:DescribeUserPool'],

@@ -1,3 +1,4 @@
 export * from './cognito-user-sync';
 export * from './database';
 export * from './options';
+export * from './props';

@@ -13,7 +13,6 @@ export function wholeNumber(prop: string, given: number, min: number, max: numbe
 
 /** A duration of whole seconds from `min` to `max`. */
 export function seconds(prop: string, given: Duration, min: number, max: number): Duration {
-  if (given.isUnresolved()) return given;
   const value = given.toSeconds({ integral: false });
   if (Number.isInteger(value) && value >= min && value <= max) return given;
   return refuse(prop, `${value} s`, `whole seconds from ${min} to ${max}`);

@@ -1,0 +1,55 @@
+import * as path from 'node:path';
+import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import * as lambda from 'aws-cdk-lib/aws-lambda';
+import * as logs from 'aws-cdk-lib/aws-logs';
+import { requireAuthorities } from './certificates';
+import { databaseWord, refuse, seconds, wholeNumber } from './limits';
+import { DatabaseAuth, DriftCheck, Migrations, PoolTriggers, UserSyncCompute } from './options';
+import { CognitoUserSyncProps } from './props';
+
+/** The props with their defaults, each within its limits. */
+export type Settings = ReturnType<typeof settings>;
+
+/** Fails with the first prop that cannot be, the limit, and what was given. */
+export function settings(props: CognitoUserSyncProps, region: string) {
+  const compute = props.compute ?? UserSyncCompute.lambda();
+  const receives = compute.fargateOptions ? 100 : 1_000;
+  databaseWord('databaseName', props.databaseName);
+  requireAuthorities(region, props.certificateAuthorities);
+  return {
+    fargate: compute.fargateOptions,
+    auth: props.auth ?? DatabaseAuth.iam(),
+    triggers: props.triggers ?? PoolTriggers.attach(),
+    driftInterval: (props.driftCheck ?? DriftCheck.daily()).interval,
+    lifecycle: props.lifecycle ?? true,
+    runsMigrations: runsMigrations(props),
+    code: props.code ?? path.join(__dirname, '..', '..', 'dist'),
+    architecture: props.architecture ?? lambda.Architecture.X86_64,
+    logRetention: props.logRetention ?? logs.RetentionDays.THREE_MONTHS,
+    removalPolicy: props.removalPolicy ?? RemovalPolicy.RETAIN,
+    ...batching(props),
+    maximumConcurrency: wholeNumber('maximumConcurrency', props.maximumConcurrency ?? 4, 2, 1_000),
+    maxReceiveCount: wholeNumber('maxReceiveCount', props.maxReceiveCount ?? receives, 1, 1_000),
+    consumerMemorySize: wholeNumber('consumerMemorySize', props.consumerMemorySize ?? 512, 128, 10_240),
+    retentionDays: wholeNumber('retentionDays', props.retentionDays ?? 400, 31, 3_650),
+  };
+}
+
+function batching(props: CognitoUserSyncProps): { batchSize: number; batchingWindow: Duration } {
+  const batchSize = wholeNumber('batchSize', props.batchSize ?? 1_000, 1, 10_000);
+  const batchingWindow = seconds('batchingWindow', props.batchingWindow ?? Duration.seconds(1), 0, 300);
+  // "Batching behavior", AWS Lambda Developer Guide.
+  if (batchSize > 10 && batchingWindow.toSeconds() < 1) {
+    refuse('batchingWindow', '0 s', `1 s at least, since batchSize is ${batchSize}: above 10`);
+  }
+  return { batchSize, batchingWindow };
+}
+
+function runsMigrations({ migrations, database }: CognitoUserSyncProps): boolean {
+  if (migrations === Migrations.SKIP) return false;
+  if (database.owner.adminSecret) return true;
+  throw new Error(
+    "CognitoUserSync: database has no adminSecret, and migrations need the owner's credentials: give " +
+      'adminSecret (for a proxy: `behind`), or migrations: Migrations.SKIP and run `user-sync migrate` yourself',
+  );
+}
