@@ -1,0 +1,33 @@
+/** What an attack on the construct found, each as a question that it once answered wrongly. */
+import * as assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { App, Duration, Stack } from 'aws-cdk-lib';
+import { Template } from 'aws-cdk-lib/assertions';
+import * as ec2 from 'aws-cdk-lib/aws-ec2';
+import * as rds from 'aws-cdk-lib/aws-rds';
+import { DatabaseAuth, UserSyncDatabase } from '../lib';
+import { dist } from './support';
+import { Questions } from './template';
+import { sync } from './variants';
+
+const code = dist();
+const engine = rds.DatabaseInstanceEngine.postgres({ version: rds.PostgresEngineVersion.VER_16_13 });
+const aurora = rds.DatabaseClusterEngine.auroraPostgres({
+  version: rds.AuroraPostgresEngineVersion.VER_16_13,
+});
+const stack = (name: string) => new Stack(new App(), name);
+
+test('a cluster that knows no IAM authentication is refused, unless there are passwords', () => {
+  const of = (to: Stack) => {
+    const vpc = new ec2.Vpc(to, 'Vpc', { natGateways: 1 });
+    const writer = rds.ClusterInstance.serverlessV2('writer');
+    const cluster = new rds.DatabaseCluster(to, 'Database', { engine: aurora, vpc, writer });
+    return { vpc, database: UserSyncDatabase.fromCluster(cluster) };
+  };
+  const [refused, taken] = [stack('Refused'), stack('Taken')];
+  assert.throws(
+    () => sync(refused, code, of(refused)),
+    /iamAuthentication: true, or auth: DatabaseAuth\.secret\(\)/,
+  );
+  sync(taken, code, { ...of(taken), auth: DatabaseAuth.secret() });
+});
