@@ -366,7 +366,8 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
   /** Credentials in RDS's JSON form, which hosted rotation reads too. */
   private secret(id: string, username: string): secretsmanager.Secret {
     const { database, databaseName, encryptionKey } = this.props;
-    const { host, port } = database;
+    // Rotation sets the password where it is kept: a proxy would not let the new one in.
+    const { host, port } = database.owner;
     const secret = new secretsmanager.Secret(this, id, {
       description: `Login ${username} of user-sync`,
       encryptionKey,

@@ -31,3 +31,18 @@ test('a cluster that knows no IAM authentication is refused, unless there are pa
   );
   sync(taken, code, { ...of(taken), auth: DatabaseAuth.secret() });
 });
+
+test('a password is rotated at the database itself, not at its proxy', () => {
+  const to = stack('Proxy');
+  const vpc = new ec2.Vpc(to, 'Vpc', { natGateways: 1 });
+  const instance = new rds.DatabaseInstance(to, 'Database', { engine, vpc, storageEncrypted: true });
+  const proxy = instance.addProxy('Proxy', { vpc, secrets: [instance.secret!] });
+  const behind = UserSyncDatabase.fromInstance(instance);
+  const auth = DatabaseAuth.secret({ rotateAfter: Duration.days(30) });
+  sync(to, code, { vpc, database: UserSyncDatabase.fromProxy(proxy, { behind }), auth });
+  const secret = new Questions(Template.fromStack(to)).properties(
+    'AWS::SecretsManager::Secret',
+    'SyncConsumerSecret',
+  );
+  assert.match(JSON.stringify(secret.GenerateSecretString.SecretStringTemplate), /"Endpoint\.Address"/);
+});
