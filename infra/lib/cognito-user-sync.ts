@@ -449,7 +449,8 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     const made = this.programs.function(this, 'Migrator', {
       program: 'user-sync-operator',
       description: 'Migrates the database when the stack is deployed, and maintains the ledger daily',
-      timeout: Duration.minutes(15),
+      // CDK's framework waits for 15 minutes, cold starts included; without its answer CloudFormation waits an hour.
+      timeout: Duration.minutes(14),
       memorySize: 512,
       environment: {
         USER_SYNC_OPERATION: 'schema',

@@ -46,3 +46,11 @@ test('a password is rotated at the database itself, not at its proxy', () => {
   );
   assert.match(JSON.stringify(secret.GenerateSecretString.SecretStringTemplate), /"Endpoint\.Address"/);
 });
+
+test('the migrator ends before the framework that answers CloudFormation for it', () => {
+  const to = stack('Framework');
+  sync(to, code);
+  const questions = new Questions(Template.fromStack(to));
+  const framework = questions.properties('AWS::Lambda::Function', 'SyncMigrationProvider');
+  assert.ok(questions.function('Migrator').Timeout < framework.Timeout);
+});
