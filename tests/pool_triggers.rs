@@ -2,12 +2,15 @@
 //! emulator, and on a pool that is as strict as Cognito.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_cognitoidentityprovider::operation::create_user_pool::builders::CreateUserPoolFluentBuilder;
 use aws_sdk_cognitoidentityprovider::types as cognito;
 use cognito_user_sync::pool_triggers::{Before, Error, Wanted, attach, detach};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::support::binaries;
+use crate::support::lambda_runtime_api::{Function, Invocation, LambdaRuntimeApi};
 use crate::support::pool;
 use crate::support::stack;
 use crate::support::strict_pool::{ID, StrictPool};
@@ -340,4 +343,71 @@ async fn an_attach_that_fails_half_way_leaves_no_trigger_behind() {
     let by_hand =
         format!("PostConfirmation trigger to {THEIRS} and its PostAuthentication trigger to none by hand");
     assert!(error.contains("cognito-idp:DescribeUserPool") && error.contains(&by_hand), "{error}");
+}
+
+/// The operator's function, asked as CloudFormation asks.
+struct Resource {
+    api: LambdaRuntimeApi,
+    _function: Function,
+}
+
+impl Resource {
+    async fn of(strict: &StrictPool) -> Self {
+        let api = LambdaRuntimeApi::start().await;
+        let env = [
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_ENDPOINT_URL", strict.endpoint.as_str()),
+            ("USER_SYNC_OPERATION", "pool-triggers"),
+        ];
+        let function = Function::spawn(&binaries::operator(), &api, &env);
+        Self { api, _function: function }
+    }
+
+    /// The name that the resource has then.
+    async fn asked(&self, request_type: &str, name: &str, pool: &str, chain: &str) -> Result<String, String> {
+        let properties = json!({ "UserPoolId": pool, "FunctionArn": OURS, "ChainPostConfirmation": chain });
+        let mut request = json!({ "RequestType": request_type, "ResourceProperties": properties });
+        if request_type != "Create" {
+            request["PhysicalResourceId"] = name.into();
+            request["OldResourceProperties"] = properties;
+        }
+        match self.api.invoke(request.to_string(), Duration::from_secs(120)).await {
+            Invocation::Response { body, .. } => {
+                let answer: Value = serde_json::from_slice(&body).unwrap();
+                Ok(answer["PhysicalResourceId"].as_str().unwrap().to_owned())
+            }
+            Invocation::Error { body, .. } => Err(String::from_utf8(body).unwrap()),
+            Invocation::TimedOut => panic!("the operator did not answer"),
+        }
+    }
+}
+
+/// CloudFormation has whatever changes its name deleted afterwards, under its former name.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_keeps_the_resources_name_whatever_is_chained() {
+    let strict = StrictPool::start().await;
+    let resource = Resource::of(&strict).await;
+    let name = resource.asked("Create", "", ID, THEIRS).await.unwrap();
+    strict.set_trigger("PostConfirmation", Some(STRANGE));
+    assert_eq!(resource.asked("Update", &name, ID, STRANGE).await, Ok(name.clone()));
+    assert_eq!(strict.trigger("PostConfirmation").as_deref(), Some(OURS));
+    // What was there before is not what is chained: it may be gone, and nothing is put back.
+    resource.asked("Delete", &name, ID, STRANGE).await.unwrap();
+    assert_eq!(strict.trigger("PostConfirmation"), None);
+    assert_eq!(strict.trigger("PostAuthentication"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_pool_is_refused_before_the_former_one_is_left_with_our_trigger() {
+    let strict = StrictPool::start().await;
+    let resource = Resource::of(&strict).await;
+    let former = ID.replace("Strict", "Former");
+    let name = format!("user-sync-triggers/{former}/,");
+    let refused = resource.asked("Update", &name, ID, THEIRS).await.unwrap_err();
+    for part in [ID, &former, "nothing was changed", "PoolTriggers.outputOnly()"] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    assert_eq!(strict.pool().updates.len(), 0);
 }

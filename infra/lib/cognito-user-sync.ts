@@ -404,7 +404,8 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
   /** Credentials in RDS's JSON form, which hosted rotation reads too. */
   private secret(id: string, username: string): secretsmanager.Secret {
     const { database, databaseName, encryptionKey } = this.props;
-    const { host, port } = database;
+    // Rotation sets the password where it is kept: a proxy would not let the new one in.
+    const { host, port } = database.owner;
     const secret = new secretsmanager.Secret(this, id, {
       description: `Login ${username} of user-sync`,
       encryptionKey,
@@ -486,7 +487,8 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     const made = this.programs.function(this, 'Migrator', {
       program: 'user-sync-operator',
       description: 'Migrates the database when the stack is deployed, and maintains the ledger daily',
-      timeout: Duration.minutes(15),
+      // CDK's framework waits for 15 minutes, cold starts included; without its answer CloudFormation waits an hour.
+      timeout: Duration.minutes(14),
       memorySize: 512,
       environment: {
         USER_SYNC_OPERATION: 'schema',

@@ -100,7 +100,17 @@ export abstract class UserSyncDatabase {
       port: cluster.clusterEndpoint.port,
       connections: cluster.connections,
       adminSecret: options.adminSecret ?? own,
-      connect: (grantee, user) => cluster.grantConnect(grantee, user),
+      connect: (grantee, user) => {
+        const made = cluster.node.defaultChild;
+        // Of an instance CDK sees to it, of a cluster it does not.
+        if (made instanceof rds.CfnDBCluster && !made.enableIamDatabaseAuthentication) {
+          throw new Error(
+            'CognitoUserSync: database is a cluster without IAM authentication, so nobody could log in by it: ' +
+              'give the cluster iamAuthentication: true, or auth: DatabaseAuth.secret()',
+          );
+        }
+        return cluster.grantConnect(grantee, user);
+      },
       // The cluster's endpoint is there before an instance answers behind it.
       dependencies: [cluster],
     });

@@ -16,6 +16,7 @@ use crate::config::ConfigError;
 
 pub use drift::DriftError;
 pub use logins::LoginError;
+pub use pool_triggers::PoolChanged;
 pub use schema::SchemaError;
 
 /// Names the operation of this function.
@@ -77,6 +78,9 @@ pub enum Error {
     /// The pool's triggers.
     #[error(transparent)]
     PoolTriggers(#[from] crate::pool_triggers::Error),
+    /// The pool itself became another one.
+    #[error(transparent)]
+    PoolChanged(#[from] PoolChanged),
 }
 
 /// CloudFormation's request, as the CDK's provider hands it over ("Custom resource request objects", AWS

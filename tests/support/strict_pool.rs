@@ -43,6 +43,7 @@ const READ_ONLY: [&str; 15] = [
 /// The pool, served on a loopback port until the test's runtime ends.
 pub(crate) struct StrictPool {
     pub(crate) client: Client,
+    pub(crate) endpoint: String,
     shared: Arc<Mutex<Pool>>,
 }
 
@@ -89,7 +90,7 @@ impl StrictPool {
         let shared = Arc::new(Mutex::new(Pool { settings, mfa, ..Pool::default() }));
         let router = Router::new().fallback(serve).with_state(Arc::clone(&shared));
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { client: pool::client(&endpoint), shared }
+        Self { client: pool::client(&endpoint), endpoint, shared }
     }
 
     pub(crate) fn pool(&self) -> MutexGuard<'_, Pool> {
