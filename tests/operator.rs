@@ -278,7 +278,7 @@ async fn the_schedule_keeps_the_months_and_says_how_far_they_reach() {
         schema.function.stdout_lines().iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let said: Vec<&Value> =
         documents.iter().filter(|document| document.get("ledger_days_ahead").is_some()).collect();
-    assert_eq!(said.len(), 2, "{documents:?}");
+    assert_eq!(said.len(), 3, "at the deployment and at each maintenance: {documents:?}");
     assert_eq!(said[0]["service"], FUNCTION_NAME);
     // A month that cannot be made is an error, and how long the ledger lasts is said all the same.
     sqlx::raw_sql("alter function user_event_create_partitions(integer, integer) rename to elsewhere")
@@ -287,7 +287,7 @@ async fn the_schedule_keeps_the_months_and_says_how_far_they_reach() {
         .unwrap();
     schema.asked(json!({ "maintain": {} })).await.unwrap_err();
     let said = schema.function.stdout_lines().join("\n").matches("\"ledger_days_ahead\":[").count();
-    assert_eq!(said, 3);
+    assert_eq!(said, 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
