@@ -8,8 +8,8 @@ use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::database;
 use cognito_user_sync::local;
 use serde_json::{Value, json};
-use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
 use crate::support::events::{at, confirmed, login};
@@ -211,6 +211,16 @@ async fn what_cannot_be_done_names_the_next_step() {
     let refused = schema.request("Create", of_secrets(&master, &reader)).await.unwrap_err();
     assert!(refused.contains("may do more than a function of this service should"), "{refused}");
     assert!(refused.contains("a login of its own"), "{refused}");
+    // The application's login, whose password this would change.
+    let app = schema.secret("app").await;
+    let create = format!("create role {} login password 'the-application-has-it'", app.user);
+    sqlx::raw_sql(AssertSqlSafe(create)).execute(&schema.master).await.unwrap();
+    for properties in [of_secrets(&app, &reader), json!({ "Auth": "iam", "ConsumerUser": app.user })] {
+        let refused = schema.request("Create", properties).await.unwrap_err();
+        assert!(refused.contains("is no member of user_sync_consumer"), "{refused}");
+    }
+    let its_own = Secret { password: "the-application-has-it".to_owned(), ..app };
+    schema.connect(&its_own).await.unwrap();
     // A secret that is not there.
     let missing =
         json!({ "Auth": "secret", "ConsumerSecretArn": "arn:aws:secretsmanager:eu-west-1:1:secret:x" });
