@@ -214,15 +214,18 @@ impl UserPool {
         Ok(users.and_then(|users| u64::try_from(users).ok()).filter(|users| *users > 0))
     }
 
-    /// How many of the two triggers do not call `function_arn`.
+    /// How many of the two triggers do not call `function_arn`, or a version or an alias of it.
     ///
     /// # Errors
     /// When Cognito refuses, or does not answer for a minute.
     pub async fn missing_triggers(&self, function_arn: &str) -> Result<usize, PoolError> {
         let config = self.describe().await?.and_then(|pool| pool.lambda_config);
         let triggers = config.map(|config| [config.post_confirmation, config.post_authentication]);
-        let is_missing = |trigger: &&Option<String>| trigger.as_deref() != Some(function_arn);
-        Ok(triggers.unwrap_or_default().iter().filter(is_missing).count())
+        let is_ours = |trigger: &Option<String>| {
+            let rest = trigger.as_deref().and_then(|arn| arn.strip_prefix(function_arn));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+        };
+        Ok(triggers.unwrap_or_default().iter().filter(|trigger| !is_ours(trigger)).count())
     }
 
     async fn describe(&self) -> Result<Option<UserPoolType>, PoolError> {

@@ -306,7 +306,10 @@ async fn a_trigger_that_somebody_took_away_is_missed_at_the_next_heartbeat() {
         update.lambda_config(config.build()).send().await.unwrap();
     };
     let name = cloudtrail::names("heartbeat_").remove(0);
-    for (confirmation, authentication) in [(None, None), (Some(ours), None), (Some(ours), Some(ours))] {
+    let alias = format!("{ours}:live");
+    for (confirmation, authentication) in
+        [(None, None), (Some(ours), None), (Some(ours), Some(alias.as_str()))]
+    {
         set(confirmation, authentication).await;
         succeeded(&followed.invoke(&name, Uuid::nil()).await);
     }

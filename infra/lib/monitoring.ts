@@ -201,7 +201,8 @@ export function alarms(
   if (watched.isAttached) {
     made.push(
       make('TriggersMissing', {
-        metric: metrics.lifecycle('triggers_missing', { period: Duration.minutes(15), statistic: 'Maximum' }),
+        // All of a quarter of an hour: a deployment may be setting them.
+        metric: metrics.lifecycle('triggers_missing', { period: Duration.minutes(15), statistic: 'Minimum' }),
         threshold: 0,
         missing: NOT_BREACHING,
         says: 'The user pool does not call the trigger function any more: sign-ins are not counted.',
