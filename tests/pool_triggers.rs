@@ -27,6 +27,7 @@ fn wanted(user_pool_id: &str, function_arn: &str) -> Wanted {
         chain_post_confirmation: Some(THEIRS.to_owned()),
         chain_post_authentication: None,
         overwrite: false,
+        yielding: false,
     }
 }
 
@@ -397,6 +398,20 @@ async fn an_update_keeps_the_resources_name_whatever_is_chained() {
     resource.asked("Delete", &name, ID, STRANGE).await.unwrap();
     assert_eq!(strict.trigger("PostConfirmation"), None);
     assert_eq!(strict.trigger("PostAuthentication"), None);
+}
+
+/// The update and its rollback would both be refused, and the stack would be stuck.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_leaves_somebody_elses_trigger_and_moves_the_other_one() {
+    let strict = StrictPool::start().await;
+    let resource = Resource::of(&strict).await;
+    strict.set_trigger("PostConfirmation", Some(STRANGE));
+    let refused = resource.asked("Create", "", ID, THEIRS).await.unwrap_err();
+    assert!(refused.contains(STRANGE), "{refused}");
+    let name = format!("user-sync-triggers/{ID}/,");
+    assert_eq!(resource.asked("Update", &name, ID, THEIRS).await, Ok(name));
+    assert_eq!(strict.trigger("PostConfirmation").as_deref(), Some(STRANGE));
+    assert_eq!(strict.trigger("PostAuthentication").as_deref(), Some(OURS));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -127,6 +127,8 @@ pub struct Wanted {
     pub chain_post_authentication: Option<String>,
     /// Whether a function that is not chained may be replaced too, and is called no more.
     pub overwrite: bool,
+    /// Whether any other function is left to be the trigger, rather than refused.
+    pub yielding: bool,
 }
 
 impl Wanted {
@@ -286,6 +288,14 @@ fn plan(
             // An attach whose answer was lost: what is chained was there.
             Some(arn) if is_ours(arn) => before.map_or(chain, |before| before.get(hook)),
             Some(arn) if wanted.overwrite || chain == Some(arn) => Some(arn),
+            Some(arn) if wanted.yielding => {
+                tracing::warn!(
+                    trigger = hook.as_str(),
+                    "somebody else's function is the trigger, and is left so"
+                );
+                shall.set(hook, Some(arn.to_owned()));
+                None
+            }
             Some(arn) => {
                 taken.push((hook, arn.to_owned()));
                 None
@@ -437,6 +447,7 @@ mod tests {
             chain_post_confirmation: chain.map(str::to_owned),
             chain_post_authentication: None,
             overwrite,
+            yielding: false,
         }
     }
 
