@@ -8,8 +8,8 @@ use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::database;
 use cognito_user_sync::local;
 use serde_json::{Value, json};
-use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
 use crate::support::events::{at, confirmed, login};
@@ -211,6 +211,16 @@ async fn what_cannot_be_done_names_the_next_step() {
     let refused = schema.request("Create", of_secrets(&master, &reader)).await.unwrap_err();
     assert!(refused.contains("may do more than a function of this service should"), "{refused}");
     assert!(refused.contains("a login of its own"), "{refused}");
+    // The application's login, whose password this would change.
+    let app = schema.secret("app").await;
+    let create = format!("create role {} login password 'the-application-has-it'", app.user);
+    sqlx::raw_sql(AssertSqlSafe(create)).execute(&schema.master).await.unwrap();
+    for properties in [of_secrets(&app, &reader), json!({ "Auth": "iam", "ConsumerUser": app.user })] {
+        let refused = schema.request("Create", properties).await.unwrap_err();
+        assert!(refused.contains("is no member of user_sync_consumer"), "{refused}");
+    }
+    let its_own = Secret { password: "the-application-has-it".to_owned(), ..app };
+    schema.connect(&its_own).await.unwrap();
     // A secret that is not there.
     let missing =
         json!({ "Auth": "secret", "ConsumerSecretArn": "arn:aws:secretsmanager:eu-west-1:1:secret:x" });
@@ -278,7 +288,7 @@ async fn the_schedule_keeps_the_months_and_says_how_far_they_reach() {
         schema.function.stdout_lines().iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let said: Vec<&Value> =
         documents.iter().filter(|document| document.get("ledger_days_ahead").is_some()).collect();
-    assert_eq!(said.len(), 2, "{documents:?}");
+    assert_eq!(said.len(), 3, "at the deployment and at each maintenance: {documents:?}");
     assert_eq!(said[0]["service"], FUNCTION_NAME);
     // A month that cannot be made is an error, and how long the ledger lasts is said all the same.
     sqlx::raw_sql("alter function user_event_create_partitions(integer, integer) rename to elsewhere")
@@ -287,7 +297,7 @@ async fn the_schedule_keeps_the_months_and_says_how_far_they_reach() {
         .unwrap();
     schema.asked(json!({ "maintain": {} })).await.unwrap_err();
     let said = schema.function.stdout_lines().join("\n").matches("\"ledger_days_ahead\":[").count();
-    assert_eq!(said, 3);
+    assert_eq!(said, 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -65,6 +65,17 @@ pub enum LoginError {
         /// Its name.
         login: String,
     },
+    /// Somebody else's login, which is to have rights that it has not.
+    #[error(
+        "the login {login} was there before and is no member of {group}, so somebody else may be using it, and its \
+         password would change: give the function a login of its own, or grant {group} to this one and deploy again"
+    )]
+    SomebodyElses {
+        /// Its name.
+        login: String,
+        /// What it should be a member of.
+        group: &'static str,
+    },
     /// A statement failed.
     #[error("cannot {doing} the login {login}: {}", .source.as_database_error().map_or("the database does not answer", |error| error.message()))]
     Statement {
@@ -94,14 +105,18 @@ pub(super) async fn ensure(
     };
     let make = Statements { pool, login: &name };
     if !make.is("select exists (select from pg_roles where rolname = $1)").await? {
-        make.run("create", "select format('create role %I login', $1)").await?;
+        // In one statement: a login outside its group is taken for somebody else's.
+        let create = format!("select format('create role %I login in role {}', $1)", group.role());
+        make.run("create", &create).await?;
         tracing::info!(login = name, "made a login");
     }
     if make.is(include_str!("is_too_powerful.sql")).await? {
         return Err(LoginError::TooPowerful { login: name });
     }
+    if !make.is_member_of(group.role()).await? {
+        return Err(LoginError::SomebodyElses { login: name, group: group.role() });
+    }
     make.run("allow to log in", "select format('alter role %I login', $1)").await?;
-    make.member_of(group.role()).await?;
     match &login {
         None => {
             let rds_iam = "select exists (select from pg_roles where rolname = 'rds_iam' and $1 <> '')";
