@@ -19,7 +19,12 @@ const app = new App();
 const stack = new Stack(app, 'Emulated', { env: { account: given('ACCOUNT'), region: given('REGION') } });
 const sync = new CognitoUserSync(stack, 'Sync', {
   userPool: cognito.UserPool.fromUserPoolArn(stack, 'Pool', given('USER_POOL_ARN')),
-  vpc: new ec2.Vpc(stack, 'Vpc', { natGateways: 0, maxAzs: 2, restrictDefaultSecurityGroup: false }),
+  // Zones by name: to look them up would write them into the context of this folder.
+  vpc: new ec2.Vpc(stack, 'Vpc', {
+    natGateways: 0,
+    availabilityZones: ['a', 'b'].map((zone) => given('REGION') + zone),
+    restrictDefaultSecurityGroup: false,
+  }),
   database: UserSyncDatabase.fromAttributes({
     host: given('DATABASE_HOST'),
     port: Number(given('DATABASE_PORT')),

@@ -1,4 +1,4 @@
-/** What an attack on the construct found, each as a question that it once answered wrongly. */
+/** Deployments that once looked right and were not: each succeeded, and did not work. */
 import * as assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { App, Duration, Stack } from 'aws-cdk-lib';
