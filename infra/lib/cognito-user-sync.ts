@@ -9,6 +9,7 @@ import {
   Names,
   RemovalPolicy,
   Stack,
+  Token,
   Validations,
 } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
@@ -335,9 +336,17 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     // A pool that outlives the stack would go on calling a function that is gone.
     const made = pool.node.defaultChild as cognito.CfnUserPool;
     if (made.cfnOptions.deletionPolicy !== CfnDeletionPolicy.DELETE) {
-      const { smsRole, senderKey } = options;
-      this.poolTriggers({ smsRole, senderKey }).node.addDependency(pool);
+      const { senderKey } = options;
+      this.poolTriggers({ smsRole: options.smsRole ?? this.smsRole(made), senderKey }).node.addDependency(
+        pool,
+      );
     }
+  }
+
+  /** The role with which a pool of this stack sends SMS, which CDK makes itself. */
+  private smsRole(pool: cognito.CfnUserPool): iam.IRole | undefined {
+    const sms = Stack.of(this).resolve(pool.smsConfiguration)?.snsCallerArn;
+    return sms && iam.Role.fromRoleArn(this, 'SmsRole', Token.asString(sms), { mutable: false });
   }
 
   private addTrigger(pool: cognito.UserPool, operation: cognito.UserPoolOperation, prop: string): void {

@@ -189,7 +189,7 @@ export interface AttachOptions {
 
   /**
    * The role with which the pool sends SMS, if it does: Cognito asks whoever updates such a pool for the right to
-   * pass it on. Of a pool of the same stack, where it outlives the stack.
+   * pass it on. Not needed of a pool of the same stack.
    *
    * @default - the pool sends no SMS
    */

@@ -234,6 +234,17 @@ describe('the trigger', () => {
       assert.equal(resource.Properties.ChainPostConfirmation, undefined, name);
       assert.equal(resource.Properties.Overwrite, 'false', name);
     }
+    const texting = new Stack(new App(), 'Texting');
+    sync(texting, code, { userPool: new cognito.UserPool(texting, 'Pool', { mfa: cognito.Mfa.OPTIONAL }) });
+    const { resources } = new Questions(Template.fromStack(texting));
+    const statements = Object.values(resources).flatMap(({ Type, Properties }) =>
+      Type === 'AWS::IAM::Policy' ? Properties.PolicyDocument.Statement : [],
+    );
+    const passed = statements
+      .filter(({ Action }) => Action === 'iam:PassRole')
+      .map(({ Resource }) => Resource);
+    const [role] = Object.keys(resources).filter((id) => id.startsWith('PoolsmsRole'));
+    assert.deepEqual(passed, [{ 'Fn::GetAtt': [role, 'Arn'] }], 'what sends SMS may be passed on');
     const stack = new Stack(new App(), 'Short');
     const userPool = new cognito.UserPool(stack, 'Pool', { removalPolicy: RemovalPolicy.DESTROY });
     sync(stack, code, { userPool });
