@@ -15,8 +15,8 @@
 //! | `USER_SYNC_USER_POOL_ID` | none | the user pool that is read; see [`crate::pool`] |
 //! | `USER_SYNC_LOG` | `info` | what is logged, in `tracing`'s filter syntax |
 //!
-//! The trigger's own two are in its crate: `USER_SYNC_QUEUE_URL` and `USER_SYNC_CLIENT_METADATA_KEYS`. The
-//! AWS SDK reads its own (`AWS_REGION`, `AWS_ENDPOINT_URL`, credentials).
+//! The trigger's own are in its crate; what only one function or command takes stands there. README.md has them
+//! all. The AWS SDK reads its own (`AWS_REGION`, `AWS_ENDPOINT_URL`, credentials).
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;

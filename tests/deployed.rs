@@ -24,6 +24,8 @@ use crate::support::{binaries, eventually, secrets};
 const REGION: &str = "eu-west-1";
 const ACCOUNT: &str = "000000000000";
 const LIMIT: Duration = Duration::from_secs(120);
+/// What is deployed, instead of the app that `infra/cdk.json` names.
+const APP: &str = "npx tsx test/emulated/app.ts";
 const PROGRAMS: [&str; 4] =
     ["user-sync-trigger", "user-sync-consumer", "user-sync-lifecycle", "user-sync-operator"];
 
@@ -148,8 +150,7 @@ impl Aws {
     fn deploy(&self) -> Outputs {
         let outputs = self.dist.path().join("outputs.json");
         let file = outputs.display().to_string();
-        let app = "npx tsx test/emulated/app.ts";
-        self.cdk(&["deploy", "--app", app, "--require-approval", "never", "--outputs-file", &file]);
+        self.cdk(&["deploy", "--app", APP, "--require-approval", "never", "--outputs-file", &file]);
         let outputs: Value = serde_json::from_slice(&std::fs::read(outputs).unwrap()).unwrap();
         Outputs(outputs["Emulated"].clone())
     }
@@ -227,7 +228,7 @@ impl Outputs {
 async fn a_team_deploys_signs_in_deploys_again_and_takes_it_away() {
     let aws = Aws::start().await;
     aws.build("first");
-    aws.cdk(&["bootstrap", &format!("aws://{ACCOUNT}/{REGION}")]);
+    aws.cdk(&["bootstrap", &format!("aws://{ACCOUNT}/{REGION}"), "--app", APP]);
     let settings = aws.settings().await;
     let outputs = aws.deploy();
 
@@ -292,8 +293,7 @@ async fn a_team_deploys_signs_in_deploys_again_and_takes_it_away() {
     aws.counts(2, 0).await;
 
     // Taken away: the pool is as it was, and the rows are the team's.
-    let app = "npx tsx test/emulated/app.ts";
-    aws.cdk(&["destroy", "--app", app, "--force"]);
+    aws.cdk(&["destroy", "--app", APP, "--force"]);
     let config = aws.triggers().await;
     assert_eq!((config.post_confirmation, config.post_authentication), (None, None));
     assert_eq!(aws.settings().await, settings);

@@ -19,7 +19,7 @@ export interface AdoptProps extends StackProps {
   readonly databaseHost: string;
   readonly databaseName: string;
   readonly databasePort?: number;
-  readonly databaseResourceId?: string;
+  readonly databaseResourceId: string;
   readonly databaseSecurityGroupId?: string;
   readonly adminSecretArn?: string;
   readonly chainPostConfirmationArn?: string;

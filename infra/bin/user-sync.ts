@@ -51,7 +51,7 @@ if (optional('userPoolId') === undefined) {
     databaseHost: required('databaseHost'),
     databaseName: required('databaseName'),
     databasePort: port(),
-    databaseResourceId: optional('databaseResourceId'),
+    databaseResourceId: required('databaseResourceId'),
     databaseSecurityGroupId: optional('databaseSecurityGroupId'),
     adminSecretArn: optional('adminSecretArn'),
     chainPostConfirmationArn: optional('chainPostConfirmationArn'),

@@ -216,7 +216,7 @@ export function alarms(
         metric: metrics.trigger('chain_failed'),
         threshold: 0,
         missing: NOT_BREACHING,
-        says: "The pool's former trigger could not be called: sign-ins went on without it.",
+        says: "The pool's former trigger could not be called, and sign-ins went on without it, or it did not answer, and they failed.",
         section: 'chain_failed > 0',
       }),
     );

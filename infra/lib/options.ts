@@ -197,7 +197,7 @@ export interface AttachOptions {
 
   /**
    * The key of the pool's custom e-mail or SMS sender, if it has one: Cognito makes a grant on it for whoever
-   * updates such a pool. Of a pool of the same stack, where it outlives the stack.
+   * updates such a pool. Not needed for a pool that this stack makes and deletes.
    *
    * @default - the pool has no custom sender
    */

@@ -120,7 +120,7 @@ export class Programs {
     const missing = files.map((file) => path.join(folder, file)).find((file) => !fs.existsSync(file));
     if (missing === undefined) return folder;
     throw new Error(
-      `CognitoUserSync: code has no ${missing}: run \`make lambda\` first, or say with \`code\` where the built programs are`,
+      `CognitoUserSync: code has no ${path.resolve(missing)}: run \`make lambda\` first, or say with \`code\` where the built programs are`,
     );
   }
 }
