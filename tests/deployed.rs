@@ -168,6 +168,10 @@ impl Aws {
     async fn settings(&self) -> UserPoolType {
         let mut pool = self.pool().await;
         (pool.lambda_config, pool.last_modified_date) = (None, None);
+        // "No longer in use": the password policy says it, and Cognito refuses both in one request.
+        if let Some(config) = &mut pool.admin_create_user_config {
+            config.unused_account_validity_days = 0;
+        }
         pool
     }
 

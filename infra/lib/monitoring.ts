@@ -170,16 +170,18 @@ export function alarms(
       section: 'Age of the oldest message, freshness p99',
     }),
     make('TriggerErrors', {
-      // Lambda counts what it throttles apart from errors, and to Cognito it is the same.
-      metric: new cloudwatch.MathExpression({
-        expression: 'FILL(errors, 0) + FILL(throttles, 0)',
-        usingMetrics: { errors: trigger.metricErrors(), throttles: trigger.metricThrottles() },
-        label: 'errors and throttles',
-        period: Duration.minutes(5),
-      }),
+      metric: trigger.metricErrors(),
       threshold: 0,
       missing: NOT_BREACHING,
-      says: 'The trigger function fails or is throttled: users cannot sign in.',
+      says: 'The trigger function fails: users cannot sign in.',
+      section: 'Trigger errors, trigger duration',
+    }),
+    make('TriggerThrottles', {
+      // Lambda does not count them as errors, and to Cognito they are.
+      metric: trigger.metricThrottles(),
+      threshold: 0,
+      missing: NOT_BREACHING,
+      says: "The trigger function is throttled, by the account's concurrency: users cannot sign in.",
       section: 'Trigger errors, trigger duration',
     }),
     make('TriggerDuration', {

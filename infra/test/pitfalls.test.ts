@@ -54,13 +54,3 @@ test('the migrator ends before the framework that answers CloudFormation for it'
   const framework = questions.properties('AWS::Lambda::Function', 'SyncMigrationProvider');
   assert.ok(questions.function('Migrator').Timeout < framework.Timeout);
 });
-
-test('a trigger that is throttled raises the alarm of one that fails', () => {
-  const to = stack('Throttled');
-  sync(to, code);
-  const alarms = Object.values(Template.fromStack(to).findResources('AWS::CloudWatch::Alarm'));
-  const errors = alarms.find(({ Properties }) => /users cannot sign in/.test(Properties.AlarmDescription));
-  const watched: { MetricStat?: { Metric: { MetricName: string } } }[] = errors!['Properties'].Metrics;
-  const names = watched.flatMap(({ MetricStat }) => MetricStat?.Metric.MetricName ?? []);
-  assert.deepEqual(names.sort(), ['Errors', 'Throttles']);
-});
