@@ -87,6 +87,8 @@ describe('cdk synth, offline and without credentials', { concurrency: 2 }, () =>
   test('says which key of the context is missing', async () => {
     const { vpcId: _, ...rest } = ADOPTED;
     await assert.rejects(synth('refused', ...context(rest)), /the context has no vpcId: say -c vpcId=/);
+    const { databaseResourceId: __, ...unnamed } = ADOPTED;
+    await assert.rejects(synth('refused', ...context(unnamed)), /the context has no databaseResourceId/);
     await assert.rejects(
       synth('refused', ...context({ ...ADOPTED, databasePort: 'many' })),
       /databasePort is "many"/,
