@@ -491,7 +491,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
   }
 
   private migratorFunction(): lambda.Function {
-    const { database, databaseName, userPool } = this.props;
+    const { database, databaseName } = this.props;
     const adminSecret = database.owner.adminSecret!;
     const made = this.programs.function(this, 'Migrator', {
       program: 'user-sync-operator',
@@ -504,7 +504,6 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
         USER_SYNC_DATABASE_AUTH: 'secret',
         USER_SYNC_DATABASE_SECRET_ARN: adminSecret.secretArn,
         DATABASE_URL: database.owner._url(databaseName),
-        USER_SYNC_USER_POOL_ID: userPool.userPoolId,
       },
       network: this.network,
       layers: [this.layer()],
