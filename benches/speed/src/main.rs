@@ -17,12 +17,15 @@
 #[allow(dead_code)]
 #[path = "../../../tests/support/binaries.rs"]
 mod binaries;
+mod drain;
 #[allow(dead_code)]
 #[path = "../../../tests/support/lambda_runtime_api.rs"]
 mod lambda_runtime_api;
+mod limit;
 mod machine;
 mod process;
 mod sample;
+mod server;
 
 use std::path::PathBuf;
 
@@ -32,11 +35,23 @@ use serde_json::{Map, Value};
 #[derive(Parser)]
 struct Options {
     /// Sections to run; the others' figures stay as they are in the file.
-    #[arg(long, value_delimiter = ',', default_values_t = [Section::Trigger])]
+    #[arg(long, value_delimiter = ',', default_values_t = [Section::Trigger, Section::Drain])]
     only: Vec<Section>,
     /// Less of everything: to see that it works, not to be quoted.
     #[arg(long)]
     quick: bool,
+    /// Users in the table of the comparison.
+    #[arg(long, default_value_t = 1_000_000)]
+    users: u64,
+    /// Sizes of the batches to compare.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 100, 1_000, 10_000])]
+    batches: Vec<usize>,
+    /// Numbers of processes to compare.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 4])]
+    processes: Vec<usize>,
+    /// Only this program and the limit.
+    #[arg(long)]
+    without_peers: bool,
     /// Where the figures go.
     #[arg(long, default_value = "docs/performance/results.json")]
     out: PathBuf,
@@ -45,9 +60,23 @@ struct Options {
     peers: PathBuf,
 }
 
+impl Options {
+    fn drain_plan(&self) -> drain::Plan {
+        use drain::Contestant;
+        let contestants = match self.without_peers {
+            true => vec![Contestant::UserSync, Contestant::Limit],
+            false => Contestant::ALL.to_vec(),
+        };
+        let (runs, seconds) = if self.quick { (1, 2.0) } else { (3, 4.0) };
+        let (users, batches, processes) = (self.users, self.batches.clone(), self.processes.clone());
+        drain::Plan { users, batches, processes, contestants, runs, seconds }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Section {
     Trigger,
+    Drain,
 }
 
 impl std::fmt::Display for Section {
@@ -67,6 +96,7 @@ async fn main() {
         println!("== {section}");
         let measured = match section {
             Section::Trigger => Value::Null,
+            Section::Drain => drain::run(&options.drain_plan(), &options.peers).await,
         };
         results.insert(section.to_string(), measured);
         results.insert("machine".to_owned(), machine::describe());

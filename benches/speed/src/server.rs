@@ -1,0 +1,265 @@
+//! A durable PostgreSQL with as many users as asked for, and what its rows must say afterwards.
+
+use std::str::FromStr as _;
+use std::time::{Duration, Instant};
+
+use cognito_user_sync::migrate;
+use cognito_user_sync::stack::{Postgres, PostgresOptions, PostgresSource, Progress};
+use cognito_user_sync_triggers::event::{Data, Event, EventId, Kind, UserEvent};
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use serde_json::{Map, Value, json};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgPool};
+use uuid::Uuid;
+
+pub(crate) const POOL: &str = "eu-west-1_Bench0000";
+/// The event that every user of the table comes from: 2025-10-20.
+const ORIGIN: &str = "019a0000-0000-7000-8000-000000000001";
+
+/// What is printed beside every figure.
+const SETTINGS: [&str; 9] = [
+    "server_version",
+    "fsync",
+    "synchronous_commit",
+    "full_page_writes",
+    "wal_level",
+    "wal_compression",
+    "shared_buffers",
+    "max_wal_size",
+    "checkpoint_timeout",
+];
+
+pub(crate) struct Server {
+    postgres: Postgres,
+}
+
+/// A migrated database.
+pub(crate) struct Database {
+    pub(crate) name: String,
+    /// As a superuser: what peers connect with, so that no privilege check slows them.
+    pub(crate) owner_url: String,
+    /// As a member of `user_sync_consumer`: what the programs connect with.
+    pub(crate) consumer_url: String,
+    pub(crate) owner: PgPool,
+    pub(crate) users: u64,
+}
+
+impl Server {
+    /// Starts one whose commits wait for the disk, with the memory that RDS would give it: a quarter.
+    pub(crate) async fn start() -> Self {
+        let options = PostgresOptions { source: PostgresSource::from_env(), durable: true };
+        let postgres = Postgres::start(&options, &Progress::Lines).await.unwrap();
+        let mut admin = PgConnectOptions::from_str(postgres.admin_url()).unwrap().connect().await.unwrap();
+        let memory = std::fs::read_to_string("/proc/meminfo").unwrap();
+        let kilobytes: u64 = memory.split_whitespace().nth(1).unwrap().parse().unwrap();
+        for setting in [
+            format!("alter system set shared_buffers = '{}MB'", kilobytes / 4 / 1024),
+            "alter system set max_wal_size = '8GB'".to_owned(),
+            "alter system set checkpoint_timeout = '15min'".to_owned(),
+            "create role bench_consumer login password 'bench'".to_owned(),
+        ] {
+            sqlx::query(AssertSqlSafe(setting)).execute(&mut admin).await.unwrap();
+        }
+        admin.close().await.unwrap();
+        postgres.stop_server().await.unwrap();
+        postgres.start_server().await.unwrap();
+        Self { postgres }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.postgres.stop().await.unwrap();
+    }
+
+    pub(crate) async fn settings(&self) -> Value {
+        let mut admin =
+            PgConnectOptions::from_str(self.postgres.admin_url()).unwrap().connect().await.unwrap();
+        let mut settings = Map::new();
+        for name in SETTINGS {
+            let show = AssertSqlSafe(format!("show {name}"));
+            let value: String = sqlx::query_scalar(show).fetch_one(&mut admin).await.unwrap();
+            settings.insert(name.to_owned(), value.into());
+        }
+        Value::Object(settings)
+    }
+
+    /// A database of so many users, each as a sign-up and a login leave it.
+    pub(crate) async fn database(&self, name: &str, users: u64) -> Database {
+        let admin = PgConnectOptions::from_str(self.postgres.admin_url()).unwrap();
+        let mut connection = admin.connect().await.unwrap();
+        sqlx::query(AssertSqlSafe(format!("create database {name}"))).execute(&mut connection).await.unwrap();
+        let at = format!("{}:{}/{name}", self.postgres.host(), self.postgres.port());
+        let owner_url = self.postgres.admin_url().replace("/postgres?", &format!("/{name}?"));
+        let owner_url =
+            owner_url.strip_suffix("/postgres").map_or(owner_url.clone(), |url| format!("{url}/{name}"));
+        let owner = PgPoolOptions::new().max_connections(4).connect(&owner_url).await.unwrap();
+        migrate::run(&owner).await.unwrap();
+        sqlx::query("grant user_sync_consumer to bench_consumer").execute(&owner).await.unwrap();
+        let consumer_url = format!("postgres://bench_consumer:bench@{at}");
+        let database = Database { name: name.to_owned(), owner_url, consumer_url, owner, users };
+        database.fill(0, users, false).await;
+        database
+    }
+
+    pub(crate) async fn drop_database(&self, database: Database) {
+        database.owner.close().await;
+        let mut admin =
+            PgConnectOptions::from_str(self.postgres.admin_url()).unwrap().connect().await.unwrap();
+        let drop = format!("drop database {} with (force)", database.name);
+        sqlx::query(AssertSqlSafe(drop)).execute(&mut admin).await.unwrap();
+    }
+}
+
+/// A user that an event is about.
+#[derive(Clone)]
+pub(crate) struct Who {
+    pub(crate) sub: Uuid,
+    pub(crate) email: String,
+}
+
+impl Database {
+    /// Adds users, each with an address of its own or all with one.
+    pub(crate) async fn fill(&self, from: u64, to: u64, one_address: bool) {
+        let started = Instant::now();
+        let chunk = 100_000;
+        let mut work = Vec::new();
+        for start in (from..to).step_by(chunk) {
+            work.push((start, to.min(start + chunk as u64)));
+        }
+        let rows = |(start, end): (u64, u64)| {
+            let owner = self.owner.clone();
+            async move {
+                let insert = include_str!("fill_users.sql");
+                let mut tx = owner.begin().await.unwrap();
+                let query = sqlx::query(insert).bind(start as i64).bind(end as i64 - 1).bind(one_address);
+                let query = query.bind(Uuid::parse_str(ORIGIN).unwrap()).bind(POOL);
+                query.execute(&mut *tx).await.unwrap();
+                let claims = "insert into user_claims (kind, value, user_id, since)
+                    select 'email', cognito_attributes ->> 'email', id, created_at from users
+                    where id = any (select md5(n::text)::uuid from generate_series($1::bigint, $2::bigint) as n)";
+                sqlx::query(claims).bind(start as i64).bind(end as i64 - 1).execute(&mut *tx).await.unwrap();
+                tx.commit().await.unwrap();
+            }
+        };
+        use futures::StreamExt as _;
+        futures::stream::iter(work.into_iter().map(rows)).buffer_unordered(2).collect::<Vec<()>>().await;
+        sqlx::query("vacuum (analyze) users").execute(&self.owner).await.unwrap();
+        sqlx::query("vacuum (analyze) user_claims").execute(&self.owner).await.unwrap();
+        sqlx::query("checkpoint").execute(&self.owner).await.unwrap();
+        if to - from >= 1_000_000 {
+            println!("   {} users more in {:.0?}", to - from, started.elapsed());
+        }
+    }
+
+    /// Fills the ledger of earlier months with events that are nobody's, up to so many rows.
+    pub(crate) async fn fill_ledger(&self, rows: u64) {
+        let started = Instant::now();
+        for start in (0..rows).step_by(1_000_000) {
+            let query = sqlx::query(include_str!("fill_ledger.sql")).bind(start as i64);
+            query.bind(rows.min(start + 1_000_000) as i64 - 1).execute(&self.owner).await.unwrap();
+        }
+        sqlx::query("vacuum (analyze) user_events").execute(&self.owner).await.unwrap();
+        println!("   {rows} ledger rows in {:.0?}", started.elapsed());
+    }
+
+    /// So many users at random, with repetitions, as logins come.
+    pub(crate) async fn some(&self, count: usize) -> Vec<Who> {
+        let query = "select md5(n::text)::uuid, 'user' || n || '@example.com'
+            from (select floor(random() * $1)::bigint as n from generate_series(1, $2)) as picked";
+        let picked: Vec<(Uuid, String)> = sqlx::query_as(query)
+            .bind(self.users as f64)
+            .bind(i32::try_from(count).unwrap())
+            .fetch_all(&self.owner)
+            .await
+            .unwrap();
+        picked.into_iter().map(|(sub, email)| Who { sub, email }).collect()
+    }
+
+    /// Empties this month's ledger, and gives every run the same start: nothing to write, pages to log whole.
+    pub(crate) async fn reset(&self) {
+        for statement in [
+            "delete from user_events where recorded_at > '2026-01-02'",
+            "vacuum user_events",
+            "vacuum users",
+            "checkpoint",
+        ] {
+            sqlx::query(statement).execute(&self.owner).await.unwrap();
+        }
+    }
+
+    /// Events in the ledger that a run put there, and logins counted.
+    pub(crate) async fn counts(&self) -> (i64, i64) {
+        let counts = "select (select count(*) from user_events where recorded_at > '2026-01-02'),
+            (select coalesce(sum(login_count), 0)::bigint from users)";
+        sqlx::query_as(counts).fetch_one(&self.owner).await.unwrap()
+    }
+
+    /// Bytes of WAL written so far.
+    pub(crate) async fn wal(&self) -> f64 {
+        let query = "select (pg_current_wal_lsn() - '0/0'::pg_lsn)::float8";
+        sqlx::query_scalar(query).fetch_one(&self.owner).await.unwrap()
+    }
+
+    /// Updates of users, and those of them that touched no index.
+    pub(crate) async fn updates(&self) -> (i64, i64) {
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        let query = "select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables where relname = 'users'";
+        sqlx::query_as(query).fetch_one(&self.owner).await.unwrap()
+    }
+}
+
+/// A login as the trigger tells it, `number` milliseconds into the last hour.
+pub(crate) fn login(who: &Who, number: usize) -> UserEvent {
+    event(who, number, Kind::Authenticated)
+}
+
+pub(crate) fn event(who: &Who, number: usize, kind: Kind) -> UserEvent {
+    let time = Timestamp::now().unix_millis() - 3_600_000 + number as u64 % 3_500_000;
+    event_at(who, Timestamp::from_unix_millis(time), kind)
+}
+
+pub(crate) fn event_at(who: &Who, time: Timestamp, kind: Kind) -> UserEvent {
+    let attribute = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let mut data = Data {
+        user_name: Some(who.sub.to_string()),
+        status: Some("CONFIRMED".to_owned()),
+        attributes: [
+            attribute("email", &who.email),
+            attribute("email_verified", "true"),
+            attribute("given_name", "Ada"),
+            attribute("family_name", "Lovelace"),
+            attribute("locale", "de-AT"),
+        ]
+        .into(),
+        ..Data::default()
+    };
+    data.client.ip = Some("192.0.2.17".to_owned());
+    data.client.user_agent = Some(
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
+         Version/18.5 Mobile/15E148 Safari/604.1"
+            .to_owned(),
+    );
+    UserEvent { id: EventId::new(time), user_pool_id: POOL.to_owned(), sub: who.sub, kind, data }
+}
+
+/// A batch as Lambda's event source mapping hands it over ("Using Lambda with Amazon SQS").
+pub(crate) fn payload(events: &[UserEvent]) -> Vec<u8> {
+    let record = |event: &UserEvent| {
+        json!({
+            "messageId": Uuid::now_v7(),
+            "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a".repeat(8),
+            "body": Event::User(event.clone()).encode(),
+            "attributes": {
+                "ApproximateReceiveCount": "1",
+                "SentTimestamp": "1760936755200",
+                "SenderId": "AROAEXAMPLE:user-sync-trigger",
+                "ApproximateFirstReceiveTimestamp": "1760936755300",
+            },
+            "messageAttributes": {},
+            "md5OfBody": "00000000000000000000000000000000",
+            "eventSource": "aws:sqs",
+            "eventSourceARN": "arn:aws:sqs:eu-west-1:111122223333:user-sync",
+            "awsRegion": "eu-west-1",
+        })
+    };
+    json!({ "Records": events.iter().map(record).collect::<Vec<_>>() }).to_string().into_bytes()
+}
