@@ -15,7 +15,7 @@ CASES ?= 5000
 # What `make infra` checks templates with; kept in the cache, for each Python.
 CFN_LINT := 1.58.0
 
-.PHONY: help demo dev test soak crash fuzz bench-verify bench-reconcile bench-reconcile-stub lambda infra infra-packages check needs needs-infra needs-lints
+.PHONY: help demo dev test soak crash fuzz bench bench-peers bench-verify bench-reconcile bench-reconcile-stub lambda infra infra-packages check needs needs-infra needs-lints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -40,6 +40,18 @@ fuzz: needs ## fuzz the two parsers for FUZZ_SECONDS=1800 together (needs cargo-
 	cd fuzz && for target in message trigger; do \
 		mkdir -p corpus/$$target && RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir . $$target corpus/$$target ../triggers/fixtures -- \
 			-max_total_time=$$(($(or $(FUZZ_SECONDS),1800) / 2)) -max_len=16384 -print_final_stats=1 || exit 1; done
+
+# Where the peers' packages are: outside the working copy, like everything that is fetched.
+PEERS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/user-sync/bench-peers
+
+bench: bench-peers ## measure everything beside its peers: some 40 minutes on a quiet machine (needs cmake, autoconf, libtool, pgbench)
+	cargo run --locked --profile harness -p user-sync-bench -- --peers $(PEERS) $(ARGS)
+
+bench-peers: needs needs-infra
+	@mkdir -p $(PEERS)/node && cp -p benches/peers/node/package.json benches/peers/node/package-lock.json benches/peers/node/.npmrc $(PEERS)/node/
+	@[ -x $(PEERS)/python/bin/python ] || python3 -m venv $(PEERS)/python
+	@$(PEERS)/python/bin/python -m pip install --quiet --disable-pip-version-check -r benches/peers/python/requirements.txt
+	@cd $(PEERS)/node && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-progress --loglevel=error; }
 
 bench-verify: needs ## time `user-sync verify` on USERS=1000000 and EVENTS=5000000, and its memory
 	cargo bench --bench verify -- $(or $(USERS),1000000) $(or $(EVENTS),5000000)

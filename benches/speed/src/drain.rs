@@ -1,7 +1,7 @@
 //! The consumer beside what drains the same queue otherwise: batches through Lambda's Runtime API into PostgreSQL.
 
 use std::collections::VecDeque;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -169,7 +169,7 @@ pub(crate) async fn invoke(api: &LambdaRuntimeApi, payload: Vec<u8>) -> bool {
             }
             !failed
         }
-        other => panic!("{other:?}"),
+        other @ (Invocation::Error { .. } | Invocation::TimedOut) => panic!("{other:?}"),
     }
 }
 
@@ -201,7 +201,7 @@ pub(crate) async fn run(plan: &Plan, peers: &Path) -> Value {
     let mut cells = Vec::new();
     for &processes in &plan.processes {
         for &batch in &plan.batches {
-            let mut figures = vec![Vec::<Drained>::new(); 0];
+            let mut figures = Vec::<Vec<Drained>>::new();
             figures.resize_with(plan.contestants.len(), Vec::new);
             for _ in 0..plan.runs {
                 for (number, contestant) in plan.contestants.iter().enumerate() {

@@ -117,17 +117,17 @@ async fn prepare(
         format!("array_agg(({value})::{element} order by u.id) as new_{name}")
     });
     let written = written.collect::<Vec<_>>().join(", ");
-    let storage = ["ids", "subs", "types", "pools", "times", "data", "users"].map(str::to_owned);
+    let storage = ["ids", "subs", "types", "pools", "times", "told", "users"].map(str::to_owned);
     let storage = storage.into_iter().chain(columns.iter().map(|name| format!("new_{name}")));
     let storage = storage
         .map(|name| format!("alter column {name} set storage external"))
         .collect::<Vec<_>>()
         .join(", ");
     let select = format!(
-        "select no, ids, subs, types, pools, times, data, w.* from (
+        "select no, ids, subs, types, pools, times, told, w.* from (
             select no, array_agg(id order by id) as ids, array_agg(sub order by id) as subs,
                 array_agg(type order by id) as types, array_agg(pool order by id) as pools,
-                array_agg(time order by id) as times, array_agg(data order by id) as data
+                array_agg(time order by id) as times, array_agg(data order by id) as told
             from bench_events group by no) as e
         cross join lateral (
             select array_agg(u.id order by u.id) as users, {written}
@@ -153,7 +153,7 @@ fn script(columns: &[String]) -> String {
 \\set n :client_id * :per + :i
 begin;
 {read} where id = any ((select users from bench_batches where no = :n)::uuid[]);
-{head} from bench_batches as b cross join lateral unnest(b.ids, b.subs, b.types, b.pools, b.times, b.data) {names} where b.no = :n order by id {tail};
+{head} from bench_batches as b cross join lateral unnest(b.ids, b.subs, b.types, b.pools, b.times, b.told) {names} where b.no = :n order by id {tail};
 {read} where id = any ((select users from bench_batches where no = :n)::uuid[]) order by id for update;
 {write} from bench_batches as b cross join lateral unnest({written}) as new ({}) where b.no = :n and users.id = new.id;
 commit;
