@@ -15,13 +15,13 @@ values (%s, %s, %s, %s, %s, %s) on conflict (id) do nothing"""
 
 USER = """
 insert into users (id, name, referral_code, created_at, synced_at, updated_at)
-values (%(sub)s, %(name)s, %(sub)s, %(time)s, %(time)s, %(time)s)
+values (%(sub)s::uuid, %(name)s, %(sub)s::uuid::text, %(time)s::timestamptz, %(time)s, %(time)s)
 on conflict (id) do update set
     login_count = users.login_count + 1,
     last_login_at = greatest(users.last_login_at, %(time)s),
-    last_login_ip = case when users.last_login_at <= %(time)s then %(ip)s else users.last_login_ip end,
+    last_login_ip = case when users.last_login_at <= %(time)s then %(ip)s::inet else users.last_login_ip end,
     email_verified = %(verified)s, first_name = %(given)s, last_name = %(family)s,
-    cognito_status = %(status)s, cognito_attributes = %(attributes)s,
+    cognito_status = %(status)s, cognito_attributes = %(attributes)s::jsonb,
     synced_at = greatest(users.synced_at, %(time)s), updated_at = greatest(users.updated_at, %(time)s)"""
 
 

@@ -128,7 +128,8 @@ pub(crate) async fn drain(
     let mut done = 0;
     for (api, _) in &running {
         for _ in 0..2 {
-            done += usize::from(invoke(api, next().unwrap()).await) * batch;
+            assert!(invoke(api, next().unwrap()).await, "a batch failed");
+            done += batch;
         }
     }
     let (_, before) = database.counts().await;
@@ -169,7 +170,10 @@ pub(crate) async fn invoke(api: &LambdaRuntimeApi, payload: Vec<u8>) -> bool {
             }
             !failed
         }
-        other @ (Invocation::Error { .. } | Invocation::TimedOut) => panic!("{other:?}"),
+        other @ (Invocation::Error { .. } | Invocation::TimedOut) => {
+            println!("   {other:?}");
+            false
+        }
     }
 }
 
@@ -217,6 +221,7 @@ pub(crate) async fn run(plan: &Plan, peers: &Path) -> Value {
                         drain(&database, &programs[number], is_ours, payloads, batch, processes, plan.seconds)
                             .await
                     };
+                    println!("      {:<38} {:>9.0} events/s", contestant.name(), drained.rate);
                     figures[number].push(drained);
                 }
             }

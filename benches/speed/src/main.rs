@@ -18,12 +18,15 @@
 #[path = "../../../tests/support/binaries.rs"]
 mod binaries;
 mod drain;
+mod freshness;
+mod growth;
 #[allow(dead_code)]
 #[path = "../../../tests/support/lambda_runtime_api.rs"]
 mod lambda_runtime_api;
 mod limit;
 mod machine;
 mod process;
+mod queue;
 mod sample;
 mod server;
 
@@ -35,7 +38,7 @@ use serde_json::{Map, Value};
 #[derive(Parser)]
 struct Options {
     /// Sections to run; the others' figures stay as they are in the file.
-    #[arg(long, value_delimiter = ',', default_values_t = [Section::Trigger, Section::Drain])]
+    #[arg(long, value_delimiter = ',', default_values_t = Section::value_variants().iter().copied())]
     only: Vec<Section>,
     /// Less of everything: to see that it works, not to be quoted.
     #[arg(long)]
@@ -49,6 +52,15 @@ struct Options {
     /// Numbers of processes to compare.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 4])]
     processes: Vec<usize>,
+    /// Sizes of the table to grow through.
+    #[arg(long, value_delimiter = ',', default_values_t = [100_000, 1_000_000, 10_000_000, 20_000_000])]
+    growth: Vec<u64>,
+    /// Rows of the ledger beside the largest table.
+    #[arg(long, default_value_t = 50_000_000)]
+    ledger: u64,
+    /// Events a second offered to the worker.
+    #[arg(long, value_delimiter = ',', default_values_t = [500, 1_000, 5_000])]
+    rates: Vec<u64>,
     /// Only this program and the limit.
     #[arg(long)]
     without_peers: bool,
@@ -77,6 +89,8 @@ impl Options {
 enum Section {
     Trigger,
     Drain,
+    Growth,
+    Freshness,
 }
 
 impl std::fmt::Display for Section {
@@ -97,6 +111,8 @@ async fn main() {
         let measured = match section {
             Section::Trigger => Value::Null,
             Section::Drain => drain::run(&options.drain_plan(), &options.peers).await,
+            Section::Growth => growth::run(&options.growth, options.ledger, options.quick).await,
+            Section::Freshness => freshness::run(options.users, &options.rates, options.quick).await,
         };
         results.insert(section.to_string(), measured);
         results.insert("machine".to_owned(), machine::describe());

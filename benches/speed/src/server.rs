@@ -1,7 +1,7 @@
 //! A durable PostgreSQL with as many users as asked for, and what its rows must say afterwards.
 
 use std::str::FromStr as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cognito_user_sync::migrate;
 use cognito_user_sync::stack::{Postgres, PostgresOptions, PostgresSource, Progress};
@@ -150,6 +150,17 @@ impl Database {
         }
     }
 
+    /// Fills the ledger of earlier months with events that are nobody's, up to so many rows.
+    pub(crate) async fn fill_ledger(&self, rows: u64) {
+        let started = Instant::now();
+        for start in (0..rows).step_by(1_000_000) {
+            let query = sqlx::query(include_str!("fill_ledger.sql")).bind(start as i64);
+            query.bind(rows.min(start + 1_000_000) as i64 - 1).execute(&self.owner).await.unwrap();
+        }
+        sqlx::query("vacuum (analyze) user_events").execute(&self.owner).await.unwrap();
+        println!("   {rows} ledger rows in {:.0?}", started.elapsed());
+    }
+
     /// So many users at random, with repetitions, as logins come.
     pub(crate) async fn some(&self, count: usize) -> Vec<Who> {
         let query = "select md5(n::text)::uuid, 'user' || n || '@example.com'
@@ -180,6 +191,13 @@ impl Database {
         let counts = "select (select count(*) from user_events where recorded_at > '2026-01-02'),
             (select coalesce(sum(login_count), 0)::bigint from users)";
         sqlx::query_as(counts).fetch_one(&self.owner).await.unwrap()
+    }
+
+    /// Updates of users, and those of them that touched no index.
+    pub(crate) async fn updates(&self) -> (i64, i64) {
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        let query = "select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables where relname = 'users'";
+        sqlx::query_as(query).fetch_one(&self.owner).await.unwrap()
     }
 }
 

@@ -1,0 +1,116 @@
+//! The consumer as the table grows, and where it is hardest: one user's events only, one address for everybody.
+
+use cognito_user_sync_triggers::event::{Kind, UserEvent};
+use serde_json::{Value, json};
+
+use crate::binaries;
+use crate::drain::{Contestant, Drained, drain, logins, payloads, program};
+use crate::sample::Spread;
+use crate::server::{self, Database, Server, Who};
+
+const BATCH: usize = 1_000;
+const PROCESSES: usize = 4;
+
+pub(crate) async fn run(sizes: &[u64], ledger: u64, quick: bool) -> Value {
+    let (runs, seconds) = if quick { (1, 2.0) } else { (5, 6.0) };
+    let server = Server::start().await;
+    let settings = server.settings().await;
+    let mut tables = Vec::new();
+    let mut hard = Value::Null;
+    for (number, &users) in sizes.iter().enumerate() {
+        let database = server.database(&format!("growth_{users}"), users).await;
+        tables.push(table(&database, 0, runs, seconds).await);
+        if number + 1 == sizes.len() && ledger > 0 {
+            database.fill_ledger(ledger).await;
+            tables.push(table(&database, ledger, runs, seconds).await);
+        }
+        if users == 1_000_000 || sizes.len() == 1 {
+            hard = hardest(&database, runs, seconds).await;
+        }
+        server.drop_database(database).await;
+    }
+    server.stop().await;
+    json!({ "postgresql": settings, "batch": BATCH, "processes": PROCESSES, "tables": tables, "hardest": hard })
+}
+
+async fn table(database: &Database, ledger: u64, runs: usize, seconds: f64) -> Value {
+    let before = database.updates().await;
+    let rates = repeat(database, runs, seconds, async |events| logins(database, events).await).await;
+    let after = database.updates().await;
+    let hot = (after.1 - before.1) as f64 / (after.0 - before.0) as f64;
+    println!(
+        "   {:>9} users, {ledger:>9} ledger rows: {:>7.0} events/s, {:.2}% HOT",
+        database.users,
+        rates.median,
+        hot * 100.0
+    );
+    json!({ "users": database.users, "ledger_rows": ledger, "events_per_second": rates, "hot_share": hot })
+}
+
+/// Logins of users at random beside logins of one user, in turn; then sign-ups with addresses of their own beside
+/// sign-ups that all show the address that ten thousand others hold.
+async fn hardest(database: &Database, runs: usize, seconds: f64) -> Value {
+    let spread = repeat(database, runs, seconds, async |events| logins(database, events).await).await;
+    let one = database.some(1).await.remove(0);
+    let hot = repeat(database, runs, seconds, async |events| {
+        (0..events).map(|number| server::login(&one, number)).collect()
+    });
+    let hot = hot.await;
+    println!(
+        "   spread {:.0}, one user {:.0} events/s: {:.2}",
+        spread.median,
+        hot.median,
+        hot.median / spread.median
+    );
+    let own = sign_ups(database, None).await;
+    database.fill(database.users, database.users + 10_000, true).await;
+    let shared = sign_ups(database, Some("shared@example.com")).await;
+    println!("   sign-ups: own addresses {own:.0}, one that 10,000 hold {shared:.0} events/s");
+    json!({ "spread": spread, "hot_user": hot, "sign_ups_own_address": own, "sign_ups_shared_address": shared })
+}
+
+async fn repeat(
+    database: &Database,
+    runs: usize,
+    seconds: f64,
+    make: impl AsyncFn(usize) -> Vec<UserEvent>,
+) -> Spread {
+    let consumer = program(Contestant::UserSync, std::path::Path::new("."));
+    let mut rates = Vec::new();
+    for _ in 0..runs {
+        let events = make((90_000.0 * seconds) as usize).await;
+        database.reset().await;
+        let payloads = payloads(&events, BATCH);
+        let Drained { rate, .. } =
+            drain(database, &consumer, true, payloads, BATCH, PROCESSES, seconds).await;
+        rates.push(rate);
+    }
+    Spread::of(&rates)
+}
+
+/// The rate of ten batches of a hundred sign-ups of new users, whose confirmations are no logins.
+async fn sign_ups(database: &Database, address: Option<&str>) -> f64 {
+    const SIZE: usize = 100;
+    let new: Vec<UserEvent> = (0..SIZE * 10)
+        .map(|number| {
+            let sub = uuid::Uuid::from_u128(fastrand::u128(..));
+            let email = address.map_or_else(|| format!("{sub}@example.com"), str::to_owned);
+            server::event(&Who { sub, email }, number, Kind::Confirmed)
+        })
+        .collect();
+    let api = crate::lambda_runtime_api::LambdaRuntimeApi::start().await;
+    let environment = [
+        ("DATABASE_URL", database.consumer_url.as_str()),
+        ("USER_SYNC_QUEUE_URL", "http://127.0.0.1:9/queue"),
+        ("USER_SYNC_DLQ_URL", "http://127.0.0.1:9/dlq"),
+    ];
+    let _function = crate::lambda_runtime_api::Function::spawn(&binaries::consumer(), &api, &environment);
+    api.wait_until_ready(crate::drain::PATIENCE).await;
+    let mut batches = payloads(&new, SIZE).into_iter();
+    assert!(crate::drain::invoke(&api, batches.next().unwrap()).await);
+    let started = std::time::Instant::now();
+    for batch in batches {
+        assert!(crate::drain::invoke(&api, batch).await);
+    }
+    (SIZE * 9) as f64 / started.elapsed().as_secs_f64()
+}
