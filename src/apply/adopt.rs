@@ -7,7 +7,7 @@
 mod row;
 mod shape;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use sqlx::postgres::PgRow;
@@ -22,7 +22,7 @@ use self::row::{ApplicationColumns, NewRow, OldRow};
 use super::failure::Failure;
 use super::history;
 use super::state::Delta;
-use super::users::Concerned;
+use super::users::{self, Concerned};
 use crate::places::Places;
 
 /// Rows that are read, and written, at a time: what bounds the memory.
@@ -306,6 +306,7 @@ async fn merge(tx: &mut PgConnection, rows: Vec<NewRow>) -> Result<(), AdoptErro
         ..Concerned::default()
     };
     // No value locks: nobody else sees these tables before the transaction commits.
-    super::merge_concerned(tx, &ids, &deltas, &concerned, &BTreeSet::new()).await?;
+    let stored = users::lock_concerned(tx, &ids, &concerned).await?;
+    super::merge_concerned(tx, stored, &deltas, &concerned).await?;
     Ok(history::merge_into_baseline(tx, deltas).await?)
 }

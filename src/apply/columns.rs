@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::claims::IdentifierKind;
 use super::device::Device;
-use super::phone;
 use super::state::{RESERVED, Registers, STATUS, USER_POOL_ID, USERNAME, UserState, flag_of};
+use super::{phone, profile};
 
 /// Shown for a user of whom no name is known. Not the e-mail's local part and not the user name
 /// (`Google_123`): both would leak what the user did not choose to show.
@@ -107,6 +107,7 @@ pub(super) struct Columns {
     pub(super) sign_up_referral_code: Option<String>,
     pub(super) email_since: Option<OffsetDateTime>,
     pub(super) phone_since: Option<OffsetDateTime>,
+    pub(super) profile_digest: Option<Uuid>,
 }
 
 impl Columns {
@@ -174,6 +175,7 @@ impl Columns {
             sign_up_referral_code: sign_up.and_then(|sign_up| sign_up.referral_code.clone()),
             email_since: since.email.map(at),
             phone_since: since.phone_number.map(at),
+            profile_digest: profile::of_registers(&state.registers),
         }
     }
 }

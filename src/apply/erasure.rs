@@ -16,7 +16,7 @@ use super::columns::{Columns, Owned, Since};
 use super::failure::{Failure, again};
 use super::state::{Delta, Login, STATUS, SignUp, USER_POOL_ID, UserState};
 use super::users::{self, Concerned, StoredUser};
-use super::{history, merge_concerned, referral};
+use super::{give_due, history, referral};
 
 /// Members of [`Data`] that say nothing of the person.
 const IMPERSONAL: [&str; 5] = ["client_id", "status", "federated", "enabled", "created_at"];
@@ -88,7 +88,7 @@ async fn erase_row(pool: &PgPool, user: Uuid, even_unknown: bool) -> Result<Opti
     let columns = Columns::of(user, &state, &Owned::default(), Since::default(), None);
     users::write(&mut tx, &[columns]).await?;
     // The next claimant gets each address.
-    merge_concerned(&mut tx, &[], &BTreeMap::new(), &concerned, &BTreeSet::new()).await?;
+    give_due(&mut tx, &concerned).await?;
     tx.commit().await?;
     Ok(Some((stored.is_erased, claims.rows_affected())))
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cognito_user_sync_triggers::retry::Schedule;
 
+use super::ledger::Committed;
 use crate::database::then;
 
 /// How often an operator's transaction is tried while others are in its way.
@@ -40,6 +41,9 @@ pub(super) enum Failure {
     /// The ledger has no partition for an event: the horizon moved since it was read.
     #[error("the ledger's partitions changed")]
     HorizonMoved,
+    /// Nothing was committed, since some of the events were there before, and nothing may come of them again.
+    #[error("recorded before")]
+    Known(Box<Committed>),
     /// The database is away, or cannot serve now.
     #[error("the database is unavailable: {0}{step}", step = then(.0))]
     Unavailable(#[source] sqlx::Error),
@@ -56,7 +60,7 @@ impl Failure {
     pub(super) fn is_of_one_event(&self) -> bool {
         match self {
             Self::Refused { .. } | Self::Conflict { .. } | Self::Blocked { .. } => true,
-            Self::HorizonMoved | Self::Unavailable(_) | Self::Misconfigured(_) => false,
+            Self::Known(_) | Self::HorizonMoved | Self::Unavailable(_) | Self::Misconfigured(_) => false,
         }
     }
 

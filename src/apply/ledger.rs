@@ -56,9 +56,19 @@ pub(super) struct Committed {
 }
 
 impl Committed {
-    /// Whether the ledger has one of the ids with another content.
-    pub(super) fn has_different(&self) -> bool {
-        !self.different.is_empty()
+    /// Whether the event is in the ledger now.
+    pub(super) fn has(&self, id: EventId) -> bool {
+        self.fresh.contains(&id) || self.known.contains(&id)
+    }
+
+    /// Whether the event was there before.
+    pub(super) fn is_known(&self, id: EventId) -> bool {
+        self.known.contains(&id)
+    }
+
+    /// The events that were there before.
+    pub(super) fn known(&self) -> impl Iterator<Item = EventId> {
+        self.known.iter().copied()
     }
 
     /// Takes events for those that were there, whatever their content, unless those were another user's.

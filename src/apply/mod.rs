@@ -4,7 +4,7 @@
 //! delivered any number of times. Must not know where messages come from: neither Lambda nor SQS.
 //!
 //! Locks are taken in one order everywhere, so that no two batches wait in a circle:
-//! ledger ids → value shards → new rows → rows, each in ascending order.
+//! value shards → new rows → rows → ledger ids, each in ascending order.
 
 pub mod adopt;
 mod claims;
@@ -15,9 +15,11 @@ pub mod erasure;
 mod failure;
 mod history;
 mod ledger;
+mod logins;
 pub mod maintain;
 pub mod ownership;
 mod phone;
+mod profile;
 mod referral;
 mod state;
 mod users;
@@ -203,11 +205,33 @@ impl Applier {
                 }
             }
         }
+        let (logins, mut others) = batch.split();
+        if !logins.users.is_empty() {
+            match self.commit(&logins, Way::Logins).await {
+                Ok(committed) => {
+                    let is_taken = |id: &EventId| committed.has(*id);
+                    let (taken, left): (Vec<EventId>, _) = logins.ids().partition(is_taken);
+                    outcomes.extend(taken.into_iter().map(|id| (id, committed.outcome(id))));
+                    others.take(&logins, left);
+                }
+                // One of them may be to blame: the long way finds out which.
+                Err(failure) if failure.is_of_one_event() => others.take(&logins, logins.ids().collect()),
+                Err(failure) => outcomes.extend(retry(logins.ids(), &failure)),
+            }
+        }
         // Halves of a batch that fails wait here, so that one bad message ends up alone.
-        let mut waiting = vec![batch];
-        while let Some(batch) = waiting.pop() {
-            match self.commit(&batch).await {
+        let mut waiting = vec![others];
+        while let Some(mut batch) = waiting.pop() {
+            if batch.is_empty() {
+                continue;
+            }
+            match self.commit(&batch, Way::Any).await {
                 Ok(committed) => outcomes.extend(batch.ids().map(|id| (id, committed.outcome(id)))),
+                Err(Failure::Known(committed)) => {
+                    outcomes.extend(committed.known().map(|id| (id, committed.outcome(id))));
+                    batch.users.retain(|id, _| !committed.is_known(*id));
+                    waiting.push(batch);
+                }
                 Err(failure) if failure.is_of_one_event() => match batch.halves() {
                     Ok(halves) => waiting.extend(halves),
                     Err(single) => outcomes.extend(single.ids().map(|id| (id, fate(&failure, id)))),
@@ -219,10 +243,10 @@ impl Applier {
     }
 
     /// Commits a batch; tries again while other transactions are in the way.
-    async fn commit(&self, batch: &Batch<'_>) -> Result<Committed, Failure> {
+    async fn commit(&self, batch: &Batch<'_>, way: Way) -> Result<Committed, Failure> {
         let mut attempt = 1;
         loop {
-            match self.try_commit(batch).await {
+            match self.try_commit(batch, way).await {
                 Err(Failure::Conflict { sqlstate }) if attempt < CONFLICT_ATTEMPTS => {
                     tracing::debug!(sqlstate, attempt, "transaction in conflict, trying again");
                 }
@@ -237,11 +261,12 @@ impl Applier {
         }
     }
 
-    async fn try_commit(&self, batch: &Batch<'_>) -> Result<Committed, Failure> {
+    async fn try_commit(&self, batch: &Batch<'_>, way: Way) -> Result<Committed, Failure> {
         let mut tx = self.database.begin().await?;
-        let committed = match batch.users.is_empty() {
-            true => Committed::default(),
-            false => self.record(&mut tx, batch).await?,
+        let committed = match way {
+            Way::Logins => logins::record(&mut tx, batch.users.values().copied(), &self.places).await?,
+            Way::Any if batch.users.is_empty() => Committed::default(),
+            Way::Any => self.record(&mut tx, batch).await?,
         };
         if let Some(latest) = batch.heartbeats.last() {
             stamp_heartbeat(&mut tx, *latest).await?;
@@ -250,12 +275,12 @@ impl Applier {
         Ok(committed)
     }
 
-    /// Inserts the events into the ledger, and merges those that were not there into the rows.
+    /// The long way: inserts the events into the ledger, and merges those that were not there into the rows.
     async fn record(&self, tx: &mut PgConnection, batch: &Batch<'_>) -> Result<Committed, Failure> {
         let users: BTreeSet<Uuid> = batch.users.values().map(|event| event.sub).collect();
         let users: Vec<Uuid> = users.into_iter().collect();
-        let before = users::read(tx, &users).await?;
-        let erased = erasure::erased(&before);
+        let read = users::read(tx, &users).await?;
+        let erased = erasure::erased(&read);
         let scrubbed: Vec<Cow<'_, UserEvent>> = (batch.users.values().copied())
             .map(|event| match erased.contains(&event.sub) {
                 true => Cow::Owned(erasure::scrub(event)),
@@ -263,19 +288,43 @@ impl Applier {
             })
             .collect();
         let events: Vec<&UserEvent> = scrubbed.iter().map(AsRef::as_ref).collect();
+        // Locked for all of the events: which of them are new is known when the ledger has taken them.
+        let told = state::fold(events.iter().copied(), &self.places);
+        let concerned = concerned(&read, &told);
+        let new: BTreeMap<Uuid, &state::Delta> =
+            told.iter().filter(|(id, _)| !read.contains_key(id)).map(|(id, delta)| (*id, delta)).collect();
+        let stored = match concerned.is_empty() {
+            true => users::lock(tx, &users).await?,
+            false => {
+                users::lock_shards(tx, &concerned.shards()).await?;
+                users::insert_skeletons(tx, &new).await?;
+                users::lock_concerned(tx, &users, &concerned).await?
+            }
+        };
+        erasure::recheck(&stored, &erased, users)?;
+
         let mut committed = ledger::insert(tx, &events).await?;
-        if committed.has_different() {
-            // Of a user who was erased a moment ago, the ledger's events are not the message's any more.
-            erasure::recheck(&users::read(tx, &users).await?, &erased, users)?;
-            // Or not yet.
-            committed.take_for_equal(
-                events.iter().filter(|event| erased.contains(&event.sub)).map(|event| event.id),
-            );
-        }
+        // Of a user who is erased, the ledger may have more of an event than is left of the message.
+        committed
+            .take_for_equal(events.iter().filter(|event| erased.contains(&event.sub)).map(|event| event.id));
         let fresh = events.into_iter().filter(|event| committed.fresh.contains(&event.id));
         let deltas = state::fold(fresh, &self.places);
-        if !deltas.is_empty() {
-            merge(tx, &deltas, &before, &erased).await?;
+        if new.keys().any(|id| !deltas.contains_key(id)) {
+            // A row is for a user of whom the ledger has an event: not for one whose events were another's.
+            return Err(Failure::Known(Box::new(committed)));
+        }
+        // Asked again under the locks: what is concerned now and was not before is not locked, and may be another
+        // batch's business at this moment.
+        if !concerned.contains(&self::concerned(&stored, &deltas)) {
+            let has_known = committed.known().next().is_some();
+            return Err(if has_known { Failure::Known(Box::new(committed)) } else { Failure::recheck() });
+        }
+        if deltas.is_empty() {
+            return Ok(committed);
+        }
+        match concerned.is_empty() {
+            true => merge_unconcerned(tx, stored, &deltas).await?,
+            false => merge_concerned(tx, stored, &deltas, &concerned).await?,
         }
         Ok(committed)
     }
@@ -320,7 +369,31 @@ struct Batch<'a> {
     heartbeats: BTreeSet<EventId>,
 }
 
+/// How a batch goes into the tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// By [`logins::record`], which takes what it can.
+    Logins,
+    /// By [`Applier::record`], which takes everything.
+    Any,
+}
+
 impl<'a> Batch<'a> {
+    fn is_empty(&self) -> bool {
+        self.users.is_empty() && self.heartbeats.is_empty()
+    }
+
+    /// What may go the short way, and the rest.
+    fn split(self) -> (Self, Self) {
+        let (logins, users) = self.users.into_iter().partition(|(_, event)| logins::may_take(event));
+        (Self { users: logins, heartbeats: BTreeSet::new() }, Self { users, heartbeats: self.heartbeats })
+    }
+
+    /// Takes events of another batch.
+    fn take(&mut self, other: &Self, ids: Vec<EventId>) {
+        self.users.extend(ids.into_iter().filter_map(|id| Some((id, *other.users.get(&id)?))));
+    }
+
     fn ids(&self) -> impl Iterator<Item = EventId> {
         self.users.keys().chain(&self.heartbeats).copied()
     }
@@ -360,6 +433,7 @@ fn fate(failure: &Failure, id: EventId) -> Outcome {
         }),
         Failure::Conflict { .. }
         | Failure::Blocked { .. }
+        | Failure::Known(_)
         | Failure::HorizonMoved
         | Failure::Unavailable(_)
         | Failure::Misconfigured(_) => Outcome::Retry(cause(failure)),
@@ -368,61 +442,25 @@ fn fate(failure: &Failure, id: EventId) -> Outcome {
 
 fn cause(failure: &Failure) -> RetryCause {
     match failure {
-        Failure::Conflict { .. } | Failure::Blocked { .. } => RetryCause::Conflict,
+        Failure::Conflict { .. } | Failure::Blocked { .. } | Failure::Known(_) => RetryCause::Conflict,
         Failure::HorizonMoved => RetryCause::HorizonMoved,
         Failure::Misconfigured(_) => RetryCause::DatabaseMisconfigured,
         Failure::Unavailable(_) | Failure::Refused { .. } => RetryCause::DatabaseUnavailable,
     }
 }
 
-/// Merges what the fresh events amount to into the rows.
-///
-/// `before` is how the rows stood without their locks; `erased`, who was erased then: what is in `deltas` of them
-/// is scrubbed.
-async fn merge(
-    tx: &mut PgConnection,
-    deltas: &BTreeMap<Uuid, state::Delta>,
-    before: &BTreeMap<Uuid, users::StoredUser>,
-    erased: &BTreeSet<Uuid>,
-) -> Result<(), Failure> {
-    let ids: Vec<Uuid> = deltas.keys().copied().collect();
-    let concerned = concerned(before, deltas);
-    match concerned.is_empty() {
-        true => merge_unconcerned(tx, &ids, deltas, erased).await,
-        false => {
-            let new = deltas
-                .iter()
-                .filter(|(id, _)| !before.contains_key(id))
-                .map(|(id, delta)| (*id, delta))
-                .collect();
-            users::lock_shards(tx, &concerned.shards()).await?;
-            users::insert_skeletons(tx, &new).await?;
-            merge_concerned(tx, &ids, deltas, &concerned, erased).await
-        }
-    }
-}
-
-/// The way of logins: nobody is new, and no address or referral changes. Rows are locked and written.
+/// Nobody is new, and no address or referral changes: the rows, which are locked, are written.
 async fn merge_unconcerned(
     tx: &mut PgConnection,
-    ids: &[Uuid],
+    mut stored: BTreeMap<Uuid, users::StoredUser>,
     deltas: &BTreeMap<Uuid, state::Delta>,
-    erased: &BTreeSet<Uuid>,
 ) -> Result<(), Failure> {
-    let stored = users::lock(tx, ids).await?;
-    erasure::recheck(&stored, erased, ids.iter().copied())?;
-    // Asked again under the locks: another batch may have changed an address in between.
-    if !self::concerned(&stored, deltas).is_empty() {
-        return Err(Failure::recheck());
+    let mut rows = Vec::with_capacity(deltas.len());
+    for (id, delta) in deltas {
+        let mut user = stored.remove(id).ok_or_else(Failure::recheck)?;
+        user.state.merge(delta.state.clone());
+        rows.push(columns::Columns::of(*id, &user.state, &user.owned, user.since, user.referred_by));
     }
-    let row = |(id, user): (Uuid, users::StoredUser)| {
-        let mut state = user.state;
-        if let Some(delta) = deltas.get(&id) {
-            state.merge(delta.state.clone());
-        }
-        columns::Columns::of(id, &state, &user.owned, user.since, user.referred_by)
-    };
-    let rows: Vec<_> = stored.into_iter().map(row).collect();
     Ok(users::write(tx, &rows).await?)
 }
 
@@ -479,22 +517,14 @@ fn changes_claims(user: &users::StoredUser, merged: &state::UserState, delta: &s
         })
 }
 
-/// The way of sign-ups, deletions and changed addresses, under the value locks: every row that may be
-/// touched is locked, then claims are recorded, then the losers release and the winners acquire.
+/// Sign-ups, deletions and changed addresses, under the value locks: every row that may be touched is locked, in
+/// `before`; then claims are recorded, then the losers release and the winners acquire.
 async fn merge_concerned(
     tx: &mut PgConnection,
-    ids: &[Uuid],
+    before: BTreeMap<Uuid, users::StoredUser>,
     deltas: &BTreeMap<Uuid, state::Delta>,
     concerned: &users::Concerned,
-    erased: &BTreeSet<Uuid>,
 ) -> Result<(), Failure> {
-    let before = users::lock_concerned(tx, ids, concerned).await?;
-    erasure::recheck(&before, erased, ids.iter().copied())?;
-    // Asked again under the locks: what is concerned now and was not before is not locked, and may be another
-    // batch's business at this moment.
-    if !concerned.contains(&self::concerned(&before, deltas)) {
-        return Err(Failure::recheck());
-    }
     let claims = deltas.iter().map(|(id, delta)| (*id, &delta.claims)).collect();
     let since = users::upsert_claims(tx, &claims).await?;
 
@@ -549,14 +579,21 @@ async fn merge_concerned(
     if !winners.is_empty() {
         users::acquire(tx, &winners).await?;
     }
-    users::resolve_referrals(tx, ids, concerned).await?;
+    let ids: Vec<Uuid> = deltas.keys().copied().collect();
+    users::resolve_referrals(tx, &ids, concerned).await?;
     Ok(())
 }
 
 /// Gives addresses to whom they are due, whatever the rows show now.
 async fn reassign(tx: &mut PgConnection, concerned: &users::Concerned) -> Result<(), Failure> {
     users::lock_shards(tx, &concerned.shards()).await?;
-    merge_concerned(tx, &[], &BTreeMap::new(), concerned, &BTreeSet::new()).await
+    give_due(tx, concerned).await
+}
+
+/// The same, under the value locks.
+async fn give_due(tx: &mut PgConnection, concerned: &users::Concerned) -> Result<(), Failure> {
+    let stored = users::lock_concerned(tx, &[], concerned).await?;
+    merge_concerned(tx, stored, &BTreeMap::new(), concerned).await
 }
 
 /// Gives each address to the greatest of its claimants, and takes it from the others.

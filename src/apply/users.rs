@@ -281,6 +281,7 @@ pub(super) fn bind_columns(mut query: Query, rows: &[Columns]) -> Query {
         sign_up_referral_code,
         email_since,
         phone_since,
+        profile_digest,
     );
     query
 }

@@ -42,5 +42,6 @@ set email = new.email,
     sign_up_referral_code = new.sign_up_referral_code,
     email_since = new.email_since,
     phone_since = new.phone_since,
+    profile_digest = new.profile_digest,
     -- The application's last edit may be later; `greatest` ignores nulls.
     updated_at = greatest(users.app_edited_at, new.synced_at)

@@ -517,6 +517,10 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str, root: &str) -> Result<T, DecodeE
             "an array, not an object",
         ));
     }
+    // Keeping track of the path costs as much as parsing does, and only what cannot be read needs it.
+    if let Ok(parsed) = serde_json::from_str(text) {
+        return Ok(parsed);
+    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();

@@ -67,7 +67,11 @@ pub(crate) struct Drained {
 /// Starts a contestant's process: a wrapper that becomes it, since what runs on Lambda takes no arguments.
 pub(crate) fn program(contestant: Contestant, peers: &Path) -> PathBuf {
     let module = match contestant {
-        Contestant::UserSync | Contestant::Limit => return binaries::consumer(),
+        // Another build of it, to compare two of them or to look into one with its symbols.
+        Contestant::UserSync | Contestant::Limit => {
+            return std::env::var_os("USER_SYNC_BENCH_CONSUMER")
+                .map_or_else(binaries::consumer, PathBuf::from);
+        }
         Contestant::PythonRows => "consumer_rows",
         Contestant::PythonUnnest => "consumer_unnest",
         Contestant::NodeRows => "consumer-rows",

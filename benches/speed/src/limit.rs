@@ -10,22 +10,20 @@ use tokio::process::Command;
 use crate::drain::Drained;
 use crate::server::Database;
 
-const READ: &str = include_str!("../../../src/apply/state_of_users.sql");
+const LOCK: &str = include_str!("../../../src/apply/lock_profiles.sql");
 const INSERT: &str = include_str!("../../../src/apply/insert_events.sql");
-const WRITE: &str = include_str!("../../../src/apply/write_users.sql");
-const ROWS: &str = include_str!("../../../src/apply/rows_from_arrays.sql");
+const COUNT: &str = include_str!("../../../src/apply/count_logins.sql");
 
-/// Sends each batch as the consumer does: read, insert, lock, write, commit.
+/// Sends each batch as the consumer does: lock, insert, count, commit.
 pub(crate) async fn drain(
     database: &Database,
     events: &[UserEvent],
     batch: usize,
     clients: usize,
 ) -> Drained {
-    let (types, columns) = columns();
-    prepare(database, events, batch, &types, &columns).await;
+    prepare(database, events, batch).await;
     let per_client = events.len() / batch / clients;
-    let script = script(&columns);
+    let script = script();
     let file = std::env::temp_dir().join(format!("user-sync-bench-{}.sql", std::process::id()));
     std::fs::write(&file, script).unwrap();
     sqlx::query("checkpoint").execute(&database.owner).await.unwrap();
@@ -62,33 +60,17 @@ fn pgbench() -> String {
     found.map_or("pgbench".to_owned(), |file| file.display().to_string())
 }
 
-/// The types and names of the columns that are written, from the statement itself.
-fn columns() -> (Vec<String>, Vec<String>) {
-    let rows = without_comments(ROWS);
-    let (types, names) = rows.split_once(") as new (").unwrap();
-    let types = types.split_once("unnest(").unwrap().1.split(',');
-    let types = types.map(|of| of.split_once("::").unwrap().1.trim().to_owned()).collect();
-    let names = names.trim().trim_end_matches(')').split(',').map(|name| name.trim().to_owned()).collect();
-    (types, names)
-}
-
 fn without_comments(sql: &str) -> String {
     sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect::<Vec<_>>().join("\n")
 }
 
 /// A row a batch, with the arrays that the statements are bound to.
-async fn prepare(
-    database: &Database,
-    events: &[UserEvent],
-    batch: usize,
-    types: &[String],
-    columns: &[String],
-) {
-    let run = async |statement: String| {
-        sqlx::query(AssertSqlSafe(statement)).execute(&database.owner).await.unwrap();
+async fn prepare(database: &Database, events: &[UserEvent], batch: usize) {
+    let run = async |statement: &'static str| {
+        sqlx::query(statement).execute(&database.owner).await.unwrap();
     };
-    run("drop table if exists bench_events, bench_batches".to_owned()).await;
-    run("create unlogged table bench_events (no int, id uuid, sub uuid, type text, pool text, time timestamptz, data text)".to_owned()).await;
+    run("drop table if exists bench_events, bench_batches").await;
+    run("create unlogged table bench_events (no int, id uuid, sub uuid, type text, pool text, time timestamptz, data text)").await;
     for (chunk, part) in events.chunks(20_000).enumerate() {
         let numbers: Vec<i32> =
             (0..part.len()).map(|at| ((chunk * 20_000 + at) / batch + 1) as i32).collect();
@@ -105,59 +87,51 @@ async fn prepare(
             .await
             .unwrap();
     }
-    run("analyze bench_events".to_owned()).await;
-    let written = columns.iter().zip(types).map(|(name, of)| {
-        let value = match name.as_str() {
-            "login_count" => "u.login_count + 1".to_owned(),
-            "synced_at" => "now()".to_owned(),
-            "last_login_ip" | "created_ip" => format!("host(u.{name})"),
-            name => format!("u.{name}"),
-        };
-        let element = of.trim_end_matches("[]");
-        format!("array_agg(({value})::{element} order by u.id) as new_{name}")
-    });
-    let written = written.collect::<Vec<_>>().join(", ");
-    let storage = ["ids", "subs", "types", "pools", "times", "told", "users"].map(str::to_owned);
-    let storage = storage.into_iter().chain(columns.iter().map(|name| format!("new_{name}")));
-    let storage = storage
-        .map(|name| format!("alter column {name} set storage external"))
-        .collect::<Vec<_>>()
-        .join(", ");
-    let select = format!(
-        "select no, ids, subs, types, pools, times, told, w.* from (
+    run("create unlogged table bench_batches as
+        select * from (
             select no, array_agg(id order by id) as ids, array_agg(sub order by id) as subs,
                 array_agg(type order by id) as types, array_agg(pool order by id) as pools,
                 array_agg(time order by id) as times, array_agg(data order by id) as told
             from bench_events group by no) as e
         cross join lateral (
-            select array_agg(u.id order by u.id) as users, {written}
-            from users as u where u.id = any (subs)) as w"
-    );
-    run(format!("create unlogged table bench_batches as {select} limit 0")).await;
-    run(format!("alter table bench_batches {storage}")).await;
-    run(format!("insert into bench_batches {select}")).await;
-    run("create unique index on bench_batches (no)".to_owned()).await;
-    run("vacuum (analyze) bench_batches".to_owned()).await;
+            select array_agg(sub order by sub) as users, array_agg(logins order by sub) as logins,
+                array_agg(id order by sub) as latest, array_agg(time order by sub) as latest_times,
+                array_agg('192.0.2.17' order by sub) as ips, array_agg('Mobile' order by sub) as devices,
+                array_agg(null::text order by sub) as locations
+            from (
+                select sub, count(*) as logins, (array_agg(id order by id desc))[1] as id, max(time) as time
+                from unnest(ids, subs, times) as told (id, sub, time) group by sub) as of_user) as w")
+    .await;
+    // Whole, as what comes from a client is: nothing to decompress.
+    run("do $$ declare name text; begin
+        for name in select attname from pg_attribute where attrelid = 'bench_batches'::regclass and attnum > 1 loop
+            execute format('alter table bench_batches alter %I set storage external', name);
+        end loop; end $$").await;
+    run("create unlogged table bench_stored (like bench_batches including storage)").await;
+    run("insert into bench_stored select * from bench_batches").await;
+    run("drop table bench_batches").await;
+    run("alter table bench_stored rename to bench_batches").await;
+    run("create unique index on bench_batches (no)").await;
+    run("vacuum (analyze) bench_batches").await;
 }
 
-fn script(columns: &[String]) -> String {
-    let read = without_comments(READ);
+fn script() -> String {
     let insert = without_comments(INSERT);
     let (head, tail) = insert.split_once("from unnest(").unwrap();
-    let tail = tail.split_once(')').unwrap().1;
-    let (names, tail) = tail.split_once("order by id").unwrap();
-    let written = columns.iter().map(|name| format!("b.new_{name}")).collect::<Vec<_>>().join(", ");
-    let write = without_comments(WRITE);
+    let (names, tail) = tail.split_once(')').unwrap().1.split_once("order by id").unwrap();
+    let lock =
+        without_comments(LOCK).replace("($1)", "((select users from bench_batches where no = :n)::uuid[])");
+    let count = without_comments(COUNT);
+    let (set, tail_of_count) = count.split_once("from unnest(").unwrap();
+    let names_of_count = tail_of_count.split_once(")").unwrap().1;
     format!(
         "\\set i :i + 1
 \\set n :client_id * :per + :i
 begin;
-{read} where id = any ((select users from bench_batches where no = :n)::uuid[]);
+{lock};
 {head} from bench_batches as b cross join lateral unnest(b.ids, b.subs, b.types, b.pools, b.times, b.told) {names} where b.no = :n order by id {tail};
-{read} where id = any ((select users from bench_batches where no = :n)::uuid[]) order by id for update;
-{write} from bench_batches as b cross join lateral unnest({written}) as new ({}) where b.no = :n and users.id = new.id;
+{set} from bench_batches as b cross join lateral unnest(b.users, b.logins, b.latest, b.latest_times, b.ips, b.devices, b.locations) {names_of_count} and b.no = :n;
 commit;
-",
-        columns.join(", ")
+"
     )
 }

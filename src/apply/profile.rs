@@ -1,0 +1,42 @@
+//! A digest of what an event tells of a user, and of what a row's newest event told: where they are the same, the
+//! event changes nothing but what depends on its time. Pure.
+
+use cognito_user_sync_triggers::event::UserEvent;
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::state::{RESERVED, Registers, told};
+
+/// Of what an event tells.
+pub(super) fn of_event(event: &UserEvent) -> Uuid {
+    digest(told(event))
+}
+
+/// Of what the newest event that told anything told. Whatever is left from earlier ones has a version of its own,
+/// which an event that does not tell it leaves as it is.
+pub(super) fn of_registers(registers: &Registers) -> Option<Uuid> {
+    let newest = registers.values().map(|register| register.version).max()?;
+    let attributes = registers.iter().filter(|(name, _)| !RESERVED.contains(&name.as_str()));
+    let own = RESERVED.iter().filter_map(|name| registers.get_key_value(*name));
+    let of_newest = attributes.chain(own).filter(|(_, register)| register.version == newest);
+    Some(digest(
+        of_newest.map(|(name, register)| (name.as_str(), register.value.as_str(), register.flag.as_deref())),
+    ))
+}
+
+/// 128 bits of SHA-256 over the texts, each with its length before it, so that none runs into the next.
+fn digest<'a>(told: impl Iterator<Item = (&'a str, &'a str, Option<&'a str>)>) -> Uuid {
+    let mut hash = Sha256::new();
+    let mut text = |text: Option<&str>| {
+        let text = text.map(str::as_bytes);
+        hash.update(text.map_or(u64::MAX, |text| text.len() as u64).to_be_bytes());
+        hash.update(text.unwrap_or_default());
+    };
+    for (name, value, flag) in told {
+        text(Some(name));
+        text(Some(value));
+        text(flag);
+    }
+    let bits = hash.finalize().iter().take(16).fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte));
+    Uuid::from_u128(bits)
+}
