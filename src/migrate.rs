@@ -13,7 +13,7 @@ use crate::apply::adopt::{self, AdoptError, Adopted, KEPT_AS, OldTable, Options}
 use crate::places::Places;
 
 /// Version, description and text, in the order of `migrations/`.
-const MIGRATIONS: [(i64, &str, &str); 10] = [
+const MIGRATIONS: [(i64, &str, &str); 11] = [
     (1, "roles", include_str!("../migrations/0001_roles.sql")),
     (2, "users", include_str!("../migrations/0002_users.sql")),
     (3, "ledger", include_str!("../migrations/0003_ledger.sql")),
@@ -24,6 +24,7 @@ const MIGRATIONS: [(i64, &str, &str); 10] = [
     (8, "reports", include_str!("../migrations/0008_reports.sql")),
     (9, "contested_by_kind", include_str!("../migrations/0009_contested_by_kind.sql")),
     (10, "schema_usage", include_str!("../migrations/0010_schema_usage.sql")),
+    (11, "profile_digest", include_str!("../migrations/0011_profile_digest.sql")),
 ];
 
 /// The migration that creates `users`: where it ran, a `users` table is ours.

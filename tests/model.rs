@@ -14,6 +14,7 @@ use cognito_user_sync::apply::referral_code;
 use cognito_user_sync_triggers::event::{Event, Kind, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::{Map, Value, json};
+use sha2::Digest as _;
 use time::Date;
 use time::format_description::well_known::Iso8601;
 use uuid::Uuid;
@@ -388,6 +389,7 @@ impl<'a> User<'a> {
             "cognito_attributes": self.cognito_attributes(),
             "attributes_version": newest,
             "attribute_versions": others.collect::<BTreeMap<_, _>>(),
+            "profile_digest": newest.map(|newest| self.digest(*newest, &versions)),
         }));
 
         // The application's: nothing that happens in Cognito touches them.
@@ -402,6 +404,31 @@ impl<'a> User<'a> {
             "erased_at": null,
         }));
         row
+    }
+
+    /// Of what the newest event wrote: each text after its length in eight bytes, ones for a flag that there is not.
+    fn digest(&self, newest: Uuid, versions: &BTreeMap<&str, Uuid>) -> Uuid {
+        let mut bytes = Vec::new();
+        let mut write = |text: Option<&str>| {
+            bytes.extend(text.map_or([255; 8], |text| (text.len() as u64).to_be_bytes()));
+            bytes.extend(text.unwrap_or_default().bytes());
+        };
+        let map = self.cognito_attributes();
+        let of_newest = |name: &&str| versions.get(name) == Some(&newest);
+        for name in self.attribute_names().into_iter().filter(of_newest) {
+            write(Some(name));
+            write(map.get(name).copied());
+            let address = ADDRESSES.iter().find(|address| address.attribute == name);
+            write(address.and_then(|address| map.get(address.flag).copied()));
+        }
+        let own =
+            [(STATUS, self.status()), (USER_NAME, self.user_name()), (USER_POOL_ID, self.user_pool_id())];
+        for (name, written) in own.into_iter().filter(|(name, _)| of_newest(name)) {
+            write(Some(name));
+            write(written.map(|(_, value)| value));
+            write(None);
+        }
+        Uuid::from_slice(&sha2::Sha256::digest(bytes)[..16]).unwrap()
     }
 
     /// The merged map: each attribute's latest value, and beside an address the flag that came with it.

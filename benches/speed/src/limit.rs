@@ -4,7 +4,6 @@
 use std::process::Stdio;
 
 use cognito_user_sync_triggers::event::UserEvent;
-use sqlx::AssertSqlSafe;
 use tokio::process::Command;
 
 use crate::drain::Drained;
