@@ -7,6 +7,7 @@ use futures::StreamExt as _;
 use tracing::Instrument as _;
 
 use crate::apply::{Applier, Outcome, RetryCause};
+use crate::metrics::record;
 use crate::queue::{Delivery, Queue};
 
 /// How long a message that could not be applied stays hidden: the ceiling doubles with each receive, 2 s,
@@ -125,6 +126,6 @@ fn measure(settled: &Settled, messages: usize, apply_seconds: f64) {
     metrics::counter!("applied").increment(count(settled.applied));
     metrics::counter!("duplicates").increment(count(settled.duplicates));
     // No batch is anywhere near where an f64 would round.
-    metrics::histogram!("batch_messages").record(u32::try_from(messages).unwrap_or(u32::MAX));
-    metrics::histogram!("apply_duration").record(apply_seconds);
+    record("batch_messages", [u32::try_from(messages).unwrap_or(u32::MAX).into()]);
+    record("apply_duration", [apply_seconds]);
 }

@@ -18,8 +18,9 @@
 //! In CloudWatch they are in the namespace `UserSync`, as the triggers' are, with the dimension `service`; in
 //! Prometheus they start with `user_sync_`. No label and no value says anything of a user.
 
+use std::collections::BTreeMap;
 use std::io::Write;
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use cognito_user_sync_triggers::metrics as triggers;
 use metrics::{Unit, describe_counter, describe_histogram};
@@ -29,6 +30,9 @@ use metrics_util::layers::{Layer as _, PrefixLayer};
 
 /// Most values of a metric that CloudWatch takes at once ("Specification: CloudWatch embedded metric format").
 const EMBEDDED_VALUES_MAX: usize = 100;
+
+/// Values of a distribution that are kept until the next flush.
+const SAMPLE_MAX: usize = 4_096;
 
 /// From a tenth of a second to an hour: below is a good day, above is an outage.
 const FRESHNESS_BUCKETS: [f64; 12] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0];
@@ -42,7 +46,17 @@ pub struct MetricsError(String);
 
 /// Collects for CloudWatch.
 #[derive(Clone, Copy)]
-pub struct Embedded(&'static Collector);
+pub struct Embedded {
+    collector: &'static Collector,
+    distributions: &'static Distributions,
+}
+
+/// The distributions since the last flush. Not the collector's own: those are full after so few values, and log an
+/// error for each one more.
+type Distributions = Mutex<BTreeMap<&'static str, Sample>>;
+
+/// Where they are gathered, once somebody collects for CloudWatch.
+static GATHERED: OnceLock<Distributions> = OnceLock::new();
 
 /// Collects for CloudWatch under this service; the caller flushes, in Lambda after each invocation.
 ///
@@ -51,7 +65,7 @@ pub struct Embedded(&'static Collector);
 pub fn embedded(service: String) -> Result<Embedded, MetricsError> {
     let collector = triggers::embedded(service).map_err(|error| MetricsError(error.to_string()))?;
     describe();
-    Ok(Embedded(collector))
+    Ok(Embedded { collector, distributions: GATHERED.get_or_init(Distributions::default) })
 }
 
 impl Embedded {
@@ -60,32 +74,66 @@ impl Embedded {
     ///
     /// # Errors
     /// When `out` takes nothing.
-    pub fn flush(self, mut out: impl Write) -> std::io::Result<()> {
-        let mut lines = Vec::new();
-        self.0.flush(&mut lines)?;
-        for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            match within_limits(line) {
-                Some(document) => writeln!(out, "{document}")?,
-                None => out.write_all(line)?,
-            }
+    pub fn flush(self, out: impl Write) -> std::io::Result<()> {
+        for (name, sample) in std::mem::take(&mut *lock(self.distributions)) {
+            let histogram = metrics::histogram!(name);
+            sample.thinned(EMBEDDED_VALUES_MAX).into_iter().for_each(|value| histogram.record(value));
         }
-        Ok(())
+        self.collector.flush(out)
     }
 }
 
-/// The document with its long distributions thinned; `None` where it has none.
-fn within_limits(line: &[u8]) -> Option<serde_json::Value> {
-    let mut document: serde_json::Value = serde_json::from_slice(line).ok()?;
-    let mut is_thinned = false;
-    for values in document.as_object_mut()?.values_mut().filter_map(serde_json::Value::as_array_mut) {
-        if values.len() > EMBEDDED_VALUES_MAX {
-            let mut numbers: Vec<f64> = values.iter().filter_map(serde_json::Value::as_f64).collect();
-            numbers.sort_unstable_by(f64::total_cmp);
-            *values = thinned(&numbers, EMBEDDED_VALUES_MAX).map(serde_json::Value::from).collect();
-            is_thinned = true;
+/// Records values of a distribution that may have very many.
+pub fn record(name: &'static str, values: impl IntoIterator<Item = f64>) {
+    match GATHERED.get() {
+        Some(distributions) => {
+            let mut distributions = lock(distributions);
+            let sample = distributions.entry(name).or_default();
+            values.into_iter().for_each(|value| sample.add(value));
+        }
+        None => {
+            let histogram = metrics::histogram!(name);
+            values.into_iter().for_each(|value| histogram.record(value));
         }
     }
-    is_thinned.then_some(document)
+}
+
+/// Values of one distribution. Bounded: of very many, each has the same chance to be among those that are kept.
+#[derive(Default)]
+struct Sample {
+    values: Vec<f64>,
+    seen: u64,
+    /// The least and the greatest, which no chance may lose.
+    ends: Option<(f64, f64)>,
+}
+
+impl Sample {
+    fn add(&mut self, value: f64) {
+        let (least, greatest) = self.ends.unwrap_or((value, value));
+        self.ends = Some((least.min(value), greatest.max(value)));
+        self.seen += 1;
+        if self.values.len() < SAMPLE_MAX {
+            self.values.push(value);
+        } else if let Some(kept) =
+            usize::try_from(fastrand::u64(..self.seen)).ok().and_then(|at| self.values.get_mut(at))
+        {
+            *kept = value;
+        }
+    }
+
+    /// At most `limit` values that stand for all.
+    fn thinned(self, limit: usize) -> Vec<f64> {
+        let mut values = self.values;
+        values.sort_unstable_by(f64::total_cmp);
+        if let (Some((least, greatest)), [first, .., last]) = (self.ends, values.as_mut_slice()) {
+            (*first, *last) = (least, greatest);
+        }
+        thinned(&values, limit).collect()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Collects for Prometheus; the handle renders what there is.
@@ -127,12 +175,6 @@ fn describe() {
     describe_histogram!("drift_compared", Unit::Count, "users that were compared");
 }
 
-/// Records how old the events of a batch were when they were committed.
-pub fn freshness(ages: impl Iterator<Item = Duration>) {
-    let histogram = metrics::histogram!("freshness");
-    ages.for_each(|age| histogram.record(age.as_secs_f64()));
-}
-
 /// At most `limit` of the values, at even distances, from the first to the last.
 fn thinned<T: Copy>(values: &[T], limit: usize) -> impl Iterator<Item = T> {
     let (last, count) = (values.len().saturating_sub(1), values.len().min(limit));
@@ -142,7 +184,17 @@ fn thinned<T: Copy>(values: &[T], limit: usize) -> impl Iterator<Item = T> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
     use super::*;
+
+    #[test]
+    fn a_distribution_keeps_its_ends_and_its_shape_however_many_values_come() {
+        let mut sample = Sample::default();
+        (0..100_000_u32).map(|value| f64::from(value * 7 % 100_000)).for_each(|value| sample.add(value));
+        let values = sample.thinned(100);
+        assert_eq!((values.len(), values[0], values[99]), (100, 0.0, 99_999.0));
+        assert!((40_000.0..60_000.0).contains(&values[50]), "{}", values[50]);
+    }
 
     #[test]
     fn the_least_and_the_greatest_are_always_kept() {

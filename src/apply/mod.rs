@@ -357,7 +357,7 @@ fn measure(decoded: &[Result<Event, Rejection>], outcomes: &[Outcome]) {
     let age = |event: &Event| {
         Duration::from_millis(now.unix_millis().saturating_sub(event.id().time().unix_millis()))
     };
-    crate::metrics::freshness(applied().map(age));
+    crate::metrics::record("freshness", applied().map(|event| age(event).as_secs_f64()));
     let heartbeats = applied().filter(|event| matches!(event, Event::Heartbeat { .. })).count();
     ::metrics::counter!("heartbeats").increment(u64::try_from(heartbeats).unwrap_or(u64::MAX));
 }

@@ -1,8 +1,7 @@
 //! `user-sync-consumer`: the Lambda behind the queue's event source mapping. Only wires
 //! [`cognito_user_sync::adapters::lambda`] to the runtime.
 
-use aws_lambda_events::sqs::SqsEvent;
-use cognito_user_sync::adapters::lambda;
+use cognito_user_sync::adapters::lambda::{self, Batch};
 use cognito_user_sync::apply::Applier;
 use cognito_user_sync::config::Config;
 use cognito_user_sync::places::Places;
@@ -10,6 +9,10 @@ use cognito_user_sync::queue::Queue;
 use cognito_user_sync::{database, logging, metrics};
 use cognito_user_sync_triggers::metrics::function_name;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+
+/// A batch is made of very many small allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// One batch at a time, so one thread and one connection.
 #[tokio::main(flavor = "current_thread")]
@@ -22,7 +25,7 @@ async fn main() -> Result<(), Error> {
     let queue = Queue::new(config.queue_url, config.dlq_url).await;
     let metrics = metrics::embedded(function_name("user-sync-consumer"))?;
     let (applier, queue) = (&applier, &queue);
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| async move {
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Batch>| async move {
         // No timer runs while the function is frozen.
         applier.database().refresh_if_old().await;
         // Boxed: a batch under way is large.

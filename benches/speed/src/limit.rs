@@ -95,7 +95,7 @@ async fn prepare(database: &Database, events: &[UserEvent], batch: usize) {
         cross join lateral (
             select array_agg(sub order by sub) as users, array_agg(logins order by sub) as logins,
                 array_agg(id order by sub) as latest, array_agg(time order by sub) as latest_times,
-                array_agg('192.0.2.17' order by sub) as ips, array_agg('Mobile' order by sub) as devices,
+                array_agg('192.0.2.17'::text order by sub) as ips, array_agg('Mobile'::text order by sub) as devices,
                 array_agg(null::text order by sub) as locations
             from (
                 select sub, count(*) as logins, (array_agg(id order by id desc))[1] as id, max(time) as time
