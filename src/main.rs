@@ -6,10 +6,6 @@ mod commands;
 use clap::{Parser, Subcommand};
 use cognito_user_sync::database;
 
-/// The worker's batches are made of very many small allocations.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Every Amazon Cognito user as a row in your own PostgreSQL.
 #[derive(Debug, Parser)]
 #[command(version, about, max_term_width = 100)]

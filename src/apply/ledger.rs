@@ -47,45 +47,59 @@ impl Horizon {
 /// What a batch's transaction found in the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Committed {
-    /// Events that were not there: those count.
-    pub(super) fresh: HashSet<EventId>,
-    /// Events that were there.
-    known: HashSet<EventId>,
-    /// Of those, the ones that were there with another content; whether they were the same user's.
-    different: HashMap<EventId, bool>,
+    /// Every event that is there now, in ascending order.
+    recorded: Vec<EventId>,
+    /// Those of them that were there before.
+    known: BTreeMap<EventId, Known>,
+}
+
+/// How an event that was there before compares with the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Same,
+    /// With another content, of the same user or of another one.
+    Different {
+        is_same_user: bool,
+    },
 }
 
 impl Committed {
     /// Whether the event is in the ledger now.
     pub(super) fn has(&self, id: EventId) -> bool {
-        self.fresh.contains(&id) || self.known.contains(&id)
+        self.recorded.binary_search(&id).is_ok()
+    }
+
+    /// Whether the event was not there before: those count.
+    pub(super) fn is_fresh(&self, id: EventId) -> bool {
+        self.has(id) && !self.is_known(id)
     }
 
     /// Whether the event was there before.
     pub(super) fn is_known(&self, id: EventId) -> bool {
-        self.known.contains(&id)
+        self.known.contains_key(&id)
     }
 
     /// The events that were there before.
     pub(super) fn known(&self) -> impl Iterator<Item = EventId> {
-        self.known.iter().copied()
+        self.known.keys().copied()
     }
 
     /// Takes events for those that were there, whatever their content, unless those were another user's.
     pub(super) fn take_for_equal(&mut self, ids: impl Iterator<Item = EventId>) {
         for id in ids {
-            if self.different.get(&id) == Some(&true) {
-                self.different.remove(&id);
+            if let Some(known @ Known::Different { is_same_user: true }) = self.known.get_mut(&id) {
+                *known = Known::Same;
             }
         }
     }
 
     pub(super) fn outcome(&self, id: EventId) -> Outcome {
-        if self.different.contains_key(&id) {
-            return Outcome::Rejected(id_conflict());
+        match self.known.get(&id) {
+            // Heartbeats are not in the ledger: they are applied whenever their batch is.
+            None => Outcome::Applied,
+            Some(Known::Same) => Outcome::Duplicate,
+            Some(Known::Different { .. }) => Outcome::Rejected(id_conflict()),
         }
-        // Heartbeats are not in the ledger: they are applied whenever their batch is.
-        if self.known.contains(&id) { Outcome::Duplicate } else { Outcome::Applied }
     }
 }
 
@@ -110,33 +124,36 @@ pub(super) async fn insert(tx: &mut PgConnection, events: &[&UserEvent]) -> Resu
     let data = events.iter().map(|event| serde_json::to_string(&event.data)).collect::<Result<Vec<_>, _>>();
     let data = data.map_err(|error| sqlx::Error::Encode(error.into()))?;
     let (ids, subs) = (uuids(|event| event.id.uuid()), uuids(|event| event.sub));
-    let inserted: HashSet<Uuid> = sqlx::query_scalar(include_str!("insert_events.sql"))
+    let inserted: Vec<Uuid> = sqlx::query_scalar(include_str!("insert_events.sql"))
         .bind(&ids)
         .bind(&subs)
         .bind(&types)
         .bind(&pools)
         .bind(&times)
         .bind(&data)
-        .fetch_all(&mut *tx)
+        .fetch_one(&mut *tx)
+        .await?;
+    let mut committed =
+        Committed { recorded: events.iter().map(|event| event.id).collect(), known: BTreeMap::new() };
+    if inserted.len() == events.len() {
+        return Ok(committed);
+    }
+    let different: HashMap<Uuid, bool> = sqlx::query_as(include_str!("different_events.sql"))
+        .bind(&ids)
+        .bind(&subs)
+        .bind(&types)
+        .bind(&pools)
+        .bind(&data)
+        .fetch_all(tx)
         .await?
         .into_iter()
         .collect();
-    let mut committed = Committed::default();
-    (committed.fresh, committed.known) =
-        events.iter().map(|event| event.id).partition(|id| inserted.contains(&id.uuid()));
-    if !committed.known.is_empty() {
-        let different: HashMap<Uuid, bool> = sqlx::query_as(include_str!("different_events.sql"))
-            .bind(&ids)
-            .bind(&subs)
-            .bind(&types)
-            .bind(&pools)
-            .bind(&data)
-            .fetch_all(tx)
-            .await?
-            .into_iter()
-            .collect();
-        let is_same_user = |id: &EventId| Some((*id, *different.get(&id.uuid())?));
-        committed.different = committed.known.iter().filter_map(is_same_user).collect();
-    }
+    let inserted: HashSet<Uuid> = inserted.into_iter().collect();
+    let known = committed.recorded.iter().filter(|id| !inserted.contains(&id.uuid())).map(|id| {
+        let different =
+            different.get(&id.uuid()).map(|is_same_user| Known::Different { is_same_user: *is_same_user });
+        (*id, different.unwrap_or(Known::Same))
+    });
+    committed.known = known.collect();
     Ok(committed)
 }

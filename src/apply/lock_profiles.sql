@@ -1,8 +1,12 @@
--- Locks the rows of users, and says what their newest event told of them, and from when on that may be told again
--- without changing who was created, or had an address, since when. In the order of the ids, like every lock. Foreign
--- keys that point here are not waited for: no key changes.
-select id, profile_digest, greatest(created_at, email_since, phone_since) as settled_at
-from users
-where id = any ($1) and profile_digest is not null and erased_at is null
-order by id
-for no key update
+-- Locks the rows of users, in the order of their ids like every lock, and says what the newest event told of each,
+-- and since when that has stood: what tells the same later on changes nothing of it. Foreign keys that point here are
+-- not waited for, since no key changes. One row, an array a column.
+select coalesce(array_agg(id), '{}') as ids, coalesce(array_agg(profile_digest), '{}') as digests,
+       coalesce(array_agg(settled_at), '{}') as settled_at
+from (
+    select id, profile_digest, greatest(created_at, email_since, phone_since) as settled_at
+    from users
+    where id = any ($1) and profile_digest is not null and erased_at is null
+    order by id
+    for no key update
+) as locked

@@ -48,7 +48,7 @@ pub(super) async fn record(
     let committed = ledger::insert(tx, &events).await?;
     let mut logins = BTreeMap::<Uuid, Logins<'_>>::new();
     // In the order of their ids: the last one is the latest.
-    for event in events.into_iter().filter(|event| committed.fresh.contains(&event.id)) {
+    for event in events.into_iter().filter(|event| committed.is_fresh(event.id)) {
         let logins = logins.entry(event.sub).or_insert(Logins { count: 0, latest: event });
         logins.count += 1;
         logins.latest = event;
@@ -72,12 +72,12 @@ struct Logins<'a> {
 }
 
 async fn lock(tx: &mut PgConnection, users: &[Uuid]) -> Result<HashMap<Uuid, Profile>, sqlx::Error> {
-    let rows: Vec<(Uuid, Uuid, OffsetDateTime)> =
-        sqlx::query_as(include_str!("lock_profiles.sql")).bind(users).fetch_all(tx).await?;
-    let profile = |(id, digest, settled_at): (Uuid, Uuid, OffsetDateTime)| {
-        (id, Profile { digest, settled_at: settled_at.into() })
-    };
-    Ok(rows.into_iter().map(profile).collect())
+    let (ids, digests, settled_at): (Vec<Uuid>, Vec<Uuid>, Vec<OffsetDateTime>) =
+        sqlx::query_as(include_str!("lock_profiles.sql")).bind(users).fetch_one(tx).await?;
+    let profiles = digests.into_iter().zip(settled_at);
+    let profile =
+        |(digest, settled_at): (Uuid, OffsetDateTime)| Profile { digest, settled_at: settled_at.into() };
+    Ok(ids.into_iter().zip(profiles.map(profile)).collect())
 }
 
 async fn count(

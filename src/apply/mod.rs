@@ -170,7 +170,9 @@ impl Applier {
                 Ok(event) => {
                     let is_repeat = first.contains_key(&event.id());
                     match (settled.get(&event.id()), *first.entry(event.id()).or_insert(event)) {
-                        (_, first) if first != event => Outcome::Rejected(ledger::id_conflict()),
+                        (_, first) if !std::ptr::eq(first, event) && first != event => {
+                            Outcome::Rejected(ledger::id_conflict())
+                        }
                         (Some(Outcome::Applied), _) if is_repeat => Outcome::Duplicate,
                         (Some(outcome), _) => outcome.clone(),
                         (None, _) => Outcome::Retry(RetryCause::DatabaseUnavailable),
@@ -307,7 +309,7 @@ impl Applier {
         // Of a user who is erased, the ledger may have more of an event than is left of the message.
         committed
             .take_for_equal(events.iter().filter(|event| erased.contains(&event.sub)).map(|event| event.id));
-        let fresh = events.into_iter().filter(|event| committed.fresh.contains(&event.id));
+        let fresh = events.into_iter().filter(|event| committed.is_fresh(event.id));
         let deltas = state::fold(fresh, &self.places);
         if new.keys().any(|id| !deltas.contains_key(id)) {
             // A row is for a user of whom the ledger has an event: not for one whose events were another's.

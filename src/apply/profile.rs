@@ -26,17 +26,18 @@ pub(super) fn of_registers(registers: &Registers) -> Option<Uuid> {
 
 /// 128 bits of SHA-256 over the texts, each with its length before it, so that none runs into the next.
 fn digest<'a>(told: impl Iterator<Item = (&'a str, &'a str, Option<&'a str>)>) -> Uuid {
-    let mut hash = Sha256::new();
+    let mut bytes = Vec::with_capacity(512);
     let mut text = |text: Option<&str>| {
-        let text = text.map(str::as_bytes);
-        hash.update(text.map_or(u64::MAX, |text| text.len() as u64).to_be_bytes());
-        hash.update(text.unwrap_or_default());
+        let length = text.map_or(u64::MAX, |text| text.len() as u64);
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(text.unwrap_or_default().as_bytes());
     };
     for (name, value, flag) in told {
         text(Some(name));
         text(Some(value));
         text(flag);
     }
-    let bits = hash.finalize().iter().take(16).fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte));
+    let bits =
+        Sha256::digest(&bytes).iter().take(16).fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte));
     Uuid::from_u128(bits)
 }

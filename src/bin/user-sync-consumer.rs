@@ -10,10 +10,6 @@ use cognito_user_sync::{database, logging, metrics};
 use cognito_user_sync_triggers::metrics::function_name;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 
-/// A batch is made of very many small allocations.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// One batch at a time, so one thread and one connection.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

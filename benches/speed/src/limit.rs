@@ -117,7 +117,7 @@ async fn prepare(database: &Database, events: &[UserEvent], batch: usize) {
 fn script() -> String {
     let insert = without_comments(INSERT);
     let (head, tail) = insert.split_once("from unnest(").unwrap();
-    let (names, tail) = tail.split_once(')').unwrap().1.split_once("order by id").unwrap();
+    let (names, tail) = tail.split_once("\n").unwrap().1.split_once("order by id").unwrap();
     let lock =
         without_comments(LOCK).replace("($1)", "((select users from bench_batches where no = :n)::uuid[])");
     let count = without_comments(COUNT);
