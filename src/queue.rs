@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use crate::aws::{self, Timeouts};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageAttributeValue,
     MessageSystemAttributeName, QueueAttributeName,
 };
-use cognito_user_sync_triggers::aws::{self, Timeouts};
 use cognito_user_sync_triggers::event::MESSAGE_MAX_BYTES;
 use cognito_user_sync_triggers::retry::Schedule;
 use futures::StreamExt as _;

@@ -10,13 +10,13 @@ pub mod redrive;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use crate::aws;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
     MessageSystemAttributeName, QueueAttributeName,
 };
-use cognito_user_sync_triggers::aws;
 use cognito_user_sync_triggers::event::{DecodeError, Event};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use futures::StreamExt as _;

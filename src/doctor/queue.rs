@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::aws::{self, Timeouts};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
-use cognito_user_sync_triggers::aws::{self, Timeouts};
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use serde::Deserialize;
 

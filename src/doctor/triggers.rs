@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::aws::{self, Timeouts};
 use aws_sdk_cognitoidentityprovider::Client;
 use aws_sdk_cognitoidentityprovider::types::LambdaConfigType;
-use cognito_user_sync_triggers::aws::{self, Timeouts};
 
 use super::{Check, Finding, Section, Status, TIMEOUT, refusal};
 use crate::pool;
