@@ -29,6 +29,7 @@ mod process;
 mod queue;
 mod sample;
 mod server;
+#[path = "../../../tests/support/sqs_stub.rs"]
 mod sqs_stub;
 mod trigger;
 

@@ -106,7 +106,7 @@ impl Bare {
             .region(Region::from_static("eu-west-1"))
             .credentials_provider(Credentials::for_tests_with_session_token())
             .build();
-        let (client, queue_url) = (Client::from_conf(config), stub.queue_url.clone());
+        let (client, queue_url) = (Client::from_conf(config), queue_url(stub));
         let (turns, asked) = mpsc::channel::<usize>();
         let (answer, times) = mpsc::channel();
         std::thread::spawn(move || {
@@ -132,6 +132,10 @@ impl Bare {
         self.turns.send(count).unwrap();
         tokio::task::block_in_place(|| self.times.recv().unwrap())
     }
+}
+
+fn queue_url(stub: &SqsStub) -> String {
+    format!("{}/111122223333/queue", stub.endpoint)
 }
 
 fn milliseconds(times: impl Iterator<Item = Duration>) -> Spread {
@@ -160,7 +164,7 @@ pub(crate) async fn run(quick: bool, peers: &Path) -> Value {
     let text = |path: &Path| path.to_str().unwrap().to_owned();
     let environment = vec![
         ("AWS_ENDPOINT_URL_SQS", stub.endpoint.clone()),
-        ("USER_SYNC_QUEUE_URL", stub.queue_url.clone()),
+        ("USER_SYNC_QUEUE_URL", queue_url(&stub)),
         ("SSL_CERT_FILE", text(&bundle)),
         ("AWS_CA_BUNDLE", text(&bundle)),
         // Node.js adds it to the authorities that it has within itself.
