@@ -97,10 +97,9 @@ impl Listener for Tls {
         loop {
             let (stream, address) = self.listener.accept().await.unwrap();
             stream.set_nodelay(true).unwrap();
-            match self.acceptor.accept(stream).await {
-                Ok(stream) => return (stream, address),
-                // Somebody who does not trust it has hung up.
-                Err(_) => {}
+            // Somebody who does not trust it hangs up.
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, address);
             }
         }
     }
