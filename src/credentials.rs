@@ -3,7 +3,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::aws::{self, Timeouts};
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
@@ -13,6 +12,8 @@ use cognito_user_sync_triggers::retry::Schedule;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+
+use crate::aws::{self, Timeouts};
 
 /// A request answers within milliseconds; a batch that waits for it must not wait long.
 const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(2), attempt: Duration::from_secs(3) };

@@ -3,7 +3,6 @@
 
 use std::str::FromStr as _;
 
-use crate::aws;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_sqs::types::QueueAttributeName;
@@ -12,6 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool};
 use uuid::Uuid;
 
+use crate::aws;
 use crate::migrate;
 use crate::queue::Queue;
 use crate::stack::Stack;

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::aws::{self, Timeouts};
 use aws_sdk_cognitoidentityprovider::Client;
 use aws_sdk_cognitoidentityprovider::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cognitoidentityprovider::operation::admin_get_user::AdminGetUserError;
@@ -17,6 +16,8 @@ use cognito_user_sync_triggers::event::{Data, EventId, Kind, UserEvent};
 use cognito_user_sync_triggers::retry::Schedule;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use uuid::Uuid;
+
+use crate::aws::{self, Timeouts};
 
 /// The name of the variable that names the user pool.
 pub const VARIABLE: &str = "USER_SYNC_USER_POOL_ID";

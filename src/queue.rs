@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::aws::{self, Timeouts};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
@@ -15,6 +14,7 @@ use cognito_user_sync_triggers::retry::Schedule;
 use futures::StreamExt as _;
 
 use crate::apply::Rejection;
+use crate::aws::{self, Timeouts};
 
 /// Most messages of one SQS request ("Amazon SQS message quotas").
 pub const REQUEST_MAX_MESSAGES: usize = 10;

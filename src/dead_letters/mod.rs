@@ -10,7 +10,6 @@ pub mod redrive;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use crate::aws;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
@@ -22,6 +21,7 @@ use cognito_user_sync_triggers::timestamp::Timestamp;
 use futures::StreamExt as _;
 use tokio::sync::watch;
 
+use crate::aws;
 use crate::queue::{
     REQUEST_CONCURRENCY, REQUEST_MAX_MESSAGES, RETRY_BUDGET, SCHEDULE, TIMEOUTS, error_context,
 };

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::aws::{self, Timeouts};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
@@ -12,6 +11,7 @@ use serde::Deserialize;
 
 use super::flow::Arrived;
 use super::{Check, Finding, Options, Section, TIMEOUT, refusal, spoken};
+use crate::aws::{self, Timeouts};
 
 const DLQ_URL_VARIABLE: &str = "USER_SYNC_DLQ_URL";
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::aws::{self, Timeouts};
 use aws_sdk_cognitoidentityprovider::Client;
 use aws_sdk_cognitoidentityprovider::types::LambdaConfigType;
 
 use super::{Check, Finding, Section, Status, TIMEOUT, refusal};
+use crate::aws::{self, Timeouts};
 use crate::pool;
 
 const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(3), attempt: Duration::from_secs(8) };
