@@ -13,9 +13,9 @@ functions=dist/lambda$suffix worker=dist/worker$suffix
 
 if [ "$(rustc -vV | sed -n 's/^host: //p')" = "$target" ]; then
 	# Without --target, so that it shares what `make test` has built.
-	for_target='' built=$CARGO_TARGET_DIR/release
+	for_target='' built=$CARGO_TARGET_DIR
 else
-	for_target=--target=$target built=$CARGO_TARGET_DIR/$target/release
+	for_target=--target=$target built=$CARGO_TARGET_DIR/$target
 	# Cargo knows no linker for another processor.
 	variable=$(echo "CARGO_TARGET_${target}_LINKER" | tr a-z- A-Z_)
 	export "$variable=$(printenv "$variable" || echo "${target%%-*}-linux-gnu-gcc")"
@@ -25,18 +25,20 @@ bins=''
 for function in "$@"; do
 	bins="$bins --bin $function"
 done
-# The trigger by itself: a build of the whole workspace would unite the features of what the programs share, and the
-# trigger has to be small.
-cargo build --locked --release $for_target -p cognito-user-sync-triggers --bin user-sync-trigger
+# The trigger by itself and in its own profile: a build of the whole workspace would unite the features of what the
+# programs share, and the trigger has to be small.
+cargo build --locked --profile trigger $for_target -p cognito-user-sync-triggers --bin user-sync-trigger
 cargo build --locked --release $for_target -p cognito-user-sync --bin user-sync $bins
 
 rm -rf "$functions"
 mkdir -p "$worker"
-for function in user-sync-trigger "$@"; do
+mkdir -p "$functions/user-sync-trigger"
+cp "$built/trigger/user-sync-trigger" "$functions/user-sync-trigger/bootstrap"
+for function in "$@"; do
 	mkdir -p "$functions/$function"
-	cp "$built/$function" "$functions/$function/bootstrap"
+	cp "$built/release/$function" "$functions/$function/bootstrap"
 done
-cp "$built/user-sync" "$worker/user-sync"
+cp "$built/release/user-sync" "$worker/user-sync"
 if [ -f infra/worker/Dockerfile ]; then
 	cp infra/worker/Dockerfile "$worker/Dockerfile"
 fi

@@ -62,8 +62,8 @@ class CheckLambda(unittest.TestCase):
         self.assert_refused(elf(("libssl.so.3", "libc.so.6")), "libssl.so.3")
 
     def test_a_large_program_is_refused(self):
-        trigger = elf() + bytes(10_000_000)
-        self.assert_refused(trigger, "10000000", name="user-sync-trigger")
+        trigger = elf() + bytes(4_000_000)
+        self.assert_refused(trigger, "4000000", name="user-sync-trigger")
         self.assertEqual(check_lambda.problems("user-sync-consumer", trigger, "x86-64"), [])
         self.assert_refused(elf() + bytes(25_000_000), "25000000")
 
@@ -82,7 +82,7 @@ class CheckLambda(unittest.TestCase):
                 program.parent.mkdir(parents=True)
                 program.write_bytes(elf(machine=machine))
                 self.assertEqual(check_lambda.check(program)[0], [])
-                program.write_bytes(elf(machine=machine) + bytes(10_000_000))
+                program.write_bytes(elf(machine=machine) + bytes(4_000_000))
                 self.assertIn(f"{program}: has ", check_lambda.main([program]))
             missing = check_lambda.main([Path(folder, "gone")])
             self.assertIn("No such file", missing)

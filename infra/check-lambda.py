@@ -16,7 +16,7 @@ LIBRARIES = {
     "libc.so.6", "libm.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1",
 }
 # Bytes, by the program's name. A larger program starts later.
-LIMITS = {"user-sync-trigger": 10_000_000}
+LIMITS = {"user-sync-trigger": 4_000_000}
 LIMIT = 25_000_000
 
 MACHINES = {"x86-64": 62, "arm64": 183}

@@ -4,6 +4,7 @@
 
 pub mod adapters;
 pub mod apply;
+pub mod aws;
 pub mod config;
 pub mod credentials;
 pub mod database;

@@ -13,6 +13,7 @@ use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::aws;
 use crate::config::ConfigError;
 use crate::pool::{self, LookUp, PoolError, UserPool};
 
@@ -244,7 +245,7 @@ impl Lifecycle {
         let pool = required(pool::VARIABLE, "the id of the user pool to read, such as eu-west-1_Abc123Def")?;
         let queue_url = required(QUEUE_URL_VARIABLE, "the URL of the queue to send to")?;
         let trigger_arn = std::env::var(TRIGGER_VARIABLE).ok().filter(|arn| !arn.is_empty());
-        let lifecycle = Self::new(UserPool::new(pool).await, Publisher::new(queue_url).await);
+        let lifecycle = Self::new(UserPool::new(pool).await, aws::publisher(queue_url).await);
         Ok(Self { trigger_arn, ..lifecycle })
     }
 

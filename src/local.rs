@@ -6,12 +6,12 @@ use std::str::FromStr as _;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_sqs::types::QueueAttributeName;
-use cognito_user_sync_triggers::aws;
 use cognito_user_sync_triggers::publish::Publisher;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool};
 use uuid::Uuid;
 
+use crate::aws;
 use crate::migrate;
 use crate::queue::Queue;
 use crate::stack::Stack;

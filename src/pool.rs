@@ -12,11 +12,12 @@ use aws_sdk_cognitoidentityprovider::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cognitoidentityprovider::operation::admin_get_user::AdminGetUserError;
 use aws_sdk_cognitoidentityprovider::primitives::DateTime;
 use aws_sdk_cognitoidentityprovider::types::{AttributeType, UserPoolType, UserType};
-use cognito_user_sync_triggers::aws::{self, Timeouts};
 use cognito_user_sync_triggers::event::{Data, EventId, Kind, UserEvent};
 use cognito_user_sync_triggers::retry::Schedule;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use uuid::Uuid;
+
+use crate::aws::{self, Timeouts};
 
 /// The name of the variable that names the user pool.
 pub const VARIABLE: &str = "USER_SYNC_USER_POOL_ID";

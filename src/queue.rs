@@ -9,12 +9,12 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageAttributeValue,
     MessageSystemAttributeName, QueueAttributeName,
 };
-use cognito_user_sync_triggers::aws::{self, Timeouts};
 use cognito_user_sync_triggers::event::MESSAGE_MAX_BYTES;
 use cognito_user_sync_triggers::retry::Schedule;
 use futures::StreamExt as _;
 
 use crate::apply::Rejection;
+use crate::aws::{self, Timeouts};
 
 /// Most messages of one SQS request ("Amazon SQS message quotas").
 pub const REQUEST_MAX_MESSAGES: usize = 10;

@@ -301,7 +301,7 @@ async fn create_function(endpoint: &str, name: &str, environment: &[(&str, &str)
         .region(aws_sdk_lambda::config::Region::new("eu-west-1"))
         .endpoint_url(endpoint)
         .credentials_provider(aws_sdk_lambda::config::Credentials::new("test", "test", None, None, "test"))
-        .http_client(cognito_user_sync_triggers::aws::http_client())
+        .http_client(cognito_user_sync::aws::http_client())
         .build();
     let client = aws_sdk_lambda::Client::from_conf(config);
     let variables = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));

@@ -12,8 +12,8 @@ use aws_sdk_cognitoidentityprovider::types::{
     VerifiedAttributeType,
 };
 use aws_sdk_lambda::primitives::Blob;
+use cognito_user_sync::aws;
 use cognito_user_sync::stack::{Emulator, Progress, Sqs};
-use cognito_user_sync_triggers::aws;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 

@@ -53,7 +53,7 @@ impl Patient {
             .region(Region::new(local::REGION))
             .endpoint_url(&deployment.endpoint)
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .http_client(cognito_user_sync_triggers::aws::http_client())
+            .http_client(cognito_user_sync::aws::http_client())
             .build();
         let cognito = aws_sdk_cognitoidentityprovider::Client::from_conf(config);
         let pool = cognito.create_user_pool().pool_name("doctor").send().await.unwrap();

@@ -8,6 +8,7 @@ use crate::support::binaries;
 use crate::support::deployment;
 use crate::support::lambda_runtime_api::{Function, Invocation, LambdaRuntimeApi};
 use crate::support::proxy::{Action, Proxy, Speaker, Trap};
+use crate::support::sqs_stub::SqsStub;
 
 const COGNITO_WAITS: Duration = Duration::from_secs(5);
 
@@ -50,6 +51,34 @@ async fn every_fixture_comes_back_equal_as_json() {
     }
     let queued = deployment.queue().backlog().await.unwrap();
     assert!(queued > 30 && queued < published, "{queued} of {published} own fixtures are queued");
+}
+
+/// A login through a queue at `endpoint`, by a trigger that trusts whom the file names; whether it went to the log.
+async fn is_logged(endpoint: &str, trusted: Option<&std::path::Path>) -> bool {
+    let payload = include_str!("../triggers/fixtures/post_authentication_native.json");
+    let (api, queue_url) = (LambdaRuntimeApi::start().await, format!("{endpoint}/111122223333/queue"));
+    let mut env = vec![("AWS_ENDPOINT_URL_SQS", endpoint), ("USER_SYNC_QUEUE_URL", &queue_url)];
+    env.extend(trusted.map(|file| ("SSL_CERT_FILE", file.to_str().unwrap())));
+    let mut function = Function::spawn(&binaries::trigger(), &api, &env);
+    api.wait_until_ready(Duration::from_secs(10)).await;
+    let Invocation::Response { body, .. } = api.invoke(payload, COGNITO_WAITS).await else {
+        panic!("the trigger failed");
+    };
+    assert_eq!(String::from_utf8(body).unwrap(), payload.trim());
+    function.kill();
+    function.stdout_lines().iter().any(|line| line.contains("undelivered\":{"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_queue_that_proves_who_it_is_gets_an_event() {
+    let (stub, folder) = (SqsStub::start().await, tempfile::tempdir().unwrap());
+    let bundle = stub.bundle(folder.path());
+    assert!(!is_logged(&stub.endpoint, Some(&bundle)).await);
+    assert_eq!(stub.sent().0, 1);
+    // Nobody it knows says who that is; and a certificate for another name.
+    assert!(is_logged(&stub.endpoint, None).await);
+    assert!(is_logged(&stub.endpoint.replace("localhost", "127.0.0.1"), Some(&bundle)).await);
+    assert_eq!(stub.sent().0, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use aws_sdk_cognitoidentityprovider::Client;
 use aws_sdk_cognitoidentityprovider::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_cognitoidentityprovider::types::{AttributeType, LambdaConfigType, MessageActionType};
 use cognito_user_sync::apply::Outcome;
-use cognito_user_sync_triggers::aws;
+use cognito_user_sync::aws;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use uuid::Uuid;
 

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use cognito_user_sync::aws;
 use cognito_user_sync_triggers::event::{Event, EventId};
-use cognito_user_sync_triggers::publish::{Publisher, QUEUE_URL_VARIABLE};
+use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use indicatif::{ProgressBar, ProgressStyle};
 use sqlx::PgPool;
@@ -50,7 +51,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     let id = EventId::new(Timestamp::now());
     let sent_at = Instant::now();
-    Publisher::new(queue_url).await.publish(&Event::Heartbeat { id }, BUDGET).await?;
+    aws::publisher(queue_url).await.publish(&Event::Heartbeat { id }, BUDGET).await?;
     let seconds = match pool {
         None => None,
         Some(pool) => {

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Args;
 use cognito_user_sync::apply::drift::Kind;
+use cognito_user_sync::aws;
 use cognito_user_sync::pool::{self, DEFAULT_LISTS_PER_SECOND, DEFAULT_READS_PER_SECOND, UserPool};
 use cognito_user_sync::reconcile::{Checkpoint, Phase, Reconcile, Tally};
-use cognito_user_sync_triggers::publish::{Publisher, QUEUE_URL_VARIABLE};
+use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -80,7 +81,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let started = Instant::now();
     let publisher = match arguments.repair {
-        true => Some(Publisher::new(queue_url()?).await),
+        true => Some(aws::publisher(queue_url()?).await),
         false => None,
     };
     let user_pool = UserPool::new(arguments.user_pool_id.clone())

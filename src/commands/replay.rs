@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args};
 use cognito_user_sync::apply::verify::{self, Selection};
+use cognito_user_sync::aws;
 use cognito_user_sync::places::{self, Places};
 use cognito_user_sync::replay::{self, Place, ReadError};
 use cognito_user_sync_triggers::event::Event;
@@ -84,7 +85,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             let queue_url = std::env::var(QUEUE_URL_VARIABLE).ok().filter(|url| !url.is_empty());
             let queue_url = queue_url
                 .with_context(|| format!("{QUEUE_URL_VARIABLE} is not set: the queue to send to"))?;
-            Some(Publisher::new(queue_url).await)
+            Some(aws::publisher(queue_url).await)
         }
     };
     let tally = send(arguments.files, publisher.as_ref()).await?;

@@ -16,12 +16,12 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
     MessageSystemAttributeName, QueueAttributeName,
 };
-use cognito_user_sync_triggers::aws;
 use cognito_user_sync_triggers::event::{DecodeError, Event};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use futures::StreamExt as _;
 use tokio::sync::watch;
 
+use crate::aws;
 use crate::queue::{
     REQUEST_CONCURRENCY, REQUEST_MAX_MESSAGES, RETRY_BUDGET, SCHEDULE, TIMEOUTS, error_context,
 };

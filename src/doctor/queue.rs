@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
-use cognito_user_sync_triggers::aws::{self, Timeouts};
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use serde::Deserialize;
 
 use super::flow::Arrived;
 use super::{Check, Finding, Options, Section, TIMEOUT, refusal, spoken};
+use crate::aws::{self, Timeouts};
 
 const DLQ_URL_VARIABLE: &str = "USER_SYNC_DLQ_URL";
 

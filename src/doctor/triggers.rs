@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use aws_sdk_cognitoidentityprovider::Client;
 use aws_sdk_cognitoidentityprovider::types::LambdaConfigType;
-use cognito_user_sync_triggers::aws::{self, Timeouts};
 
 use super::{Check, Finding, Section, Status, TIMEOUT, refusal};
+use crate::aws::{self, Timeouts};
 use crate::pool;
 
 const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(3), attempt: Duration::from_secs(8) };

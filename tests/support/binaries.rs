@@ -1,14 +1,14 @@
-//! The programs as they are deployed: release builds, made once for all tests.
+//! The programs as they are deployed: optimised builds, made once for all tests.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// The release build of the trigger. Built by itself, as it is for Lambda: a build of the whole workspace
-/// would unite the features of what it shares with the consumer.
+/// The build of the trigger, in its own profile. Built by itself, as it is for Lambda: a build of the whole
+/// workspace would unite the features of what it shares with the consumer.
 pub(crate) fn trigger() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| build("cognito-user-sync-triggers")).join("user-sync-trigger")
+    BUILT.get_or_init(|| build("cognito-user-sync-triggers", "trigger")).join("user-sync-trigger")
 }
 
 /// The release build of the consumer.
@@ -23,7 +23,7 @@ pub(crate) fn user_sync() -> PathBuf {
 
 fn root() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| build("cognito-user-sync")).clone()
+    BUILT.get_or_init(|| build("cognito-user-sync", "release")).clone()
 }
 
 /// The release build of the Lambda for lifecycle events.
@@ -36,15 +36,12 @@ pub(crate) fn operator() -> PathBuf {
     root().join("user-sync-operator")
 }
 
-/// Builds a package's binaries and returns the folder that holds them.
-fn build(package: &str) -> PathBuf {
+/// Builds a package's binaries in the profile of their deployment and returns the folder that holds them.
+fn build(package: &str, profile: &str) -> PathBuf {
     let built = Command::new(env!("CARGO"))
         .args(["build", "--locked", "--bins", "--message-format", "json-render-diagnostics"])
         // `dev` while you work: a release build takes minutes.
-        .args([
-            "--profile",
-            &std::env::var("USER_SYNC_TEST_PROFILE").unwrap_or_else(|_| "release".to_owned()),
-        ])
+        .args(["--profile", &std::env::var("USER_SYNC_TEST_PROFILE").unwrap_or_else(|_| profile.to_owned())])
         .args(["--package", package])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stderr(Stdio::inherit())

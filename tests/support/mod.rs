@@ -16,6 +16,7 @@ pub(crate) mod proxy;
 pub(crate) mod rds;
 pub(crate) mod rds_server;
 pub(crate) mod secrets;
+pub(crate) mod sqs_stub;
 pub(crate) mod strict_pool;
 
 use std::sync::Arc;

@@ -10,9 +10,9 @@ use aws_sdk_cognitoidentityprovider::config::{BehaviorVersion, Credentials, Regi
 use aws_sdk_cognitoidentityprovider::types::{AttributeType, MessageActionType};
 use cognito_user_sync::apply::drift::Kind as Drift;
 use cognito_user_sync::apply::{Applier, Outcome};
+use cognito_user_sync::aws;
 use cognito_user_sync::local;
 use cognito_user_sync::pool::{PoolUser, UserPool, deletion};
-use cognito_user_sync_triggers::aws;
 use cognito_user_sync_triggers::event::{Event, EventId, Kind, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use futures::StreamExt as _;

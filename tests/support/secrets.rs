@@ -2,7 +2,7 @@
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
-use cognito_user_sync_triggers::aws;
+use cognito_user_sync::aws;
 use serde_json::json;
 use uuid::Uuid;
 

@@ -1,13 +1,17 @@
-//! The AWS SDK as this project uses it: one TLS stack, and our own retries in place of the SDK's.
+//! The AWS SDK as a function on Lambda uses it: what Lambda's variables say and nothing else, our own retries in place
+//! of the SDK's.
 
 use std::time::Duration;
 
+use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
+use aws_config::meta::region::ProvideRegion as _;
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_sdk_sqs::config::SharedHttpClient;
+use aws_sdk_sqs::config::SharedCredentialsProvider;
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
-use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
+
+use crate::http;
 
 /// How long one request may take.
 #[derive(Debug, Clone, Copy)]
@@ -18,24 +22,48 @@ pub struct Timeouts {
     pub attempt: Duration,
 }
 
-/// Region, credentials and endpoint from the SDK's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL`, …).
-///
-/// The SDK's retries are off: [`crate::retry`] does them, so that a caller's budget is one number.
-pub async fn sdk_config(timeouts: Timeouts) -> SdkConfig {
-    let timeout_config = TimeoutConfig::builder()
-        .connect_timeout(timeouts.connect)
-        .operation_attempt_timeout(timeouts.attempt)
-        .build();
-    aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client())
-        .retry_config(RetryConfig::disabled())
-        .timeout_config(timeout_config)
-        .load()
-        .await
+impl Timeouts {
+    /// As the SDK wants them.
+    #[must_use]
+    pub fn config(self) -> TimeoutConfig {
+        TimeoutConfig::builder().connect_timeout(self.connect).operation_attempt_timeout(self.attempt).build()
+    }
 }
 
-/// The HTTP client: rustls on ring. The SDK's default, aws-lc, costs every fresh process 33 ms of CPU.
-#[must_use]
-pub fn http_client() -> SharedHttpClient {
-    Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+/// Region and credentials from the variables that Lambda sets ("Defined runtime environment variables", Lambda
+/// Developer Guide), endpoints from those that an operator may set.
+///
+/// Not the SDK's default chain: it looks into files, into two services for metadata and to STS, none of which a
+/// function has, and is a tenth of the program. The SDK's retries are off: [`crate::retry`] does them, so that a
+/// caller's budget is one number.
+pub async fn function_config(timeouts: Timeouts) -> SdkConfig {
+    let credentials = EnvironmentVariableCredentialsProvider::new();
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(EnvironmentVariableRegionProvider::new().region().await)
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .service_config(Variables)
+        .use_fips(is_set("AWS_USE_FIPS_ENDPOINT"))
+        .use_dual_stack(is_set("AWS_USE_DUALSTACK_ENDPOINT"))
+        .http_client(http::client(timeouts.connect))
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts.config())
+        .build()
+}
+
+fn is_set(variable: &str) -> bool {
+    std::env::var(variable).is_ok_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+/// Endpoints: `AWS_ENDPOINT_URL_SQS`, and the like, before `AWS_ENDPOINT_URL` ("Service-specific endpoints", AWS SDKs
+/// and Tools Reference Guide).
+#[derive(Debug)]
+struct Variables;
+
+impl LoadServiceConfig for Variables {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        let service = key.service_id().to_uppercase().replace(' ', "_");
+        let value = |variable: &str| std::env::var(variable).ok().filter(|value| !value.is_empty());
+        value(&format!("{}_{service}", key.env())).or_else(|| value(key.env()))
+    }
 }

@@ -100,7 +100,7 @@ impl Chain {
         if confirmation.is_none() && authentication.is_none() {
             return Ok(None);
         }
-        let client = Client::new(&aws::sdk_config(TIMEOUTS).await);
+        let client = Client::new(&aws::function_config(TIMEOUTS).await);
         Ok(Some(Self { client, post_confirmation: confirmation, post_authentication: authentication }))
     }
 
@@ -203,7 +203,7 @@ mod tests {
     fn chain(confirmation: Option<&str>, authentication: Option<&str>) -> Chain {
         let config = aws_sdk_lambda::Config::builder()
             .behavior_version(aws_sdk_lambda::config::BehaviorVersion::latest())
-            .http_client(aws::http_client())
+            .http_client(crate::http::client(TIMEOUTS.connect))
             .build();
         Chain {
             client: Client::from_conf(config),

@@ -8,6 +8,7 @@ pub mod chain;
 pub mod client_metadata;
 pub mod cognito;
 pub mod event;
+pub mod http;
 pub mod metrics;
 pub mod publish;
 pub mod retry;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::QueueAttributeName;
 
-use crate::aws::{self, Timeouts};
+use crate::aws::Timeouts;
 use crate::event::{Event, MESSAGE_MAX_BYTES};
 use crate::retry::Schedule;
 
@@ -22,7 +23,7 @@ const WARM_BUDGET: Duration = Duration::from_secs(1);
 
 /// One attempt is cut well before the budget is: a connection that died while the function was frozen
 /// costs one attempt, and the next one opens another.
-const TIMEOUTS: Timeouts =
+pub const TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_millis(500), attempt: Duration::from_millis(700) };
 
 const SCHEDULE: Schedule = Schedule { first: Duration::from_millis(50), cap: Duration::from_millis(400) };
@@ -75,10 +76,10 @@ impl PublishError {
 }
 
 impl Publisher {
-    /// A publisher to the queue at `queue_url`, configured by the SDK's own variables.
-    pub async fn new(queue_url: String) -> Self {
-        let config = aws::sdk_config(TIMEOUTS).await;
-        Self::with_client(Client::new(&config), queue_url)
+    /// A publisher to the queue at `queue_url`; its [`TIMEOUTS`] are the caller's to set.
+    #[must_use]
+    pub fn new(config: &SdkConfig, queue_url: String) -> Self {
+        Self::with_client(Client::new(config), queue_url)
     }
 
     /// A publisher to the queue at `queue_url`, by a client that is there already.

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
+use crate::aws;
 use crate::chain::{Chain, Chained, Failure};
 use crate::client_metadata::{self, ClientMetadataKeys};
 use crate::cognito::{self, Ignored};
 use crate::event::{Event, EventId};
-use crate::publish::{PUBLISH_BUDGET, PublishError, Publisher, QUEUE_URL_VARIABLE};
+use crate::publish::{self, PUBLISH_BUDGET, PublishError, Publisher, QUEUE_URL_VARIABLE};
 use crate::timestamp::Timestamp;
 use crate::undelivered;
 
@@ -65,7 +66,9 @@ impl Trigger {
             ClientMetadataKeys::default()
         });
         let publisher = match std::env::var(QUEUE_URL_VARIABLE) {
-            Ok(queue_url) if !queue_url.is_empty() => Some(Publisher::new(queue_url).await),
+            Ok(queue_url) if !queue_url.is_empty() => {
+                Some(Publisher::new(&aws::function_config(publish::TIMEOUTS).await, queue_url))
+            }
             Ok(_) | Err(_) => {
                 say("ERROR", &format!("{}; every event goes to the log", PublishError::NoQueue));
                 None

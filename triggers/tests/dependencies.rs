@@ -31,4 +31,8 @@ fn the_trigger_links_no_sql_driver() {
     for stack in ["aws-lc", "openssl-sys", "native-tls"] {
         assert!(!tree.lines().any(|line| line.starts_with(stack)), "the trigger must not link {stack}");
     }
+    // The SDK's own HTTP client, with HTTP/2: a tenth of the program that nothing uses.
+    for large in ["aws-smithy-http-client", "h2 v"] {
+        assert!(!tree.lines().any(|line| line.starts_with(large)), "the trigger must not link {large}");
+    }
 }

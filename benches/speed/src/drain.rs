@@ -77,10 +77,15 @@ pub(crate) fn program(contestant: Contestant, peers: &Path) -> PathBuf {
         Contestant::NodeRows => "consumer-rows",
         Contestant::NodeUnnest => "consumer-unnest",
     };
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../peers");
     let is_python = matches!(contestant, Contestant::PythonRows | Contestant::PythonUnnest);
+    peer(module, is_python, peers)
+}
+
+/// A handler behind its language's runtime client, as AWS's own runtimes run it.
+pub(crate) fn peer(module: &str, is_python: bool, peers: &Path) -> PathBuf {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../peers");
     let peers = std::path::absolute(peers).unwrap();
-    let wrapper = peers.join(format!("{module}.sh"));
+    let wrapper = peers.join(format!("{module}-{}.sh", if is_python { "python" } else { "node" }));
     let run = if is_python {
         let folder = std::fs::canonicalize(sources.join("python")).unwrap();
         format!(

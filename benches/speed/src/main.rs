@@ -29,6 +29,9 @@ mod process;
 mod queue;
 mod sample;
 mod server;
+#[path = "../../../tests/support/sqs_stub.rs"]
+mod sqs_stub;
+mod trigger;
 
 use std::path::PathBuf;
 
@@ -109,7 +112,7 @@ async fn main() {
     for section in &options.only {
         println!("== {section}");
         let measured = match section {
-            Section::Trigger => Value::Null,
+            Section::Trigger => trigger::run(options.quick, &options.peers).await,
             Section::Drain => drain::run(&options.drain_plan(), &options.peers).await,
             Section::Growth => growth::run(&options.growth, options.ledger, options.quick).await,
             Section::Freshness => freshness::run(options.users, &options.rates, options.quick).await,

@@ -1,0 +1,131 @@
+//! The part of SQS's protocol that a sender speaks, over TLS, in memory: what is tested or measured is the sender.
+//! Counts what it was sent, so that a sender that fails is seen.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::serve::Listener;
+use md5::{Digest, Md5};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::server::TlsStream;
+
+/// Where a machine's own authorities are: on Debian, and on Amazon Linux.
+const BUNDLES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
+
+pub(crate) struct SqsStub {
+    pub(crate) endpoint: String,
+    /// The authority of its certificate, as PEM.
+    pub(crate) authority: String,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    sent: AtomicU64,
+    last: Mutex<String>,
+}
+
+impl SqsStub {
+    /// Serves on a free port of this machine.
+    pub(crate) async fn start() -> Self {
+        let (authority, config) = certified();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let endpoint = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let shared = Arc::<Shared>::default();
+        let router = Router::new().fallback(post(answer)).with_state(Arc::clone(&shared));
+        let listener = Tls { listener, acceptor: TlsAcceptor::from(Arc::new(config)) };
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { endpoint, authority, shared }
+    }
+
+    /// How many messages it was sent, and the last of them.
+    pub(crate) fn sent(&self) -> (u64, String) {
+        (self.shared.sent.load(Ordering::SeqCst), self.shared.last.lock().unwrap().clone())
+    }
+
+    /// Writes the machine's own authorities and the stub's into a file: as many as there are on Lambda, since
+    /// reading them is part of a cold start.
+    pub(crate) fn bundle(&self, folder: &Path) -> PathBuf {
+        let own = BUNDLES.iter().find_map(|bundle| std::fs::read_to_string(bundle).ok());
+        let file = folder.join("authorities.pem");
+        std::fs::write(&file, own.expect("ca-certificates are installed") + &self.authority).unwrap();
+        file
+    }
+}
+
+/// A certificate for `localhost`, and its authority as PEM.
+fn certified() -> (String, ServerConfig) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "user-sync-bench");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = params.self_signed(&key).unwrap().pem();
+    let issuer = Issuer::new(params, key);
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let certificate: CertificateDer<'static> = params.signed_by(&key, &issuer).unwrap().into();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let mut config =
+        ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    (authority, config)
+}
+
+struct Tls {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for Tls {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, address) = self.listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            // Somebody who does not trust it hangs up.
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+    let operation = headers.get("x-amz-target").map(|target| target.as_bytes()).unwrap_or_default();
+    let body = match operation {
+        b"AmazonSQS.SendMessage" => {
+            let request: Value = serde_json::from_slice(&body).unwrap();
+            let message = request["MessageBody"].as_str().unwrap();
+            let digest = Md5::digest(message.as_bytes());
+            let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            message.clone_into(&mut shared.last.lock().unwrap());
+            let number = shared.sent.fetch_add(1, Ordering::SeqCst);
+            let id = format!("00000000-0000-4000-8000-{number:012x}");
+            json!({ "MessageId": id, "MD5OfMessageBody": digest })
+        }
+        b"AmazonSQS.GetQueueAttributes" => {
+            json!({ "Attributes": { "QueueArn": "arn:aws:sqs:eu-west-1:111122223333:queue" } })
+        }
+        _ => return StatusCode::BAD_REQUEST.into_response(),
+    };
+    ([("content-type", "application/x-amz-json-1.0")], body.to_string()).into_response()
+}
