@@ -87,6 +87,7 @@ check: needs needs-lints ## formatting, lints and documentation, without a warni
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
 	python3 -B infra/check-lambda-test.py
+	python3 -B benches/render-test.py
 
 infra: infra-packages ## check the CDK construct: types, tests, cdk-nag, the CDK's CLI offline, jsii, cfn-lint
 	cd infra && npm test --silent

@@ -63,9 +63,8 @@ def number(value):
     """Three digits that say something: 29,800, 25.7, 0.0412."""
     if not value:
         return "0"
-    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
-    rounded = round(value, 2 - math.floor(math.log10(abs(value))))
-    return f"{rounded:,.{decimals}f}"
+    rounded = float(f"{value:.2e}")
+    return f"{rounded:,.{max(0, 2 - math.floor(math.log10(abs(rounded))))}f}"
 
 
 def median(figure):
@@ -124,7 +123,7 @@ def ratios(results):
         else:
             met = measured >= wanted if bound == AT_LEAST else measured <= wanted
             rows.append([what, f"{bound} {show(wanted)}", show(measured), "yes" if met else "**no**"])
-    return rows and "## In short\n\n" + table(["what", "wanted", "measured", "met"], rows) or ""
+    return "## In short\n\n" + table(["what", "wanted", "measured", "met"], rows) if rows else ""
 
 
 # What is wanted of each ratio; None where nothing was set.
