@@ -57,6 +57,23 @@ class Render(unittest.TestCase):
         self.assertIn("fastest peer (fast): batches of 1,000, 4 processes | - | 1.25 |", text)
         self.assertIn("thriftiest peer (thrifty): batches of 1,000 | - | 2.00 |", text)
 
+    def test_the_trigger_stands_beside_its_peers_and_sendmessage(self):
+        program = {
+            "program": "user-sync-trigger", "init_ms": several(10, 11, 12), "init_cpu_ms": several(9),
+            "cold_total_ms": several(20), "cold_total_cpu_ms": several(15),
+            "warm_p50_ms": 0.7, "warm_p99_ms": 1.5, "warm_cpu_ms": 0.4, "peak_rss_mb": 13.0,
+        }
+        section = {
+            "programs": [program], "bare": {"p50_ms": 0.4, "p99_ms": 0.8}, "binary_bytes": 7_900_000,
+            "cold_times_as_fast_as": {"Python, boto3": 12.0}, "warm_p50_above_bare_ms": 0.3, "invocations": 2000,
+        }
+        text = render.render({"trigger": section})
+        self.assertIn("| until it asks for the first invocation (ms) | 11.0 (10.0 to 12.0) | - |", text)
+        self.assertIn("| warm, p50 (ms) | 0.700 | 0.400 |", text)
+        self.assertIn("times as fast as Python, boto3 | - | 12.00 | - |", text)
+        self.assertIn("| the trigger's program | - | 7.90 MB | - |", text)
+        self.assertIn("program is of 7.90 MB.", text)
+
     def test_what_is_wanted_and_not_met_is_said(self):
         wanted = dict(render.WANTED, limit=0.8)
         cells = [cell(render.OURS, 100, 2), cell(render.LIMIT, 200, 0)]

@@ -84,6 +84,10 @@ def milliseconds(value):
     return f"{number(value)} ms"
 
 
+def megabytes(size):
+    return f"{number(size / 1e6)} MB"
+
+
 def times(value):
     return f"{value:.2f}"
 
@@ -139,14 +143,17 @@ WANTED = {
     "hot_user": None,
     "shared": None,
     "fresh": None,
-    "cold": None,
+    "cold, Python, boto3": None,
+    "cold, Node.js, SDK v3": None,
     "warm": None,
+    "binary": None,
 }
 
 
 def all_ratios(results):
     """What the page opens with, as (what, bound, wanted, form, measured)."""
     yield from drain_ratios(results.get("drain") or {})
+    yield from trigger_ratios(results.get("trigger") or {})
     yield from growth_ratios(results.get("growth") or {})
     yield from freshness_ratios(results.get("freshness") or {})
 
@@ -176,6 +183,17 @@ def drain_ratios(section):
         best = min(peers, key=peers.get)
         what = f"processor time an event over that of the thriftiest peer ({best}): batches of {batch:,}"
         yield what, AT_MOST, WANTED["cpu"], times, ours / peers[best]
+
+
+def trigger_ratios(section):
+    for peer, ratio in section.get("cold_times_as_fast_as", {}).items():
+        what = f"the trigger's cold start with its first answer, times as fast as {peer}"
+        yield what, AT_LEAST, WANTED.get(f"cold, {peer}"), times, ratio
+    if "warm_p50_above_bare_ms" in section:
+        what = "what the warm trigger takes above SendMessage alone, p50"
+        yield what, AT_MOST, WANTED["warm"], milliseconds, section["warm_p50_above_bare_ms"]
+    if "binary_bytes" in section:
+        yield "the trigger's program", AT_MOST, WANTED["binary"], megabytes, section["binary_bytes"]
 
 
 def growth_ratios(section):
@@ -281,7 +299,34 @@ def drain(section):
 
 
 def trigger(section):
-    return ""
+    programs = section["programs"]
+    figures = [
+        ("until it asks for the first invocation (ms)", "init_ms"),
+        ("processor time of that (ms)", "init_cpu_ms"),
+        ("until the first invocation is answered (ms)", "cold_total_ms"),
+        ("processor time of that (ms)", "cold_total_cpu_ms"),
+        ("warm, p50 (ms)", "warm_p50_ms"),
+        ("warm, p99 (ms)", "warm_p99_ms"),
+        ("warm, processor time (ms)", "warm_cpu_ms"),
+        ("peak RSS (MB)", "peak_rss_mb"),
+    ]
+    bare = {f"warm_{name}": figure for name, figure in section.get("bare", {}).items()}
+    rows = [
+        [what, *[spread(each.get(key)) for each in programs], *([spread(bare.get(key))] if bare else [])]
+        for what, key in figures
+    ]
+    names = [each["program"] for each in programs] + (["SendMessage alone"] if bare else [])
+    invocations = f"{section['invocations']:,} invocations" if "invocations" in section else "invocations"
+    size = f" The trigger's program is of {megabytes(section['binary_bytes'])}." if "binary_bytes" in section else ""
+    return "\n\n".join(
+        [
+            "## The trigger",
+            "A login, from the start of the process; then warm, by " + invocations + ". "
+            + runs(each["init_ms"] for each in programs) + size,
+            "![Time to a cold start's first answer](performance/trigger.svg)",
+            table(["", *names], rows),
+        ]
+    )
 
 
 # --- growth
@@ -452,16 +497,21 @@ def plot(results, folder):
             "axes.titlesize": 12,
         }
     )
-    for name, draw in [("drain", plot_drain), ("growth", plot_growth), ("freshness", plot_freshness)]:
+    for name, draw in [
+        ("drain", plot_drain),
+        ("trigger", plot_trigger),
+        ("growth", plot_growth),
+        ("freshness", plot_freshness),
+    ]:
         if results.get(name):
             figure = draw(results[name])
             figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
 
 
-def axes(title, xlabel, ylabel):
+def axes(title, xlabel, ylabel, height=4.2):
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 4.2), facecolor="white")
+    figure = Figure(figsize=(8, height), facecolor="white")
     drawn = figure.subplots()
     drawn.set(title=title, xlabel=xlabel, ylabel=ylabel)
     return figure, drawn
@@ -503,6 +553,23 @@ def plot_drain(section):
     plain(drawn.xaxis, cells.batches)
     plain(drawn.yaxis)
     drawn.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return figure
+
+
+def plot_trigger(section):
+    figure, drawn = axes("A cold start of the trigger", "ms (median; least to greatest)", "", height=2.4)
+    programs = section["programs"][::-1]
+    names = [each["program"] for each in programs]
+    total, init = [[each[key] for each in programs] for key in ("cold_total_ms", "init_ms")]
+    errors = [
+        [each["median"] - each["min"] for each in total],
+        [each["max"] - each["median"] for each in total],
+    ]
+    drawn.barh(names, [each["median"] for each in total], xerr=errors, color=ORANGE, label="until the first answer", capsize=3)
+    drawn.barh(names, [each["median"] for each in init], color=BLUE, label="until it asks for the first invocation")
+    drawn.set_xlim(left=0)
+    drawn.grid(axis="y", visible=False)
+    drawn.legend(frameon=False, loc="upper right", reverse=True)
     return figure
 
 
