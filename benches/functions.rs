@@ -40,6 +40,8 @@ const BATCH: u64 = 1_000;
 const USER_AGENT: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like \
                           Gecko) Version/18.5 Mobile/15E148 Safari/604.1";
 
+// Small functions have a sample's size of their own: divan goes by the first call, which loads what the others find.
+
 fn main() {
     divan::main();
 }
@@ -85,8 +87,8 @@ fn fold_of_1000_logins_of_one_user(bencher: Bencher<'_, '_>) {
     fold(bencher, 1);
 }
 
-/// What a login is merged into, and what it costs to drop what is merged, is part of it.
-#[divan::bench]
+/// Both are ready: the copies are not timed.
+#[divan::bench(sample_size = 100)]
 fn merge_of_a_login_into_its_user(bencher: Bencher<'_, '_>) {
     let (stored, delta) = (state::Delta::of(&login(0, 1)), state::Delta::of(&login(0, 2)));
     bencher.with_inputs(|| (stored.clone(), delta.clone())).bench_values(|(mut stored, delta)| {
@@ -95,7 +97,7 @@ fn merge_of_a_login_into_its_user(bencher: Bencher<'_, '_>) {
     });
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 100)]
 fn columns_of_a_user(bencher: Bencher<'_, '_>) {
     let event = login(0, 1);
     let state = state::UserState::of(&event);
@@ -103,17 +105,17 @@ fn columns_of_a_user(bencher: Bencher<'_, '_>) {
     bencher.bench(|| Columns::of(event.sub, black_box(&state), &owned, Since::default(), None));
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 100)]
 fn device_of_a_user_agent() -> Option<device::Device> {
     device::Device::of_user_agent(black_box(USER_AGENT))
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 100)]
 fn country_of_a_phone_number() -> Option<String> {
     phone::country(black_box("+12065550013"))
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 100)]
 fn referral_code_of_a_sub() -> String {
     referral::code(black_box(Uuid::from_u128(0x019a_0000_0000_7000_8000_0000_0000_0001)))
 }
