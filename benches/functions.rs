@@ -1,6 +1,8 @@
 //! The pure parts of applying a batch: `make bench-functions`.
 //!
 //! The modules are compiled in here, as they are: nothing of them is public, and timing them is no reason to make it so.
+//!
+//! Small functions say how many calls a sample has: divan would go by the first call, which loads what the others find.
 
 #![allow(clippy::unwrap_used, unreachable_pub, missing_docs)]
 
@@ -39,8 +41,6 @@ const BATCH: u64 = 1_000;
 
 const USER_AGENT: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like \
                           Gecko) Version/18.5 Mobile/15E148 Safari/604.1";
-
-// Small functions have a sample's size of their own: divan goes by the first call, which loads what the others find.
 
 fn main() {
     divan::main();

@@ -1,4 +1,6 @@
 //! What the trigger computes for one event, and what the consumer reads first: `make bench-functions`.
+//!
+//! Small functions say how many calls a sample has: divan would go by the first call, which loads what the others find.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -10,8 +12,6 @@ use divan::{Bencher, black_box};
 
 const LOGIN: &str = include_str!("../fixtures/post_authentication_with_client_metadata.json");
 const SIGN_UP: &str = include_str!("../fixtures/post_confirmation_confirm_sign_up_all_attributes.json");
-
-// A sample's size of their own: divan goes by the first call, and that is not what the others take.
 
 fn main() {
     divan::main();
