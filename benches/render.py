@@ -29,6 +29,8 @@ def main():
         folder.mkdir(parents=True, exist_ok=True)
         # As the harness writes it, so that the two do not undo each other's order.
         file.write_text(json.dumps(results, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    if not file.exists():
+        parser.error(f"{file} is not there yet: `make bench` writes it")
     results = json.loads(file.read_text())
     page.write_text(between_markers(page.read_text(), render(results)))
     plot(results, folder)
