@@ -15,7 +15,7 @@ CASES ?= 5000
 # What `make infra` checks templates with; kept in the cache, for each Python.
 CFN_LINT := 1.58.0
 
-.PHONY: help demo dev test soak crash fuzz bench bench-peers bench-verify bench-reconcile bench-reconcile-stub lambda infra infra-packages check needs needs-infra needs-lints
+.PHONY: help demo dev test soak crash fuzz bench bench-functions bench-render bench-peers bench-verify bench-reconcile bench-reconcile-stub lambda infra infra-packages check needs needs-infra needs-lints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -46,6 +46,15 @@ PEERS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/user-sync/bench-peers
 
 bench: bench-peers ## measure everything beside its peers: some 40 minutes on a quiet machine (needs cmake, autoconf, libtool, pgbench)
 	cargo run --locked --profile harness -p user-sync-bench -- --peers $(PEERS) $(ARGS)
+	$(MAKE) bench-functions
+
+bench-functions: bench-peers ## time what is computed without a database or a network, and render the page
+	cargo bench --locked -p cognito-user-sync -p cognito-user-sync-triggers --bench functions > $(PEERS)/functions.txt
+	@cat $(PEERS)/functions.txt
+	$(PEERS)/python/bin/python -B benches/render.py --functions $(PEERS)/functions.txt
+
+bench-render: bench-peers ## make docs/performance.md and its plots of docs/performance/results.json again
+	$(PEERS)/python/bin/python -B benches/render.py
 
 bench-peers: needs needs-infra
 	@mkdir -p $(PEERS)/node && cp -p benches/peers/node/package.json benches/peers/node/package-lock.json benches/peers/node/.npmrc $(PEERS)/node/
@@ -78,6 +87,7 @@ check: needs needs-lints ## formatting, lints and documentation, without a warni
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
 	python3 -B infra/check-lambda-test.py
+	python3 -B benches/render-test.py
 
 infra: infra-packages ## check the CDK construct: types, tests, cdk-nag, the CDK's CLI offline, jsii, cfn-lint
 	cd infra && npm test --silent

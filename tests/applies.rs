@@ -439,6 +439,58 @@ async fn what_the_application_changes_is_its_own_and_the_rest_follows_the_events
     );
 }
 
+/// The way of a login shows by what it does not write again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_tells_what_is_known_writes_nothing_but_the_login() {
+    let database = TestDatabase::create().await;
+    let named =
+        |seconds, name| login(1, at(seconds)).email("a@example.com").attributes(&[("name", name)]).build();
+    database
+        .apply(&[confirmed(1, at(1)).email("a@example.com").attributes(&[("name", "Ada")]).build()])
+        .await;
+    let mark = async || {
+        let mark = "update users set first_name = 'mark' where id = $1";
+        let mut service = database.owner.acquire().await.unwrap();
+        sqlx::query("set user_sync.service = 'on'").execute(&mut *service).await.unwrap();
+        sqlx::query(mark).bind(sub(1)).execute(&mut *service).await.unwrap();
+        sqlx::query("reset user_sync.service").execute(&mut *service).await.unwrap();
+    };
+    let check = async |message: Event, expected_count: &str, is_marked: bool| {
+        assert_eq!(database.apply(&[message]).await, [Outcome::Applied]);
+        assert_eq!(database.column(sub(1), "login_count").await.as_deref(), Some(expected_count));
+        let first_name = database.column(sub(1), "first_name").await;
+        assert_eq!(first_name.as_deref() == Some("mark"), is_marked, "{expected_count}");
+    };
+    mark().await;
+    check(named(10, "Ada"), "1", true).await;
+    check(named(8, "Ada"), "2", true).await;
+    assert_eq!(database.column(sub(1), "last_login_at").await, database.column(sub(1), "synced_at").await);
+    // Before the address was verified: since when it is changes.
+    check(named(0, "Ada"), "3", false).await;
+    mark().await;
+    check(named(20, "Lovelace"), "4", false).await;
+    mark().await;
+    check(named(30, "Lovelace"), "5", true).await;
+}
+
+/// A release that does not know the digest may be at work beside this one, or after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_older_release_wrote_is_not_taken_for_known() {
+    let database = TestDatabase::create().await;
+    let named = |seconds, name| login(1, at(seconds)).attributes(&[("name", name)]).build();
+    database.apply(&[named(1, "Ada")]).await;
+    let older = "update users set name = 'Lovelace', attributes_version = overlay(attributes_version::text placing $2 from 1 for 13)::uuid,
+        cognito_attributes = cognito_attributes || '{\"name\": \"Lovelace\"}' where id = $1";
+    let mut service = database.owner.acquire().await.unwrap();
+    sqlx::query("set user_sync.service = 'on'").execute(&mut *service).await.unwrap();
+    let version = EventId::new(at(2)).to_string();
+    sqlx::query(older).bind(sub(1)).bind(&version[..13]).execute(&mut *service).await.unwrap();
+    sqlx::query("reset user_sync.service").execute(&mut *service).await.unwrap();
+    database.apply(&[named(3, "Ada")]).await;
+    assert_eq!(database.column(sub(1), "name").await.as_deref(), Some("Ada"));
+    assert_eq!(database.column(sub(1), "login_count").await.as_deref(), Some("2"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn contested_addresses_are_listed() {
     let database = TestDatabase::create().await;

@@ -389,6 +389,7 @@ impl<'a> User<'a> {
             "cognito_attributes": self.cognito_attributes(),
             "attributes_version": newest,
             "attribute_versions": others.collect::<BTreeMap<_, _>>(),
+            "profile_version": newest,
             "profile_digest": newest.map(|newest| self.digest(*newest, &versions)),
         }));
 

@@ -108,6 +108,7 @@ pub(super) struct Columns {
     pub(super) email_since: Option<OffsetDateTime>,
     pub(super) phone_since: Option<OffsetDateTime>,
     pub(super) profile_digest: Option<Uuid>,
+    pub(super) profile_version: Option<Uuid>,
 }
 
 impl Columns {
@@ -176,6 +177,7 @@ impl Columns {
             email_since: since.email.map(at),
             phone_since: since.phone_number.map(at),
             profile_digest: profile::of_registers(&state.registers),
+            profile_version: versions.newest,
         }
     }
 }

@@ -8,6 +8,7 @@ set login_count = users.login_count + new.logins,
     last_login_location = case when users.last_login_id > new.id then users.last_login_location else new.location end,
     -- What they told again is of their version now.
     attributes_version = greatest(users.attributes_version, new.id),
+    profile_version = greatest(users.attributes_version, new.id),
     synced_at = greatest(users.synced_at, new.occurred_at),
     -- The application's last edit may be later; `greatest` ignores nulls.
     updated_at = greatest(users.app_edited_at, users.synced_at, new.occurred_at)

@@ -6,7 +6,7 @@ select coalesce(array_agg(id), '{}') as ids, coalesce(array_agg(profile_digest),
 from (
     select id, profile_digest, greatest(created_at, email_since, phone_since) as settled_at
     from users
-    where id = any ($1) and profile_digest is not null and erased_at is null
+    where id = any ($1) and profile_version = attributes_version and erased_at is null
     order by id
     for no key update
 ) as locked

@@ -8,7 +8,7 @@ from unnest(
     $28::uuid[],
     $29::text[], $30::text[], $31::text[], $32::bool[], $33::text[],
     $34::uuid[], $35::text[], $36::timestamptz[], $37::bool[], $38::uuid[],
-    $39::uuid[], $40::text[], $41::timestamptz[], $42::timestamptz[], $43::uuid[]
+    $39::uuid[], $40::text[], $41::timestamptz[], $42::timestamptz[], $43::uuid[], $44::uuid[]
 ) as new (
     id, email, email_verified, phone_number, phone_number_verified,
     name, first_name, last_name, date_of_birth, gender, profile_picture_url, country_code, timezone, language,
@@ -18,5 +18,5 @@ from unnest(
     referred_by,
     user_pool_id, cognito_username, cognito_status, enabled, cognito_attributes,
     attributes_version, attribute_versions, enabled_at, federated_login, last_login_id,
-    sign_up_id, sign_up_referral_code, email_since, phone_since, profile_digest
+    sign_up_id, sign_up_referral_code, email_since, phone_since, profile_digest, profile_version
 )

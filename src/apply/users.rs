@@ -282,6 +282,7 @@ pub(super) fn bind_columns(mut query: Query, rows: &[Columns]) -> Query {
         email_since,
         phone_since,
         profile_digest,
+        profile_version,
     );
     query
 }

@@ -42,8 +42,9 @@ cross join lateral (values
     ('sign_up_referral_code', users.sign_up_referral_code::text, new.sign_up_referral_code::text),
     ('email_since', users.email_since::text, new.email_since::text),
     ('phone_since', users.phone_since::text, new.phone_since::text),
-    -- Null is not known, which is no difference: the next event that tells anything knows it.
-    ('profile_digest', users.profile_digest::text, case when users.profile_digest is not null then new.profile_digest::text end),
+    -- It holds nothing but where it is of this version.
+    ('profile_digest', users.profile_digest::text,
+        case when users.profile_version = users.attributes_version then new.profile_digest else users.profile_digest end::text),
     ('updated_at', users.updated_at::text, greatest(users.app_edited_at, new.synced_at)::text)
 ) as difference (name, stored, expected)
 where users.id is not null and difference.stored is distinct from difference.expected

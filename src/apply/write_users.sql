@@ -43,5 +43,6 @@ set email = new.email,
     email_since = new.email_since,
     phone_since = new.phone_since,
     profile_digest = new.profile_digest,
+    profile_version = new.profile_version,
     -- The application's last edit may be later; `greatest` ignores nulls.
     updated_at = greatest(users.app_edited_at, new.synced_at)
