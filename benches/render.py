@@ -139,6 +139,8 @@ WANTED = {
     "Python, Powertools, a row at a time": 15,
     "Python, psycopg, unnest": 3,
     "cpu": None,
+    "start": 25,
+    "memory": 128,
     "growth": 0.8,
     "ledger": None,
     "hot": None,
@@ -185,6 +187,13 @@ def drain_ratios(section):
         best = min(peers, key=peers.get)
         what = f"processor time an event over that of the thriftiest peer ({best}): batches of {batch:,}"
         yield what, AT_MOST, WANTED["cpu"], times, ours / peers[best]
+    start = cells.figure("start_cpu_ms", OURS, batch, processes)
+    if start:
+        yield f"processor time of a cold start of `{OURS}`", AT_MOST, WANTED["start"], milliseconds, start
+    memory = cells.get("peak_rss_mb", OURS, batch, processes)
+    if memory:
+        what = f"the most memory that `{OURS}` held, batches of {batch:,}"
+        yield what, AT_MOST, WANTED["memory"], lambda mb: megabytes(mb * 1e6), memory["max"]
 
 
 def trigger_ratios(section):

@@ -62,6 +62,8 @@ pub(crate) struct Drained {
     /// Microseconds of the drainers' processor time an event.
     pub(crate) cpu: f64,
     pub(crate) peak_rss_mb: f64,
+    /// Milliseconds of processor time from the start of a process until it asks for its first batch.
+    pub(crate) start_cpu_ms: f64,
 }
 
 /// Starts a contestant's process: a wrapper that becomes it, since what runs on Lambda takes no arguments.
@@ -131,6 +133,7 @@ pub(crate) async fn drain(
         api.wait_until_ready(PATIENCE).await;
         running.push((api, function));
     }
+    let start_cpu: Duration = running.iter().map(|(_, function)| process::cpu(function.pid())).sum();
     let batches = Mutex::new(VecDeque::from(batches));
     let next = || batches.lock().unwrap().pop_front();
     // Connections stand and statements are prepared, as on any warm function.
@@ -165,6 +168,7 @@ pub(crate) async fn drain(
         rate: drained as f64 / took,
         cpu: (cpu - cpu_before).as_secs_f64() * 1e6 / drained as f64,
         peak_rss_mb: rss,
+        start_cpu_ms: start_cpu.as_secs_f64() * 1e3 / processes as f64,
     }
 }
 
@@ -250,6 +254,7 @@ pub(crate) async fn run(plan: &Plan, peers: &Path) -> Value {
                 cells.push(json!({
                     "contestant": contestant.name(), "batch": batch, "processes": processes,
                     "events_per_second": rate, "cpu_us_per_event": cpu, "peak_rss_mb": rss,
+                    "start_cpu_ms": of(|run| run.start_cpu_ms),
                 }));
             }
         }

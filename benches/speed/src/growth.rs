@@ -12,23 +12,27 @@ const BATCH: usize = 1_000;
 const PROCESSES: usize = 4;
 
 pub(crate) async fn run(sizes: &[u64], ledger: u64, quick: bool) -> Value {
-    let (runs, seconds) = if quick { (1, 2.0) } else { (5, 6.0) };
+    let (runs, seconds) = if quick { (1, 2.0) } else { (3, 4.0) };
     let server = Server::start().await;
     let settings = server.settings().await;
     let mut tables = Vec::new();
-    let mut hard = Value::Null;
-    for (number, &users) in sizes.iter().enumerate() {
-        let database = server.database(&format!("growth_{users}"), users).await;
+    let mut database = server.database("growth", 0).await;
+    for &users in sizes {
+        database.fill(database.users, users, false).await;
+        database.users = users;
+        database.settle().await;
         tables.push(table(&database, 0, runs, seconds).await);
-        if number + 1 == sizes.len() && ledger > 0 {
-            database.fill_ledger(ledger).await;
-            tables.push(table(&database, ledger, runs, seconds).await);
-        }
-        if users == 1_000_000 || sizes.len() == 1 {
-            hard = hardest(&database, runs, seconds).await;
-        }
-        server.drop_database(database).await;
     }
+    if ledger > 0 {
+        database.fill_ledger(ledger).await;
+        database.settle().await;
+        tables.push(table(&database, ledger, runs, seconds).await);
+    }
+    server.drop_database(database).await;
+    let database = server.database("hardest", sizes.iter().copied().min().unwrap_or(0).max(1_000_000)).await;
+    database.settle().await;
+    let hard = hardest(&database, runs, seconds).await;
+    server.drop_database(database).await;
     server.stop().await;
     json!({ "postgresql": settings, "batch": BATCH, "processes": PROCESSES, "tables": tables, "hardest": hard })
 }
@@ -79,7 +83,7 @@ async fn repeat(
     let mut rates = Vec::new();
     for _ in 0..runs {
         let events = make((90_000.0 * seconds) as usize).await;
-        database.reset().await;
+        database.empty().await;
         let payloads = payloads(&events, BATCH);
         let Drained { rate, .. } =
             drain(database, &consumer, true, payloads, BATCH, PROCESSES, seconds).await;

@@ -47,7 +47,7 @@ pub(crate) async fn drain(
     let tps: f64 = tps.split_whitespace().next().unwrap().parse().unwrap();
     let (ledger, _) = database.counts().await;
     assert_eq!(ledger, i64::try_from(per_client * clients * batch).unwrap(), "events in the ledger\n{said}");
-    Drained { rate: tps * batch as f64, cpu: 0.0, peak_rss_mb: 0.0 }
+    Drained { rate: tps * batch as f64, cpu: 0.0, peak_rss_mb: 0.0, start_cpu_ms: 0.0 }
 }
 
 fn pgbench() -> String {

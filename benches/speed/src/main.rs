@@ -82,7 +82,7 @@ impl Options {
             true => vec![Contestant::UserSync, Contestant::Limit],
             false => Contestant::ALL.to_vec(),
         };
-        let (runs, seconds) = if self.quick { (1, 2.0) } else { (3, 4.0) };
+        let (runs, seconds) = if self.quick { (1, 2.0) } else { (3, 3.0) };
         let (users, batches, processes) = (self.users, self.batches.clone(), self.processes.clone());
         drain::Plan { users, batches, processes, contestants, runs, seconds }
     }

@@ -7,6 +7,7 @@ use cognito_user_sync::migrate;
 use cognito_user_sync::stack::{Postgres, PostgresOptions, PostgresSource, Progress};
 use cognito_user_sync_triggers::event::{Data, Event, EventId, Kind, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
+use futures::StreamExt as _;
 use serde_json::{Map, Value, json};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgPool};
@@ -15,6 +16,11 @@ use uuid::Uuid;
 pub(crate) const POOL: &str = "eu-west-1_Bench0000";
 /// The event that every user of the table comes from: 2025-10-20.
 const ORIGIN: &str = "019a0000-0000-7000-8000-000000000001";
+
+/// So many rows at once are filled in without indexes.
+const MANY: u64 = 500_000;
+/// Rows of one statement that fills.
+const CHUNK: u64 = 100_000;
 
 /// What is printed beside every figure.
 const SETTINGS: [&str; 9] = [
@@ -56,6 +62,7 @@ impl Server {
             format!("alter system set shared_buffers = '{}MB'", kilobytes / 4 / 1024),
             "alter system set max_wal_size = '8GB'".to_owned(),
             "alter system set checkpoint_timeout = '15min'".to_owned(),
+            "alter system set maintenance_work_mem = '1GB'".to_owned(),
             "create role bench_consumer login password 'bench'".to_owned(),
         ] {
             sqlx::query(AssertSqlSafe(setting)).execute(&mut admin).await.unwrap();
@@ -120,43 +127,59 @@ impl Database {
     /// Adds users, each with an address of its own or all with one.
     pub(crate) async fn fill(&self, from: u64, to: u64, one_address: bool) {
         let started = Instant::now();
-        let chunk = 100_000;
-        let mut work = Vec::new();
-        for start in (from..to).step_by(chunk) {
-            work.push((start, to.min(start + chunk as u64)));
-        }
-        let rows = |(start, end): (u64, u64)| {
-            let owner = self.owner.clone();
-            async move {
-                let insert = include_str!("fill_users.sql");
-                let mut tx = owner.begin().await.unwrap();
+        // Millions of rows are in sooner without the indexes, which are made again afterwards.
+        let indexes = if to - from >= MANY { self.drop_indexes().await } else { Vec::new() };
+        let chunks = (from..to).step_by(CHUNK as usize).map(|start| (start, to.min(start + CHUNK)));
+        let rows = |(start, end): (u64, u64)| async move {
+            let mut tx = self.owner.begin().await.unwrap();
+            for insert in [include_str!("fill_users.sql"), include_str!("fill_claims.sql")] {
                 let query = sqlx::query(insert).bind(start as i64).bind(end as i64 - 1).bind(one_address);
                 let query = query.bind(Uuid::parse_str(ORIGIN).unwrap()).bind(POOL);
                 query.execute(&mut *tx).await.unwrap();
-                let claims = "insert into user_claims (kind, value, user_id, since)
-                    select 'email', cognito_attributes ->> 'email', id, created_at from users
-                    where id = any (select md5(n::text)::uuid from generate_series($1::bigint, $2::bigint) as n)";
-                sqlx::query(claims).bind(start as i64).bind(end as i64 - 1).execute(&mut *tx).await.unwrap();
-                tx.commit().await.unwrap();
             }
+            tx.commit().await.unwrap();
         };
-        use futures::StreamExt as _;
-        futures::stream::iter(work.into_iter().map(rows)).buffer_unordered(2).collect::<Vec<()>>().await;
-        sqlx::query("vacuum (analyze) users").execute(&self.owner).await.unwrap();
-        sqlx::query("vacuum (analyze) user_claims").execute(&self.owner).await.unwrap();
-        sqlx::query("checkpoint").execute(&self.owner).await.unwrap();
-        if to - from >= 1_000_000 {
+        futures::stream::iter(chunks.map(rows)).buffer_unordered(2).collect::<Vec<()>>().await;
+        for index in indexes {
+            sqlx::query(AssertSqlSafe(index)).execute(&self.owner).await.unwrap();
+        }
+        for statement in ["vacuum (analyze) users", "vacuum (analyze) user_claims", "checkpoint"] {
+            sqlx::query(statement).execute(&self.owner).await.unwrap();
+        }
+        if to - from >= MANY {
             println!("   {} users more in {:.0?}", to - from, started.elapsed());
         }
+    }
+
+    /// Drops what rows are looked up by, but for the primary key of users, and says how to make it again.
+    async fn drop_indexes(&self) -> Vec<String> {
+        let constraints = "select format('alter table %s drop constraint %I', conrelid::regclass, conname),
+                format('alter table %s add constraint %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
+            from pg_constraint
+            where conrelid in ('users'::regclass, 'user_claims'::regclass) and contype in ('f', 'u', 'p')
+                and conname <> 'users_pkey'
+            union all
+            select format('drop index %s', indexrelid::regclass), pg_get_indexdef(indexrelid)
+            from pg_index
+            where indrelid in ('users'::regclass, 'user_claims'::regclass)
+                and not exists (select from pg_constraint where conindid = indexrelid)";
+        let indexes: Vec<(String, String)> =
+            sqlx::query_as(constraints).fetch_all(&self.owner).await.unwrap();
+        for (drop, _) in &indexes {
+            sqlx::query(AssertSqlSafe(drop.as_str())).execute(&self.owner).await.unwrap();
+        }
+        indexes.into_iter().map(|(_, make)| make).collect()
     }
 
     /// Fills the ledger of earlier months with events that are nobody's, up to so many rows.
     pub(crate) async fn fill_ledger(&self, rows: u64) {
         let started = Instant::now();
-        for start in (0..rows).step_by(1_000_000) {
+        let fill = |start: u64| async move {
             let query = sqlx::query(include_str!("fill_ledger.sql")).bind(start as i64);
-            query.bind(rows.min(start + 1_000_000) as i64 - 1).execute(&self.owner).await.unwrap();
-        }
+            query.bind(rows.min(start + CHUNK) as i64 - 1).execute(&self.owner).await.unwrap();
+        };
+        let chunks = (0..rows).step_by(CHUNK as usize);
+        futures::stream::iter(chunks.map(fill)).buffer_unordered(2).collect::<Vec<()>>().await;
         sqlx::query("vacuum (analyze) user_events").execute(&self.owner).await.unwrap();
         println!("   {rows} ledger rows in {:.0?}", started.elapsed());
     }
@@ -178,15 +201,29 @@ impl Database {
     /// `users` logged whole since the checkpoint, as it is some seconds after any of them. A run right after a
     /// checkpoint would measure how fast 8 KB an event can be written to the log.
     pub(crate) async fn reset(&self) {
-        for statement in [
-            "delete from user_events where recorded_at > '2026-01-02'",
-            "vacuum user_events",
-            "vacuum users",
-            "checkpoint",
-            "update users set login_count = login_count
-             where ctid = any (array(select min(ctid) from users group by (ctid::text::point)[0]))",
-            "vacuum users",
-        ] {
+        self.empty().await;
+        let touch = "update users set login_count = login_count
+            where ctid = any (array(select min(ctid) from users group by (ctid::text::point)[0]))";
+        for statement in ["checkpoint", touch, "vacuum users"] {
+            sqlx::query(statement).execute(&self.owner).await.unwrap();
+        }
+    }
+
+    /// The same of a table that was just filled: its pages start with a row.
+    pub(crate) async fn settle(&self) {
+        let touch = "update users set login_count = login_count where ctid = any (array(
+            select format('(%s,1)', page)::tid
+            from generate_series(0, pg_relation_size('users') / current_setting('block_size')::bigint - 1) as page))";
+        for statement in ["checkpoint", touch, "vacuum users"] {
+            sqlx::query(statement).execute(&self.owner).await.unwrap();
+        }
+    }
+
+    /// Empties this month's ledger.
+    pub(crate) async fn empty(&self) {
+        for statement in
+            ["delete from user_events where recorded_at > '2026-01-02'", "vacuum user_events", "vacuum users"]
+        {
             sqlx::query(statement).execute(&self.owner).await.unwrap();
         }
     }
