@@ -74,6 +74,11 @@ impl Committed {
         self.has(id) && !self.is_known(id)
     }
 
+    /// Whether any event was not there before.
+    pub(super) fn has_fresh(&self) -> bool {
+        self.recorded.len() > self.known.len()
+    }
+
     /// Whether the event was there before.
     pub(super) fn is_known(&self, id: EventId) -> bool {
         self.known.contains_key(&id)

@@ -273,7 +273,11 @@ impl Applier {
         if let Some(latest) = batch.heartbeats.last() {
             stamp_heartbeat(&mut tx, *latest).await?;
         }
-        tx.commit().await?;
+        match way {
+            // Nothing was written: every login was there before, or is left to the long way.
+            Way::Logins if !committed.has_fresh() => tx.rollback().await?,
+            Way::Logins | Way::Any => tx.commit().await?,
+        }
         Ok(committed)
     }
 
