@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::lambda_runtime_api::{Function, Invocation, LambdaRuntimeApi};
 use crate::sample::Spread;
-use crate::server::{self, Database, Server};
+use crate::server::{self, Database, Server, SharedBuffers};
 use crate::{binaries, limit, process};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
@@ -210,7 +210,7 @@ pub(crate) struct Plan {
 }
 
 pub(crate) async fn run(plan: &Plan, peers: &Path) -> Value {
-    let server = Server::start().await;
+    let server = Server::start(SharedBuffers::Quarter).await;
     let settings = server.settings().await;
     println!("   {settings}");
     let database = server.database("drain", plan.users).await;

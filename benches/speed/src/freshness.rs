@@ -11,12 +11,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::queue::Queue;
 use crate::sample::percentile;
-use crate::server::{self, Server};
+use crate::server::{self, Server, SharedBuffers};
 use crate::{binaries, process};
 
 pub(crate) async fn run(users: u64, rates: &[u64], quick: bool) -> Value {
     let seconds: u64 = if quick { 5 } else { 30 };
-    let server = Server::start().await;
+    let server = Server::start(SharedBuffers::Quarter).await;
     let settings = server.settings().await;
     let database = server.database("freshness", users).await;
     let mut measured = Vec::new();

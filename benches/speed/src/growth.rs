@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use crate::binaries;
 use crate::drain::{Contestant, Drained, drain, logins, payloads, program};
 use crate::sample::Spread;
-use crate::server::{self, Database, Server, Who};
+use crate::server::{self, Database, Server, SharedBuffers, Who};
 
 const BATCH: usize = 1_000;
 const PROCESSES: usize = 4;
 
 pub(crate) async fn run(sizes: &[u64], ledger: u64, quick: bool) -> Value {
     let (runs, seconds) = if quick { (1, 2.0) } else { (3, 4.0) };
-    let server = Server::start().await;
+    let server = Server::start(SharedBuffers::Most).await;
     let settings = server.settings().await;
     let mut tables = Vec::new();
     let mut database = server.database("growth", 0).await;
@@ -28,13 +28,21 @@ pub(crate) async fn run(sizes: &[u64], ledger: u64, quick: bool) -> Value {
         database.settle().await;
         tables.push(table(&database, ledger, runs, seconds).await);
     }
+    // The same once more where the table does not fit into PostgreSQL's memory.
+    server.restart(SharedBuffers::Quarter).await;
+    database.settle().await;
+    let short = table(&database, ledger, runs, seconds).await;
     server.drop_database(database).await;
+    server.restart(SharedBuffers::Most).await;
     let database = server.database("hardest", sizes.iter().copied().min().unwrap_or(0).max(1_000_000)).await;
     database.settle().await;
     let hard = hardest(&database, runs, seconds).await;
     server.drop_database(database).await;
     server.stop().await;
-    json!({ "postgresql": settings, "batch": BATCH, "processes": PROCESSES, "tables": tables, "hardest": hard })
+    json!({
+        "postgresql": settings, "batch": BATCH, "processes": PROCESSES,
+        "tables": tables, "short_of_memory": short, "hardest": hard,
+    })
 }
 
 async fn table(database: &Database, ledger: u64, runs: usize, seconds: f64) -> Value {
@@ -42,13 +50,17 @@ async fn table(database: &Database, ledger: u64, runs: usize, seconds: f64) -> V
     let rates = repeat(database, runs, seconds, async |events| logins(database, events).await).await;
     let after = database.updates().await;
     let hot = (after.1 - before.1) as f64 / (after.0 - before.0) as f64;
+    let (megabytes, shared_buffers) = database.memory().await;
     println!(
-        "   {:>9} users, {ledger:>9} ledger rows: {:>7.0} events/s, {:.2}% HOT",
+        "   {:>9} users ({megabytes} MB, shared_buffers {shared_buffers}), {ledger:>9} ledger rows: {:>7.0} events/s, {:.2}% HOT",
         database.users,
         rates.median,
         hot * 100.0
     );
-    json!({ "users": database.users, "ledger_rows": ledger, "events_per_second": rates, "hot_share": hot })
+    json!({
+        "users": database.users, "users_mb": megabytes, "shared_buffers": shared_buffers, "ledger_rows": ledger,
+        "events_per_second": rates, "hot_share": hot,
+    })
 }
 
 /// Logins of users at random beside logins of one user, in turn; then sign-ups with addresses of their own beside

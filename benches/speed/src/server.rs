@@ -16,6 +16,8 @@ use uuid::Uuid;
 pub(crate) const POOL: &str = "eu-west-1_Bench0000";
 /// The event that every user of the table comes from: 2025-10-20.
 const ORIGIN: &str = "019a0000-0000-7000-8000-000000000001";
+/// The first event of July 2026, which comes after all that fills the ledger and before all that a run puts there.
+const FIRST_OF_RUN: &str = "019f1af9-b400-7000-8000-000000000000";
 
 /// So many rows at once are filled in without indexes.
 const MANY: u64 = 500_000;
@@ -35,6 +37,41 @@ const SETTINGS: [&str; 9] = [
     "checkpoint_timeout",
 ];
 
+/// How much of the machine's memory PostgreSQL keeps its tables' pages in.
+#[derive(Clone, Copy)]
+pub(crate) enum SharedBuffers {
+    /// What RDS gives PostgreSQL unless told otherwise ("Working with parameters on your RDS for PostgreSQL DB
+    /// instance", `{DBInstanceClassMemory/32768}` pages).
+    Quarter,
+    /// Nearer to the two thirds and more that Aurora gives ("Amazon Aurora PostgreSQL parameters").
+    Most,
+}
+
+impl SharedBuffers {
+    pub(crate) fn megabytes(self) -> i64 {
+        let memory = meminfo("MemTotal") / 1024;
+        match self {
+            Self::Quarter => memory / 4,
+            Self::Most => memory * 3 / 5,
+        }
+    }
+}
+
+/// Asks Linux for so many pages of 2 MB, which PostgreSQL takes if they are there: RDS turns them on for all but its
+/// smallest classes ("Huge pages for RDS for PostgreSQL"). Only root may ask; the settings say what came of it.
+fn huge_pages(count: i64) {
+    if let Err(error) = std::fs::write("/proc/sys/vm/nr_hugepages", count.to_string()) {
+        println!("   no huge pages ({error}): run as root to measure with them, as RDS has them");
+    }
+}
+
+/// A line of `/proc/meminfo`: kilobytes, or a number of pages.
+fn meminfo(name: &str) -> i64 {
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap();
+    let line = memory.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
 pub(crate) struct Server {
     postgres: Postgres,
 }
@@ -51,30 +88,41 @@ pub(crate) struct Database {
 }
 
 impl Server {
-    /// Starts one whose commits wait for the disk, with the memory that RDS would give it: a quarter.
-    pub(crate) async fn start() -> Self {
+    /// Starts one whose commits wait for the disk.
+    pub(crate) async fn start(shared_buffers: SharedBuffers) -> Self {
         let options = PostgresOptions { source: PostgresSource::from_env(), durable: true };
         let postgres = Postgres::start(&options, &Progress::Lines).await.unwrap();
         let mut admin = PgConnectOptions::from_str(postgres.admin_url()).unwrap().connect().await.unwrap();
-        let memory = std::fs::read_to_string("/proc/meminfo").unwrap();
-        let kilobytes: u64 = memory.split_whitespace().nth(1).unwrap().parse().unwrap();
         for setting in [
-            format!("alter system set shared_buffers = '{}MB'", kilobytes / 4 / 1024),
-            "alter system set max_wal_size = '8GB'".to_owned(),
-            "alter system set checkpoint_timeout = '15min'".to_owned(),
-            "alter system set maintenance_work_mem = '1GB'".to_owned(),
-            "create role bench_consumer login password 'bench'".to_owned(),
+            "alter system set max_wal_size = '24GB'",
+            "alter system set checkpoint_timeout = '30min'",
+            "alter system set maintenance_work_mem = '1GB'",
+            "create role bench_consumer login password 'bench'",
         ] {
-            sqlx::query(AssertSqlSafe(setting)).execute(&mut admin).await.unwrap();
+            sqlx::query(setting).execute(&mut admin).await.unwrap();
         }
         admin.close().await.unwrap();
-        postgres.stop_server().await.unwrap();
-        postgres.start_server().await.unwrap();
-        Self { postgres }
+        let server = Self { postgres };
+        server.restart(shared_buffers).await;
+        server
+    }
+
+    /// Starts it again with so much memory.
+    pub(crate) async fn restart(&self, shared_buffers: SharedBuffers) {
+        let mut admin =
+            PgConnectOptions::from_str(self.postgres.admin_url()).unwrap().connect().await.unwrap();
+        let set = format!("alter system set shared_buffers = '{}MB'", shared_buffers.megabytes());
+        sqlx::query(AssertSqlSafe(set)).execute(&mut admin).await.unwrap();
+        sqlx::query("checkpoint").execute(&mut admin).await.unwrap();
+        admin.close().await.unwrap();
+        self.postgres.stop_server().await.unwrap();
+        huge_pages(shared_buffers.megabytes() * 52 / 100 + 100);
+        self.postgres.start_server().await.unwrap();
     }
 
     pub(crate) async fn stop(self) {
         self.postgres.stop().await.unwrap();
+        huge_pages(0);
     }
 
     pub(crate) async fn settings(&self) -> Value {
@@ -86,6 +134,10 @@ impl Server {
             let value: String = sqlx::query_scalar(show).fetch_one(&mut admin).await.unwrap();
             settings.insert(name.to_owned(), value.into());
         }
+        // PostgreSQL before 17 does not say whether it got them.
+        let taken = meminfo("HugePages_Total") - meminfo("HugePages_Free") + meminfo("HugePages_Rsvd");
+        let huge_pages = if taken > 0 { "in use" } else { "not in use" };
+        settings.insert("huge_pages".to_owned(), huge_pages.into());
         Value::Object(settings)
     }
 
@@ -209,30 +261,42 @@ impl Database {
         }
     }
 
-    /// The same of a table that was just filled: its pages start with a row.
+    /// The same of a table that was just filled: its pages start with a row. What is logged for it is compressed,
+    /// so that a table of 20 GB does not bring on the next checkpoint by itself.
     pub(crate) async fn settle(&self) {
         let touch = "update users set login_count = login_count where ctid = any (array(
             select format('(%s,1)', page)::tid
             from generate_series(0, pg_relation_size('users') / current_setting('block_size')::bigint - 1) as page))";
-        for statement in ["checkpoint", touch, "vacuum users"] {
-            sqlx::query(statement).execute(&self.owner).await.unwrap();
+        let mut connection = self.owner.acquire().await.unwrap();
+        for statement in
+            ["checkpoint", "set wal_compression = on", touch, "set wal_compression = off", "vacuum users"]
+        {
+            sqlx::query(statement).execute(&mut *connection).await.unwrap();
         }
     }
 
     /// Empties this month's ledger.
     pub(crate) async fn empty(&self) {
-        for statement in
-            ["delete from user_events where recorded_at > '2026-01-02'", "vacuum user_events", "vacuum users"]
-        {
-            sqlx::query(statement).execute(&self.owner).await.unwrap();
+        let delete = format!("delete from user_events where id >= '{FIRST_OF_RUN}'");
+        for statement in [delete.as_str(), "vacuum user_events", "vacuum users"] {
+            sqlx::query(AssertSqlSafe(statement)).execute(&self.owner).await.unwrap();
         }
     }
 
     /// Events in the ledger that a run put there, and logins counted.
     pub(crate) async fn counts(&self) -> (i64, i64) {
-        let counts = "select (select count(*) from user_events where recorded_at > '2026-01-02'),
-            (select coalesce(sum(login_count), 0)::bigint from users)";
-        sqlx::query_as(counts).fetch_one(&self.owner).await.unwrap()
+        let counts = format!(
+            "select (select count(*) from user_events where id >= '{FIRST_OF_RUN}'),
+                (select coalesce(sum(login_count), 0)::bigint from users)"
+        );
+        sqlx::query_as(AssertSqlSafe(counts)).fetch_one(&self.owner).await.unwrap()
+    }
+
+    /// Megabytes of what logins read and write, the users and their primary key; and what there is to keep them in.
+    pub(crate) async fn memory(&self) -> (i64, String) {
+        let query = "select (pg_relation_size('users') + pg_relation_size('users_pkey')) / 1024 / 1024,
+            current_setting('shared_buffers')";
+        sqlx::query_as(query).fetch_one(&self.owner).await.unwrap()
     }
 
     /// Updates of users, and those of them that touched no index.
