@@ -259,6 +259,7 @@ impl Database {
         for statement in ["checkpoint", touch, "vacuum users"] {
             sqlx::query(statement).execute(&self.owner).await.unwrap();
         }
+        self.quiet().await;
     }
 
     /// The same of a table that was just filled: its pages start with a row. What is logged for it is compressed,
@@ -273,6 +274,11 @@ impl Database {
         {
             sqlx::query(statement).execute(&mut *connection).await.unwrap();
         }
+    }
+
+    /// Waits until the system has written what was left to write: a commit's flush would stand in line behind it.
+    pub(crate) async fn quiet(&self) {
+        assert!(tokio::process::Command::new("sync").status().await.unwrap().success());
     }
 
     /// Empties this month's ledger.
