@@ -20,22 +20,20 @@ pub(crate) async fn run(sizes: &[u64], ledger: u64, quick: bool) -> Value {
     for &users in sizes {
         database.fill(database.users, users, false).await;
         database.users = users;
-        database.settle().await;
+        settle(&server, &database, SharedBuffers::Most).await;
         tables.push(table(&database, 0, runs, seconds).await);
     }
     if ledger > 0 {
         database.fill_ledger(ledger).await;
-        database.settle().await;
+        settle(&server, &database, SharedBuffers::Most).await;
         tables.push(table(&database, ledger, runs, seconds).await);
     }
     // The same once more where the table does not fit into PostgreSQL's memory.
-    server.restart(SharedBuffers::Quarter).await;
-    database.settle().await;
+    settle(&server, &database, SharedBuffers::Quarter).await;
     let short = table(&database, ledger, runs, seconds).await;
     server.drop_database(database).await;
-    server.restart(SharedBuffers::Most).await;
     let database = server.database("hardest", sizes.iter().copied().min().unwrap_or(0).max(1_000_000)).await;
-    database.settle().await;
+    settle(&server, &database, SharedBuffers::Most).await;
     let hard = hardest(&database, runs, seconds).await;
     server.drop_database(database).await;
     server.stop().await;
@@ -43,6 +41,12 @@ pub(crate) async fn run(sizes: &[u64], ledger: u64, quick: bool) -> Value {
         "postgresql": settings, "batch": BATCH, "processes": PROCESSES,
         "tables": tables, "short_of_memory": short, "hardest": hard,
     })
+}
+
+/// Starts PostgreSQL again, so that its memory holds what logins read and write and nothing of what filled the tables.
+async fn settle(server: &Server, database: &Database, shared_buffers: SharedBuffers) {
+    server.restart(shared_buffers).await;
+    database.settle().await;
 }
 
 async fn table(database: &Database, ledger: u64, runs: usize, seconds: f64) -> Value {

@@ -269,9 +269,17 @@ impl Database {
             select format('(%s,1)', page)::tid
             from generate_series(0, pg_relation_size('users') / current_setting('block_size')::bigint - 1) as page))";
         let mut connection = self.owner.acquire().await.unwrap();
-        for statement in
-            ["checkpoint", "set wal_compression = on", touch, "set wal_compression = off", "vacuum users"]
-        {
+        for statement in [
+            "checkpoint",
+            "set wal_compression = on",
+            touch,
+            "set wal_compression = off",
+            "vacuum users",
+            // The primary key by itself, which then is in memory.
+            "set enable_seqscan = off",
+            "select count(id) from users",
+            "set enable_seqscan = on",
+        ] {
             sqlx::query(statement).execute(&mut *connection).await.unwrap();
         }
     }
