@@ -1,12 +1,15 @@
 //! What single events do to a row.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use cognito_user_sync::apply::{Outcome, referral_code};
 use cognito_user_sync::places::Places;
 use cognito_user_sync_triggers::event::{Data, Event, EventId, Kind};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 
 use crate::support::events::{at, confirmed, event, login, sub};
-use crate::support::{TestDatabase, applier, deployment, places};
+use crate::support::{TestDatabase, applier, deployment, eventually, places};
 
 /// Applies events one by one and compares columns of the first user.
 async fn check(events: Vec<Event>, expected: &[(&str, Option<&str>)]) {
@@ -471,6 +474,62 @@ async fn a_login_that_tells_what_is_known_writes_nothing_but_the_login() {
     check(named(20, "Lovelace"), "4", false).await;
     mark().await;
     check(named(30, "Lovelace"), "5", true).await;
+}
+
+/// Else two batches that share users would wait for each other in a circle. The table is so small that PostgreSQL would
+/// rather read it whole, and its rows lie the other way round.
+#[tokio::test(flavor = "multi_thread")]
+async fn logins_lock_users_in_the_order_of_their_ids() {
+    const USERS: u128 = 300;
+    let database = TestDatabase::create().await;
+    let mut users: Vec<u128> = (1..=USERS).collect();
+    users.sort_by_key(|user| std::cmp::Reverse(sub(*user)));
+    for user in &users {
+        database.apply(&[confirmed(*user, at(1)).build()]).await;
+    }
+    sqlx::query("analyze users").execute(&database.owner).await.unwrap();
+    let middle = sub(users[users.len() / 2]);
+    for round in 0..8 {
+        let mut holder = database.owner.begin().await.unwrap();
+        let lock = "select from users where id = $1 for update";
+        sqlx::query(lock).bind(middle).execute(&mut *holder).await.unwrap();
+        let logins: Vec<Event> = users.iter().map(|user| login(*user, at(10 + round)).build()).collect();
+        let look = async {
+            let waiting = "pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+            eventually("the batch waits", Duration::from_secs(4), async || {
+                database.count(waiting).await == 1
+            })
+            .await;
+            let free = "select id from users where id <> $1 for update skip locked";
+            let free: Vec<uuid::Uuid> =
+                sqlx::query_scalar(free).bind(middle).fetch_all(&database.owner).await.unwrap();
+            holder.rollback().await.unwrap();
+            free
+        };
+        let (outcomes, free) = tokio::join!(database.apply(&logins), look);
+        assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Applied));
+        let expected: BTreeSet<uuid::Uuid> =
+            users.iter().map(|user| sub(*user)).filter(|user| *user > middle).collect();
+        assert_eq!(BTreeSet::from_iter(free), expected, "round {round}");
+    }
+}
+
+/// What is counted before it is known to be a duplicate is taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn logins_among_duplicates_count_once() {
+    let database = TestDatabase::create().await;
+    database.apply(&[confirmed(1, at(1)).build(), confirmed(2, at(1)).build()]).await;
+    let logins: Vec<Event> =
+        (0..6).map(|number| login(1 + u128::from(number % 2), at(10 + number)).build()).collect();
+    assert_eq!(database.apply(&logins[..2]).await, [Outcome::Applied, Outcome::Applied]);
+    let outcomes = database.apply(&logins).await;
+    assert_eq!(outcomes[..2], [Outcome::Duplicate, Outcome::Duplicate]);
+    assert!(outcomes[2..].iter().all(|outcome| *outcome == Outcome::Applied));
+    assert!(database.apply(&logins).await.iter().all(|outcome| *outcome == Outcome::Duplicate));
+    for user in [sub(1), sub(2)] {
+        assert_eq!(database.column(user, "login_count").await.as_deref(), Some("3"));
+    }
+    assert_eq!(database.count("user_events").await, 8);
 }
 
 /// A release that does not know the digest may be at work beside this one, or after it.

@@ -1,18 +1,29 @@
--- Logins of locked rows. In whatever order they come, the latest login is the one with the greatest id.
-update users
-set login_count = users.login_count + new.logins,
-    last_login_id = greatest(users.last_login_id, new.id),
-    last_login_at = case when users.last_login_id > new.id then users.last_login_at else new.occurred_at end,
-    last_login_ip = case when users.last_login_id > new.id then users.last_login_ip else new.ip::inet end,
-    last_login_device = case when users.last_login_id > new.id then users.last_login_device else new.device end,
-    last_login_location = case when users.last_login_id > new.id then users.last_login_location else new.location end,
-    -- What they told again is of their version now.
-    attributes_version = greatest(users.attributes_version, new.id),
-    profile_version = greatest(users.attributes_version, new.id),
-    synced_at = greatest(users.synced_at, new.occurred_at),
-    -- The application's last edit may be later; `greatest` ignores nulls.
-    updated_at = greatest(users.app_edited_at, users.synced_at, new.occurred_at)
-from unnest(
-    $1::uuid[], $2::bigint[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::text[]
-) as new (user_id, logins, id, occurred_at, ip, device, location)
-where users.id = new.user_id
+-- Logins of users of whom they tell nothing new: what the newest event told, and what has stood since before the
+-- first of them. Rows are locked in the order of their ids, like everywhere: see begin_logins.sql. In whatever order
+-- logins come, the latest one is the one with the greatest id. One row: who they are.
+with counted as (
+    update users
+    set login_count = users.login_count + new.logins,
+        last_login_id = greatest(users.last_login_id, new.id),
+        last_login_at = case when users.last_login_id > new.id then users.last_login_at else new.occurred_at end,
+        last_login_ip = case when users.last_login_id > new.id then users.last_login_ip else new.ip::inet end,
+        last_login_device = case when users.last_login_id > new.id then users.last_login_device else new.device end,
+        last_login_location = case when users.last_login_id > new.id then users.last_login_location else new.location end,
+        -- What they told again is of their version now.
+        attributes_version = greatest(users.attributes_version, new.id),
+        profile_version = greatest(users.attributes_version, new.id),
+        synced_at = greatest(users.synced_at, new.occurred_at),
+        -- The application's last edit may be later; `greatest` ignores nulls.
+        updated_at = greatest(users.app_edited_at, users.synced_at, new.occurred_at)
+    from unnest(
+        $1::uuid[], $2::uuid[], $3::bigint[], $4::timestamptz[],
+        $5::uuid[], $6::timestamptz[], $7::text[], $8::text[], $9::text[]
+    ) as new (user_id, digest, logins, first_at, id, occurred_at, ip, device, location)
+    where users.id = new.user_id
+        and users.profile_digest = new.digest
+        and users.profile_version = users.attributes_version
+        and users.erased_at is null
+        and greatest(users.created_at, users.email_since, users.phone_since) <= new.first_at
+    returning users.id
+)
+select coalesce(array_agg(id), '{}') from counted

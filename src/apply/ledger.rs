@@ -25,10 +25,9 @@ impl Horizon {
         Ok(Self { partitions: Arc::new(bounds.into_iter().collect()) })
     }
 
-    /// Refuses, with the reason, an event that the ledger cannot take.
-    pub(super) fn check(&self, id: EventId) -> Result<(), Rejection> {
+    /// Refuses, with the reason, an event that the ledger cannot take, or that is later than `latest`.
+    pub(super) fn check(&self, id: EventId, latest: Timestamp) -> Result<(), Rejection> {
         let reject = |reason, detail: String| Err(Rejection { reason, field: "time".to_owned(), detail });
-        let latest = Timestamp::from(OffsetDateTime::from(Timestamp::now()) + FUTURE_TOLERANCE);
         if id.time() > latest {
             let minutes = FUTURE_TOLERANCE.as_secs() / 60;
             return reject("future", format!("more than {minutes} minutes ahead of the clock"));
@@ -42,6 +41,11 @@ impl Horizon {
             Some(_) => Ok(()),
         }
     }
+}
+
+/// The latest time that an event may have now.
+pub(super) fn latest() -> Timestamp {
+    Timestamp::from(OffsetDateTime::from(Timestamp::now()) + FUTURE_TOLERANCE)
 }
 
 /// What a batch's transaction found in the ledger.
@@ -77,6 +81,11 @@ impl Committed {
     /// Whether any event was not there before.
     pub(super) fn has_fresh(&self) -> bool {
         self.recorded.len() > self.known.len()
+    }
+
+    /// Whether any event was there before.
+    pub(super) fn has_known(&self) -> bool {
+        !self.known.is_empty()
     }
 
     /// Whether the event was there before.

@@ -162,20 +162,19 @@ impl Applier {
         let again: Vec<&Event> = events.iter().filter(moved).copied().collect();
         settled.extend(self.apply_events(&again).await);
         // Of several messages that carry one event, the first has its outcome and the others repeat it.
-        let mut first = HashMap::<EventId, &Event>::new();
+        let mut first = HashMap::<EventId, &Event>::with_capacity(decoded.len());
         let mut outcomes = Vec::with_capacity(decoded.len());
         for decoded in &decoded {
             outcomes.push(match decoded {
                 Err(rejection) => Outcome::Rejected(rejection.clone()),
                 Ok(event) => {
-                    let is_repeat = first.contains_key(&event.id());
-                    match (settled.get(&event.id()), *first.entry(event.id()).or_insert(event)) {
-                        (_, first) if !std::ptr::eq(first, event) && first != event => {
-                            Outcome::Rejected(ledger::id_conflict())
-                        }
-                        (Some(Outcome::Applied), _) if is_repeat => Outcome::Duplicate,
-                        (Some(outcome), _) => outcome.clone(),
-                        (None, _) => Outcome::Retry(RetryCause::DatabaseUnavailable),
+                    let first = *first.entry(event.id()).or_insert(event);
+                    let is_repeat = !std::ptr::eq(first, event);
+                    match settled.get(&event.id()) {
+                        _ if is_repeat && first != event => Outcome::Rejected(ledger::id_conflict()),
+                        Some(Outcome::Applied) if is_repeat => Outcome::Duplicate,
+                        Some(outcome) => outcome.clone(),
+                        None => Outcome::Retry(RetryCause::DatabaseUnavailable),
                     }
                 }
             });
@@ -185,17 +184,18 @@ impl Applier {
     }
 
     async fn apply_events(&self, events: &[&Event]) -> HashMap<EventId, Outcome> {
-        let mut outcomes = HashMap::new();
+        let mut outcomes = HashMap::with_capacity(events.len());
         if events.is_empty() {
             return outcomes;
         }
-        let horizon = match self.horizon(events).await {
+        let latest = ledger::latest();
+        let horizon = match self.horizon(events, latest).await {
             Ok(horizon) => horizon,
             Err(failure) => return retry(events.iter().map(|event| event.id()), &failure).collect(),
         };
         let mut batch = Batch::default();
         for event in events {
-            match (horizon.check(event.id()), event) {
+            match (horizon.check(event.id(), latest), event) {
                 (Err(rejection), _) => {
                     outcomes.insert(event.id(), Outcome::Rejected(rejection));
                 }
@@ -207,18 +207,26 @@ impl Applier {
                 }
             }
         }
-        let (logins, mut others) = batch.split();
-        if !logins.users.is_empty() {
+        let (mut logins, mut others) = batch.split();
+        while !logins.is_empty() {
             match self.commit(&logins, Way::Logins).await {
                 Ok(committed) => {
                     let is_taken = |id: &EventId| committed.has(*id);
                     let (taken, left): (Vec<EventId>, _) = logins.ids().partition(is_taken);
                     outcomes.extend(taken.into_iter().map(|id| (id, committed.outcome(id))));
                     others.take(&logins, left);
+                    break;
                 }
+                Err(Failure::Known(committed)) => outcomes.extend(logins.give_up_known(&committed)),
                 // One of them may be to blame: the long way finds out which.
-                Err(failure) if failure.is_of_one_event() => others.take(&logins, logins.ids().collect()),
-                Err(failure) => outcomes.extend(retry(logins.ids(), &failure)),
+                Err(failure) if failure.is_of_one_event() => {
+                    others.take(&logins, logins.ids().collect());
+                    break;
+                }
+                Err(failure) => {
+                    outcomes.extend(retry(logins.ids(), &failure));
+                    break;
+                }
             }
         }
         // Halves of a batch that fails wait here, so that one bad message ends up alone.
@@ -230,8 +238,7 @@ impl Applier {
             match self.commit(&batch, Way::Any).await {
                 Ok(committed) => outcomes.extend(batch.ids().map(|id| (id, committed.outcome(id)))),
                 Err(Failure::Known(committed)) => {
-                    outcomes.extend(committed.known().map(|id| (id, committed.outcome(id))));
-                    batch.users.retain(|id, _| !committed.is_known(*id));
+                    outcomes.extend(batch.give_up_known(&committed));
                     waiting.push(batch);
                 }
                 Err(failure) if failure.is_of_one_event() => match batch.halves() {
@@ -264,7 +271,10 @@ impl Applier {
     }
 
     async fn try_commit(&self, batch: &Batch<'_>, way: Way) -> Result<Committed, Failure> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = match way {
+            Way::Logins => self.database.begin_with(logins::BEGIN).await?,
+            Way::Any => self.database.begin().await?,
+        };
         let committed = match way {
             Way::Logins => logins::record(&mut tx, batch.users.values().copied(), &self.places).await?,
             Way::Any if batch.users.is_empty() => Committed::default(),
@@ -274,7 +284,7 @@ impl Applier {
             stamp_heartbeat(&mut tx, *latest).await?;
         }
         match way {
-            // Nothing was written: every login was there before, or is left to the long way.
+            // Nothing was written: every login is left to the long way.
             Way::Logins if !committed.has_fresh() => tx.rollback().await?,
             Way::Logins | Way::Any => tx.commit().await?,
         }
@@ -322,8 +332,11 @@ impl Applier {
         // Asked again under the locks: what is concerned now and was not before is not locked, and may be another
         // batch's business at this moment.
         if !concerned.contains(&self::concerned(&stored, &deltas)) {
-            let has_known = committed.known().next().is_some();
-            return Err(if has_known { Failure::Known(Box::new(committed)) } else { Failure::recheck() });
+            return Err(if committed.has_known() {
+                Failure::Known(Box::new(committed))
+            } else {
+                Failure::recheck()
+            });
         }
         if deltas.is_empty() {
             return Ok(committed);
@@ -336,9 +349,9 @@ impl Applier {
     }
 
     /// The ledger's horizon, read again when an event lies outside the one that is known.
-    async fn horizon(&self, events: &[&Event]) -> Result<Horizon, Failure> {
+    async fn horizon(&self, events: &[&Event], latest: Timestamp) -> Result<Horizon, Failure> {
         let known = self.horizon.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let covers = |horizon: &Horizon| events.iter().all(|event| horizon.check(event.id()).is_ok());
+        let covers = |horizon: &Horizon| events.iter().all(|event| horizon.check(event.id(), latest).is_ok());
         if let Some(known) = known.filter(covers) {
             return Ok(known);
         }
@@ -398,6 +411,12 @@ impl<'a> Batch<'a> {
     /// Takes events of another batch.
     fn take(&mut self, other: &Self, ids: Vec<EventId>) {
         self.users.extend(ids.into_iter().filter_map(|id| Some((id, *other.users.get(&id)?))));
+    }
+
+    /// Gives up the events that were there before, each with its outcome.
+    fn give_up_known(&mut self, committed: &Committed) -> impl Iterator<Item = (EventId, Outcome)> {
+        self.users.retain(|id, _| !committed.is_known(*id));
+        committed.known().map(|id| (id, committed.outcome(id)))
     }
 
     fn ids(&self) -> impl Iterator<Item = EventId> {

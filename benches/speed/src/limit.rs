@@ -9,11 +9,11 @@ use tokio::process::Command;
 use crate::drain::Drained;
 use crate::server::Database;
 
-const LOCK: &str = include_str!("../../../src/apply/lock_profiles.sql");
+const BEGIN: &str = include_str!("../../../src/apply/begin_logins.sql");
 const INSERT: &str = include_str!("../../../src/apply/insert_events.sql");
 const COUNT: &str = include_str!("../../../src/apply/count_logins.sql");
 
-/// Sends each batch as the consumer does: lock, insert, count, commit.
+/// Sends each batch as the consumer does: count, insert, commit.
 pub(crate) async fn drain(
     database: &Database,
     events: &[UserEvent],
@@ -26,6 +26,7 @@ pub(crate) async fn drain(
     let file = std::env::temp_dir().join(format!("user-sync-bench-{}.sql", std::process::id()));
     std::fs::write(&file, script).unwrap();
     sqlx::query("checkpoint").execute(&database.owner).await.unwrap();
+    let (_, before) = database.counts().await;
     let program = pgbench();
     let output = Command::new(&program)
         .args(["--no-vacuum", "--protocol=prepared", "-D", "i=0", "-D"])
@@ -45,8 +46,9 @@ pub(crate) async fn drain(
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     let tps = said.lines().find_map(|line| line.strip_prefix("tps = ")).unwrap();
     let tps: f64 = tps.split_whitespace().next().unwrap().parse().unwrap();
-    let (ledger, _) = database.counts().await;
-    assert_eq!(ledger, i64::try_from(per_client * clients * batch).unwrap(), "events in the ledger\n{said}");
+    let (ledger, logins) = database.counts().await;
+    let sent = i64::try_from(per_client * clients * batch).unwrap();
+    assert_eq!((ledger, logins - before), (sent, sent), "events in the ledger, logins counted\n{said}");
     Drained { rate: tps * batch as f64, cpu: 0.0, peak_rss_mb: 0.0, start_cpu_ms: 0.0 }
 }
 
@@ -94,12 +96,15 @@ async fn prepare(database: &Database, events: &[UserEvent], batch: usize) {
             from bench_events group by no) as e
         cross join lateral (
             select array_agg(sub order by sub) as users, array_agg(logins order by sub) as logins,
-                array_agg(id order by sub) as latest, array_agg(time order by sub) as latest_times,
+                array_agg(of_user.id order by sub) as latest, array_agg(time order by sub) as latest_times,
                 array_agg('192.0.2.17'::text order by sub) as ips, array_agg('Mobile'::text order by sub) as devices,
-                array_agg(null::text order by sub) as locations
+                array_agg(null::text order by sub) as locations,
+                array_agg(profile_digest order by sub) as digests, array_agg(first order by sub) as first_times
             from (
-                select sub, count(*) as logins, (array_agg(id order by id desc))[1] as id, max(time) as time
-                from unnest(ids, subs, times) as told (id, sub, time) group by sub) as of_user) as w")
+                select sub, count(*) as logins, (array_agg(id order by id desc))[1] as id, max(time) as time,
+                    min(time) as first
+                from unnest(ids, subs, times) as told (id, sub, time) group by sub) as of_user
+            join users on users.id = sub) as w")
     .await;
     // Whole, as what comes from a client is: nothing to decompress.
     run("do $$ declare name text; begin
@@ -118,18 +123,17 @@ fn script() -> String {
     let insert = without_comments(INSERT);
     let (head, tail) = insert.split_once("from unnest(").unwrap();
     let (names, tail) = tail.split_once("\n").unwrap().1.split_once("order by id").unwrap();
-    let lock =
-        without_comments(LOCK).replace("($1)", "((select users from bench_batches where no = :n)::uuid[])");
+    let begin = without_comments(BEGIN).replace('\n', " ");
     let count = without_comments(COUNT);
     let (set, tail_of_count) = count.split_once("from unnest(").unwrap();
-    let names_of_count = tail_of_count.split_once(")").unwrap().1;
+    let (names_of_count, tail_of_count) =
+        tail_of_count.split_once(")").unwrap().1.split_once("returning").unwrap();
     format!(
         "\\set i :i + 1
 \\set n :client_id * :per + :i
-begin;
-{lock};
+{begin};
+{set} from bench_batches as b cross join lateral unnest(b.users, b.digests, b.logins, b.first_times, b.latest, b.latest_times, b.ips, b.devices, b.locations) {names_of_count} and b.no = :n returning {tail_of_count};
 {head} from bench_batches as b cross join lateral unnest(b.ids, b.subs, b.types, b.pools, b.times, b.told) {names} where b.no = :n order by id {tail};
-{set} from bench_batches as b cross join lateral unnest(b.users, b.logins, b.latest, b.latest_times, b.ips, b.devices, b.locations) {names_of_count} and b.no = :n;
 commit;
 "
     )
