@@ -206,22 +206,9 @@ impl Database {
     /// # Errors
     /// When there is no connection to be had.
     pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        self.begin_with("begin").await
-    }
-
-    /// The same with statements of its own, which begin a transaction and may set what holds within it.
-    ///
-    /// # Errors
-    /// As [`Database::begin`], and when the statements begin none.
-    pub async fn begin_with(
-        &self,
-        statements: &'static str,
-    ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         let generation = self.generation();
-        match self.pool.begin_with(statements).await {
-            Err(error) if is_refused(&error) && self.has_another(generation).await => {
-                self.pool.begin_with(statements).await
-            }
+        match self.pool.begin().await {
+            Err(error) if is_refused(&error) && self.has_another(generation).await => self.pool.begin().await,
             begun => begun,
         }
     }

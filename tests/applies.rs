@@ -484,37 +484,29 @@ async fn logins_lock_users_in_the_order_of_their_ids() {
     let mut users: Vec<u128> = (1..=500).collect();
     users.sort_by_key(|user| std::cmp::Reverse(sub(*user)));
     for user in &users {
-        database.apply(&[confirmed(*user, at(1)).build()]).await;
+        database.apply(&[login(*user, at(1)).build()]).await;
     }
-    let users: Vec<u128> = users.into_iter().step_by(5).collect();
-    sqlx::query("analyze users").execute(&database.owner).await.unwrap();
-    let subs: Vec<uuid::Uuid> = users.iter().map(|user| sub(*user)).collect();
+    sqlx::query("vacuum (full, analyze) users").execute(&database.owner).await.unwrap();
+    let subs: Vec<uuid::Uuid> = users.iter().step_by(5).map(|user| sub(*user)).collect();
+    let logins: Vec<Event> = users.iter().step_by(5).map(|user| login(*user, at(2)).build()).collect();
     let middle = subs[subs.len() / 2];
-    for round in 0..8 {
-        let mut holder = database.owner.begin().await.unwrap();
-        let lock = "select from users where id = $1 for update";
-        sqlx::query(lock).bind(middle).execute(&mut *holder).await.unwrap();
-        let logins: Vec<Event> = users.iter().map(|user| login(*user, at(10 + round)).build()).collect();
-        let look = async {
-            let waiting = "pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-            eventually("the batch waits", Duration::from_secs(4), async || {
-                database.count(waiting).await == 1
-            })
+    let mut holder = database.owner.begin().await.unwrap();
+    let lock = "select from users where id = $1 for update";
+    sqlx::query(lock).bind(middle).execute(&mut *holder).await.unwrap();
+    let look = async {
+        let waiting = "pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        eventually("the batch waits", Duration::from_secs(4), async || database.count(waiting).await == 1)
             .await;
-            let free = "select id from users where id = any ($1) for update skip locked";
-            let free: Vec<uuid::Uuid> =
-                sqlx::query_scalar(free).bind(&subs).fetch_all(&database.owner).await.unwrap();
-            holder.rollback().await.unwrap();
-            free
-        };
-        let (outcomes, free) = tokio::join!(database.apply(&logins), look);
-        assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Applied));
-        let behind: BTreeSet<uuid::Uuid> = subs.iter().copied().filter(|sub| *sub > middle).collect();
-        assert!(
-            BTreeSet::from_iter(free) == behind,
-            "round {round}: others than those behind {middle} are free"
-        );
-    }
+        let free = "select id from users where id = any ($1) for update skip locked";
+        let free: Vec<uuid::Uuid> =
+            sqlx::query_scalar(free).bind(&subs).fetch_all(&database.owner).await.unwrap();
+        holder.rollback().await.unwrap();
+        free
+    };
+    let (outcomes, free) = tokio::join!(database.apply(&logins), look);
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Applied));
+    let behind: BTreeSet<uuid::Uuid> = subs.iter().copied().filter(|sub| *sub > middle).collect();
+    assert!(BTreeSet::from_iter(free) == behind, "others than those behind {middle} are free");
 }
 
 /// What is counted before it is known to be a duplicate is taken back.

@@ -33,7 +33,7 @@ use std::time::Duration;
 use cognito_user_sync_triggers::event::{DecodeError, Event, EventId, UserEvent};
 use cognito_user_sync_triggers::retry::Schedule;
 use cognito_user_sync_triggers::timestamp::Timestamp;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -271,15 +271,36 @@ impl Applier {
     }
 
     async fn try_commit(&self, batch: &Batch<'_>, way: Way) -> Result<Committed, Failure> {
+        let mut connection = self.database.acquire().await?;
+        let committed = self.commit_on(&mut connection, batch, way).await;
+        if let Err(Failure::Unavailable(_)) = committed {
+            // It may be in the middle of something, such as a transaction that failed while it began.
+            connection.close_on_drop();
+        }
+        committed
+    }
+
+    async fn commit_on(
+        &self,
+        connection: &mut PgConnection,
+        batch: &Batch<'_>,
+        way: Way,
+    ) -> Result<Committed, Failure> {
         let mut tx = match way {
-            Way::Logins => self.database.begin_with(logins::BEGIN).await?,
-            Way::Any => self.database.begin().await?,
+            Way::Logins => connection.begin_with(logins::BEGIN).await?,
+            Way::Any => connection.begin().await?,
         };
-        let committed = match way {
-            Way::Logins => logins::record(&mut tx, batch.users.values().copied(), &self.places).await?,
-            Way::Any if batch.users.is_empty() => Committed::default(),
-            Way::Any => self.record(&mut tx, batch).await?,
+        let recorded = match way {
+            Way::Logins => logins::record(&mut tx, batch.users.values().copied(), &self.places).await,
+            Way::Any if batch.users.is_empty() => Ok(Committed::default()),
+            Way::Any => self.record(&mut tx, batch).await,
         };
+        if let Err(Failure::Known(_)) = recorded {
+            // At once, for the rest is tried at once, maybe on another connection.
+            tx.rollback().await?;
+            return recorded;
+        }
+        let committed = recorded?;
         if let Some(latest) = batch.heartbeats.last() {
             stamp_heartbeat(&mut tx, *latest).await?;
         }

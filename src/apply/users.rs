@@ -36,7 +36,7 @@ pub(super) struct StoredUser {
     pub(super) is_erased: bool,
 }
 
-/// Every transaction locks rows in the order of their ids, so that none waits in a circle; the lock comes after
+/// Every transaction locks rows in the order of their ids, so that none waits in a circle; here the lock comes after
 /// the sort.
 macro_rules! in_lock_order {
     () => {
