@@ -15,7 +15,7 @@ CASES ?= 5000
 # What `make infra` checks templates with; kept in the cache, for each Python.
 CFN_LINT := 1.58.0
 
-.PHONY: help demo dev test soak crash fuzz bench bench-functions bench-render bench-peers bench-verify bench-reconcile bench-reconcile-stub lambda infra infra-packages check needs needs-infra needs-lints
+.PHONY: help demo dev test soak crash fuzz bench bench-functions bench-render bench-peers bench-verify bench-reconcile bench-reconcile-stub lambda infra infra-packages check needs needs-infra needs-bench needs-lints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -44,9 +44,9 @@ fuzz: needs ## fuzz the two parsers for FUZZ_SECONDS=1800 together (needs cargo-
 # Where the peers' packages are: outside the working copy, like everything that is fetched.
 PEERS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/user-sync/bench-peers
 
-bench: bench-peers ## measure everything beside its peers: some 40 minutes on a quiet machine (needs cmake, autoconf, libtool, pgbench)
+bench: bench-peers ## measure everything beside its peers: some 40 minutes on a quiet machine (needs what builds AWS's client for Node, and pgbench)
 	cargo run --locked --profile harness -p user-sync-bench -- --peers $(PEERS) $(ARGS)
-	$(MAKE) bench-functions
+	$(if $(filter --quick,$(ARGS)),@echo 'a quick run: the page stays as it is',$(MAKE) bench-functions)
 
 bench-functions: bench-peers ## time what is computed without a database or a network, and render the page
 	cargo bench --locked -p cognito-user-sync -p cognito-user-sync-triggers --bench functions > $(PEERS)/functions.txt
@@ -56,7 +56,7 @@ bench-functions: bench-peers ## time what is computed without a database or a ne
 bench-render: bench-peers ## make docs/performance.md and its plots of docs/performance/results.json again
 	$(PEERS)/python/bin/python -B benches/render.py
 
-bench-peers: needs needs-infra
+bench-peers: needs needs-infra needs-bench
 	@mkdir -p $(PEERS)/node && cp -p benches/peers/node/package.json benches/peers/node/package-lock.json benches/peers/node/.npmrc $(PEERS)/node/
 	@[ -x $(PEERS)/python/bin/python ] || python3 -m venv $(PEERS)/python
 	@$(PEERS)/python/bin/python -m pip install --quiet --disable-pip-version-check -r benches/peers/python/requirements.txt
@@ -113,6 +113,13 @@ needs:
 		echo 'python3 in PATH is missing or older than 3.10: the local SQS server needs it' >&2; exit 1; }
 	@python3 -m pip --version >/dev/null 2>&1 || \
 		echo 'note: python3 has no pip, which fetches the local servers the first time' >&2
+
+# AWS's runtime client for Node builds curl.
+needs-bench:
+	@for tool in cmake autoconf automake libtoolize c++; do command -v $$tool >/dev/null || { \
+		echo "$$tool is not in PATH: install what builds the peers (Debian: apt install cmake autoconf automake libtool g++)" >&2; exit 1; }; done
+	@command -v pgbench >/dev/null || ls /usr/lib/postgresql/*/bin/pgbench >/dev/null 2>&1 || { \
+		echo 'pgbench is neither in PATH nor in /usr/lib/postgresql: install it (Debian: apt install postgresql)' >&2; exit 1; }
 
 needs-lints:
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || { \

@@ -89,6 +89,18 @@ class Render(unittest.TestCase):
         self.assertIn("with `shared_buffers` of 6GB over those with 14GB | - | 0.50 |", text)
         self.assertIn("| 20,000,000 | 640 MB | 6GB | 50 | 150 | 99.9 % |", text)
 
+    def test_the_hardest_cases_stand_beside_the_usual_one(self):
+        hardest = {"spread": several(100), "hot_user": several(150), "redelivered": several(80)}
+        hardest |= {"sign_ups_own_address": several(20), "sign_ups_shared_address": several(5)}
+        text = render.render({"growth": {"processes": 4, "batch": 1000, "tables": [], "hardest": hardest}})
+        self.assertIn("logins that were all applied before over those of fresh ones | - | 0.80 |", text)
+        self.assertIn("| logins that were all applied before | 80.0 |", text)
+
+    def test_sections_of_several_builds_name_them_all(self):
+        sections = {name: {"build": {"commit": commit, "date": "2026-12-01"}} for name, commit in [("a", "1"), ("b", "2")]}
+        text = render.machine({"machine": {"cores": 2}, **sections})
+        self.assertIn("| date | 2026-12-01 |\n| commit | 1; 2 |\n| cores | 2 |", text)
+
     def test_what_is_wanted_and_not_met_is_said(self):
         cells = [cell(render.OURS, 100, 2), cell(render.LIMIT, 200, 0)]
         self.assertIn("| at least 0.80 | 0.50 | **no** |", render.render({"drain": {"users": 5, "cells": cells}}))

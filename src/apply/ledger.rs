@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use cognito_user_sync_triggers::event::{EventId, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
-use sqlx::PgConnection;
+use sqlx::postgres::PgArguments;
+use sqlx::{PgConnection, Postgres};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{FUTURE_TOLERANCE, Outcome, Rejection};
+use crate::database::Database;
 
 /// The ids that the ledger's partitions can take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,9 +21,9 @@ pub(super) struct Horizon {
 }
 
 impl Horizon {
-    pub(super) async fn read(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+    pub(super) async fn read(database: &Database) -> Result<Self, sqlx::Error> {
         let bounds: Vec<(Uuid, Uuid)> =
-            sqlx::query_as("select lower, upper from user_event_partitions").fetch_all(connection).await?;
+            database.read("select lower, upper from user_event_partitions").await?;
         Ok(Self { partitions: Arc::new(bounds.into_iter().collect()) })
     }
 
@@ -47,6 +49,8 @@ impl Horizon {
 pub(super) fn latest() -> Timestamp {
     Timestamp::from(OffsetDateTime::from(Timestamp::now()) + FUTURE_TOLERANCE)
 }
+
+type QueryAs<'q, O> = sqlx::query::QueryAs<'q, Postgres, O, PgArguments>;
 
 /// What a batch's transaction found in the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -126,44 +130,77 @@ pub(super) fn id_conflict() -> Rejection {
     }
 }
 
+/// Events as the ledger's rows, in columns.
+pub(super) struct Rows<'a> {
+    ids: Vec<Uuid>,
+    subs: Vec<Uuid>,
+    types: Vec<&'static str>,
+    pools: Vec<&'a str>,
+    times: Vec<OffsetDateTime>,
+    data: Vec<String>,
+}
+
+impl<'a> Rows<'a> {
+    /// # Errors
+    /// Never for an event that was decoded.
+    pub(super) fn of(events: &[&'a UserEvent]) -> Result<Self, sqlx::Error> {
+        let data = events.iter().map(|event| serde_json::to_string(&event.data));
+        Ok(Self {
+            ids: events.iter().map(|event| event.id.uuid()).collect(),
+            subs: events.iter().map(|event| event.sub).collect(),
+            types: events.iter().map(|event| event.kind.as_str()).collect(),
+            pools: events.iter().map(|event| event.user_pool_id.as_str()).collect(),
+            times: events.iter().map(|event| event.id.time().into()).collect(),
+            data: data.collect::<Result<_, _>>().map_err(|error| sqlx::Error::Encode(error.into()))?,
+        })
+    }
+
+    /// Binds the six columns that `insert_events.sql` names, to a statement's next parameters.
+    pub(super) fn bind<'q, O>(&'q self, query: QueryAs<'q, O>) -> QueryAs<'q, O> {
+        query
+            .bind(&self.ids)
+            .bind(&self.subs)
+            .bind(&self.types)
+            .bind(&self.pools)
+            .bind(&self.times)
+            .bind(&self.data)
+    }
+}
+
 /// Inserts the events that are not there yet, and tells them from those that are.
 ///
 /// Waits for another transaction that is inserting one of them. `events` holds each id once, in ascending
 /// order, so that two transactions wait for each other in one direction only.
 pub(super) async fn insert(tx: &mut PgConnection, events: &[&UserEvent]) -> Result<Committed, sqlx::Error> {
-    let uuids = |of: fn(&UserEvent) -> Uuid| events.iter().map(|event| of(event)).collect::<Vec<_>>();
-    let types: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
-    let pools: Vec<&str> = events.iter().map(|event| event.user_pool_id.as_str()).collect();
-    let times: Vec<OffsetDateTime> = events.iter().map(|event| event.id.time().into()).collect();
-    let data = events.iter().map(|event| serde_json::to_string(&event.data)).collect::<Result<Vec<_>, _>>();
-    let data = data.map_err(|error| sqlx::Error::Encode(error.into()))?;
-    let (ids, subs) = (uuids(|event| event.id.uuid()), uuids(|event| event.sub));
-    let inserted: Vec<Uuid> = sqlx::query_scalar(include_str!("insert_events.sql"))
-        .bind(&ids)
-        .bind(&subs)
-        .bind(&types)
-        .bind(&pools)
-        .bind(&times)
-        .bind(&data)
-        .fetch_one(&mut *tx)
-        .await?;
+    let rows = Rows::of(events)?;
+    let insert = rows.bind(sqlx::query_as(include_str!("insert_events.sql")));
+    let (fresh,): (Option<Vec<Uuid>>,) = insert.fetch_one(&mut *tx).await?;
+    inserted(tx, events, &rows, fresh).await
+}
+
+/// What an insert of `events` came to, of which the ids in `fresh` were not there before: all of them if `None`. Their
+/// rows, and others maybe, are among `rows`.
+pub(super) async fn inserted(
+    tx: &mut PgConnection,
+    events: &[&UserEvent],
+    rows: &Rows<'_>,
+    fresh: Option<Vec<Uuid>>,
+) -> Result<Committed, sqlx::Error> {
     let mut committed =
         Committed { recorded: events.iter().map(|event| event.id).collect(), known: BTreeMap::new() };
-    if inserted.len() == events.len() {
-        return Ok(committed);
-    }
+    let Some(fresh) = fresh.filter(|fresh| fresh.len() < events.len()) else { return Ok(committed) };
     let different: HashMap<Uuid, bool> = sqlx::query_as(include_str!("different_events.sql"))
-        .bind(&ids)
-        .bind(&subs)
-        .bind(&types)
-        .bind(&pools)
-        .bind(&data)
+        .bind(&rows.ids)
+        .bind(&rows.subs)
+        .bind(&rows.types)
+        .bind(&rows.pools)
+        .bind(&rows.data)
         .fetch_all(tx)
         .await?
         .into_iter()
         .collect();
-    let inserted: HashSet<Uuid> = inserted.into_iter().collect();
-    let known = committed.recorded.iter().filter(|id| !inserted.contains(&id.uuid())).map(|id| {
+    let fresh: HashSet<Uuid> = fresh.into_iter().collect();
+    let known = committed.recorded.iter().filter(|id| !fresh.contains(&id.uuid())).map(|id| {
         let different =
             different.get(&id.uuid()).map(|is_same_user| Known::Different { is_same_user: *is_same_user });
         (*id, different.unwrap_or(Known::Same))

@@ -36,18 +36,22 @@ pub(super) async fn record(
     events: impl Iterator<Item = &UserEvent>,
     places: &Places,
 ) -> Result<Committed, Failure> {
-    let events: Vec<&UserEvent> = events.collect();
+    let mut events: Vec<&UserEvent> = events.collect();
     let mut logins = BTreeMap::<Uuid, Logins<'_>>::new();
     for event in &events {
         logins.entry(event.sub).and_modify(|logins| logins.add(event)).or_insert_with(|| Logins::of(event));
     }
-    logins.retain(|_, logins| logins.agree);
-    let counted = count(tx, &logins, places).await?;
-    let counted: Vec<&UserEvent> = events.into_iter().filter(|event| counted.contains(&event.sub)).collect();
-    if counted.is_empty() {
-        return Ok(Committed::default());
+    if logins.values().any(|logins| !logins.agree) {
+        logins.retain(|_, logins| logins.agree);
+        events.retain(|event| logins.contains_key(&event.sub));
     }
-    let committed = ledger::insert(tx, &counted).await?;
+    let rows = ledger::Rows::of(&events)?;
+    let (counted, fresh) = count(tx, &logins, places, &rows).await?;
+    if let Some(counted) = counted {
+        let counted: HashSet<Uuid> = counted.into_iter().collect();
+        events.retain(|event| counted.contains(&event.sub));
+    }
+    let committed = ledger::inserted(tx, &events, &rows, fresh).await?;
     if committed.has_known() {
         return Err(Failure::Known(Box::new(committed)));
     }
@@ -78,12 +82,16 @@ impl<'a> Logins<'a> {
     }
 }
 
-/// Adds logins up, and returns the users of whom they told nothing new.
+/// Who was counted, and which events were not there before; `None` is all of them.
+type Counted = (Option<Vec<Uuid>>, Option<Vec<Uuid>>);
+
+/// Adds logins up where they tell nothing new, and inserts what is counted into the ledger.
 async fn count(
     tx: &mut PgConnection,
     logins: &BTreeMap<Uuid, Logins<'_>>,
     places: &Places,
-) -> Result<HashSet<Uuid>, sqlx::Error> {
+    events: &ledger::Rows<'_>,
+) -> Result<Counted, sqlx::Error> {
     let mut devices = HashMap::<String, Option<Device>>::new();
     let mut device_of = |user_agent: &str| match devices.get(user_agent) {
         Some(device) => *device,
@@ -96,7 +104,7 @@ async fn count(
         latest.push(login);
     }
     let time = |event: &UserEvent| OffsetDateTime::from(event.id.time());
-    let counted: Vec<Uuid> = sqlx::query_scalar(include_str!("count_logins.sql"))
+    let query = sqlx::query_as(include_str!("record_logins.sql"))
         .bind(logins.keys().copied().collect::<Vec<Uuid>>())
         .bind(logins.values().map(|logins| logins.digest).collect::<Vec<Uuid>>())
         .bind(logins.values().map(|logins| logins.count).collect::<Vec<i64>>())
@@ -105,8 +113,6 @@ async fn count(
         .bind(logins.values().map(|logins| time(logins.latest)).collect::<Vec<OffsetDateTime>>())
         .bind(latest.iter().map(|login| login.ip.map(|ip| ip.to_string())).collect::<Vec<_>>())
         .bind(latest.iter().map(|login| login.device.map(Device::as_str)).collect::<Vec<_>>())
-        .bind(latest.iter().map(|login| login.location.as_deref()).collect::<Vec<_>>())
-        .fetch_one(tx)
-        .await?;
-    Ok(counted.into_iter().collect())
+        .bind(latest.iter().map(|login| login.location.as_deref()).collect::<Vec<_>>());
+    events.bind(query).fetch_one(tx).await
 }

@@ -33,13 +33,13 @@ use std::time::Duration;
 use cognito_user_sync_triggers::event::{DecodeError, Event, EventId, UserEvent};
 use cognito_user_sync_triggers::retry::Schedule;
 use cognito_user_sync_triggers::timestamp::Timestamp;
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use self::failure::Failure;
 use self::ledger::{Committed, Horizon};
-use crate::database::Database;
+use crate::database::{Database, answer_in_time};
 use crate::places::Places;
 
 /// How far ahead of our clock an event's time may be: clocks differ, but not by more.
@@ -271,13 +271,30 @@ impl Applier {
     }
 
     async fn try_commit(&self, batch: &Batch<'_>, way: Way) -> Result<Committed, Failure> {
-        let mut connection = self.database.acquire().await?;
-        let committed = self.commit_on(&mut connection, batch, way).await;
-        if let Err(Failure::Unavailable(_)) = committed {
-            // It may be in the middle of something, such as a transaction that failed while it began.
-            connection.close_on_drop();
+        loop {
+            let mut session = self.database.session().await?;
+            let committed = match self.commit_on(&mut session, batch, way).await {
+                Ok(committed) => committed,
+                Err(NotBegun(error)) => {
+                    session.give_up(error)?;
+                    continue;
+                }
+            };
+            match &committed {
+                Ok(_) | Err(Failure::Known(_)) => self.database.keep(session),
+                // It may be in the middle of something.
+                Err(Failure::Unavailable(_)) => session.discard(),
+                // The pool undoes at once what is left on it.
+                Err(
+                    Failure::Conflict { .. }
+                    | Failure::Blocked { .. }
+                    | Failure::HorizonMoved
+                    | Failure::Misconfigured(_)
+                    | Failure::Refused { .. },
+                ) => drop(session),
+            }
+            return committed;
         }
-        committed
     }
 
     async fn commit_on(
@@ -285,11 +302,21 @@ impl Applier {
         connection: &mut PgConnection,
         batch: &Batch<'_>,
         way: Way,
-    ) -> Result<Committed, Failure> {
-        let mut tx = match way {
-            Way::Logins => connection.begin_with(logins::BEGIN).await?,
-            Way::Any => connection.begin().await?,
+    ) -> Result<Result<Committed, Failure>, NotBegun> {
+        let begin = match way {
+            Way::Logins => logins::BEGIN,
+            Way::Any => "BEGIN",
         };
+        let tx = answer_in_time(connection.begin_with(begin)).await.map_err(NotBegun)?;
+        Ok(self.commit_in(tx, batch, way).await)
+    }
+
+    async fn commit_in(
+        &self,
+        mut tx: Transaction<'_, Postgres>,
+        batch: &Batch<'_>,
+        way: Way,
+    ) -> Result<Committed, Failure> {
         let recorded = match way {
             Way::Logins => logins::record(&mut tx, batch.users.values().copied(), &self.places).await,
             Way::Any if batch.users.is_empty() => Ok(Committed::default()),
@@ -376,8 +403,7 @@ impl Applier {
         if let Some(known) = known.filter(covers) {
             return Ok(known);
         }
-        let mut connection = self.database.acquire().await?;
-        let read = Horizon::read(&mut connection).await?;
+        let read = Horizon::read(&self.database).await?;
         *self.horizon.lock().unwrap_or_else(PoisonError::into_inner) = Some(read.clone());
         Ok(read)
     }
@@ -408,6 +434,9 @@ struct Batch<'a> {
     users: BTreeMap<EventId, &'a UserEvent>,
     heartbeats: BTreeSet<EventId>,
 }
+
+/// A transaction did not begin, so nothing was done.
+struct NotBegun(sqlx::Error);
 
 /// How a batch goes into the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

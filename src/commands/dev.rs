@@ -39,7 +39,7 @@ pub(crate) async fn run(_: Arguments) -> anyhow::Result<()> {
         ended = worker::run(&applier, &queue, options, super::asked_to_end()) => ended.err().map(anyhow::Error::from),
         error = stack.failure() => Some(error.into()),
     };
-    applier.pool().close().await;
+    applier.database().close().await;
     // After a server died there may be nothing to remove from; it is not why we end.
     let removed = deployment.remove().await;
     stack.stop().await?;

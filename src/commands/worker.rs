@@ -64,7 +64,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(embedded) = embedded {
         embedded.flush(std::io::stdout()).context("cannot write the last metrics")?;
     }
-    applier.pool().close().await;
+    applier.database().close().await;
     tracing::info!("worker ended");
     Ok(())
 }

@@ -109,7 +109,7 @@ pub(crate) fn peer(module: &str, is_python: bool, peers: &Path) -> PathBuf {
     wrapper
 }
 
-/// Hands batches to so many processes for some seconds, and sees that each event counted once.
+/// Hands batches of fresh events to so many processes for some seconds, and sees that each event counted once.
 pub(crate) async fn drain(
     database: &Database,
     program: &Path,
@@ -119,6 +119,24 @@ pub(crate) async fn drain(
     processes: usize,
     seconds: f64,
 ) -> Drained {
+    let (_, before) = database.counts().await;
+    let (drained, events) = hand_over(database, program, is_ours, batches, batch, processes, seconds).await;
+    let (ledger, logins) = database.counts().await;
+    let events = i64::try_from(events).unwrap();
+    assert_eq!((ledger, logins - before), (events, events), "events in the ledger, logins counted");
+    drained
+}
+
+/// Hands batches to so many processes for some seconds, and says how many events those were, with those that warmed up.
+pub(crate) async fn hand_over(
+    database: &Database,
+    program: &Path,
+    is_ours: bool,
+    batches: Vec<Vec<u8>>,
+    batch: usize,
+    processes: usize,
+    seconds: f64,
+) -> (Drained, usize) {
     let url = if is_ours { &database.consumer_url } else { &database.owner_url };
     let environment = [
         ("DATABASE_URL", url.as_str()),
@@ -144,7 +162,6 @@ pub(crate) async fn drain(
             done += batch;
         }
     }
-    let (_, before) = database.counts().await;
     let cpu_before: Duration = running.iter().map(|(_, function)| process::cpu(function.pid())).sum();
     let started = Instant::now();
     let work = running.iter().map(|(api, _)| async {
@@ -161,15 +178,13 @@ pub(crate) async fn drain(
     let took = started.elapsed().as_secs_f64();
     let cpu: Duration = running.iter().map(|(_, function)| process::cpu(function.pid())).sum();
     let rss = running.iter().map(|(_, function)| process::peak_rss_mb(function.pid())).fold(0.0, f64::max);
-    let (ledger, logins) = database.counts().await;
-    assert_eq!(logins - before, i64::try_from(drained).unwrap(), "logins counted");
-    assert_eq!(ledger, i64::try_from(drained + done).unwrap(), "events in the ledger");
-    Drained {
+    let figures = Drained {
         rate: drained as f64 / took,
         cpu: (cpu - cpu_before).as_secs_f64() * 1e6 / drained as f64,
         peak_rss_mb: rss,
         start_cpu_ms: start_cpu.as_secs_f64() * 1e3 / processes as f64,
-    }
+    };
+    (figures, drained + done)
 }
 
 /// Whether every message of the batch was taken.

@@ -10,10 +10,15 @@ use crate::drain::Drained;
 use crate::server::Database;
 
 const BEGIN: &str = include_str!("../../../src/apply/begin_logins.sql");
-const INSERT: &str = include_str!("../../../src/apply/insert_events.sql");
-const COUNT: &str = include_str!("../../../src/apply/count_logins.sql");
+const RECORD: &str = include_str!("../../../src/apply/record_logins.sql");
 
-/// Sends each batch as the consumer does: count, insert, commit.
+/// The columns of `bench_batches` that the statement's parameters are bound to.
+const BOUND: [&str; 15] = [
+    "users", "digests", "logins", "first_times", "latest", "latest_times", "ips", "devices", "locations", "ids", "subs",
+    "types", "pools", "times", "told",
+];
+
+/// Sends each batch as the consumer does: begin, count and record, commit.
 pub(crate) async fn drain(
     database: &Database,
     events: &[UserEvent],
@@ -120,21 +125,12 @@ async fn prepare(database: &Database, events: &[UserEvent], batch: usize) {
 }
 
 fn script() -> String {
-    let insert = without_comments(INSERT);
-    let (head, tail) = insert.split_once("from unnest(").unwrap();
-    let (names, tail) = tail.split_once("\n").unwrap().1.split_once("order by id").unwrap();
     let begin = without_comments(BEGIN).replace('\n', " ");
-    let count = without_comments(COUNT);
-    let (set, tail_of_count) = count.split_once("from unnest(").unwrap();
-    let (names_of_count, tail_of_count) =
-        tail_of_count.split_once(")").unwrap().1.split_once("returning").unwrap();
-    format!(
-        "\\set i :i + 1
-\\set n :client_id * :per + :i
-{begin};
-{set} from bench_batches as b cross join lateral unnest(b.users, b.digests, b.logins, b.first_times, b.latest, b.latest_times, b.ips, b.devices, b.locations) {names_of_count} and b.no = :n returning {tail_of_count};
-{head} from bench_batches as b cross join lateral unnest(b.ids, b.subs, b.types, b.pools, b.times, b.told) {names} where b.no = :n order by id {tail};
-commit;
-"
-    )
+    let mut record = without_comments(RECORD);
+    // From the last on: $1 is the beginning of $10.
+    for (at, column) in BOUND.iter().enumerate().rev() {
+        let bound = format!("(select {column} from bench_batches where no = :n)");
+        record = record.replace(&format!("${}", at + 1), &bound);
+    }
+    format!("\\set i :i + 1\n\\set n :client_id * :per + :i\n{begin};\n{record};\ncommit;\n")
 }

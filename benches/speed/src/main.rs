@@ -43,7 +43,8 @@ struct Options {
     /// Sections to run; the others' figures stay as they are in the file.
     #[arg(long, value_delimiter = ',', default_values_t = Section::value_variants().iter().copied())]
     only: Vec<Section>,
-    /// Less of everything: to see that it works, not to be quoted.
+    /// Less of everything: to see that it works. What it measures is not to be quoted, and is not kept unless --out
+    /// says where.
     #[arg(long)]
     quick: bool,
     /// Users in the table of the comparison.
@@ -67,9 +68,9 @@ struct Options {
     /// Only this program and the limit.
     #[arg(long)]
     without_peers: bool,
-    /// Where the figures go.
-    #[arg(long, default_value = "docs/performance/results.json")]
-    out: PathBuf,
+    /// Where the figures go, beside those that are there: docs/performance/results.json.
+    #[arg(long)]
+    out: Option<PathBuf>,
     /// The folder with the peers' packages, which `make bench` fills: `python/bin/python` and `node/node_modules`.
     #[arg(long, env = "USER_SYNC_BENCH_PEERS")]
     peers: PathBuf,
@@ -105,21 +106,25 @@ impl std::fmt::Display for Section {
 #[tokio::main]
 async fn main() {
     let options = Options::parse();
-    let mut results: Map<String, Value> = std::fs::read(&options.out)
-        .ok()
-        .and_then(|file| serde_json::from_slice(&file).ok())
-        .unwrap_or_default();
+    // Before anything is written: what is measured is what was committed.
+    let (machine, build) = (machine::describe(), machine::build());
+    let out = options.out.clone().or((!options.quick).then(|| PathBuf::from("docs/performance/results.json")));
+    let read = |out: &PathBuf| serde_json::from_slice(&std::fs::read(out).ok()?).ok();
+    let mut results: Map<String, Value> = out.as_ref().and_then(read).unwrap_or_default();
     for section in &options.only {
         println!("== {section}");
-        let measured = match section {
+        let mut measured = match section {
             Section::Trigger => trigger::run(options.quick, &options.peers).await,
             Section::Drain => drain::run(&options.drain_plan(), &options.peers).await,
             Section::Growth => growth::run(&options.growth, options.ledger, options.quick).await,
             Section::Freshness => freshness::run(options.users, &options.rates, options.quick).await,
         };
+        measured["build"] = build.clone();
         results.insert(section.to_string(), measured);
-        results.insert("machine".to_owned(), machine::describe());
-        std::fs::create_dir_all(options.out.parent().unwrap()).unwrap();
-        std::fs::write(&options.out, serde_json::to_string_pretty(&results).unwrap() + "\n").unwrap();
+        results.insert("machine".to_owned(), machine.clone());
+        if let Some(out) = &out {
+            std::fs::create_dir_all(out.parent().unwrap()).unwrap();
+            std::fs::write(out, serde_json::to_string_pretty(&results).unwrap() + "\n").unwrap();
+        }
     }
 }

@@ -158,7 +158,7 @@ async fn apply(deployment: &Deployment, messages: u64) -> anyhow::Result<()> {
         }
     }
     progress.finish();
-    applier.pool().close().await;
+    applier.database().close().await;
     Ok(())
 }
 

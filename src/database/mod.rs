@@ -1,6 +1,8 @@
 //! How this project connects to PostgreSQL: TLS verified, statements bounded in time, with a password that may
 //! change. Whoever uses a [`Database`] need not know where its password comes from.
 
+mod session;
+
 use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr as _;
@@ -10,14 +12,16 @@ use std::time::{Duration, SystemTime};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow, PgSslMode};
+use sqlx::{FromRow, PgPool, Postgres};
 use tokio::sync::Mutex;
 
+pub(crate) use self::session::Session;
+use self::session::Kept;
 use crate::config::{DatabaseAuth, DatabaseConfig};
 use crate::credentials::{CredentialsError, Login, Source};
 
-/// How long a batch waits for a connection before it counts as a database that is away.
+/// How long a batch waits for a connection, and for a first answer on it, before it counts as a database that is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long after a failure old credentials wait until they are fetched again: they are not refused yet.
@@ -73,6 +77,8 @@ pub enum DatabaseError {
 #[derive(Clone)]
 pub struct Database {
     pool: PgPool,
+    /// Connections between two batches. A pool of one has nothing left for [`Database::acquire`] then.
+    kept: Kept,
     /// `None` where the password does not change.
     credentials: Option<Arc<Credentials>>,
 }
@@ -132,7 +138,7 @@ pub async fn connect_with(
     let now = SystemTime::now();
     let current = Mutex::new(Current { login, fetched_at: now, tried_at: now });
     let credentials = Credentials { source, options, generation: AtomicU64::new(0), current };
-    Ok(Database { pool, credentials: Some(Arc::new(credentials)) })
+    Ok(Database { pool, kept: Kept::default(), credentials: Some(Arc::new(credentials)) })
 }
 
 /// The same database as another login, whose password does not change: the same TLS rules and settings.
@@ -167,7 +173,7 @@ fn names_a_user(url: &str) -> bool {
 impl From<PgPool> for Database {
     /// A database whose password does not change.
     fn from(pool: PgPool) -> Self {
-        Self { pool, credentials: None }
+        Self { pool, kept: Kept::default(), credentials: None }
     }
 }
 
@@ -201,16 +207,24 @@ impl Database {
         }
     }
 
-    /// A transaction, on a connection of [`Database::acquire`].
-    ///
-    /// # Errors
-    /// When there is no connection to be had.
-    pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        let generation = self.generation();
-        match self.pool.begin().await {
-            Err(error) if is_refused(&error) && self.has_another(generation).await => self.pool.begin().await,
-            begun => begun,
+    /// A connection that served before, or else one of [`Database::acquire`]. What is done first on it may fail because
+    /// it died meanwhile: see [`Session::give_up`].
+    pub(crate) async fn session(&self) -> Result<Session, sqlx::Error> {
+        match self.kept.take() {
+            Some(session) => Ok(session),
+            None => self.acquire().await.map(Session::new),
         }
+    }
+
+    /// Keeps a connection for the next batch. Nothing may be left undone on it.
+    pub(crate) fn keep(&self, session: Session) {
+        self.kept.put(session.served());
+    }
+
+    /// Closes all connections, and waits until they are.
+    pub async fn close(&self) {
+        self.kept.clear();
+        self.pool.close().await;
     }
 
     /// Whether it answers, and as this build needs: with its schema.
@@ -218,8 +232,24 @@ impl Database {
     /// # Errors
     /// When it is away, refuses the login, or is not migrated.
     pub async fn answers(&self) -> Result<(), sqlx::Error> {
-        let mut connection = self.acquire().await?;
-        sqlx::query("select from sync_status").execute(&mut *connection).await.map(drop)
+        self.read::<()>("select from sync_status").await.map(drop)
+    }
+
+    /// The rows of a query that changes nothing, on a connection between two batches.
+    pub(crate) async fn read<T>(&self, query: &'static str) -> Result<Vec<T>, sqlx::Error>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        loop {
+            let mut session = self.session().await?;
+            match answer_in_time(sqlx::query_as(query).fetch_all(&mut *session)).await {
+                Ok(rows) => {
+                    self.keep(session);
+                    return Ok(rows);
+                }
+                Err(error) => session.give_up(error)?,
+            }
+        }
     }
 
     /// Fetches the password if it is old; cheap if not. Before each batch where no timer runs between them, as in
@@ -292,6 +322,17 @@ impl Credentials {
             }
         }
     }
+}
+
+/// What a server has to answer at once, or is away: a connection that died unseen says nothing for a quarter of an hour.
+///
+/// # Errors
+/// The future's own; when there is no answer within [`ACQUIRE_TIMEOUT`], that.
+pub(crate) async fn answer_in_time<T>(
+    asked: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer from the database in time");
+    tokio::time::timeout(ACQUIRE_TIMEOUT, asked).await.unwrap_or_else(|_| Err(late().into()))
 }
 
 /// A clock that was set back makes everything old.

@@ -1,6 +1,7 @@
 -- Logins of users of whom they tell nothing new: what the newest event told, and what has stood since before the
 -- first of them. Rows are locked in the order of their ids, like everywhere: see begin_logins.sql. In whatever order
--- logins come, the latest one is the one with the greatest id. One row: who they are.
+-- logins come, the latest one is the one with the greatest id. The ledger takes what was counted, as in
+-- insert_events.sql.
 with counted as (
     update users
     set login_count = users.login_count + new.logins,
@@ -27,5 +28,20 @@ with counted as (
         end
         and greatest(users.created_at, users.email_since, users.phone_since) <= new.first_at
     returning users.id
+),
+fresh as (
+    insert into user_events (id, user_id, type, user_pool_id, occurred_at, data)
+    select id, user_id, type, user_pool_id, occurred_at, data::jsonb
+    from unnest($10::uuid[], $11::uuid[], $12::text[], $13::text[], $14::timestamptz[], $15::text[])
+        as event (id, user_id, type, user_pool_id, occurred_at, data)
+    -- Asked of the first event once every row is locked, so rows come before ids here, too. `is true` keeps PostgreSQL
+    -- from making a join of it, which could not be a hash join here.
+    where (user_id in (select id from counted)) is true
+    order by id
+    on conflict (id) do nothing
+    returning id
 )
-select coalesce(array_agg(id), '{}') from counted
+-- Who was counted, and which events are fresh. Null is all of them.
+select
+    case when (select count(*) from counted) < cardinality($1) then array(select id from counted) end,
+    case when (select count(*) from fresh) < cardinality($10) then array(select id from fresh) end
