@@ -14,7 +14,7 @@ use crate::model::Tables;
 use crate::support::conformance::Adapter;
 use crate::support::events::{at, confirmed, login, sub};
 use crate::support::proxy::{Action, Proxy, Speaker, Trap};
-use crate::support::{TestDatabase, dead_letters, deployment, send, stack};
+use crate::support::{TestDatabase, dead_letters, deployment, eventually, send, stack};
 
 async fn postgres() -> SocketAddr {
     let stack = stack().await;
@@ -93,6 +93,49 @@ async fn connections_cut_anywhere_leave_the_counts_exact() {
         apply_all(&Applier::new(database::connect(&config, 2).await.unwrap()), &history).await;
         Tables::actual(database.rows().await).must_be(&expected).unwrap();
     }
+}
+
+/// A failover, a proxy's limit, a frozen function: the batch that comes next goes through at its first delivery.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_ended_between_two_batches_costs_none() {
+    let database = TestDatabase::create().await;
+    // One connection, as in Lambda: what is kept must not be missing anywhere else.
+    let applier = crate::support::applier(&database.deployment, 1).await;
+    let user = database.deployment.consumer_url.split(['/', ':']).nth(3).unwrap();
+    let connections = format!("pg_stat_activity where usename = '{user}'");
+    for number in 1..7 {
+        let event = login(number, at(1)).build().encode();
+        assert_eq!(applier.apply(&[&event]).await, [Outcome::Applied]);
+        eventually("one is left, for everything", Duration::from_secs(10), async || {
+            database.count(&connections).await == 1
+        })
+        .await;
+        let end = sqlx::AssertSqlSafe(format!("select pg_terminate_backend(pid) from {connections}"));
+        sqlx::query(end).execute(&database.owner).await.unwrap();
+        if number > 3 {
+            applier.database().answers().await.unwrap();
+        }
+    }
+    assert_eq!(database.count("user_events").await, 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_says_nothing_any_more_costs_no_batch() {
+    let postgres = postgres().await;
+    let database = TestDatabase::create().await;
+    // Of the second batch's first statement the server hears nothing, and nobody closes the connection.
+    let words = "set local enable_hashjoin";
+    let action = Action::Tell { pass_on: false };
+    let trap = Trap { speaker: Speaker::Program, words, nth: 2, repeats: false, action };
+    let proxy = Proxy::start(postgres, Some(trap)).await;
+    let url = database.deployment.consumer_url.replace(&postgres.to_string(), &proxy.address.to_string());
+    let applier = Applier::new(database::connect(&DatabaseConfig::with_url(url), 1).await.unwrap());
+    for number in 1..4 {
+        let event = login(1, at(number)).build().encode();
+        assert_eq!(applier.apply(&[&event]).await, [Outcome::Applied]);
+    }
+    assert!(proxy.count.load(std::sync::atomic::Ordering::SeqCst) > 3, "the connection never fell silent");
+    assert_eq!(database.column(sub(1), "login_count").await.as_deref(), Some("3"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,8 +16,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow, PgSslMode};
 use sqlx::{FromRow, PgPool, Postgres};
 use tokio::sync::Mutex;
 
-pub(crate) use self::session::Session;
 use self::session::Kept;
+pub(crate) use self::session::Session;
 use crate::config::{DatabaseAuth, DatabaseConfig};
 use crate::credentials::{CredentialsError, Login, Source};
 

@@ -14,8 +14,21 @@ const RECORD: &str = include_str!("../../../src/apply/record_logins.sql");
 
 /// The columns of `bench_batches` that the statement's parameters are bound to.
 const BOUND: [&str; 15] = [
-    "users", "digests", "logins", "first_times", "latest", "latest_times", "ips", "devices", "locations", "ids", "subs",
-    "types", "pools", "times", "told",
+    "users",
+    "digests",
+    "logins",
+    "first_times",
+    "latest",
+    "latest_times",
+    "ips",
+    "devices",
+    "locations",
+    "ids",
+    "subs",
+    "types",
+    "pools",
+    "times",
+    "told",
 ];
 
 /// Sends each batch as the consumer does: begin, count and record, commit.

@@ -108,7 +108,8 @@ async fn main() {
     let options = Options::parse();
     // Before anything is written: what is measured is what was committed.
     let (machine, build) = (machine::describe(), machine::build());
-    let out = options.out.clone().or((!options.quick).then(|| PathBuf::from("docs/performance/results.json")));
+    let out =
+        options.out.clone().or((!options.quick).then(|| PathBuf::from("docs/performance/results.json")));
     let read = |out: &PathBuf| serde_json::from_slice(&std::fs::read(out).ok()?).ok();
     let mut results: Map<String, Value> = out.as_ref().and_then(read).unwrap_or_default();
     for section in &options.only {
