@@ -138,6 +138,33 @@ async fn a_connection_that_says_nothing_any_more_costs_no_batch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_ends_while_everything_is_closed_leaves_no_connection_open() {
+    let database = TestDatabase::create().await;
+    let applier = crate::support::applier(&database.deployment, 2).await;
+    let body = |seconds| login(1, at(seconds)).build().encode();
+    assert_eq!(applier.apply(&[&body(1)]).await, [Outcome::Applied]);
+    let mut holder = database.owner.begin().await.unwrap();
+    let lock = "select from users where id = $1 for update";
+    sqlx::query(lock).bind(sub(1)).execute(&mut *holder).await.unwrap();
+    let bodies = [body(2)];
+    let close = async {
+        let waiting = "pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        eventually("the batch waits", Duration::from_secs(4), async || database.count(waiting).await == 1)
+            .await;
+        let closed = applier.database().close();
+        let release = async {
+            eventually("it is closing", Duration::from_secs(4), async || applier.pool().is_closed()).await;
+            holder.rollback().await.unwrap();
+        };
+        tokio::time::timeout(Duration::from_secs(30), async { tokio::join!(closed, release) }).await
+    };
+    let (outcomes, closed) = tokio::join!(applier.apply(&bodies), close);
+    assert_eq!(outcomes, [Outcome::Applied]);
+    closed.expect("everything is closed in the end");
+    assert_eq!(applier.pool().size(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pool_with_nothing_left_sends_the_batch_back() {
     let database = TestDatabase::create().await;
     let applier = crate::support::applier(&database.deployment, 1).await;

@@ -50,8 +50,6 @@ pub(super) fn latest() -> Timestamp {
     Timestamp::from(OffsetDateTime::from(Timestamp::now()) + FUTURE_TOLERANCE)
 }
 
-type QueryAs<'q, O> = sqlx::query::QueryAs<'q, Postgres, O, PgArguments>;
-
 /// What a batch's transaction found in the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Committed {
@@ -129,6 +127,8 @@ pub(super) fn id_conflict() -> Rejection {
         detail: "another event with this id was applied before; ids must be unique".to_owned(),
     }
 }
+
+type QueryAs<'q, O> = sqlx::query::QueryAs<'q, Postgres, O, PgArguments>;
 
 /// Events as the ledger's rows, in columns.
 pub(super) struct Rows<'a> {

@@ -16,8 +16,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow, PgSslMode};
 use sqlx::{FromRow, PgPool, Postgres};
 use tokio::sync::Mutex;
 
-use self::session::Kept;
-pub(crate) use self::session::Session;
+use self::session::{Kept, Session};
 use crate::config::{DatabaseAuth, DatabaseConfig};
 use crate::credentials::{CredentialsError, Login, Source};
 
@@ -220,14 +219,19 @@ impl Database {
     /// it goes back to the pool: somebody may wait there.
     pub(crate) fn keep(&self, session: Session) {
         if self.pool.size() < self.pool.options().get_max_connections() {
-            self.kept.put(session.served());
+            self.kept.put(session);
+        }
+        // What is kept now, `close` would wait for.
+        if self.pool.is_closed() {
+            self.kept.clear();
         }
     }
 
-    /// Closes all connections, and waits until they are.
+    /// Closes all connections, and waits until they are: for those in use, until they are given back.
     pub async fn close(&self) {
+        let closed = self.pool.close();
         self.kept.clear();
-        self.pool.close().await;
+        closed.await;
     }
 
     /// Whether it answers, and as this build needs: with its schema.

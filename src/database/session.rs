@@ -28,6 +28,7 @@ impl Kept {
     }
 
     pub(super) fn put(&self, session: Session) {
+        let session = Session { has_served: true, ..session };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(session);
     }
 
@@ -51,11 +52,6 @@ pub(crate) struct Session {
 impl Session {
     pub(super) fn new(connection: PoolConnection<Postgres>) -> Self {
         Self { connection, since: Instant::now(), has_served: false }
-    }
-
-    /// The same, once it has served.
-    pub(super) fn served(self) -> Self {
-        Self { has_served: true, ..self }
     }
 
     /// Closes the connection without a word: it may be dead, or in the middle of something.
