@@ -97,9 +97,10 @@ class Render(unittest.TestCase):
         self.assertIn("| logins that were all applied before | 80.0 |", text)
 
     def test_sections_of_several_builds_name_them_all(self):
-        sections = {name: {"build": {"commit": commit, "date": "2026-12-01"}} for name, commit in [("a", "1"), ("b", "2")]}
-        text = render.machine({"machine": {"cores": 2}, **sections})
-        self.assertIn("| date | 2026-12-01 |\n| commit | 1; 2 |\n| cores | 2 |", text)
+        measured = {"cores": 2, "memory_gib": 24.0, "date": "2026-12-01"}
+        sections = {name: {"machine": {"commit": commit, **measured}} for name, commit in [("a", "1"), ("b", "2")]}
+        text = render.machine(sections)
+        self.assertIn("| date | 2026-12-01 |\n| commit | 1; 2 |\n| cores | 2 |\n| memory (GiB) | 24 |", text)
 
     def test_what_is_wanted_and_not_met_is_said(self):
         cells = [cell(render.OURS, 100, 2), cell(render.LIMIT, 200, 0)]

@@ -480,17 +480,12 @@ def functions(section):
 
 
 def machine(results):
-    described = results.get("machine")
+    sections = [section for section in results.values() if isinstance(section, dict)]
+    described = seen_in(sections, "machine")
     if not described:
         return ""
-    sections = [section for section in results.values() if isinstance(section, dict)]
-    described = {**described, **seen_in(sections, "build")}
     order = ["date", "commit", "processor", "cores", "memory_gib", "kernel", "rust", "python", "node"]
-    rows = [
-        [name.replace("_gib", " (GiB)"), f"{described[name]:g}" if name == "memory_gib" else str(described[name])]
-        for name in order
-        if described.get(name) is not None
-    ]
+    rows = [[name.replace("_gib", " (GiB)"), described[name]] for name in order if name in described]
     settings = seen_in(sections, "postgresql")
     parts = ["## Measured on", table(["machine", ""], rows, words=True)]
     if settings:
@@ -504,8 +499,9 @@ def seen_in(sections, part):
     seen = {}
     for section in sections:
         for name, value in section.get(part, {}).items():
-            if value not in seen.setdefault(name, []):
-                seen[name].append(value)
+            shown = f"{value:g}" if isinstance(value, float) else str(value)
+            if value is not None and shown not in seen.setdefault(name, []):
+                seen[name].append(shown)
     return {name: "; ".join(values) for name, values in seen.items()}
 
 

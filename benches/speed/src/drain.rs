@@ -109,18 +109,21 @@ pub(crate) fn peer(module: &str, is_python: bool, peers: &Path) -> PathBuf {
     wrapper
 }
 
+/// Who drains, and how much at once.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<'a> {
+    pub(crate) program: &'a Path,
+    /// Whether it connects as a member of `user_sync_consumer`.
+    pub(crate) is_ours: bool,
+    pub(crate) batch: usize,
+    pub(crate) processes: usize,
+    pub(crate) seconds: f64,
+}
+
 /// Hands batches of fresh events to so many processes for some seconds, and sees that each event counted once.
-pub(crate) async fn drain(
-    database: &Database,
-    program: &Path,
-    is_ours: bool,
-    batches: Vec<Vec<u8>>,
-    batch: usize,
-    processes: usize,
-    seconds: f64,
-) -> Drained {
+pub(crate) async fn drain(database: &Database, run: Run<'_>, batches: Vec<Vec<u8>>) -> Drained {
     let (_, before) = database.counts().await;
-    let (drained, events) = hand_over(database, program, is_ours, batches, batch, processes, seconds).await;
+    let (drained, events) = hand_over(database, run, batches).await;
     let (ledger, logins) = database.counts().await;
     let events = i64::try_from(events).unwrap();
     assert_eq!((ledger, logins - before), (events, events), "events in the ledger, logins counted");
@@ -128,15 +131,8 @@ pub(crate) async fn drain(
 }
 
 /// Hands batches to so many processes for some seconds, and says how many events those were, with those that warmed up.
-pub(crate) async fn hand_over(
-    database: &Database,
-    program: &Path,
-    is_ours: bool,
-    batches: Vec<Vec<u8>>,
-    batch: usize,
-    processes: usize,
-    seconds: f64,
-) -> (Drained, usize) {
+pub(crate) async fn hand_over(database: &Database, run: Run<'_>, batches: Vec<Vec<u8>>) -> (Drained, usize) {
+    let Run { program, is_ours, batch, processes, seconds } = run;
     let url = if is_ours { &database.consumer_url } else { &database.owner_url };
     let environment = [
         ("DATABASE_URL", url.as_str()),
@@ -246,8 +242,9 @@ pub(crate) async fn run(plan: &Plan, peers: &Path) -> Value {
                         let is_ours = *contestant == Contestant::UserSync;
                         let payloads = payloads(&events, batch);
                         drop(events);
-                        drain(&database, &programs[number], is_ours, payloads, batch, processes, plan.seconds)
-                            .await
+                        let seconds = plan.seconds;
+                        let run = Run { program: &programs[number], is_ours, batch, processes, seconds };
+                        drain(&database, run, payloads).await
                     };
                     println!("      {:<38} {:>9.0} events/s", contestant.name(), drained.rate);
                     figures[number].push(drained);

@@ -4,7 +4,7 @@ use cognito_user_sync_triggers::event::{Kind, UserEvent};
 use serde_json::{Value, json};
 
 use crate::binaries;
-use crate::drain::{Contestant, Drained, drain, hand_over, logins, payloads, program};
+use crate::drain::{Contestant, Drained, Run, drain, hand_over, logins, payloads, program};
 use crate::sample::Spread;
 use crate::server::{self, Database, Server, SharedBuffers, Who};
 
@@ -94,6 +94,10 @@ async fn hardest(database: &Database, runs: usize, seconds: f64) -> Value {
     json!({ "spread": spread, "hot_user": hot, "redelivered": known, "sign_ups_own_address": own, "sign_ups_shared_address": shared })
 }
 
+fn run_of(program: &std::path::Path, seconds: f64) -> Run<'_> {
+    Run { program, is_ours: true, batch: BATCH, processes: PROCESSES, seconds }
+}
+
 async fn repeat(
     database: &Database,
     runs: usize,
@@ -107,8 +111,7 @@ async fn repeat(
         database.empty().await;
         database.quiet().await;
         let payloads = payloads(&events, BATCH);
-        let Drained { rate, .. } =
-            drain(database, &consumer, true, payloads, BATCH, PROCESSES, seconds).await;
+        let Drained { rate, .. } = drain(database, run_of(&consumer, seconds), payloads).await;
         rates.push(rate);
     }
     Spread::of(&rates)
@@ -122,7 +125,7 @@ async fn redelivered(database: &Database, runs: usize, seconds: f64) -> Spread {
     let messages = payloads(&events, BATCH);
     let hand_over = async |seconds| {
         database.quiet().await;
-        hand_over(database, &consumer, true, messages.clone(), BATCH, PROCESSES, seconds).await
+        hand_over(database, run_of(&consumer, seconds), messages.clone()).await
     };
     let (_, applied) = hand_over(f64::INFINITY).await;
     assert_eq!(applied, events.len(), "all of them are applied first");

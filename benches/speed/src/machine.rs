@@ -1,4 +1,4 @@
-//! What was measured on.
+//! What was measured, when, and on what: each section keeps its own, since not all need be measured at once.
 
 use std::process::Command;
 
@@ -21,12 +21,6 @@ pub(crate) fn describe() -> Value {
         "rust": first_line("rustc", &["--version"]),
         "python": first_line("python3", &["--version"]),
         "node": first_line("node", &["--version"]),
-    })
-}
-
-/// What was measured, and when: each section keeps its own, since not all need be measured at once.
-pub(crate) fn build() -> Value {
-    json!({
         "commit": first_line("git", &["describe", "--always", "--dirty"]),
         "date": first_line("date", &["-u", "+%Y-%m-%d"]),
     })
