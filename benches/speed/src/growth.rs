@@ -11,71 +11,98 @@ use crate::server::{self, Database, Server, SharedBuffers, Who};
 const BATCH: usize = 1_000;
 const PROCESSES: usize = 4;
 
+/// Each table is measured in turn with one of so many users: an hour lies between the smallest and the largest, and a
+/// machine that others share may be half as fast after it.
+const REFERENCE: u64 = 1_000_000;
+
 pub(crate) async fn run(sizes: &[u64], ledger: u64, quick: bool) -> Value {
     let (runs, seconds) = if quick { (1, 2.0) } else { (3, 4.0) };
     let server = Server::start(SharedBuffers::Most).await;
     let settings = server.settings().await;
-    let mut tables = Vec::new();
+    let reference = server.database("reference", REFERENCE).await;
     let mut database = server.database("growth", 0).await;
+    let mut tables = Vec::new();
     for &users in sizes {
         database.fill(database.users, users, false).await;
         database.users = users;
-        settle(&server, &database, SharedBuffers::Most).await;
-        tables.push(table(&database, 0, runs, seconds).await);
+        settle(&server, &[&reference, &database], SharedBuffers::Most).await;
+        tables.push(table(&reference, &database, 0, runs, seconds).await);
     }
     if ledger > 0 {
         database.fill_ledger(ledger).await;
-        settle(&server, &database, SharedBuffers::Most).await;
-        tables.push(table(&database, ledger, runs, seconds).await);
+        settle(&server, &[&reference, &database], SharedBuffers::Most).await;
+        tables.push(table(&reference, &database, ledger, runs, seconds).await);
     }
     // The same once more where the table does not fit into PostgreSQL's memory.
-    settle(&server, &database, SharedBuffers::Quarter).await;
-    let short = table(&database, ledger, runs, seconds).await;
+    settle(&server, &[&reference, &database], SharedBuffers::Quarter).await;
+    let short = table(&reference, &database, ledger, runs, seconds).await;
     server.drop_database(database).await;
-    let database = server.database("hardest", sizes.iter().copied().min().unwrap_or(0).max(1_000_000)).await;
-    settle(&server, &database, SharedBuffers::Most).await;
-    let hard = hardest(&database, runs, seconds).await;
-    server.drop_database(database).await;
+    settle(&server, &[&reference], SharedBuffers::Most).await;
+    let hard = hardest(&reference, runs, seconds).await;
+    server.drop_database(reference).await;
     server.stop().await;
     json!({
-        "postgresql": settings, "batch": BATCH, "processes": PROCESSES,
+        "postgresql": settings, "batch": BATCH, "processes": PROCESSES, "reference_users": REFERENCE,
         "tables": tables, "short_of_memory": short, "hardest": hard,
     })
 }
 
-/// Starts PostgreSQL again, so that its memory holds what logins read and write and nothing of what filled the tables.
-async fn settle(server: &Server, database: &Database, shared_buffers: SharedBuffers) {
+/// Starts PostgreSQL again, so that its memory holds what logins read and write and nothing of what filled the tables;
+/// and where all of that fits, Linux's memory holds none of it, so that no run pays for making room.
+async fn settle(server: &Server, databases: &[&Database], shared_buffers: SharedBuffers) {
     server.restart(shared_buffers).await;
-    database.settle().await;
+    for database in databases {
+        database.settle().await;
+        database.quiet().await;
+    }
+    if let SharedBuffers::Most = shared_buffers {
+        server::forget_files();
+    }
 }
 
-async fn table(database: &Database, ledger: u64, runs: usize, seconds: f64) -> Value {
+async fn table(reference: &Database, database: &Database, ledger: u64, runs: usize, seconds: f64) -> Value {
     let before = database.updates().await;
-    let rates = repeat(database, runs, seconds, async |events| logins(database, events).await).await;
+    let (mut rates, mut ratios) = (Vec::new(), Vec::new());
+    for _ in 0..runs {
+        let beside = random(reference, seconds).await;
+        let rate = random(database, seconds).await;
+        println!("      {rate:>7.0} beside {beside:>7.0} events/s");
+        rates.push(rate);
+        ratios.push(rate / beside);
+    }
+    let (rates, ratios) = (Spread::of(&rates), Spread::of(&ratios));
     let after = database.updates().await;
     let hot = (after.1 - before.1) as f64 / (after.0 - before.0) as f64;
     let (megabytes, shared_buffers) = database.memory().await;
     println!(
-        "   {:>9} users ({megabytes} MB, shared_buffers {shared_buffers}), {ledger:>9} ledger rows: {:>7.0} events/s, {:.2}% HOT",
+        "   {:>9} users ({megabytes} MB, shared_buffers {shared_buffers}), {ledger:>9} ledger rows: {:>7.0} events/s, {:.2} of {REFERENCE} users', {:.2}% HOT",
         database.users,
         rates.median,
+        ratios.median,
         hot * 100.0
     );
     json!({
         "users": database.users, "users_mb": megabytes, "shared_buffers": shared_buffers, "ledger_rows": ledger,
-        "events_per_second": rates, "hot_share": hot,
+        "events_per_second": rates, "over_reference": ratios, "hot_share": hot,
     })
+}
+
+async fn random(database: &Database, seconds: f64) -> f64 {
+    once(database, seconds, async |events| logins(database, events).await).await
 }
 
 /// Logins of users at random beside logins of one user, in turn; then sign-ups with addresses of their own beside
 /// sign-ups that all show the address that ten thousand others hold.
 async fn hardest(database: &Database, runs: usize, seconds: f64) -> Value {
-    let spread = repeat(database, runs, seconds, async |events| logins(database, events).await).await;
     let one = database.some(1).await.remove(0);
-    let hot = repeat(database, runs, seconds, async |events| {
-        (0..events).map(|number| server::login(&one, number)).collect()
-    });
-    let hot = hot.await;
+    let (mut spread, mut hot) = (Vec::new(), Vec::new());
+    for _ in 0..runs {
+        spread.push(random(database, seconds).await);
+        let of_one =
+            async |events| (0..events).map(|number| server::login(&one, number)).collect::<Vec<UserEvent>>();
+        hot.push(once(database, seconds, of_one).await);
+    }
+    let (spread, hot) = (Spread::of(&spread), Spread::of(&hot));
     println!(
         "   spread {:.0}, one user {:.0} events/s: {:.2}",
         spread.median,
@@ -98,23 +125,13 @@ fn run_of(program: &std::path::Path, seconds: f64) -> Run<'_> {
     Run { program, is_ours: true, batch: BATCH, processes: PROCESSES, seconds }
 }
 
-async fn repeat(
-    database: &Database,
-    runs: usize,
-    seconds: f64,
-    make: impl AsyncFn(usize) -> Vec<UserEvent>,
-) -> Spread {
+async fn once(database: &Database, seconds: f64, make: impl AsyncFn(usize) -> Vec<UserEvent>) -> f64 {
     let consumer = program(Contestant::UserSync, std::path::Path::new("."));
-    let mut rates = Vec::new();
-    for _ in 0..runs {
-        let events = make((90_000.0 * seconds) as usize).await;
-        database.empty().await;
-        database.quiet().await;
-        let payloads = payloads(&events, BATCH);
-        let Drained { rate, .. } = drain(database, run_of(&consumer, seconds), payloads).await;
-        rates.push(rate);
-    }
-    Spread::of(&rates)
+    let events = make((90_000.0 * seconds) as usize).await;
+    database.empty().await;
+    database.quiet().await;
+    let payloads = payloads(&events, BATCH);
+    drain(database, run_of(&consumer, seconds), payloads).await.rate
 }
 
 /// Logins that were all applied before, as when an operator redrives what had arrived: none counts again.

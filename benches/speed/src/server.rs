@@ -65,6 +65,14 @@ fn huge_pages(count: i64) {
     }
 }
 
+/// Asks Linux to forget the pages of files that it keeps and that were written out. What filled a table of 13 GB leaves
+/// no free page, while a small one leaves most of the memory free. Only root may ask.
+pub(crate) fn forget_files() {
+    if let Err(error) = std::fs::write("/proc/sys/vm/drop_caches", "1") {
+        println!("   Linux keeps the pages of files ({error}): run as root to have none at the start");
+    }
+}
+
 /// A line of `/proc/meminfo`: kilobytes, or a number of pages.
 fn meminfo(name: &str) -> i64 {
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap();
