@@ -44,7 +44,7 @@ fuzz: needs ## fuzz the two parsers for FUZZ_SECONDS=1800 together (needs cargo-
 # Where the peers' packages are: outside the working copy, like everything that is fetched.
 PEERS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/user-sync/bench-peers
 
-bench: bench-peers ## measure everything beside its peers: some 40 minutes on a quiet machine (needs what builds AWS's client for Node, and pgbench)
+bench: bench-peers ## measure everything beside its peers: an hour and a quarter on two cores (needs what builds AWS's client for Node, and pgbench)
 	cargo run --locked --profile harness -p user-sync-bench -- --peers $(PEERS) $(ARGS)
 	$(if $(filter --quick,$(ARGS)),@echo 'a quick run: the page stays as it is',$(MAKE) bench-functions)
 

@@ -53,7 +53,6 @@ async fn settle(server: &Server, databases: &[&Database], shared_buffers: Shared
     server.restart(shared_buffers).await;
     for database in databases {
         database.settle().await;
-        database.quiet().await;
     }
     if let SharedBuffers::Most = shared_buffers {
         server::forget_files();
