@@ -94,12 +94,12 @@ async fn random(database: &Database, seconds: f64) -> f64 {
 /// sign-ups that all show the address that ten thousand others hold.
 async fn hardest(database: &Database, runs: usize, seconds: f64) -> Value {
     let one = database.some(1).await.remove(0);
+    let of_one =
+        async |events| (0..events).map(|number| server::login(&one, number)).collect::<Vec<UserEvent>>();
     let (mut spread, mut hot) = (Vec::new(), Vec::new());
     for _ in 0..runs {
         spread.push(random(database, seconds).await);
-        let of_one =
-            async |events| (0..events).map(|number| server::login(&one, number)).collect::<Vec<UserEvent>>();
-        hot.push(once(database, seconds, of_one).await);
+        hot.push(once(database, seconds, &of_one).await);
     }
     let (spread, hot) = (Spread::of(&spread), Spread::of(&hot));
     println!(

@@ -60,16 +60,20 @@ impl SharedBuffers {
 /// Asks Linux for so many pages of 2 MB, which PostgreSQL takes if they are there: RDS turns them on for all but its
 /// smallest classes ("Huge pages for RDS for PostgreSQL"). Only root may ask; the settings say what came of it.
 fn huge_pages(count: i64) {
-    if let Err(error) = std::fs::write("/proc/sys/vm/nr_hugepages", count.to_string()) {
-        println!("   no huge pages ({error}): run as root to measure with them, as RDS has them");
-    }
+    let otherwise = "no huge pages: run as root to measure with them, as RDS has them";
+    ask_linux("/proc/sys/vm/nr_hugepages", &count.to_string(), otherwise);
 }
 
 /// Asks Linux to forget the pages of files that it keeps and that were written out. What filled a table of 13 GB leaves
 /// no free page, while a small one leaves most of the memory free. Only root may ask.
 pub(crate) fn forget_files() {
-    if let Err(error) = std::fs::write("/proc/sys/vm/drop_caches", "1") {
-        println!("   Linux keeps the pages of files ({error}): run as root to have none at the start");
+    let otherwise = "Linux keeps the pages of files: run as root to have none at the start";
+    ask_linux("/proc/sys/vm/drop_caches", "1", otherwise);
+}
+
+fn ask_linux(file: &str, value: &str, otherwise: &str) {
+    if let Err(error) = std::fs::write(file, value) {
+        println!("   {otherwise} ({error})");
     }
 }
 
@@ -266,8 +270,8 @@ impl Database {
         self.settle().await;
     }
 
-    /// The same of tables that were just filled, after a checkpoint of the whole server. What is logged for it is compressed, so that a table of 20 GB does not
-    /// bring on the next checkpoint by itself.
+    /// The same of tables that were just filled, after a checkpoint of the whole server. What is logged for it is
+    /// compressed, so that a table of 20 GB does not bring on the next checkpoint by itself.
     pub(crate) async fn settle(&self) {
         // A row of each page that is there: the first place of a page that was touched before holds none any more.
         let touch = "update users set login_count = login_count
