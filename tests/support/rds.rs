@@ -79,10 +79,14 @@ impl Rds {
         self.shared.attempts.lock().unwrap().clone()
     }
 
+    /// The tokens that were tried so far.
+    pub(crate) fn tokens(&self) -> HashSet<String> {
+        self.attempts().into_iter().map(|attempt| attempt.token).collect()
+    }
+
     /// From now on every token that was seen so far is too old.
     pub(crate) fn expire_all(&self) {
-        let seen = self.attempts().into_iter().map(|attempt| attempt.token);
-        self.shared.expired.lock().unwrap().extend(seen);
+        self.shared.expired.lock().unwrap().extend(self.tokens());
     }
 }
 
