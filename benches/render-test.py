@@ -76,18 +76,19 @@ class Render(unittest.TestCase):
         self.assertIn("program is of 7.90 MB.", text)
 
     def test_a_table_that_grew_is_compared_with_the_one_beside_it_and_with_less_memory(self):
-        def grown(users, rate, over, ledger=0, memory="14GB"):
+        def grown(users, rate, over, ledger=0, memory="14GB", huge=True):
             figures = {"events_per_second": several(rate), "over_reference": several(over), "hot_share": 0.999}
-            return {"users": users, "users_mb": 640, "shared_buffers": memory, "ledger_rows": ledger, **figures}
+            return {"users": users, "users_mb": 640, "shared_buffers": memory, "huge_pages": huge, "ledger_rows": ledger, **figures}
 
         # The machine became slower from one table to the next, and the table beside each with it.
         tables = [grown(1_000_000, 500, 1), grown(20_000_000, 300, 0.9), grown(20_000_000, 150, 0.6, 50)]
         section = {"processes": 4, "batch": 1000, "reference_users": 1_000_000, "tables": tables}
-        section["short_of_memory"] = grown(20_000_000, 140, 0.3, 50, "6GB")
+        section["short_of_memory"] = grown(20_000_000, 140, 0.3, 50, "6GB", huge=False)
         text = render.render({"growth": section})
         self.assertIn("with 20,000,000 users over those with 1,000,000 users, in turn | at least 0.80 | 0.90 | yes |", text)
         self.assertIn("with 50 ledger rows over those with none | - | 0.67 |", text)
         self.assertIn("with `shared_buffers` of 6GB over those with 14GB | - | 0.50 |", text)
+        self.assertIn("| 20,000,000 | 640 MB | 14GB in huge pages | 50 | 150 | 0.60 | 99.9 % |", text)
         self.assertIn("| 20,000,000 | 640 MB | 6GB | 50 | 140 | 0.30 | 99.9 % |", text)
 
     def test_the_hardest_cases_stand_beside_the_usual_one(self):

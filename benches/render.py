@@ -360,7 +360,7 @@ def growth(section):
         [
             f"{each['users']:,}",
             f"{each['users_mb']:,} MB",
-            each["shared_buffers"],
+            each["shared_buffers"] + (" in huge pages" if each.get("huge_pages") else ""),
             f"{each['ledger_rows']:,}",
             spread(each["events_per_second"]),
             spread(each["over_reference"], times),

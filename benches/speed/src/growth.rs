@@ -73,16 +73,17 @@ async fn table(reference: &Database, database: &Database, ledger: u64, runs: usi
     let after = database.updates().await;
     let hot = (after.1 - before.1) as f64 / (after.0 - before.0) as f64;
     let (megabytes, shared_buffers) = database.memory().await;
+    let huge_pages = server::has_huge_pages();
     println!(
-        "   {:>9} users ({megabytes} MB, shared_buffers {shared_buffers}), {ledger:>9} ledger rows: {:>7.0} events/s, {:.2} of {REFERENCE} users', {:.2}% HOT",
+        "   {:>9} users ({megabytes} MB, shared_buffers {shared_buffers}, huge pages {huge_pages}), {ledger:>9} ledger rows: {:>7.0} events/s, {:.2} of {REFERENCE} users', {:.2}% HOT",
         database.users,
         rates.median,
         ratios.median,
         hot * 100.0
     );
     json!({
-        "users": database.users, "users_mb": megabytes, "shared_buffers": shared_buffers, "ledger_rows": ledger,
-        "events_per_second": rates, "over_reference": ratios, "hot_share": hot,
+        "users": database.users, "users_mb": megabytes, "shared_buffers": shared_buffers, "huge_pages": huge_pages,
+        "ledger_rows": ledger, "events_per_second": rates, "over_reference": ratios, "hot_share": hot,
     })
 }
 

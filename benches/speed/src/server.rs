@@ -58,10 +58,18 @@ impl SharedBuffers {
 }
 
 /// Asks Linux for so many pages of 2 MB, which PostgreSQL takes if they are there: RDS turns them on for all but its
-/// smallest classes ("Huge pages for RDS for PostgreSQL"). Only root may ask; the settings say what came of it.
-fn huge_pages(count: i64) {
+/// smallest classes ("Huge pages for RDS for PostgreSQL"). Only root may ask; [`has_huge_pages`] says what came of it.
+fn ask_for_huge_pages(count: i64) {
     let otherwise = "no huge pages: run as root to measure with them, as RDS has them";
+    // Each is 2 MB in a row, which memory full of files and of what compilers left has not.
+    forget_files();
+    ask_linux("/proc/sys/vm/compact_memory", "1", otherwise);
     ask_linux("/proc/sys/vm/nr_hugepages", &count.to_string(), otherwise);
+}
+
+/// Whether PostgreSQL got them, which it does not say before 17.
+pub(crate) fn has_huge_pages() -> bool {
+    meminfo("HugePages_Total") - meminfo("HugePages_Free") + meminfo("HugePages_Rsvd") > 0
 }
 
 /// Asks Linux to forget the pages of files that it keeps and that were written out. What filled a table of 13 GB leaves
@@ -128,13 +136,13 @@ impl Server {
         sqlx::query("checkpoint").execute(&mut admin).await.unwrap();
         admin.close().await.unwrap();
         self.postgres.stop_server().await.unwrap();
-        huge_pages(shared_buffers.megabytes() * 52 / 100 + 100);
+        ask_for_huge_pages(shared_buffers.megabytes() * 52 / 100 + 100);
         self.postgres.start_server().await.unwrap();
     }
 
     pub(crate) async fn stop(self) {
         self.postgres.stop().await.unwrap();
-        huge_pages(0);
+        ask_for_huge_pages(0);
     }
 
     pub(crate) async fn settings(&self) -> Value {
@@ -146,9 +154,7 @@ impl Server {
             let value: String = sqlx::query_scalar(show).fetch_one(&mut admin).await.unwrap();
             settings.insert(name.to_owned(), value.into());
         }
-        // PostgreSQL before 17 does not say whether it got them.
-        let taken = meminfo("HugePages_Total") - meminfo("HugePages_Free") + meminfo("HugePages_Rsvd");
-        let huge_pages = if taken > 0 { "in use" } else { "not in use" };
+        let huge_pages = if has_huge_pages() { "in use" } else { "not in use" };
         settings.insert("huge_pages".to_owned(), huge_pages.into());
         Value::Object(settings)
     }
