@@ -98,11 +98,11 @@ class Render(unittest.TestCase):
         self.assertIn("logins that were all applied before over those of fresh ones | - | 0.80 |", text)
         self.assertIn("| logins that were all applied before | 80.0 |", text)
 
-    def test_sections_of_several_builds_name_them_all(self):
+    def test_sections_of_several_builds_say_which_is_of_which(self):
         measured = {"cores": 2, "memory_gib": 24.0, "date": "2026-12-01"}
-        sections = {name: {"machine": {"commit": commit, **measured}} for name, commit in [("a", "1"), ("b", "2")]}
+        sections = {name: {"machine": {"commit": commit, **measured}} for name, commit in [("a", "1"), ("b", "2"), ("c", "1")]}
         text = render.machine(sections)
-        self.assertIn("| date | 2026-12-01 |\n| commit | 1; 2 |\n| cores | 2 |\n| memory (GiB) | 24 |", text)
+        self.assertIn("| date | 2026-12-01 |\n| commit | 1 (a, c); 2 (b) |\n| cores | 2 |\n| memory (GiB) | 24 |", text)
 
     def test_what_is_wanted_and_not_met_is_said(self):
         cells = [cell(render.OURS, 100, 2), cell(render.LIMIT, 200, 0)]

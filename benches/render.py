@@ -129,7 +129,8 @@ def ratios(results):
         else:
             met = measured >= wanted if bound == AT_LEAST else measured <= wanted
             rows.append([what, f"{bound} {show(wanted)}", show(measured), "yes" if met else "**no**"])
-    return "## In short\n\n" + table(["what", "wanted", "measured", "met"], rows) if rows else ""
+    wanted = "*Wanted* is what this project set itself; a dash, where it set nothing.\n\n"
+    return "## In short\n\n" + wanted + table(["what", "wanted", "measured", "met"], rows) if rows else ""
 
 
 # What is wanted of each ratio; None where nothing was set.
@@ -480,7 +481,7 @@ def functions(section):
 
 
 def machine(results):
-    sections = [section for section in results.values() if isinstance(section, dict)]
+    sections = {name: section for name, section in results.items() if isinstance(section, dict)}
     described = seen_in(sections, "machine")
     if not described:
         return ""
@@ -495,14 +496,21 @@ def machine(results):
 
 
 def seen_in(sections, part):
-    """Each name in that part of the sections with all its values: they may have been measured at different times."""
+    """Each name in that part of the sections with its value, or with each and where: they may have been measured at
+    different times."""
     seen = {}
-    for section in sections:
+    for title, section in sections.items():
         for name, value in section.get(part, {}).items():
             shown = f"{value:g}" if isinstance(value, float) else str(value)
-            if value is not None and shown not in seen.setdefault(name, []):
-                seen[name].append(shown)
-    return {name: "; ".join(values) for name, values in seen.items()}
+            if value is not None:
+                seen.setdefault(name, {}).setdefault(shown, []).append(title)
+
+    def told(values):
+        if len(values) == 1:
+            return next(iter(values))
+        return "; ".join(f"{value} ({', '.join(titles)})" for value, titles in values.items())
+
+    return {name: told(values) for name, values in seen.items()}
 
 
 # --- plots

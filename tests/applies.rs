@@ -495,7 +495,7 @@ async fn logins_lock_users_in_the_order_of_their_ids() {
     sqlx::query(lock).bind(middle).execute(&mut *holder).await.unwrap();
     let look = async {
         let waiting = "pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-        eventually("the batch waits", Duration::from_secs(4), async || database.count(waiting).await == 1)
+        eventually("the batch waits", Duration::from_secs(30), async || database.count(waiting).await == 1)
             .await;
         let free = "select id from users where id = any ($1) for update skip locked";
         let free: Vec<uuid::Uuid> =

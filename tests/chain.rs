@@ -13,6 +13,7 @@ async fn a_sign_up_and_three_logins_become_one_row() {
         let deployment = deployment().await;
         let api = LambdaRuntimeApi::start().await;
         let mut function = Function::spawn(&binaries::trigger(), &api, &deployment.environment());
+        api.wait_until_ready(Duration::from_secs(20)).await;
         let sub = uuid::Uuid::from_u128(0xabda62a8_5732_41ef_8c00_31d8dc083c34);
         let event = |source: &str, metadata: serde_json::Value| {
             serde_json::json!({

@@ -387,7 +387,7 @@ async fn an_address_that_is_left_while_a_login_waits_for_the_row_is_noticed() {
     let waiting = "pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     let in_turn = async {
         for expected in 1..=2 {
-            eventually("the next one waits", Duration::from_secs(4), async || {
+            eventually("the next one waits", Duration::from_secs(30), async || {
                 database.count(waiting).await >= expected
             })
             .await;
@@ -396,7 +396,7 @@ async fn an_address_that_is_left_while_a_login_waits_for_the_row_is_noticed() {
     };
     let returning = async {
         // The one that leaves is first in the row's queue.
-        eventually("the first one waits", Duration::from_secs(4), async || {
+        eventually("the first one waits", Duration::from_secs(30), async || {
             database.count(waiting).await == 1
         })
         .await;

@@ -34,6 +34,14 @@ fn start(arguments: &[&str], deployment: &Deployment) -> Child {
     command(arguments, deployment).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
+/// A proxy in front of SQS, and its endpoint.
+async fn in_front(deployment: &Deployment, trap: Trap) -> (Proxy, String) {
+    let sqs = deployment.endpoint.trim_start_matches("http://").parse().unwrap();
+    let proxy = Proxy::start(sqs, Some(trap)).await;
+    let endpoint = format!("http://{}", proxy.address);
+    (proxy, endpoint)
+}
+
 fn interrupt(child: &Child) {
     let sent = Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
@@ -381,7 +389,7 @@ async fn a_redrive_whose_messages_come_back_gives_up() {
     for user in 0..30 {
         reject(&deployment, &format!("m{user}"), &event(user).encode(), "refused_by_database", "$").await;
     }
-    let redrive = start(&["redrive", "--max-per-second", "20"], &deployment);
+    let redrive = start(&["redrive", "--max-per-second", "10"], &deployment);
     let ended = tokio::task::spawn_blocking(move || redrive.wait_with_output().unwrap());
     let queue = deployment.queue();
     // A consumer that rejects everything again, faster than the task moves it, also on a busy machine: a task that
@@ -411,9 +419,10 @@ async fn a_redrive_that_is_killed_loses_nothing() {
     redrive.kill().unwrap();
     redrive.wait().unwrap();
     // The task is SQS's and goes on; what was held stays hidden from it.
-    let all_but_one = async || counts(&deployment, &deployment.queue_url).await.0 == 120;
+    let all_but_one = async || {
+        counts(&deployment, &deployment.queue_url).await.0 == 120 && dead(&deployment).await == (0, 1)
+    };
     eventually("the task has ended", LIMIT, all_but_one).await;
-    assert_eq!(dead(&deployment).await, (0, 1));
     let mut found = bodies(&deployment, &deployment.queue_url).await;
     found.insert("oops".to_owned(), 1);
     assert_eq!(found, sent);
@@ -433,9 +442,7 @@ async fn a_missing_permission_is_named_and_nothing_stays_hidden() {
             "HTTP/1.1 403 Forbidden\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: 34\r\nconnection: close\r\n\r\n{\"__type\":\"AccessDeniedException\"}",
         ),
     };
-    let sqs = deployment.endpoint.trim_start_matches("http://").parse().unwrap();
-    let proxy = Proxy::start(sqs, Some(trap)).await;
-    let endpoint = format!("http://{}", proxy.address);
+    let (_proxy, endpoint) = in_front(&deployment, trap).await;
     let redrive = command(&["redrive"], &deployment).env("AWS_ENDPOINT_URL", endpoint).output();
     let output = redrive.unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -450,9 +457,18 @@ async fn a_list_that_is_interrupted_leaves_everything_visible() {
     for user in 0..20 {
         reject(&deployment, &format!("m{user}"), &event(user).encode(), "refused_by_database", "$").await;
     }
-    let list = start(&["list"], &deployment);
-    eventually("messages are hidden", LIMIT, async || dead(&deployment).await.1 > 0).await;
+    // After the first receive, which hides some.
+    let action = Action::Tell { pass_on: false };
+    let words = "AmazonSQS.ReceiveMessage";
+    let trap = Trap { speaker: Speaker::Program, words, nth: 2, repeats: false, action };
+    let (mut proxy, endpoint) = in_front(&deployment, trap).await;
+    let mut list = command(&["list"], &deployment);
+    list.env("AWS_ENDPOINT_URL", endpoint).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let list = list.spawn().unwrap();
+    let held = tokio::time::timeout(LIMIT, proxy.sprung.recv()).await.unwrap().unwrap();
+    assert_ne!(dead(&deployment).await.1, 0, "messages are hidden");
     interrupt(&list);
+    drop(held);
     let output = list.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains("interrupted"), "{}", err(&output));

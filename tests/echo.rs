@@ -86,6 +86,7 @@ async fn a_payload_that_is_no_event_comes_back_too() {
     let deployment = deployment().await;
     let api = LambdaRuntimeApi::start().await;
     let mut function = Function::spawn(&binaries::trigger(), &api, &deployment.environment());
+    api.wait_until_ready(Duration::from_secs(20)).await;
     let deep = format!("{}{}", "[".repeat(2_000), "]".repeat(2_000));
     for payload in ["null", "[]", "7", "\"text\"", "1e999", "\"\\ud83d\"", &deep] {
         let Invocation::Response { body, .. } = api.invoke(payload, COGNITO_WAITS).await else {

@@ -149,11 +149,11 @@ async fn a_batch_that_ends_while_everything_is_closed_leaves_no_connection_open(
     let bodies = [body(2)];
     let close = async {
         let waiting = "pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-        eventually("the batch waits", Duration::from_secs(4), async || database.count(waiting).await == 1)
+        eventually("the batch waits", Duration::from_secs(30), async || database.count(waiting).await == 1)
             .await;
         let closed = applier.database().close();
         let release = async {
-            eventually("it is closing", Duration::from_secs(4), async || applier.pool().is_closed()).await;
+            eventually("it is closing", Duration::from_secs(30), async || applier.pool().is_closed()).await;
             holder.rollback().await.unwrap();
         };
         tokio::time::timeout(Duration::from_secs(30), async { tokio::join!(closed, release) }).await

@@ -238,6 +238,7 @@ async fn no_log_and_no_metric_of_a_full_run_says_who_anybody_is() {
     let env = [&deployment.environment()[..], &[("USER_SYNC_LOG", "trace"), ("RUST_LOG", "trace")]].concat();
     let api = LambdaRuntimeApi::start().await;
     let mut trigger = Function::spawn(&binaries::trigger(), &api, &env);
+    api.wait_until_ready(Duration::from_secs(20)).await;
     for (name, fixture) in fixtures(concat!(env!("CARGO_MANIFEST_DIR"), "/triggers/fixtures")) {
         let answered = api.invoke(fixture, Duration::from_secs(5)).await;
         assert!(matches!(answered, Invocation::Response { .. }), "{name}");

@@ -85,6 +85,7 @@ impl Pool {
     async fn start(deployment: &Deployment) -> Self {
         let api = LambdaRuntimeApi::start().await;
         let function = Function::spawn(&binaries::trigger(), &api, &deployment.environment());
+        api.wait_until_ready(LIMIT).await;
         Self { api, function, logins: BTreeMap::new() }
     }
 

@@ -284,21 +284,22 @@ async fn the_schedule_keeps_the_months_and_says_how_far_they_reach() {
     assert!((150.0..185.0).contains(&days), "{days}");
     let answered = schema.asked(json!({ "maintain": {} })).await.unwrap();
     assert_eq!(answered["created"], json!([]), "idempotent, with the defaults");
-    let documents: Vec<Value> =
-        schema.function.stdout_lines().iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let said: Vec<&Value> =
-        documents.iter().filter(|document| document.get("ledger_days_ahead").is_some()).collect();
-    assert_eq!(said.len(), 3, "at the deployment and at each maintenance: {documents:?}");
-    assert_eq!(said[0]["service"], FUNCTION_NAME);
+    let said = || -> Vec<Value> {
+        let documents = schema.function.stdout_lines();
+        let documents = documents.iter().filter_map(|line| serde_json::from_str(line).ok());
+        documents.filter(|document: &Value| document.get("ledger_days_ahead").is_some()).collect()
+    };
+    // What it writes gets here a moment after its answer.
+    eventually("it is said at the deployment and at each maintenance", LIMIT, async || said().len() == 3)
+        .await;
+    assert_eq!(said()[0]["service"], FUNCTION_NAME);
     // A month that cannot be made is an error, and how long the ledger lasts is said all the same.
     sqlx::raw_sql("alter function user_event_create_partitions(integer, integer) rename to elsewhere")
         .execute(&schema.master)
         .await
         .unwrap();
     schema.asked(json!({ "maintain": {} })).await.unwrap_err();
-    let said = || schema.function.stdout_lines().join("\n").matches("\"ledger_days_ahead\":[").count();
-    // What it writes gets here a moment after its answer.
-    eventually("the metric is said a fourth time", Duration::from_secs(10), async || said() == 4).await;
+    eventually("it is said a fourth time", LIMIT, async || said().len() == 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -327,17 +328,16 @@ async fn the_look_for_drift_counts_what_a_repair_would_mend() {
     let answered = answer(api.invoke("{}", LIMIT).await).unwrap();
     assert_eq!(answered["compared"], 3, "{answered}");
     assert_eq!(answered["toRepair"], 0, "{answered}");
-    let documents = function.stdout_lines().join("\n");
-    assert!(
-        documents.contains("\"drift\":[0.0]") && documents.contains("\"drift_compared\":[3.0]"),
-        "{documents}"
-    );
+    let is_said = |metric: &str| function.stdout_lines().join("\n").contains(metric);
+    for metric in ["\"drift\":[0.0]", "\"drift_compared\":[3.0]"] {
+        eventually(metric, LIMIT, async || is_said(metric)).await;
+    }
     // A row whose user the pool does not have.
     let gone = login(7, at(1)).pool(&pool.id).email("gone@example.com").build();
     database.apply(&[gone]).await;
     let answered = answer(api.invoke("{}", LIMIT).await).unwrap();
     assert_eq!(answered["toRepair"], 1, "{answered}");
-    assert!(function.stdout_lines().join("\n").contains("\"drift\":[1.0]"));
+    eventually("the drift is said", LIMIT, async || is_said("\"drift\":[1.0]")).await;
     assert!(!function.stderr_lines().join("\n").contains("@example.com"));
     assert_eq!(database.count("users where is_deleted").await, 0, "nothing was changed");
 }

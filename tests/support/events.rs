@@ -1,6 +1,7 @@
 //! Events to apply, made by hand.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use cognito_user_sync_triggers::event::{Data, Event, EventId, Kind, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
@@ -8,8 +9,12 @@ use uuid::Uuid;
 
 /// A moment of today: `seconds` after a fixed one that every ledger takes.
 pub(crate) fn at(seconds: u64) -> Timestamp {
-    let day = 86_400_000;
-    Timestamp::from_unix_millis(Timestamp::now().unix_millis() / day * day - day + seconds * 1_000)
+    /// The same for all of a run, which may go on past midnight.
+    static YESTERDAY: LazyLock<u64> = LazyLock::new(|| {
+        let day = 86_400_000;
+        Timestamp::now().unix_millis() / day * day - day
+    });
+    Timestamp::from_unix_millis(*YESTERDAY + seconds * 1_000)
 }
 
 /// A user by number.

@@ -235,9 +235,13 @@ pub(crate) async fn run(plan: &Plan, peers: &Path) -> Value {
                 for (number, contestant) in plan.contestants.iter().enumerate() {
                     let count = contestant.events(batch, plan.seconds).max(batch * (processes * 3));
                     let events = logins(&database, count).await;
+                    let is_limit = *contestant == Contestant::Limit;
+                    if is_limit {
+                        limit::prepare(&database, &events, batch).await;
+                    }
                     database.reset().await;
-                    let drained = if *contestant == Contestant::Limit {
-                        limit::drain(&database, &events, batch, processes).await
+                    let drained = if is_limit {
+                        limit::drain(&database, events.len(), batch, processes).await
                     } else {
                         let is_ours = *contestant == Contestant::UserSync;
                         let payloads = payloads(&events, batch);

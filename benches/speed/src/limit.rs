@@ -31,19 +31,12 @@ const BOUND: [&str; 15] = [
     "told",
 ];
 
-/// Sends each batch as the consumer does: begin, count and record, commit.
-pub(crate) async fn drain(
-    database: &Database,
-    events: &[UserEvent],
-    batch: usize,
-    clients: usize,
-) -> Drained {
-    prepare(database, events, batch).await;
-    let per_client = events.len() / batch / clients;
+/// Sends each batch of [`prepare`] as the consumer does: begin, count and record, commit.
+pub(crate) async fn drain(database: &Database, events: usize, batch: usize, clients: usize) -> Drained {
+    let per_client = events / batch / clients;
     let script = script();
     let file = std::env::temp_dir().join(format!("user-sync-bench-{}.sql", std::process::id()));
     std::fs::write(&file, script).unwrap();
-    sqlx::query("checkpoint").execute(&database.owner).await.unwrap();
     let (_, before) = database.counts().await;
     let program = pgbench();
     let output = Command::new(&program)
@@ -83,8 +76,9 @@ fn without_comments(sql: &str) -> String {
     sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect::<Vec<_>>().join("\n")
 }
 
-/// A row a batch, with the arrays that the statements are bound to.
-async fn prepare(database: &Database, events: &[UserEvent], batch: usize) {
+/// A row a batch, with the arrays that the statements are bound to. Before the database is reset, for the same start as
+/// everybody's.
+pub(crate) async fn prepare(database: &Database, events: &[UserEvent], batch: usize) {
     let run = async |statement: &'static str| {
         sqlx::query(statement).execute(&database.owner).await.unwrap();
     };
