@@ -38,7 +38,14 @@ pub(crate) fn operator() -> PathBuf {
 
 /// Builds a package's binaries in the profile of their deployment and returns the folder that holds them.
 fn build(package: &str, profile: &str) -> PathBuf {
-    let built = Command::new(env!("CARGO"))
+    let mut cargo = Command::new(env!("CARGO"));
+    // What cargo told this program of its own package: build scripts ask for variables of these names, and with others'
+    // values they and all that stands on them are built again.
+    let is_told = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_told)) {
+        cargo.env_remove(name);
+    }
+    let built = cargo
         .args(["build", "--locked", "--bins", "--message-format", "json-render-diagnostics"])
         // `dev` while you work: a release build takes minutes.
         .args(["--profile", &std::env::var("USER_SYNC_TEST_PROFILE").unwrap_or_else(|_| profile.to_owned())])
