@@ -31,7 +31,11 @@ fn dlq(arguments: &[&str], deployment: &Deployment) -> Output {
 }
 
 fn start(arguments: &[&str], deployment: &Deployment) -> Child {
-    command(arguments, deployment).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    spawn(&mut command(arguments, deployment))
+}
+
+fn spawn(command: &mut Command) -> Child {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 /// A proxy in front of SQS, and its endpoint.
@@ -462,9 +466,7 @@ async fn a_list_that_is_interrupted_leaves_everything_visible() {
     let words = "AmazonSQS.ReceiveMessage";
     let trap = Trap { speaker: Speaker::Program, words, nth: 2, repeats: false, action };
     let (mut proxy, endpoint) = in_front(&deployment, trap).await;
-    let mut list = command(&["list"], &deployment);
-    list.env("AWS_ENDPOINT_URL", endpoint).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let list = list.spawn().unwrap();
+    let list = spawn(command(&["list"], &deployment).env("AWS_ENDPOINT_URL", endpoint));
     let held = tokio::time::timeout(LIMIT, proxy.sprung.recv()).await.unwrap().unwrap();
     assert_ne!(dead(&deployment).await.1, 0, "messages are hidden");
     interrupt(&list);

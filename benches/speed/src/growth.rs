@@ -11,8 +11,8 @@ use crate::server::{self, Database, Server, SharedBuffers, Who};
 const BATCH: usize = 1_000;
 const PROCESSES: usize = 4;
 
-/// Each table is measured in turn with one of so many users: an hour lies between the smallest and the largest, and a
-/// machine that others share may be half as fast after it.
+/// Each table is measured in turn with one of so many users: half an hour lies between the smallest and the
+/// largest, in which a machine that others share becomes slower or faster.
 const REFERENCE: u64 = 1_000_000;
 
 pub(crate) async fn run(sizes: &[u64], ledger: u64, quick: bool) -> Value {
