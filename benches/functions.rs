@@ -50,15 +50,15 @@ fn main() {
 }
 
 /// Logins of so many users in turn, each a millisecond after the other.
-fn logins(users: u64) -> Vec<UserEvent> {
+fn logins(users: u64) -> Vec<UserEvent<'static>> {
     (0..BATCH).map(|number| login(number % users, 1_760_000_000_000 + number)).collect()
 }
 
-fn login(user: u64, time: u64) -> UserEvent {
+fn login(user: u64, time: u64) -> UserEvent<'static> {
     let sub = Uuid::from_u128(u128::from(user) << 64);
     let email = format!("user{user}@example.com");
     let mut data =
-        Data { user_name: Some(sub.to_string()), status: Some("CONFIRMED".to_owned()), ..Data::default() };
+        Data { user_name: Some(sub.to_string().into()), status: Some("CONFIRMED".into()), ..Data::default() };
     data.attributes = [
         ("email", email.as_str()),
         ("email_verified", "true"),
@@ -66,12 +66,12 @@ fn login(user: u64, time: u64) -> UserEvent {
         ("family_name", "Lovelace"),
         ("locale", "de-AT"),
     ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .map(|(name, value)| (name.into(), value.to_owned().into()))
     .into();
-    data.client.ip = Some("192.0.2.17".to_owned());
-    data.client.user_agent = Some(USER_AGENT.to_owned());
+    data.client.ip = Some("192.0.2.17".into());
+    data.client.user_agent = Some(USER_AGENT.into());
     let id = EventId::new(Timestamp::from_unix_millis(time));
-    UserEvent { id, user_pool_id: "eu-west-1_Bench0000".to_owned(), sub, kind: Kind::Authenticated, data }
+    UserEvent { id, user_pool_id: "eu-west-1_Bench0000".into(), sub, kind: Kind::Authenticated, data }
 }
 
 fn fold(bencher: Bencher<'_, '_>, users: u64) {

@@ -89,10 +89,10 @@ fn event(number: u64, users: u64, events: u64) -> String {
     let time = Timestamp::now().unix_millis() - week + number * (week - 60_000) / events;
     let sub = uuid::Builder::from_random_bytes((u128::from(user) * 0x9e37_79b9_7f4a_7c15_f39c).to_be_bytes())
         .into_uuid();
-    let attribute = |name: &str, value: String| (name.to_owned(), value);
+    let attribute = |name: &str, value: String| (name.to_owned().into(), value.into());
     let data = Data {
-        user_name: Some(Uuid::to_string(&sub)),
-        status: Some("CONFIRMED".to_owned()),
+        user_name: Some(Uuid::to_string(&sub).into()),
+        status: Some("CONFIRMED".into()),
         attributes: [
             attribute("email", format!("user{user}@example.com")),
             attribute("email_verified", "true".to_owned()),
@@ -105,5 +105,5 @@ fn event(number: u64, users: u64, events: u64) -> String {
     };
     let id = EventId::new(Timestamp::from_unix_millis(time));
     let kind = if nth == 0 { Kind::Confirmed } else { Kind::Authenticated };
-    Event::User(UserEvent { id, user_pool_id: "eu-west-1_Bench0000".to_owned(), sub, kind, data }).encode()
+    Event::User(UserEvent { id, user_pool_id: "eu-west-1_Bench0000".into(), sub, kind, data }).encode()
 }

@@ -43,12 +43,12 @@ pub struct Settled {
 /// to come again. Acknowledging is left to the adapter: the worker deletes, Lambda reports the others.
 ///
 /// Never fails: a delivery that is not acknowledged comes again.
-pub async fn settle(applier: &Applier, queue: &Queue, deliveries: &[Delivery]) -> Settled {
+pub async fn settle(applier: &Applier, queue: &Queue, deliveries: &[Delivery<'_>]) -> Settled {
     let span = tracing::info_span!("batch", batch.messages = deliveries.len());
     settle_batch(applier, queue, deliveries).instrument(span).await
 }
 
-async fn settle_batch(applier: &Applier, queue: &Queue, deliveries: &[Delivery]) -> Settled {
+async fn settle_batch(applier: &Applier, queue: &Queue, deliveries: &[Delivery<'_>]) -> Settled {
     let started = Instant::now();
     let bodies: Vec<&str> = deliveries.iter().map(|delivery| delivery.body.as_str()).collect();
     let outcomes = applier.apply(&bodies).await;
@@ -87,7 +87,7 @@ async fn settle_batch(applier: &Applier, queue: &Queue, deliveries: &[Delivery])
             Ok(()) => {
                 metrics::counter!("rejected", "reason" => rejection.reason).increment(1);
                 tracing::warn!(
-                    message.id = delivery.message_id,
+                    message.id = delivery.message_id.as_str(),
                     reason = rejection.reason,
                     field = rejection.field,
                     "message rejected, sent to the dead-letter queue"
@@ -98,7 +98,7 @@ async fn settle_batch(applier: &Applier, queue: &Queue, deliveries: &[Delivery])
             Err(error) => {
                 metrics::counter!("retried", "cause" => "dead_letter_not_taken").increment(1);
                 tracing::error!(
-                    message.id = delivery.message_id,
+                    message.id = delivery.message_id.as_str(),
                     error = &error as &dyn std::error::Error,
                     "message rejected, and the dead-letter queue did not take it; it comes again"
                 );

@@ -14,6 +14,7 @@ use aws_sdk_cognitoidentityprovider::primitives::DateTime;
 use aws_sdk_cognitoidentityprovider::types::{AttributeType, UserPoolType, UserType};
 use cognito_user_sync_triggers::event::{Data, EventId, Kind, UserEvent};
 use cognito_user_sync_triggers::retry::Schedule;
+use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use uuid::Uuid;
 
@@ -68,26 +69,34 @@ pub struct PoolUser {
 impl PoolUser {
     /// The event that says what the pool answered to a request that was sent at `asked_at`.
     #[must_use]
-    pub fn snapshot(&self, user_pool_id: &str, asked_at: Timestamp) -> UserEvent {
+    pub fn snapshot(&self, user_pool_id: &str, asked_at: Timestamp) -> UserEvent<'static> {
         let mut data = Data {
-            user_name: Some(self.username.clone()),
+            user_name: Some(self.username.clone().into()),
             federated: self.status.as_deref() == Some("EXTERNAL_PROVIDER"),
-            status: self.status.clone(),
+            status: self.status.clone().map(Text::from),
             enabled: Some(self.enabled),
             created_at: self.created_at,
-            attributes: self.attributes.clone(),
+            attributes: (self.attributes.clone().into_iter())
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
             ..Data::default()
         };
         data.bound();
         let id = EventId::new(asked_at);
-        UserEvent { id, user_pool_id: user_pool_id.to_owned(), sub: self.sub, kind: Kind::Snapshot, data }
+        UserEvent {
+            id,
+            user_pool_id: user_pool_id.to_owned().into(),
+            sub: self.sub,
+            kind: Kind::Snapshot,
+            data,
+        }
     }
 }
 
 /// The event that says that a user was deleted from the pool, at `at` or before.
 #[must_use]
-pub fn deletion(user_pool_id: &str, sub: Uuid, at: Timestamp) -> UserEvent {
-    let (id, user_pool_id) = (EventId::new(at), user_pool_id.to_owned());
+pub fn deletion(user_pool_id: &str, sub: Uuid, at: Timestamp) -> UserEvent<'static> {
+    let (id, user_pool_id) = (EventId::new(at), user_pool_id.to_owned().into());
     UserEvent { id, user_pool_id, sub, kind: Kind::Deleted, data: Data::default() }
 }
 

@@ -11,6 +11,7 @@ use aws_sdk_sqs::types::{
 };
 use cognito_user_sync_triggers::event::MESSAGE_MAX_BYTES;
 use cognito_user_sync_triggers::retry::Schedule;
+use cognito_user_sync_triggers::text::Text;
 use futures::StreamExt as _;
 
 use crate::apply::Rejection;
@@ -39,13 +40,13 @@ pub(crate) const RETRY_BUDGET: Duration = Duration::from_secs(10);
 
 /// One delivery of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delivery {
+pub struct Delivery<'a> {
     /// SQS's id. Never a key: a redriven message gets a new one.
-    pub message_id: String,
+    pub message_id: Text<'a>,
     /// Names this delivery when it is deleted or delayed.
-    pub receipt_handle: String,
+    pub receipt_handle: Text<'a>,
     /// The message.
-    pub body: String,
+    pub body: Text<'a>,
     /// How often it has been received, this time included.
     pub receive_count: u32,
 }
@@ -105,11 +106,12 @@ impl Queue {
     ///
     /// # Errors
     /// When the first request fails. A later one's failure ends the batch.
-    pub async fn receive(&self, limit: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+    pub async fn receive(&self, limit: usize, wait: Duration) -> Result<Vec<Delivery<'static>>, QueueError> {
         let mut deliveries = self.receive_once(limit, wait).await?;
         let mut is_backlogged = deliveries.len() == REQUEST_MAX_MESSAGES;
-        let bytes =
-            |deliveries: &[Delivery]| deliveries.iter().map(|delivery| delivery.body.len()).sum::<usize>();
+        let bytes = |deliveries: &[Delivery<'_>]| {
+            deliveries.iter().map(|delivery| delivery.body.len()).sum::<usize>()
+        };
         while is_backlogged && deliveries.len() < limit && bytes(&deliveries) < RECEIVE_MAX_BYTES {
             let missing = limit - deliveries.len();
             let requests = missing.div_ceil(REQUEST_MAX_MESSAGES).min(REQUEST_CONCURRENCY);
@@ -125,7 +127,7 @@ impl Queue {
         Ok(deliveries)
     }
 
-    async fn receive_once(&self, limit: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+    async fn receive_once(&self, limit: usize, wait: Duration) -> Result<Vec<Delivery<'static>>, QueueError> {
         let received = self
             .client
             .receive_message()
@@ -141,11 +143,11 @@ impl Queue {
 
     /// Deletes messages, trying again for those that SQS did not delete. What is not deleted comes again,
     /// and is a duplicate.
-    pub async fn delete(&self, deliveries: &[&Delivery]) {
+    pub async fn delete(&self, deliveries: &[&Delivery<'_>]) {
         self.in_batches(deliveries, |chunk| async move {
             let entries = chunk.iter().enumerate().filter_map(|(index, delivery)| {
                 let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
-                entry.receipt_handle(&delivery.receipt_handle).build().ok()
+                entry.receipt_handle(delivery.receipt_handle.as_str()).build().ok()
             });
             let request = self.client.delete_message_batch().queue_url(&self.queue_url);
             let deleted = request.set_entries(Some(entries.collect())).send().await;
@@ -161,12 +163,16 @@ impl Queue {
     }
 
     /// Hides messages for a while. One that could not be hidden comes back after its visibility timeout.
-    pub async fn delay(&self, deliveries: &[(&Delivery, Duration)]) {
+    pub async fn delay(&self, deliveries: &[(&Delivery<'_>, Duration)]) {
         self.in_batches(deliveries, |chunk| async move {
             let entries = chunk.iter().enumerate().filter_map(|(index, (delivery, delay))| {
                 let seconds = i32::try_from(delay.as_millis().div_ceil(1_000)).unwrap_or(i32::MAX);
                 let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(index.to_string());
-                entry.receipt_handle(&delivery.receipt_handle).visibility_timeout(seconds).build().ok()
+                entry
+                    .receipt_handle(delivery.receipt_handle.as_str())
+                    .visibility_timeout(seconds)
+                    .build()
+                    .ok()
             });
             let request = self.client.change_message_visibility_batch().queue_url(&self.queue_url);
             let changed = request.set_entries(Some(entries.collect())).send().await;
@@ -203,7 +209,7 @@ impl Queue {
     /// is no room for the attributes is sent with the reason alone.
     pub async fn dead_letter(
         &self,
-        delivery: &Delivery,
+        delivery: &Delivery<'_>,
         rejection: &Rejection,
         deadline: Instant,
     ) -> Result<(), QueueError> {
@@ -224,7 +230,8 @@ impl Queue {
             .filter_map(|(name, value)| Some(((*name).to_owned(), attribute(value)?)))
             .collect();
         let send = || async {
-            let request = self.client.send_message().queue_url(&self.dlq_url).message_body(&delivery.body);
+            let request =
+                self.client.send_message().queue_url(&self.dlq_url).message_body(delivery.body.as_str());
             let sent = request.set_message_attributes(Some(attributes.clone())).send().await;
             sent.map(drop).map_err(|error| QueueError::new("SendMessage to the dead-letter queue", &error))
         };
@@ -265,15 +272,15 @@ fn attribute(value: &str) -> Option<MessageAttributeValue> {
     MessageAttributeValue::builder().data_type("String").string_value(value).build().ok()
 }
 
-fn delivery(message: aws_sdk_sqs::types::Message) -> Option<Delivery> {
+fn delivery(message: aws_sdk_sqs::types::Message) -> Option<Delivery<'static>> {
     let receive_count = message.attributes.as_ref().and_then(|attributes| {
         attributes.get(&MessageSystemAttributeName::ApproximateReceiveCount)?.parse().ok()
     });
     Some(Delivery {
-        message_id: message.message_id.unwrap_or_default(),
+        message_id: message.message_id.map_or_else(Text::default, Text::from),
         // Without one the message can be neither deleted nor delayed: it comes again.
-        receipt_handle: message.receipt_handle?,
-        body: message.body.unwrap_or_default(),
+        receipt_handle: message.receipt_handle?.into(),
+        body: message.body.map_or_else(Text::default, Text::from),
         receive_count: receive_count.unwrap_or(1),
     })
 }

@@ -71,7 +71,10 @@ pub enum ReadError {
 ///
 /// # Errors
 /// When the input cannot be read on; what was found before stands.
-pub fn read(input: impl Read, found: &mut dyn FnMut(Place, Result<Event, ReadError>)) -> io::Result<u64> {
+pub fn read(
+    input: impl Read,
+    found: &mut dyn FnMut(Place, Result<Event<'static>, ReadError>),
+) -> io::Result<u64> {
     let mut input = BufReader::new(input);
     let mut first = Vec::new();
     (&mut input).take(2).read_to_end(&mut first)?;
@@ -85,7 +88,7 @@ pub fn read(input: impl Read, found: &mut dyn FnMut(Place, Result<Event, ReadErr
 
 fn read_plain(
     mut input: impl BufRead,
-    found: &mut dyn FnMut(Place, Result<Event, ReadError>),
+    found: &mut dyn FnMut(Place, Result<Event<'static>, ReadError>),
 ) -> io::Result<u64> {
     let mut first = Vec::new();
     (&mut input).take(FIRST_LINE_MAX_BYTES).read_until(b'\n', &mut first)?;
@@ -141,7 +144,7 @@ impl Form {
 }
 
 struct Finder<'a> {
-    found: &'a mut dyn FnMut(Place, Result<Event, ReadError>),
+    found: &'a mut dyn FnMut(Place, Result<Event<'static>, ReadError>),
     passed_over: u64,
 }
 
@@ -164,13 +167,13 @@ impl Finder<'_> {
         }
     }
 
-    fn tell(&mut self, place: Place, read: Result<Event, ReadError>) {
+    fn tell(&mut self, place: Place, read: Result<Event<'static>, ReadError>) {
         (self.found)(place, read);
     }
 }
 
 /// The event that a text is or holds as an `undelivered` line.
-fn event(text: &str) -> Option<Result<Event, DecodeError>> {
+fn event(text: &str) -> Option<Result<Event<'static>, DecodeError>> {
     #[derive(Deserialize)]
     struct Bare<'a> {
         #[serde(borrow, default)]
@@ -179,9 +182,14 @@ fn event(text: &str) -> Option<Result<Event, DecodeError>> {
     let object = text.trim();
     if object.starts_with('{') && object.contains(r#""specversion""#) {
         match serde_json::from_str::<Bare<'_>>(object) {
-            Ok(bare) if bare.specversion.is_some() => return Some(Event::decode(object)),
+            Ok(bare) if bare.specversion.is_some() => {
+                return Some(Event::decode(object).map(Event::into_owned));
+            }
             Ok(_) => {}
-            Err(_) => return undelivered::read(text).or_else(|| Some(Event::decode(object))),
+            Err(_) => {
+                return undelivered::read(text)
+                    .or_else(|| Some(Event::decode(object).map(Event::into_owned)));
+            }
         }
     }
     undelivered::read(text)
@@ -435,7 +443,8 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
                     let event = object.next_value::<Box<RawValue>>()?;
                     if event.get().starts_with('{') {
                         *self.messages += 1;
-                        let event = Event::decode(event.get()).map_err(ReadError::from);
+                        let event =
+                            Event::decode(event.get()).map(Event::into_owned).map_err(ReadError::from);
                         self.finder.tell(Place::Message(*self.messages), event);
                     }
                 }
@@ -508,7 +517,7 @@ mod tests {
     use cognito_user_sync_triggers::timestamp::Timestamp;
     use proptest::prelude::*;
 
-    fn heartbeat(millis: u64) -> Event {
+    fn heartbeat(millis: u64) -> Event<'static> {
         Event::Heartbeat { id: EventId::new(Timestamp::from_unix_millis(millis)) }
     }
 
@@ -522,7 +531,7 @@ mod tests {
         }
     }
 
-    type Found = (Place, Result<Event, ReadError>);
+    type Found = (Place, Result<Event<'static>, ReadError>);
 
     fn found(input: impl Read) -> (Vec<Found>, Option<u64>) {
         let mut found = Vec::new();

@@ -129,7 +129,9 @@ async fn ten_thousand_rows_are_adopted_and_events_come_on_top() {
     let (typed_code, exact_code) = (typed, exact.unwrap().code.clone().unwrap());
     let own_code = users.iter().find(|user| user.code.is_none()).unwrap();
     let with_code = |user, code: String| {
-        confirmed(user, at(9)).with(|data| data.client.referral_code = Some(format!(" {code}"))).build()
+        confirmed(user, at(9))
+            .with(|data| data.client.referral_code = Some(format!(" {code}").into()))
+            .build()
     };
     database
         .apply(&[
@@ -267,7 +269,7 @@ async fn referrals_are_resolved(owner: &PgPool, users: &[OldUser]) {
 }
 
 /// Logins, snapshots, deletions, and sign-ins that show an address which another user holds.
-fn events_on_top(users: &[OldUser]) -> Vec<Event> {
+fn events_on_top(users: &[OldUser]) -> Vec<Event<'static>> {
     let mut random = fastrand::Rng::with_seed(2);
     (0..2_000)
         .map(|n| {
@@ -287,7 +289,7 @@ fn events_on_top(users: &[OldUser]) -> Vec<Event> {
         .collect()
 }
 
-async fn counts_continue(database: &TestDatabase, users: &[OldUser], events: &[Event]) {
+async fn counts_continue(database: &TestDatabase, users: &[OldUser], events: &[Event<'static>]) {
     let mut expected: BTreeMap<Uuid, i64> =
         users.iter().map(|user| (user.sub(), i64::from(user.logins))).collect();
     for event in events {

@@ -6,13 +6,14 @@ use std::time::Duration;
 use cognito_user_sync::apply::{Outcome, referral_code};
 use cognito_user_sync::places::Places;
 use cognito_user_sync_triggers::event::{Data, Event, EventId, Kind};
+use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 
 use crate::support::events::{at, confirmed, event, login, sub};
 use crate::support::{TestDatabase, applier, deployment, eventually, places};
 
 /// Applies events one by one and compares columns of the first user.
-async fn check(events: Vec<Event>, expected: &[(&str, Option<&str>)]) {
+async fn check(events: Vec<Event<'static>>, expected: &[(&str, Option<&str>)]) {
     let database = TestDatabase::create().await;
     for event in events {
         assert_eq!(database.apply(&[event]).await, [Outcome::Applied]);
@@ -93,9 +94,31 @@ async fn a_flag_belongs_to_its_value() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_address_is_the_same_however_it_is_written_and_whichever_way_its_login_takes() {
+    let written = [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:DB8:0:0:0:0:0:001", "2001:db8::1"),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.1"),
+        ("1:2:3:4:5:6:192.0.2.1", "1:2:3:4:5:6:c000:201"),
+    ];
+    let database = TestDatabase::create().await;
+    // Of each user's logins the first takes the long way, and the others, which tell nothing new, the short one.
+    for seconds in [1, 2, 3] {
+        let said = written.iter().zip(1..).map(|((ip, _), user)| {
+            login(user, at(seconds)).with(|data| data.client.ip = Some((*ip).into())).build()
+        });
+        let outcomes = database.apply(&said.collect::<Vec<_>>()).await;
+        assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Applied), "{outcomes:?}");
+        for ((_, shown), user) in written.iter().zip(1..) {
+            assert_eq!(database.column(sub(user), "last_login_ip").await.as_deref(), Some(*shown));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_login_audit_is_that_of_the_latest_login_whichever_came_last() {
-    let client = |seconds: u64, ip: Option<&str>, device: Option<&str>| {
-        let (ip, device) = (ip.map(str::to_owned), device.map(str::to_owned));
+    let client = |seconds: u64, ip: Option<&'static str>, device: Option<&'static str>| {
+        let (ip, device) = (ip.map(Text::from), device.map(Text::from));
         login(1, at(seconds)).with(|data| (data.client.ip, data.client.device) = (ip, device)).build()
     };
     let columns =
@@ -114,10 +137,9 @@ async fn the_login_audit_is_that_of_the_latest_login_whichever_came_last() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_device_is_the_clients_word_else_its_user_agents_class() {
     let iphone = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1";
-    let client = |seconds: u64, device: Option<&str>, user_agent: &str| {
-        let (device, user_agent) = (device.map(str::to_owned), user_agent.to_owned());
-        let said = |data: &mut Data| {
-            (data.client.device, data.client.user_agent) = (device, Some(user_agent));
+    let client = |seconds: u64, device: Option<&'static str>, user_agent: &'static str| {
+        let said = |data: &mut Data<'static>| {
+            (data.client.device, data.client.user_agent) = (device.map(Text::from), Some(user_agent.into()));
         };
         login(1, at(seconds)).with(said).build()
     };
@@ -149,11 +171,11 @@ async fn the_place_is_the_clients_word_else_the_addresses() {
         ("nonsense", Some(""), None),
     ];
     let events = logins.iter().zip(1_u64..).map(|((ip, said, _), n)| {
-        let (ip, said) = ((*ip).to_owned(), said.map(str::to_owned));
-        let client = |data: &mut Data| (data.client.ip, data.client.location) = (Some(ip), said);
+        let (ip, said) = ((*ip).into(), said.map(Text::from));
+        let client = |data: &mut Data<'static>| (data.client.ip, data.client.location) = (Some(ip), said);
         login(n.into(), at(n)).with(client).build()
     });
-    let events: Vec<Event> = events.collect();
+    let events: Vec<Event<'static>> = events.collect();
     assert!(database.apply(&events).await.iter().all(|outcome| *outcome == Outcome::Applied));
     for ((ip, said, expected), n) in logins.iter().zip(1..) {
         let place = database.column(sub(n), "last_login_location").await;
@@ -256,14 +278,15 @@ async fn a_bad_value_stays_raw_and_rejects_no_login() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_referral_resolves_whichever_of_the_two_comes_first() {
     let code = referral_code(sub(2)).to_lowercase();
-    let referred = confirmed(1, at(5)).with(|data| data.client.referral_code = Some(code)).build();
+    let referred = confirmed(1, at(5)).with(|data| data.client.referral_code = Some(code.into())).build();
     let referrer = login(2, at(9)).build();
     let expected = sub(2).to_string();
     for events in [[referred.clone(), referrer.clone()], [referrer, referred]] {
         check(events.to_vec(), &[("referred_by", Some(&expected))]).await;
     }
-    let own =
-        confirmed(1, at(1)).with(|data| data.client.referral_code = Some(referral_code(sub(1)))).build();
+    let own = confirmed(1, at(1))
+        .with(|data| data.client.referral_code = Some(referral_code(sub(1)).into()))
+        .build();
     check(vec![own], &[("referred_by", None)]).await;
 }
 
@@ -348,7 +371,7 @@ async fn an_event_that_the_database_refuses_holds_nobody_back() {
     let broken = "update users set cognito_attributes = '{\"name\": 7}'";
     sqlx::query(broken).execute(&database.owner).await.unwrap();
     let beat = Event::Heartbeat { id: EventId::new(at(9)) };
-    let batch: Vec<Event> = (1..8).map(|user| login(user, at(2)).build()).chain([beat]).collect();
+    let batch: Vec<Event<'static>> = (1..8).map(|user| login(user, at(2)).build()).chain([beat]).collect();
     let outcomes = database.apply(&batch).await;
     assert!(
         matches!(&outcomes[0], Outcome::Rejected(rejection) if rejection.reason == "refused_by_database"),
@@ -364,7 +387,7 @@ async fn a_row_that_somebody_locks_holds_back_its_own_events_alone() {
     database.apply(&[login(1, at(1)).build()]).await;
     let mut idle = database.owner.begin().await.unwrap();
     sqlx::query("update users set bio = 'x'").execute(&mut *idle).await.unwrap();
-    let batch: Vec<Event> = (1..5).map(|user| login(user, at(2)).build()).collect();
+    let batch: Vec<Event<'static>> = (1..5).map(|user| login(user, at(2)).build()).collect();
     let outcomes = database.apply(&batch).await;
     assert_eq!(outcomes[0], Outcome::Retry(cognito_user_sync::apply::RetryCause::Conflict));
     assert!(outcomes[1..].iter().all(|outcome| *outcome == Outcome::Applied), "{outcomes:?}");
@@ -380,7 +403,7 @@ async fn what_an_event_leaves_out_or_empties_is_the_same_in_any_order() {
     });
     let empty =
         login(1, at(2)).attributes(&[("email", ""), ("cognito:username", ""), ("name", "")]).with(|data| {
-            data.status = Some(String::new());
+            data.status = Some(Text::default());
             data.user_name = Some("\u{0}".into());
         });
     let columns =
@@ -458,7 +481,7 @@ async fn a_login_that_tells_what_is_known_writes_nothing_but_the_login() {
         sqlx::query(mark).bind(sub(1)).execute(&mut *service).await.unwrap();
         sqlx::query("reset user_sync.service").execute(&mut *service).await.unwrap();
     };
-    let check = async |message: Event, expected_count: &str, is_marked: bool| {
+    let check = async |message: Event<'static>, expected_count: &str, is_marked: bool| {
         assert_eq!(database.apply(&[message]).await, [Outcome::Applied]);
         assert_eq!(database.column(sub(1), "login_count").await.as_deref(), Some(expected_count));
         let first_name = database.column(sub(1), "first_name").await;
@@ -488,7 +511,8 @@ async fn logins_lock_users_in_the_order_of_their_ids() {
     }
     sqlx::query("vacuum (full, analyze) users").execute(&database.owner).await.unwrap();
     let subs: Vec<uuid::Uuid> = users.iter().step_by(5).map(|user| sub(*user)).collect();
-    let logins: Vec<Event> = users.iter().step_by(5).map(|user| login(*user, at(2)).build()).collect();
+    let logins: Vec<Event<'static>> =
+        users.iter().step_by(5).map(|user| login(*user, at(2)).build()).collect();
     let middle = subs[subs.len() / 2];
     let mut holder = database.owner.begin().await.unwrap();
     let lock = "select from users where id = $1 for update";
@@ -514,7 +538,7 @@ async fn logins_lock_users_in_the_order_of_their_ids() {
 async fn logins_among_duplicates_count_once() {
     let database = TestDatabase::create().await;
     database.apply(&[confirmed(1, at(1)).build(), confirmed(2, at(1)).build()]).await;
-    let logins: Vec<Event> =
+    let logins: Vec<Event<'static>> =
         (0..6).map(|number| login(1 + u128::from(number % 2), at(10 + number)).build()).collect();
     assert_eq!(database.apply(&logins[..2]).await, [Outcome::Applied, Outcome::Applied]);
     let outcomes = database.apply(&logins).await;

@@ -3,6 +3,7 @@
 
 use cognito_user_sync::apply::Outcome;
 use cognito_user_sync_triggers::event::{ATTRIBUTES_MAX, Event, EventId, MESSAGE_MAX_BYTES, TEXT_MAX_CHARS};
+use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::{Value, json};
 
@@ -110,7 +111,7 @@ async fn every_odd_value_is_applied_and_changes_no_column_that_it_does_not_fit()
     for (index, value) in values.iter().enumerate() {
         let pairs: Vec<(&str, &str)> = names.iter().map(|name| (*name, *value)).collect();
         let event = login(1, at(index as u64)).attributes(&pairs).with(|data| {
-            let text = Some((*value).chars().take(TEXT_MAX_CHARS).collect::<String>());
+            let text = Some(Text::from((*value).chars().take(TEXT_MAX_CHARS).collect::<String>()));
             data.client.ip.clone_from(&text);
             data.client.user_agent.clone_from(&text);
             data.client.device.clone_from(&text);
@@ -131,7 +132,7 @@ async fn every_odd_value_is_applied_and_changes_no_column_that_it_does_not_fit()
     assert_eq!(database.column(sub(1), "login_count").await, Some(values.len().to_string()));
     // All at once, the other way round: the same rows.
     let other = TestDatabase::create().await;
-    let reversed: Vec<Event> = events.iter().rev().cloned().collect();
+    let reversed: Vec<Event<'static>> = events.iter().rev().cloned().collect();
     assert!(other.apply(&reversed).await.iter().all(|outcome| *outcome == Outcome::Applied));
     assert_eq!(other.rows().await, database.rows().await);
 }

@@ -72,8 +72,8 @@ async fn deliver(
 }
 
 /// The events as their messages say them.
-fn decoded(events: &[Event]) -> Vec<Event> {
-    events.iter().map(|event| Event::decode(&event.encode()).unwrap()).collect()
+fn decoded(events: &[Event<'static>]) -> Vec<Event<'static>> {
+    events.iter().map(|event| Event::decode(&event.encode()).unwrap().into_owned()).collect()
 }
 
 async fn compare(database: &TestDatabase, expected: &Tables) -> Result<(), Differences> {
@@ -132,7 +132,7 @@ async fn the_applications_edits_stand_and_everything_else_follows_the_events() {
             empty(&database).await;
             // Everybody has a row from the start: an edit of nobody's row is none. The ids are no history's: of
             // the first byte the UUID keeps four bits, which are zero there.
-            let first: Vec<Event> =
+            let first: Vec<Event<'static>> =
                 (0..USERS).map(|user| login(user, at(0)).random_part((user + 1) << 120).build()).collect();
             assert!(database.apply(&first).await.iter().all(|outcome| *outcome == Outcome::Applied));
             let mut expected = Tables::expected(&decoded(&[&first[..], &case.history.0].concat()));
@@ -176,12 +176,13 @@ fn orders(of: &[usize]) -> Vec<Vec<usize>> {
 
 /// A history in which each event changes what others mean. Its addresses are the user's own, but for one that
 /// a rival wants as well.
-fn hard_history(user: u128) -> [Event; 7] {
+fn hard_history(user: u128) -> [Event<'static>; 7] {
     let [email, other] = ["Jo", "other"].map(|name| format!("{name}.{user}@x.test"));
     let phone = format!("+999{user}");
     let id = |order: u128| order << 112 | user << 48;
-    let with_code =
-        |of: u128| move |data: &mut Data| data.client.referral_code = Some(referral_code(sub(of)));
+    let with_code = |of: u128| {
+        move |data: &mut Data<'static>| data.client.referral_code = Some(referral_code(sub(of)).into())
+    };
     [
         // The sign-up, and a login, until the native one below arrives: of the same moment, and a smaller id.
         confirmed(user, at(2))
@@ -264,8 +265,9 @@ async fn a_hard_history_gives_the_rows_of_the_model_in_all_its_orders() {
         let address = format!("jo.{number}@x.test");
         confirmed(user(number + orders.len()), at(1)).email(&address).build()
     };
-    let histories: Vec<[Event; 7]> = (0..orders.len()).map(|number| hard_history(user(number))).collect();
-    let mut rounds: Vec<Vec<Event>> = (0..7)
+    let histories: Vec<[Event<'static>; 7]> =
+        (0..orders.len()).map(|number| hard_history(user(number))).collect();
+    let mut rounds: Vec<Vec<Event<'static>>> = (0..7)
         .map(|round| {
             orders.iter().zip(&histories).map(|(order, history)| history[order[round]].clone()).collect()
         })
@@ -292,7 +294,7 @@ async fn a_hard_history_gives_the_rows_of_the_model_in_all_its_orders() {
 async fn a_storm_of_redeliveries_counts_each_event_once() {
     let database = TestDatabase::create().await;
     let mut source = TestRunner::deterministic();
-    let events: Vec<Event> = (0..300)
+    let events: Vec<Event<'static>> = (0..300)
         .map(|number| told_of(20, 1_000).new_tree(&mut source).unwrap().current().event(number))
         .collect();
     let expected = Tables::expected(&decoded(&events));
@@ -346,7 +348,7 @@ async fn consume_and_die(applier: &Applier, batches: &Mutex<VecDeque<Vec<String>
 async fn consumers_and_sessions_that_die_at_any_moment_leave_the_rows_of_the_model() {
     let database = TestDatabase::create().await;
     let mut source = TestRunner::deterministic();
-    let events: Vec<Event> = (0..1_500)
+    let events: Vec<Event<'static>> = (0..1_500)
         .map(|number| told_of(50, 2_000).new_tree(&mut source).unwrap().current().event(number))
         .collect();
     let batches: VecDeque<_> =
@@ -438,10 +440,10 @@ impl<S: Subscriber> Layer<S> for &'static Retries {
 /// Batches for consumers to race on, as time goes by: half of them logins that show the user's address as it
 /// was told last, the others whatever may happen; and now and then an event that another consumer may be
 /// applying at this moment.
-fn race(random: &mut fastrand::Rng, source: &mut TestRunner) -> (Vec<Event>, Vec<Vec<String>>) {
+fn race(random: &mut fastrand::Rng, source: &mut TestRunner) -> (Vec<Event<'static>>, Vec<Vec<String>>) {
     const USERS: u128 = 100;
     let anything = told_of(USERS, 1);
-    let mut events = Vec::<UserEvent>::new();
+    let mut events = Vec::<UserEvent<'static>>::new();
     let mut batch = |_| {
         let is_light = random.bool();
         // Most of the others are small, so that they meet in the middle of each other.

@@ -107,7 +107,7 @@ async fn a_consumer_killed_at_any_step_loses_nothing_and_counts_nothing_twice() 
         let mut sent = Vec::new();
         for seed in group * SEEDS_IN_A_GROUP..seeds.min((group + 1) * SEEDS_IN_A_GROUP) {
             let mut random = fastrand::Rng::with_seed(seed);
-            let events: Vec<Event> = (0..random.u64(5..25))
+            let events: Vec<Event<'static>> = (0..random.u64(5..25))
                 .map(|_| {
                     let (user, time) = (u128::from(random.u64(0..USERS)), at(random.u64(0..80_000)));
                     let address = format!("{}@example.com", random.u8(0..4));
@@ -133,7 +133,7 @@ async fn a_consumer_killed_at_any_step_loses_nothing_and_counts_nothing_twice() 
 }
 
 /// Drains the queue and compares every row with the reference model.
-async fn check(deployment: Deployment, sent: &[Event], group: u64) {
+async fn check(deployment: Deployment, sent: &[Event<'static>], group: u64) {
     let worker = crate::support::conformance::Adapter::Worker.start(&deployment, &[]).await;
     worker.drained(&deployment).await;
     worker.end().await;

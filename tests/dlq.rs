@@ -11,6 +11,7 @@ use cognito_user_sync::local::Deployment;
 use cognito_user_sync::queue::Delivery;
 use cognito_user_sync::stack::{Emulator, Progress, Sqs};
 use cognito_user_sync_triggers::event::Event;
+use cognito_user_sync_triggers::text::Text;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
@@ -68,9 +69,9 @@ fn listed(deployment: &Deployment) -> Value {
 /// A dead letter as the consumer sends it.
 async fn reject(deployment: &Deployment, source: &str, body: &str, reason: &'static str, field: &str) {
     let delivery = Delivery {
-        message_id: source.to_owned(),
-        receipt_handle: String::new(),
-        body: body.to_owned(),
+        message_id: source.into(),
+        receipt_handle: Text::default(),
+        body: body.into(),
         receive_count: 1,
     };
     let rejection = Rejection { reason, field: field.to_owned(), detail: format!("{field}: of no use") };
@@ -110,7 +111,7 @@ async fn bodies(deployment: &Deployment, url: &str) -> BTreeMap<String, u32> {
     }
 }
 
-fn event(user: u128) -> Event {
+fn event(user: u128) -> Event<'static> {
     login(user, at(u64::try_from(user).unwrap()))
         .email("ada@example.com")
         .with(|data| {
@@ -281,7 +282,7 @@ fn event_body(bodies: &BTreeMap<String, u32>, words: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn redrive_moves_what_can_be_applied_and_leaves_the_rest_behind() {
     let deployment = move_tasks::deployment().await;
-    let events: Vec<Event> = (0..30).map(event).collect();
+    let events: Vec<Event<'static>> = (0..30).map(event).collect();
     for (number, event) in events.iter().enumerate() {
         reject(&deployment, &format!("m{number}"), &event.encode(), "refused_by_database", "$").await;
     }

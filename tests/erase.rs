@@ -32,7 +32,7 @@ async fn differences(pool: &PgPool) -> u64 {
 }
 
 /// What is left of an event of somebody who was erased, told a second time.
-fn scrubbed(event: &Event) -> Event {
+fn scrubbed(event: &Event<'static>) -> Event<'static> {
     let Event::User(event) = event else { return event.clone() };
     let data = Data {
         user_name: None,
@@ -43,7 +43,7 @@ fn scrubbed(event: &Event) -> Event {
     Event::User(UserEvent { data, ..event.clone() })
 }
 
-fn person(user: u128) -> Vec<Event> {
+fn person(user: u128) -> Vec<Event<'static>> {
     let told = |event: crate::support::events::EventBuilder| {
         event
             .email("ada@example.com")
@@ -200,7 +200,7 @@ async fn a_referrer_who_is_erased_before_it_is_known_is_one_all_the_same() {
     let database = TestDatabase::create().await;
     let operator = operator(&database).await;
     let code = cognito_user_sync::apply::referral_code(sub(1));
-    let referred = confirmed(2, at(1)).with(|data| data.client.referral_code = Some(code)).build();
+    let referred = confirmed(2, at(1)).with(|data| data.client.referral_code = Some(code.into())).build();
     database.apply(&[referred]).await;
     erase(&operator, sub(1), true).await.unwrap();
     assert_eq!(database.column(sub(2), "referred_by").await, Some(sub(1).to_string()));
@@ -216,8 +216,8 @@ async fn it_does_not_matter_when_somebody_is_erased() {
         let database = TestDatabase::create().await;
         let operator = operator(&database).await;
         let History(events) = &case.history;
-        let decoded: Vec<Event> =
-            events.iter().map(|event| Event::decode(&event.encode()).unwrap()).collect();
+        let decoded: Vec<Event<'static>> =
+            events.iter().map(|event| Event::decode(&event.encode()).unwrap().into_owned()).collect();
         let batches = case.ways[0].batches(&case.history);
         let middle = fastrand::usize(0..=batches.len());
         for (index, batch) in batches.iter().enumerate() {
@@ -231,10 +231,10 @@ async fn it_does_not_matter_when_somebody_is_erased() {
         if middle == batches.len() {
             erase(&operator, sub(0), true).await.unwrap();
         }
-        let is_erased = |event: &Event| matches!(event, Event::User(event) if event.sub == sub(0));
+        let is_erased = |event: &Event<'static>| matches!(event, Event::User(event) if event.sub == sub(0));
         // Who had no event has a row all the same, which the model does not know of.
         if decoded.iter().any(is_erased) {
-            let left: Vec<Event> = decoded
+            let left: Vec<Event<'static>> = decoded
                 .iter()
                 .map(|event| if is_erased(event) { scrubbed(event) } else { event.clone() })
                 .collect();

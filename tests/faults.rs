@@ -22,7 +22,7 @@ async fn postgres() -> SocketAddr {
 }
 
 /// Applies until nothing is to be retried, as the queue would redeliver.
-async fn apply_all(applier: &Applier, events: &[Event]) -> u32 {
+async fn apply_all(applier: &Applier, events: &[Event<'static>]) -> u32 {
     let mut bodies: Vec<String> = events.iter().map(Event::encode).collect();
     let mut deliveries = 0;
     while !bodies.is_empty() {
@@ -43,7 +43,7 @@ async fn apply_all(applier: &Applier, events: &[Event]) -> u32 {
     deliveries
 }
 
-fn history() -> Vec<Event> {
+fn history() -> Vec<Event<'static>> {
     (0..150_u64)
         .map(|n| match n % 5 {
             0 => confirmed(u128::from(n % 11), at(n)).email(&format!("{}@example.com", n % 7)).build(),

@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use cognito_user_sync::apply::ownership::OWNABLE;
 use cognito_user_sync::apply::referral_code;
 use cognito_user_sync_triggers::event::{Event, Kind, UserEvent};
+use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::{Map, Value, json};
 use sha2::Digest as _;
@@ -47,7 +48,7 @@ pub(crate) struct Tables(BTreeMap<String, Map<String, Value>>);
 
 impl Tables {
     /// What the two tables must hold once these events are applied: in whatever order, however often.
-    pub(crate) fn expected(events: &[Event]) -> Self {
+    pub(crate) fn expected(events: &[Event<'static>]) -> Self {
         let mut users = BTreeMap::<Uuid, User<'_>>::new();
         for event in events {
             match event {
@@ -181,18 +182,21 @@ struct Held {
 /// Every event of one user, in the order of (time, id).
 #[derive(Default)]
 struct User<'a> {
-    events: Vec<&'a UserEvent>,
+    events: Vec<&'a UserEvent<'static>>,
 }
 
 impl<'a> User<'a> {
     /// The latest event that carries something, and what it carries.
-    fn latest<T>(&self, carried: impl Fn(&'a UserEvent) -> Option<T>) -> Option<(&'a UserEvent, T)> {
+    fn latest<T>(
+        &self,
+        carried: impl Fn(&'a UserEvent<'static>) -> Option<T>,
+    ) -> Option<(&'a UserEvent<'static>, T)> {
         self.events.iter().rev().find_map(|event| Some((*event, carried(event)?)))
     }
 
     /// Each attribute is what the latest event that carries it says: who leaves it out erases nothing.
-    fn attribute(&self, name: &str) -> Option<(&'a UserEvent, &'a str)> {
-        self.latest(|event| event.data.attributes.get(name).map(String::as_str))
+    fn attribute(&self, name: &str) -> Option<(&'a UserEvent<'static>, &'a str)> {
+        self.latest(|event| event.data.attributes.get(name).map(Text::as_str))
     }
 
     /// The attribute's value where it says something.
@@ -207,18 +211,18 @@ impl<'a> User<'a> {
             ![USER_POOL_ID, USER_NAME, STATUS].contains(name)
                 && ADDRESSES.iter().all(|address| address.flag != *name)
         };
-        names.map(String::as_str).filter(is_attribute).collect()
+        names.map(Text::as_str).filter(is_attribute).collect()
     }
 
-    fn user_pool_id(&self) -> Option<(&'a UserEvent, &'a str)> {
+    fn user_pool_id(&self) -> Option<(&'a UserEvent<'static>, &'a str)> {
         self.latest(|event| Some(event.user_pool_id.as_str()))
     }
 
-    fn user_name(&self) -> Option<(&'a UserEvent, &'a str)> {
+    fn user_name(&self) -> Option<(&'a UserEvent<'static>, &'a str)> {
         self.latest(|event| non_empty(event.data.user_name.as_deref()?))
     }
 
-    fn status(&self) -> Option<(&'a UserEvent, &'a str)> {
+    fn status(&self) -> Option<(&'a UserEvent<'static>, &'a str)> {
         self.latest(|event| {
             let status = non_empty(event.data.status.as_deref()?)?;
             // Cognito says what the status was before the login that ends it.
@@ -249,8 +253,8 @@ impl<'a> User<'a> {
         logins + usize::from(self.has_federated_confirmation())
     }
 
-    fn last_login(&self) -> Option<&'a UserEvent> {
-        let is_login = |event: &UserEvent| match event.kind {
+    fn last_login(&self) -> Option<&'a UserEvent<'static>> {
+        let is_login = |event: &UserEvent<'static>| match event.kind {
             Kind::Authenticated => true,
             Kind::Confirmed => event.data.federated,
             Kind::PasswordReset | Kind::Snapshot | Kind::Deleted => false,
@@ -259,7 +263,7 @@ impl<'a> User<'a> {
     }
 
     /// The first confirmation: the sign-up.
-    fn sign_up(&self) -> Option<&'a UserEvent> {
+    fn sign_up(&self) -> Option<&'a UserEvent<'static>> {
         self.events.iter().copied().find(|event| event.kind == Kind::Confirmed)
     }
 
@@ -271,7 +275,7 @@ impl<'a> User<'a> {
     }
 
     fn verified_since(&self, address: &Address, value: &str) -> Option<Timestamp> {
-        let is_shown = |event: &&&UserEvent| shown(event, address) == Some((value.to_owned(), true));
+        let is_shown = |event: &&&UserEvent<'static>| shown(event, address) == Some((value.to_owned(), true));
         self.events.iter().filter(is_shown).map(|event| event.id.time()).min()
     }
 
@@ -479,7 +483,7 @@ fn owners(users: &BTreeMap<Uuid, User<'_>>) -> BTreeMap<(&'static str, String), 
 
 /// The address that one event shows, ASCII-lowercased, and whether it is verified: a flag is only good
 /// together with its value.
-fn shown(event: &UserEvent, address: &Address) -> Option<(String, bool)> {
+fn shown(event: &UserEvent<'_>, address: &Address) -> Option<(String, bool)> {
     let value = non_empty(event.data.attributes.get(address.attribute)?)?;
     let flag = event.data.attributes.get(address.flag);
     let is_verified = flag.is_some_and(|flag| flag.eq_ignore_ascii_case("true"));

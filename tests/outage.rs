@@ -40,7 +40,7 @@ async fn sign_in_without_sqs(deployment: &Deployment, endpoint: &str) -> Vec<Str
 
 /// The log has both events and a metric; `user-sync replay` delivers them with the same ids and times.
 async fn replay_delivers(deployment: Deployment, log: Vec<String>) {
-    let lost: Vec<Event> =
+    let lost: Vec<Event<'static>> =
         log.iter().filter_map(|line| undelivered::read(line)).map(Result::unwrap).collect();
     assert_eq!(lost.len(), 2, "{log:?}");
     let metric = |line: &String| line.contains("\"_aws\"") && line.contains("\"undelivered\":1");

@@ -31,7 +31,7 @@ async fn differences(pool: &PgPool) -> Vec<Difference> {
 }
 
 /// A year of a few users who share addresses and refer each other.
-fn year(random: &mut fastrand::Rng, from: Timestamp) -> Vec<Event> {
+fn year(random: &mut fastrand::Rng, from: Timestamp) -> Vec<Event<'static>> {
     let mut event_at = |days: u64| {
         let time = Timestamp::from_unix_millis(from.unix_millis() + days * 86_400_000 + random.u64(0..1_000));
         let kind = *random.choice(&Kind::ALL[..4]).unwrap();
@@ -41,7 +41,7 @@ fn year(random: &mut fastrand::Rng, from: Timestamp) -> Vec<Event> {
             .attributes(&[("email", &address), ("email_verified", ["true", "false"][random.usize(0..2)])])
             .with(|data| {
                 data.federated = random.bool();
-                data.client.referral_code = random.bool().then_some(code);
+                data.client.referral_code = random.bool().then_some(code.into());
                 data.enabled = (kind == Kind::Snapshot).then(|| random.bool());
             })
             .build()
@@ -57,7 +57,7 @@ async fn a_folded_month_changes_no_row_and_no_proof() {
     let day = 86_400_000;
     let start = Timestamp::from_unix_millis(now.unix_millis() - 370 * day);
     let events = year(&mut fastrand::Rng::with_seed(1), start);
-    let (later, earlier): (Vec<Event>, Vec<Event>) =
+    let (later, earlier): (Vec<Event<'static>>, Vec<Event<'static>>) =
         events.into_iter().partition(|event| event.id().time().unix_millis() > now.unix_millis() - 60 * day);
     assert!(database.apply(&earlier).await.iter().all(|outcome| *outcome == Outcome::Applied));
     assert_eq!(differences(&operator).await, []);
@@ -132,7 +132,7 @@ async fn every_value_that_was_changed_is_found_and_mended() {
     let code = referral_code(sub(1));
     let events = [
         shared(1, 1).attributes(&[("name", "Ada"), ("locale", "de-AT")]).build(),
-        shared(2, 2).with(|data| data.client.referral_code = Some(code)).build(),
+        shared(2, 2).with(|data| data.client.referral_code = Some(code.into())).build(),
         login(1, at(3)).with(|data| data.client.ip = Some("192.0.2.1".into())).build(),
         login(3, at(4)).build(),
         event(Kind::Deleted, 4, at(5)).build(),

@@ -281,7 +281,7 @@ async fn nobody_is_deleted_whom_the_pool_still_has() {
     let snapshots = users.iter().map(|user| {
         let mut snapshot = pool.snapshot(user);
         if user.username == "renamed-in-the-row" {
-            snapshot.data.user_name = Some("taken-again".to_owned());
+            snapshot.data.user_name = Some("taken-again".into());
         }
         Event::User(snapshot)
     });
@@ -314,7 +314,8 @@ async fn a_row_that_names_no_pool_is_deleted_only_when_it_is_claimed() {
         scene.pool.add(name, &[]).await;
     }
     let users = scene.pool.users().await;
-    let snapshots: Vec<Event> = users.iter().map(|user| Event::User(scene.pool.snapshot(user))).collect();
+    let snapshots: Vec<Event<'static>> =
+        users.iter().map(|user| Event::User(scene.pool.snapshot(user))).collect();
     apply(&scene.database.applier, &snapshots).await;
     // As an adopted table has them.
     let adopted = "begin; set local user_sync.service = 'on'; update users set user_pool_id = null; commit";
@@ -480,11 +481,11 @@ async fn a_login_in_between_is_no_drift() {
     let read = scene.pool.snapshot(&user);
     let later = Timestamp::from_unix_millis(read.id.time().unix_millis() + 1_000);
     let data = Data {
-        status: Some("CONFIRMED".to_owned()),
-        attributes: [("email".to_owned(), "new@example.com".to_owned())].into(),
+        status: Some("CONFIRMED".into()),
+        attributes: [("email".into(), "new@example.com".into())].into(),
         ..Data::default()
     };
-    let (sub, user_pool_id) = (user.sub, scene.pool.id.clone());
+    let (sub, user_pool_id) = (user.sub, scene.pool.id.clone().into());
     let login = UserEvent { id: EventId::new(later), user_pool_id, sub, kind: Kind::Authenticated, data };
     apply(&scene.database.applier, &[Event::User(login)]).await;
     let pool = scene.database.applier.pool();

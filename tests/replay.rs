@@ -17,13 +17,13 @@ use crate::support::events::{at, confirmed, event, login, sub};
 use crate::support::{TestDatabase, binaries, deployment};
 
 /// Three logins whose texts are hard on every quoting.
-fn events() -> Vec<Event> {
+fn events() -> Vec<Event<'static>> {
     let names = ["Ada, \"Countess\" of Lovelace", "日本語 🦀 \\ \u{2028} '' `{[", "x\ny\tz"];
     let names = names.iter().zip(1_u64..);
     names.map(|(name, n)| login(u128::from(n), at(n)).attributes(&[("name", name)]).build()).collect()
 }
 
-fn lines(events: &[Event]) -> Vec<String> {
+fn lines(events: &[Event<'static>]) -> Vec<String> {
     events.iter().map(|event| undelivered::line(event, "no answer from SQS in time")).collect()
 }
 
@@ -35,7 +35,7 @@ const OTHER: [&str; 3] = [
 ];
 
 /// Every form that can be saved: its name, its bytes, and how many other lines are passed over.
-fn forms(events: &[Event]) -> Vec<(&'static str, Vec<u8>, usize)> {
+fn forms(events: &[Event<'static>]) -> Vec<(&'static str, Vec<u8>, usize)> {
     let lines = lines(events);
     let log: Vec<&str> = OTHER.into_iter().chain(lines.iter().map(String::as_str)).collect();
     let each = |form: &dyn Fn(&str) -> String| log.iter().map(|line| form(line)).collect::<String>();
@@ -124,12 +124,12 @@ async fn queued(deployment: &Deployment) -> Vec<String> {
     let queue = deployment.queue();
     let deliveries = queue.receive(1_000, std::time::Duration::ZERO).await.unwrap();
     queue.delete(&deliveries.iter().collect::<Vec<_>>()).await;
-    let mut bodies: Vec<String> = deliveries.into_iter().map(|delivery| delivery.body).collect();
+    let mut bodies: Vec<String> = deliveries.into_iter().map(|delivery| delivery.body.into()).collect();
     bodies.sort();
     bodies
 }
 
-fn encoded(events: &[Event]) -> Vec<String> {
+fn encoded(events: &[Event<'static>]) -> Vec<String> {
     let mut bodies: Vec<String> = events.iter().map(Event::encode).collect();
     bodies.sort();
     bodies
@@ -339,7 +339,7 @@ async fn a_users_own_text_is_never_an_event() {
             let mut found = Vec::new();
             cognito_user_sync::replay::read(quoted.as_bytes(), &mut |_, read| found.push(read)).unwrap();
             // A line end between two tokens leaves the line whole.
-            let is_own = |read: &Result<Event, _>| read.as_ref().map_or(true, |event| *event == own);
+            let is_own = |read: &Result<Event<'static>, _>| read.as_ref().map_or(true, |event| *event == own);
             assert!(!found.is_empty() && found.iter().all(is_own), "{cut}: {found:?}");
         }
     }
@@ -382,7 +382,7 @@ async fn rows_are_derived_again_for_a_user_and_for_a_range_of_time() {
     let database = TestDatabase::create().await;
     let day = 86_400;
     let user = |number: u128, time| login(number, time).attributes(&[("name", "Ada")]);
-    let events: Vec<Event> = (1..=3_u128)
+    let events: Vec<Event<'static>> = (1..=3_u128)
         .map(|n| user(n, at(u64::try_from(n).unwrap())).email(&format!("{n}@example.com")).build())
         .chain([user(4, at(day + 1)).email("4@example.com").build()])
         .collect();

@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 use cognito_user_sync::local;
 use cognito_user_sync::report::{self, MAX_DAYS, MAX_WEEKS};
 use cognito_user_sync_triggers::event::{Event, Kind};
+use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
@@ -41,8 +42,8 @@ impl Story {
         DEVICES[usize::try_from(self.user % 4).unwrap()]
     }
 
-    fn events(&self) -> Vec<Event> {
-        let device = self.device().map(str::to_owned);
+    fn events(&self) -> Vec<Event<'static>> {
+        let device = self.device().map(Text::from);
         let confirmed = confirmed(self.user, self.created).with(|data| data.federated = self.federated);
         let mut events = vec![confirmed.with(|data| data.client.device = device.clone()).build()];
         let later = self.logins.iter().skip(usize::from(self.federated));

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::apply::{Applier, RetryCause};
 use crate::database::then;
 use crate::disposition::settle;
-use crate::queue::{Queue, QueueError, RECEIVE_WAIT};
+use crate::queue::{Delivery, Queue, QueueError, RECEIVE_WAIT};
 
 /// How long the worker waits before it asks again for a database or a queue that is away.
 const OUTAGE_SCHEDULE: Schedule =
@@ -129,7 +129,7 @@ async fn receive(
     queue: &Queue,
     batch_size: usize,
     wait: Duration,
-) -> Result<Vec<crate::queue::Delivery>, ReceiveError> {
+) -> Result<Vec<Delivery<'static>>, ReceiveError> {
     applier.database().answers().await.map_err(ReceiveError::Database)?;
     Ok(queue.receive(batch_size, wait).await?)
 }

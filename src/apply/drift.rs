@@ -99,13 +99,13 @@ pub struct Drift {
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn compare(pool: &PgPool, snapshots: &[UserEvent]) -> Result<Vec<Drift>, sqlx::Error> {
+pub async fn compare(pool: &PgPool, snapshots: &[UserEvent<'_>]) -> Result<Vec<Drift>, sqlx::Error> {
     if snapshots.is_empty() {
         return Ok(Vec::new());
     }
     let subs: Vec<Uuid> = snapshots.iter().map(|snapshot| snapshot.sub).collect();
     let stored = users::read(&mut *pool.acquire().await?, &subs).await?;
-    let drift = |snapshot: &UserEvent| {
+    let drift = |snapshot: &UserEvent<'_>| {
         let kinds = kinds(stored.get(&snapshot.sub), snapshot);
         (!kinds.is_empty()).then_some(Drift { sub: snapshot.sub, kinds })
     };
@@ -113,7 +113,7 @@ pub async fn compare(pool: &PgPool, snapshots: &[UserEvent]) -> Result<Vec<Drift
 }
 
 /// What people would see change if the snapshot were applied. Versions and `synced_at` are not among it.
-fn kinds(stored: Option<&StoredUser>, snapshot: &UserEvent) -> BTreeSet<Kind> {
+fn kinds(stored: Option<&StoredUser>, snapshot: &UserEvent<'_>) -> BTreeSet<Kind> {
     let Some(StoredUser { state: stored, is_erased, .. }) = stored else { return [Kind::Missing].into() };
     if stored.deleted_at.is_some() {
         return [Kind::DeletedButPresent].into();
@@ -207,18 +207,18 @@ mod tests {
     use super::*;
     use cognito_user_sync_triggers::event::{Data, EventId, Kind as EventKind};
 
-    fn event(kind: EventKind, seconds: u64, change: impl FnOnce(&mut Data)) -> UserEvent {
+    fn event(kind: EventKind, seconds: u64, change: impl FnOnce(&mut Data<'_>)) -> UserEvent<'static> {
         let mut data = Data {
-            user_name: Some("ada".to_owned()),
-            status: Some("CONFIRMED".to_owned()),
+            user_name: Some("ada".into()),
+            status: Some("CONFIRMED".into()),
             enabled: (kind == EventKind::Snapshot).then_some(true),
             created_at: (kind == EventKind::Snapshot).then_some(at(1)),
-            attributes: [("email".to_owned(), "a@example.com".to_owned())].into(),
+            attributes: [("email".into(), "a@example.com".into())].into(),
             ..Data::default()
         };
         change(&mut data);
         let id = EventId::new(at(seconds));
-        UserEvent { id, user_pool_id: "eu-west-1_Test00000".to_owned(), sub: Uuid::nil(), kind, data }
+        UserEvent { id, user_pool_id: "eu-west-1_Test00000".into(), sub: Uuid::nil(), kind, data }
     }
 
     fn at(seconds: u64) -> Timestamp {
@@ -226,7 +226,7 @@ mod tests {
     }
 
     /// The drift of a row made by `events` from a snapshot.
-    fn drift(events: &[UserEvent], snapshot: &UserEvent) -> Vec<Kind> {
+    fn drift(events: &[UserEvent<'_>], snapshot: &UserEvent<'_>) -> Vec<Kind> {
         let mut states = events.iter().map(UserState::of);
         let mut state = states.next().unwrap();
         states.for_each(|other| state.merge(other));
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn drift_is_what_a_snapshot_would_change() {
         let known = event(EventKind::Snapshot, 10, |_| {});
-        let check = |change: fn(&mut Data), expected: &[Kind]| {
+        let check = |change: fn(&mut Data<'_>), expected: &[Kind]| {
             assert_eq!(
                 drift(std::slice::from_ref(&known), &event(EventKind::Snapshot, 20, change)),
                 expected
@@ -272,7 +272,7 @@ mod tests {
         let login = event(EventKind::Authenticated, 30, |data| {
             drop(data.attributes.insert("name".into(), "New".into()))
         });
-        let read_before = |data: &mut Data| drop(data.attributes.insert("name".into(), "Old".into()));
+        let read_before = |data: &mut Data<'_>| drop(data.attributes.insert("name".into(), "Old".into()));
         let known = event(EventKind::Snapshot, 10, |_| {});
         assert_eq!(drift(&[known.clone(), login.clone()], &event(EventKind::Snapshot, 20, read_before)), []);
         let read_after = event(EventKind::Snapshot, 40, read_before);

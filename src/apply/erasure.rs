@@ -134,7 +134,7 @@ async fn remember(tx: &mut PgConnection, user: Uuid) -> Result<(), sqlx::Error> 
 }
 
 /// What an event of an erased user says: that it was, and when.
-pub(super) fn scrub(event: &UserEvent) -> UserEvent {
+pub(super) fn scrub<'a>(event: &UserEvent<'a>) -> UserEvent<'a> {
     let Data { user_name: _, client_id, status, federated, enabled, created_at, attributes: _, client: _ } =
         event.data.clone();
     let data = Data { client_id, status, federated, enabled, created_at, ..Data::default() };
@@ -176,6 +176,7 @@ pub(super) fn recheck(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use cognito_user_sync_triggers::event::{Client, EventId, Kind};
+    use cognito_user_sync_triggers::text::Text;
     use cognito_user_sync_triggers::timestamp::Timestamp;
     use proptest::prelude::*;
 
@@ -183,27 +184,28 @@ mod tests {
     use crate::apply::state::fold;
     use crate::places::Places;
 
-    fn events() -> impl Strategy<Value = Vec<UserEvent>> {
+    fn events() -> impl Strategy<Value = Vec<UserEvent<'static>>> {
         let text = || proptest::option::of("[a-z]{1,3}");
         let kind = proptest::sample::select(Kind::ALL.to_vec());
         let event = (kind, 0..50_u64, any::<[u8; 10]>(), text(), text(), any::<(bool, bool)>());
         let event = event.prop_map(|(kind, second, bytes, name, code, (federated, enabled))| {
             let time = Timestamp::from_unix_millis(1_700_000_000_000 + second * 1_000);
             let id = uuid::Builder::from_unix_timestamp_millis(time.unix_millis(), &bytes).into_uuid();
-            let mut data = Data { user_name: name.clone(), federated, ..Data::default() };
-            data.status = federated.then(|| "EXTERNAL_PROVIDER".to_owned());
+            let code = code.map(Text::from);
+            let mut data = Data { user_name: name.clone().map(Text::from), federated, ..Data::default() };
+            data.status = federated.then(|| "EXTERNAL_PROVIDER".into());
             data.enabled = Some(enabled);
-            data.attributes.extend(name.map(|name| ("email".to_owned(), name)));
+            data.attributes.extend(name.map(|name| ("email".into(), name.into())));
             data.client = Client {
-                ip: Some("192.0.2.1".to_owned()),
+                ip: Some("192.0.2.1".into()),
                 user_agent: None,
-                device: Some("Mobile".to_owned()),
+                device: Some("Mobile".into()),
                 location: code.clone(),
                 referral_code: code,
             };
             UserEvent {
                 id: EventId::from_uuid(id).unwrap(),
-                user_pool_id: "eu-west-1_Test00000".to_owned(),
+                user_pool_id: "eu-west-1_Test00000".into(),
                 sub: Uuid::nil(),
                 kind,
                 data,
@@ -219,7 +221,7 @@ mod tests {
         fn erasing_goes_through_the_fold(events in events()) {
             let mut whole = fold(&events, &Places::default()).remove(&Uuid::nil()).unwrap();
             forget(&mut whole);
-            let scrubbed: Vec<UserEvent> = events.iter().map(scrub).collect();
+            let scrubbed: Vec<UserEvent<'static>> = events.iter().map(scrub).collect();
             let parts = fold(&scrubbed, &Places::default()).remove(&Uuid::nil()).unwrap();
             prop_assert_eq!(whole, parts);
         }

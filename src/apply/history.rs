@@ -73,15 +73,15 @@ impl History {
 }
 
 /// One event of the ledger.
-pub(super) fn event(row: &PgRow) -> Result<UserEvent, sqlx::Error> {
+pub(super) fn event(row: &PgRow) -> Result<UserEvent<'static>, sqlx::Error> {
     let kind: String = row.try_get("type")?;
-    let Json(data) = row.try_get::<Json<Data>, _>("data")?;
+    let Json(data) = row.try_get::<Json<Data<'_>>, _>("data")?;
     Ok(UserEvent {
         id: EventId::from_uuid(row.try_get("id")?).map_err(|_| corrupt("user_events.id"))?,
-        user_pool_id: row.try_get("user_pool_id")?,
+        user_pool_id: row.try_get::<String, _>("user_pool_id")?.into(),
         sub: row.try_get("user_id")?,
         kind: Kind::parse(&kind).ok_or_else(|| corrupt("user_events.type"))?,
-        data,
+        data: data.into_owned(),
     })
 }
 

@@ -137,22 +137,36 @@ pub(super) struct Rows<'a> {
     types: Vec<&'static str>,
     pools: Vec<&'a str>,
     times: Vec<OffsetDateTime>,
-    data: Vec<String>,
+    /// Each event's JSON, one after the other.
+    data: String,
+    /// Where each of them ends.
+    ends: Vec<usize>,
 }
 
 impl<'a> Rows<'a> {
     /// # Errors
     /// Never for an event that was decoded.
-    pub(super) fn of(events: &[&'a UserEvent]) -> Result<Self, sqlx::Error> {
-        let data = events.iter().map(|event| serde_json::to_string(&event.data));
+    pub(super) fn of(events: &[&'a UserEvent<'a>]) -> Result<Self, sqlx::Error> {
+        let (mut data, mut ends) = (Vec::with_capacity(events.len() * 512), Vec::with_capacity(events.len()));
+        for event in events {
+            serde_json::to_writer(&mut data, &event.data)
+                .map_err(|error| sqlx::Error::Encode(error.into()))?;
+            ends.push(data.len());
+        }
         Ok(Self {
             ids: events.iter().map(|event| event.id.uuid()).collect(),
             subs: events.iter().map(|event| event.sub).collect(),
             types: events.iter().map(|event| event.kind.as_str()).collect(),
             pools: events.iter().map(|event| event.user_pool_id.as_str()).collect(),
             times: events.iter().map(|event| event.id.time().into()).collect(),
-            data: data.collect::<Result<_, _>>().map_err(|error| sqlx::Error::Encode(error.into()))?,
+            data: String::from_utf8(data).map_err(|error| sqlx::Error::Encode(error.into()))?,
+            ends,
         })
+    }
+
+    fn data(&self) -> Vec<&str> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| self.data.get(start..*end).unwrap_or_default()).collect()
     }
 
     /// Binds the six columns that `insert_events.sql` names, to a statement's next parameters.
@@ -163,7 +177,7 @@ impl<'a> Rows<'a> {
             .bind(&self.types)
             .bind(&self.pools)
             .bind(&self.times)
-            .bind(&self.data)
+            .bind(self.data())
     }
 }
 
@@ -171,7 +185,10 @@ impl<'a> Rows<'a> {
 ///
 /// Waits for another transaction that is inserting one of them. `events` holds each id once, in ascending
 /// order, so that two transactions wait for each other in one direction only.
-pub(super) async fn insert(tx: &mut PgConnection, events: &[&UserEvent]) -> Result<Committed, sqlx::Error> {
+pub(super) async fn insert(
+    tx: &mut PgConnection,
+    events: &[&UserEvent<'_>],
+) -> Result<Committed, sqlx::Error> {
     let rows = Rows::of(events)?;
     let insert = rows.bind(sqlx::query_as(include_str!("insert_events.sql")));
     let (fresh,): (Option<Vec<Uuid>>,) = insert.fetch_one(&mut *tx).await?;
@@ -182,7 +199,7 @@ pub(super) async fn insert(tx: &mut PgConnection, events: &[&UserEvent]) -> Resu
 /// rows, and others maybe, are among `rows`.
 pub(super) async fn inserted(
     tx: &mut PgConnection,
-    events: &[&UserEvent],
+    events: &[&UserEvent<'_>],
     rows: &Rows<'_>,
     fresh: Option<Vec<Uuid>>,
 ) -> Result<Committed, sqlx::Error> {
@@ -194,7 +211,7 @@ pub(super) async fn inserted(
         .bind(&rows.subs)
         .bind(&rows.types)
         .bind(&rows.pools)
-        .bind(&rows.data)
+        .bind(rows.data())
         .fetch_all(tx)
         .await?
         .into_iter()

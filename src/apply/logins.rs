@@ -2,7 +2,7 @@
 //! the row but a digest of that, and changes nothing but the login's columns, each by a rule that does not ask what
 //! came before: so it is one update and one insert, whoever else is at work on the same users.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use cognito_user_sync_triggers::event::{Kind, UserEvent};
 use sqlx::PgConnection;
@@ -20,7 +20,7 @@ use crate::places::Places;
 pub(super) const BEGIN: &str = include_str!("begin_logins.sql");
 
 /// Whether an event may be of the kind that this is for. What only a snapshot knows is not in a login.
-pub(super) fn may_take(event: &UserEvent) -> bool {
+pub(super) fn may_take(event: &UserEvent<'_>) -> bool {
     let data = &event.data;
     event.kind == Kind::Authenticated && data.enabled.is_none() && data.created_at.is_none()
 }
@@ -31,19 +31,19 @@ pub(super) fn may_take(event: &UserEvent) -> bool {
 /// committed, and the rest may be tried again.
 ///
 /// `events` holds each id once, in ascending order, and none that [`may_take`] refuses.
-pub(super) async fn record(
+pub(super) async fn record<'a>(
     tx: &mut PgConnection,
-    events: impl Iterator<Item = &UserEvent>,
+    events: impl Iterator<Item = &'a UserEvent<'a>>,
     places: &Places,
 ) -> Result<Committed, Failure> {
-    let mut events: Vec<&UserEvent> = events.collect();
-    let mut logins = BTreeMap::<Uuid, Logins<'_>>::new();
-    for event in &events {
-        logins.entry(event.sub).and_modify(|logins| logins.add(event)).or_insert_with(|| Logins::of(event));
-    }
-    if logins.values().any(|logins| !logins.agree) {
-        logins.retain(|_, logins| logins.agree);
-        events.retain(|event| logins.contains_key(&event.sub));
+    let mut events: Vec<&UserEvent<'a>> = events.collect();
+    let mut logins: Vec<Logins<'_>> = events.iter().map(|event| Logins::of(event)).collect();
+    // Keeps the order of each user's.
+    logins.sort_by_key(|logins| logins.user());
+    logins.dedup_by(|later, logins| logins.user() == later.user() && logins.add(later));
+    if logins.iter().any(|logins| !logins.agree) {
+        logins.retain(|logins| logins.agree);
+        events.retain(|event| logins.binary_search_by_key(&event.sub, Logins::user).is_ok());
     }
     let rows = ledger::Rows::of(&events)?;
     let (counted, fresh) = count(tx, &logins, places, &rows).await?;
@@ -61,8 +61,8 @@ pub(super) async fn record(
 /// The logins of one user.
 struct Logins<'a> {
     count: i64,
-    first: &'a UserEvent,
-    latest: &'a UserEvent,
+    first: &'a UserEvent<'a>,
+    latest: &'a UserEvent<'a>,
     /// Of what each of them tells.
     digest: Uuid,
     /// Whether all of them tell the same.
@@ -70,15 +70,20 @@ struct Logins<'a> {
 }
 
 impl<'a> Logins<'a> {
-    fn of(event: &'a UserEvent) -> Self {
+    fn of(event: &'a UserEvent<'a>) -> Self {
         Self { count: 1, first: event, latest: event, digest: profile::of_event(event), agree: true }
     }
 
-    /// Adds a later one.
-    fn add(&mut self, event: &'a UserEvent) {
-        self.count += 1;
-        self.latest = event;
-        self.agree &= self.digest == profile::of_event(event);
+    fn user(&self) -> Uuid {
+        self.first.sub
+    }
+
+    /// Adds later ones of the same user: always true.
+    fn add(&mut self, later: &Self) -> bool {
+        self.count += later.count;
+        self.latest = later.latest;
+        self.agree &= later.agree && self.digest == later.digest;
+        true
     }
 }
 
@@ -88,30 +93,29 @@ type Counted = (Option<Vec<Uuid>>, Option<Vec<Uuid>>);
 /// Adds logins up where they tell nothing new, and inserts what is counted into the ledger.
 async fn count(
     tx: &mut PgConnection,
-    logins: &BTreeMap<Uuid, Logins<'_>>,
+    logins: &[Logins<'_>],
     places: &Places,
     events: &ledger::Rows<'_>,
 ) -> Result<Counted, sqlx::Error> {
-    let mut devices = HashMap::<String, Option<Device>>::new();
-    let mut device_of = |user_agent: &str| match devices.get(user_agent) {
-        Some(device) => *device,
-        None => *devices.entry(user_agent.to_owned()).or_insert(Device::of_user_agent(user_agent)),
-    };
-    let mut latest = Vec::with_capacity(logins.len());
-    for logins in logins.values() {
-        let mut login = Login::of(logins.latest);
-        login.settle_by(places, &mut device_of);
-        latest.push(login);
-    }
-    let time = |event: &UserEvent| OffsetDateTime::from(event.id.time());
+    let mut devices = HashMap::<&str, Option<Device>>::new();
+    let mut device_of =
+        |user_agent| *devices.entry(user_agent).or_insert_with(|| Device::of_user_agent(user_agent));
+    let latest: Vec<Login> =
+        logins.iter().map(|logins| Login::settled(logins.latest, places, &mut device_of)).collect();
+    // As the client wrote what can be read: PostgreSQL reads it likewise.
+    let ips = latest
+        .iter()
+        .zip(logins)
+        .map(|(login, logins)| logins.latest.data.client.ip.as_deref().filter(|_| login.ip.is_some()));
+    let time = |event: &UserEvent<'_>| OffsetDateTime::from(event.id.time());
     let query = sqlx::query_as(include_str!("record_logins.sql"))
-        .bind(logins.keys().copied().collect::<Vec<Uuid>>())
-        .bind(logins.values().map(|logins| logins.digest).collect::<Vec<Uuid>>())
-        .bind(logins.values().map(|logins| logins.count).collect::<Vec<i64>>())
-        .bind(logins.values().map(|logins| time(logins.first)).collect::<Vec<OffsetDateTime>>())
+        .bind(logins.iter().map(Logins::user).collect::<Vec<Uuid>>())
+        .bind(logins.iter().map(|logins| logins.digest).collect::<Vec<Uuid>>())
+        .bind(logins.iter().map(|logins| logins.count).collect::<Vec<i64>>())
+        .bind(logins.iter().map(|logins| time(logins.first)).collect::<Vec<OffsetDateTime>>())
         .bind(latest.iter().map(|login| login.id.uuid()).collect::<Vec<Uuid>>())
-        .bind(logins.values().map(|logins| time(logins.latest)).collect::<Vec<OffsetDateTime>>())
-        .bind(latest.iter().map(|login| login.ip.map(|ip| ip.to_string())).collect::<Vec<_>>())
+        .bind(logins.iter().map(|logins| time(logins.latest)).collect::<Vec<OffsetDateTime>>())
+        .bind(ips.collect::<Vec<_>>())
         .bind(latest.iter().map(|login| login.device.map(Device::as_str)).collect::<Vec<_>>())
         .bind(latest.iter().map(|login| login.location.as_deref()).collect::<Vec<_>>());
     events.bind(query).fetch_one(tx).await

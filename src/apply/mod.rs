@@ -26,7 +26,8 @@ mod users;
 pub mod verify;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::hash_map::{Entry, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -154,37 +155,63 @@ impl Applier {
     pub async fn apply<B: AsRef<str>>(&self, bodies: &[B]) -> Vec<Outcome> {
         let decoded: Vec<_> =
             bodies.iter().map(|body| Event::decode(body.as_ref()).map_err(Rejection::from)).collect();
-        let events: Vec<&Event> = decoded.iter().flatten().collect();
-        let mut settled = self.apply_events(&events).await;
-        // The ledger's months changed under the batch: what the new ones do not take is refused, with the reason.
-        let moved =
-            |event: &&&Event| settled.get(&event.id()) == Some(&Outcome::Retry(RetryCause::HorizonMoved));
-        let again: Vec<&Event> = events.iter().filter(moved).copied().collect();
-        settled.extend(self.apply_events(&again).await);
         // Of several messages that carry one event, the first has its outcome and the others repeat it.
-        let mut first = HashMap::<EventId, &Event>::with_capacity(decoded.len());
+        let mut firsts = HashMap::<EventId, usize>::with_capacity(decoded.len());
+        let (mut events, mut repeats) = (Vec::with_capacity(decoded.len()), Vec::new());
         let mut outcomes = Vec::with_capacity(decoded.len());
-        for decoded in &decoded {
+        for (at, decoded) in decoded.iter().enumerate() {
             outcomes.push(match decoded {
                 Err(rejection) => Outcome::Rejected(rejection.clone()),
                 Ok(event) => {
-                    let first = *first.entry(event.id()).or_insert(event);
-                    let is_repeat = !std::ptr::eq(first, event);
-                    match settled.get(&event.id()) {
-                        _ if is_repeat && first != event => Outcome::Rejected(ledger::id_conflict()),
-                        Some(Outcome::Applied) if is_repeat => Outcome::Duplicate,
-                        Some(outcome) => outcome.clone(),
-                        None => Outcome::Retry(RetryCause::DatabaseUnavailable),
+                    match firsts.entry(event.id()) {
+                        Entry::Occupied(first) => repeats.push((at, *first.get())),
+                        Entry::Vacant(first) => {
+                            first.insert(at);
+                            events.push(event);
+                        }
                     }
+                    Outcome::Retry(RetryCause::DatabaseUnavailable)
                 }
             });
+        }
+        self.apply_distinct(&events, &firsts, &mut outcomes).await;
+        // The ledger's months changed under the batch: what the new ones do not take is refused, with the reason.
+        let moved = decoded.iter().zip(&outcomes).filter_map(|(decoded, outcome)| {
+            decoded.as_ref().ok().filter(|_| *outcome == Outcome::Retry(RetryCause::HorizonMoved))
+        });
+        let moved: Vec<&Event<'_>> = moved.collect();
+        self.apply_distinct(&moved, &firsts, &mut outcomes).await;
+        for (at, first) in repeats {
+            let outcome = match outcomes.get(first) {
+                _ if decoded.get(at) != decoded.get(first) => Outcome::Rejected(ledger::id_conflict()),
+                Some(Outcome::Applied) => Outcome::Duplicate,
+                Some(outcome) => outcome.clone(),
+                None => continue,
+            };
+            if let Some(of) = outcomes.get_mut(at) {
+                *of = outcome;
+            }
         }
         measure(&decoded, &outcomes);
         outcomes
     }
 
-    async fn apply_events(&self, events: &[&Event]) -> HashMap<EventId, Outcome> {
-        let mut outcomes = HashMap::with_capacity(events.len());
+    /// Applies distinct events, and puts what became of each where its first message's outcome is.
+    async fn apply_distinct(
+        &self,
+        events: &[&Event<'_>],
+        firsts: &HashMap<EventId, usize>,
+        outcomes: &mut [Outcome],
+    ) {
+        for (id, outcome) in self.apply_events(events).await {
+            if let Some(of) = firsts.get(&id).and_then(|first| outcomes.get_mut(*first)) {
+                *of = outcome;
+            }
+        }
+    }
+
+    async fn apply_events(&self, events: &[&Event<'_>]) -> Vec<(EventId, Outcome)> {
+        let mut outcomes = Vec::with_capacity(events.len());
         if events.is_empty() {
             return outcomes;
         }
@@ -193,21 +220,17 @@ impl Applier {
             Ok(horizon) => horizon,
             Err(failure) => return retry(events.iter().map(|event| event.id()), &failure).collect(),
         };
-        let mut batch = Batch::default();
+        // What may go the short way, and the rest.
+        let (mut logins, mut others) = (Vec::with_capacity(events.len()), Batch::default());
         for event in events {
             match (horizon.check(event.id(), latest), event) {
-                (Err(rejection), _) => {
-                    outcomes.insert(event.id(), Outcome::Rejected(rejection));
-                }
-                (Ok(()), Event::User(event)) => {
-                    batch.users.entry(event.id).or_insert(event);
-                }
-                (Ok(()), Event::Heartbeat { id }) => {
-                    batch.heartbeats.insert(*id);
-                }
+                (Err(rejection), _) => outcomes.push((event.id(), Outcome::Rejected(rejection))),
+                (Ok(()), Event::User(event)) if logins::may_take(event) => logins.push((event.id, event)),
+                (Ok(()), Event::User(event)) => drop(others.users.insert(event.id, event)),
+                (Ok(()), Event::Heartbeat { id }) => drop(others.heartbeats.insert(*id)),
             }
         }
-        let (mut logins, mut others) = batch.split();
+        let mut logins = Batch { users: logins.into_iter().collect(), heartbeats: BTreeSet::new() };
         while !logins.is_empty() {
             match self.commit(&logins, Way::Logins).await {
                 Ok(committed) => {
@@ -345,13 +368,13 @@ impl Applier {
         let users: Vec<Uuid> = users.into_iter().collect();
         let read = users::read(tx, &users).await?;
         let erased = erasure::erased(&read);
-        let scrubbed: Vec<Cow<'_, UserEvent>> = (batch.users.values().copied())
+        let scrubbed: Vec<Cow<'_, UserEvent<'_>>> = (batch.users.values().copied())
             .map(|event| match erased.contains(&event.sub) {
                 true => Cow::Owned(erasure::scrub(event)),
                 false => Cow::Borrowed(event),
             })
             .collect();
-        let events: Vec<&UserEvent> = scrubbed.iter().map(AsRef::as_ref).collect();
+        let events: Vec<&UserEvent<'_>> = scrubbed.iter().map(AsRef::as_ref).collect();
         // Locked for all of the events: which of them are new is known when the ledger has taken them.
         let told = state::fold(events.iter().copied(), &self.places);
         let concerned = concerned(&read, &told);
@@ -397,7 +420,7 @@ impl Applier {
     }
 
     /// The ledger's horizon, read again when an event lies outside the one that is known.
-    async fn horizon(&self, events: &[&Event], latest: Timestamp) -> Result<Horizon, Failure> {
+    async fn horizon(&self, events: &[&Event<'_>], latest: Timestamp) -> Result<Horizon, Failure> {
         let known = self.horizon.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let covers = |horizon: &Horizon| events.iter().all(|event| horizon.check(event.id(), latest).is_ok());
         if let Some(known) = known.filter(covers) {
@@ -414,13 +437,13 @@ impl Applier {
 }
 
 /// How old the events are whose effect is committed now, and how many of them are heartbeats.
-fn measure(decoded: &[Result<Event, Rejection>], outcomes: &[Outcome]) {
+fn measure(decoded: &[Result<Event<'_>, Rejection>], outcomes: &[Outcome]) {
     let now = Timestamp::now();
     let applied = || {
         let pairs = decoded.iter().zip(outcomes).filter(|(_, outcome)| **outcome == Outcome::Applied);
         pairs.filter_map(|(event, _)| event.as_ref().ok())
     };
-    let age = |event: &Event| {
+    let age = |event: &Event<'_>| {
         Duration::from_millis(now.unix_millis().saturating_sub(event.id().time().unix_millis()))
     };
     crate::metrics::record("freshness", applied().map(|event| age(event).as_secs_f64()));
@@ -431,7 +454,7 @@ fn measure(decoded: &[Result<Event, Rejection>], outcomes: &[Outcome]) {
 /// The distinct events that one transaction takes, in the order of their ids.
 #[derive(Debug, Clone, Default)]
 struct Batch<'a> {
-    users: BTreeMap<EventId, &'a UserEvent>,
+    users: BTreeMap<EventId, &'a UserEvent<'a>>,
     heartbeats: BTreeSet<EventId>,
 }
 
@@ -450,12 +473,6 @@ enum Way {
 impl<'a> Batch<'a> {
     fn is_empty(&self) -> bool {
         self.users.is_empty() && self.heartbeats.is_empty()
-    }
-
-    /// What may go the short way, and the rest.
-    fn split(self) -> (Self, Self) {
-        let (logins, users) = self.users.into_iter().partition(|(_, event)| logins::may_take(event));
-        (Self { users: logins, heartbeats: BTreeSet::new() }, Self { users, heartbeats: self.heartbeats })
     }
 
     /// Takes events of another batch.
@@ -479,7 +496,7 @@ impl<'a> Batch<'a> {
         if self.users.len() + usize::from(!self.heartbeats.is_empty()) < 2 {
             return Err(self);
         }
-        let users: BTreeMap<EventId, &'a UserEvent> =
+        let users: BTreeMap<EventId, &'a UserEvent<'a>> =
             match self.users.keys().nth(self.users.len() / 2).copied() {
                 Some(at) => self.users.split_off(&at),
                 None => BTreeMap::new(),

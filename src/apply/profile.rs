@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::state::{RESERVED, Registers, told};
 
 /// Of what an event tells.
-pub(super) fn of_event(event: &UserEvent) -> Uuid {
+pub(super) fn of_event(event: &UserEvent<'_>) -> Uuid {
     digest(told(event))
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use cognito_user_sync_triggers::event::{EventId, Kind, UserEvent};
+use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -62,10 +63,12 @@ pub(super) type Registers = BTreeMap<String, Register>;
 
 /// What an event tells of the user: for each register its value, and the flag that came with it. Attributes in the
 /// order of their names, then those of [`RESERVED`].
-pub(super) fn told(event: &UserEvent) -> impl Iterator<Item = (&str, &str, Option<&str>)> {
+pub(super) fn told<'a>(
+    event: &'a UserEvent<'_>,
+) -> impl Iterator<Item = (&'a str, &'a str, Option<&'a str>)> {
     let data = &event.data;
     let attributes = data.attributes.iter().filter_map(|(name, value)| {
-        let flag = || data.attributes.get(flag_of(name)?).map(String::as_str);
+        let flag = || data.attributes.get(flag_of(name)?).map(Text::as_str);
         (!is_flag(name) && !RESERVED.contains(&name.as_str()))
             .then(|| (name.as_str(), value.as_str(), flag()))
     });
@@ -96,14 +99,30 @@ pub(super) struct Login {
 
 impl Login {
     /// What a login's own event says of it.
-    pub(super) fn of(event: &UserEvent) -> Self {
+    pub(super) fn of(event: &UserEvent<'_>) -> Self {
+        Self { user_agent: event.data.client.user_agent.clone().map(String::from), ..Self::said(event) }
+    }
+
+    /// The same, settled by devices that the caller may know already: reading a user agent takes 2 µs.
+    pub(super) fn settled<'a>(
+        event: &'a UserEvent<'_>,
+        places: &Places,
+        device_of: impl FnOnce(&'a str) -> Option<Device>,
+    ) -> Self {
+        let mut login = Self::said(event);
+        login.settle_by(places, || device_of(event.data.client.user_agent.as_deref()?));
+        login
+    }
+
+    /// What the client says, but for its user agent.
+    fn said(event: &UserEvent<'_>) -> Self {
         let client = &event.data.client;
         Self {
             id: event.id,
             ip: client.ip.as_deref().and_then(|ip| ip.parse().ok()),
             device: client.device.as_deref().and_then(Device::parse),
-            location: client.location.clone().filter(|place| names_a_city(place)),
-            user_agent: client.user_agent.clone(),
+            location: client.location.clone().filter(|place| names_a_city(place)).map(String::from),
+            user_agent: None,
         }
     }
 
@@ -112,13 +131,12 @@ impl Login {
     /// Both follow from this one event (with the parser and the file that all consumers share), not from the
     /// registers: so they may be stored with the login, and no order of events can change them.
     pub(super) fn settle(&mut self, places: &Places) {
-        self.settle_by(places, Device::of_user_agent);
+        let user_agent = self.user_agent.take();
+        self.settle_by(places, || Device::of_user_agent(&user_agent?));
     }
 
-    /// The same, with devices that the caller may know already: reading a user agent takes 2 µs.
-    pub(super) fn settle_by(&mut self, places: &Places, device_of: impl FnOnce(&str) -> Option<Device>) {
-        let user_agent = self.user_agent.take();
-        self.device = self.device.or_else(|| user_agent.as_deref().and_then(device_of));
+    fn settle_by(&mut self, places: &Places, device: impl FnOnce() -> Option<Device>) {
+        self.device = self.device.or_else(device);
         self.location = self.location.take().or_else(|| self.ip.and_then(|ip| places.of(ip)));
     }
 }
@@ -151,7 +169,7 @@ pub(super) struct UserState {
 
 impl UserState {
     /// What one event amounts to.
-    pub(super) fn of(event: &UserEvent) -> Self {
+    pub(super) fn of(event: &UserEvent<'_>) -> Self {
         let (id, data) = (event.id, &event.data);
         let time = id.time();
         let register = |(name, value, flag): (&str, &str, Option<&str>)| {
@@ -236,7 +254,7 @@ pub(super) struct Delta {
 }
 
 impl Delta {
-    pub(super) fn of(event: &UserEvent) -> Self {
+    pub(super) fn of(event: &UserEvent<'_>) -> Self {
         let state = UserState::of(event);
         let time = event.id.time();
         let shown = IdentifierKind::ALL.into_iter().filter_map(|kind| state.identifier(kind));
@@ -255,7 +273,7 @@ impl Delta {
 
 /// Folds distinct events per user, in the order of the users' ids.
 pub(super) fn fold<'a>(
-    events: impl IntoIterator<Item = &'a UserEvent>,
+    events: impl IntoIterator<Item = &'a UserEvent<'a>>,
     places: &Places,
 ) -> BTreeMap<Uuid, Delta> {
     let mut deltas = BTreeMap::<Uuid, Delta>::new();

@@ -1,14 +1,14 @@
 //! `user-sync-consumer`: the Lambda behind the queue's event source mapping. Only wires
 //! [`cognito_user_sync::adapters::lambda`] to the runtime.
 
-use cognito_user_sync::adapters::lambda::{self, Batch};
+use cognito_user_sync::adapters::lambda;
 use cognito_user_sync::apply::Applier;
 use cognito_user_sync::config::Config;
 use cognito_user_sync::places::Places;
 use cognito_user_sync::queue::Queue;
 use cognito_user_sync::{database, logging, metrics};
 use cognito_user_sync_triggers::metrics::function_name;
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::Error;
 
 /// One batch at a time, so one thread and one connection; another one may be opened before the pool would wait.
 #[tokio::main(flavor = "current_thread")]
@@ -20,15 +20,15 @@ async fn main() -> Result<(), Error> {
     let applier = Applier::new(database).with_places(places);
     let queue = Queue::new(config.queue_url, config.dlq_url).await;
     let metrics = metrics::embedded(function_name("user-sync-consumer"))?;
-    let (applier, queue) = (&applier, &queue);
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Batch>| async move {
+    let (applier, queue, metrics) = (&applier, &queue, &metrics);
+    lambda::serve(|payload| async move {
         // No timer runs while the function is frozen.
         applier.database().refresh_if_old().await;
         // Boxed: a batch under way is large.
-        let handled = Box::pin(lambda::handle(applier, queue, event.payload)).await;
+        let handled = Box::pin(lambda::handle(applier, queue, &payload)).await;
         // A metric that cannot be written is no reason to apply a batch again.
         drop(metrics.flush(std::io::stdout()));
-        Ok::<_, Error>(handled?)
-    }))
+        Ok(handled?)
+    })
     .await
 }

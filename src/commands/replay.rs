@@ -115,7 +115,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, event: &Event) {
+    fn add(&mut self, event: &Event<'_>) {
         let r#type = match event {
             Event::User(event) => event.kind.as_str(),
             Event::Heartbeat { .. } => "heartbeat",
@@ -160,7 +160,7 @@ impl Tally {
 /// What the reader says.
 #[expect(clippy::large_enum_variant, reason = "nearly every one is an event")]
 enum Reading {
-    Found { file: String, place: Place, read: Result<Event, ReadError> },
+    Found { file: String, place: Place, read: Result<Event<'static>, ReadError> },
     Ended { file: String, ended: std::io::Result<u64> },
 }
 
@@ -199,7 +199,7 @@ async fn send(files: Vec<PathBuf>, publisher: Option<&Publisher>) -> anyhow::Res
 /// What became of something that was read.
 #[expect(clippy::large_enum_variant, reason = "nearly every one is an event")]
 enum Sent {
-    Event(Event),
+    Event(Event<'static>),
     PassedOver(u64),
 }
 

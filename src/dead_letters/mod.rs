@@ -154,7 +154,7 @@ pub struct DeadLetter {
     /// The event's id; SQS's id of the first copy where the body is no event.
     pub id: String,
     /// What the body says to this build.
-    pub event: Result<Event, DecodeError>,
+    pub event: Result<Event<'static>, DecodeError>,
     /// The copies, oldest first; at least one.
     pub copies: Vec<Received>,
 }
@@ -183,7 +183,7 @@ impl DeadLetter {
         copies
             .sort_by(|left, right| (left.sent_at, &left.message_id).cmp(&(right.sent_at, &right.message_id)));
         let first = copies.first()?;
-        let event = Event::decode(&first.body);
+        let event = Event::decode(&first.body).map(Event::into_owned);
         let id = event.as_ref().map_or_else(|_| first.message_id.clone(), |event| event.id().to_string());
         Some(Self { id, event, copies })
     }

@@ -162,7 +162,7 @@ struct Finding {
     username: Option<String>,
     kinds: BTreeSet<Kind>,
     /// What mends it, where anything does.
-    event: Option<UserEvent>,
+    event: Option<UserEvent<'static>>,
 }
 
 /// What was found among some users.
@@ -317,7 +317,7 @@ impl Reconcile {
     /// Who differs among the users of a page.
     async fn of_page(&self, (page, asked_at): &(Page, Timestamp)) -> Result<Findings, Error> {
         let snapshot = |user: &PoolUser| user.snapshot(self.user_pool.id(), *asked_at);
-        let snapshots: Vec<UserEvent> = page.users.iter().map(snapshot).collect();
+        let snapshots: Vec<UserEvent<'static>> = page.users.iter().map(snapshot).collect();
         let drifts = drift::compare(&self.database, &snapshots).await?;
         let users: HashMap<Uuid, &PoolUser> = page.users.iter().map(|user| (user.sub, user)).collect();
         let (mut suspects, mut settling) = (Vec::new(), 0);
@@ -367,7 +367,7 @@ impl Reconcile {
         }
         let snapshot =
             |(user, asked_at): &(PoolUser, Timestamp)| user.snapshot(self.user_pool.id(), *asked_at);
-        let snapshots: Vec<UserEvent> = present.values().map(snapshot).collect();
+        let snapshots: Vec<UserEvent<'static>> = present.values().map(snapshot).collect();
         let mut kinds: HashMap<Uuid, BTreeSet<Kind>> = drift::compare(&self.database, &snapshots)
             .await?
             .into_iter()
@@ -431,11 +431,11 @@ impl Reconcile {
                 }
             })
         });
-        let events: Vec<Option<UserEvent>> = events.buffered(CONCURRENCY).try_collect().await?;
+        let events: Vec<Option<UserEvent<'static>>> = events.buffered(CONCURRENCY).try_collect().await?;
         self.publish(events.into_iter().flatten().collect()).await
     }
 
-    async fn publish(&self, events: Vec<UserEvent>) -> Result<(), Error> {
+    async fn publish(&self, events: Vec<UserEvent<'static>>) -> Result<(), Error> {
         let Some(publisher) = &self.publisher else { return Ok(()) };
         let send = |event| async move { publisher.publish(&Event::User(event), PUBLISH_BUDGET).await };
         futures::stream::iter(events).map(send).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;

@@ -43,16 +43,17 @@ pub(crate) fn confirmed(user: u128, time: Timestamp) -> EventBuilder {
 
 /// Builds one event.
 #[derive(Debug, Clone)]
-pub(crate) struct EventBuilder(UserEvent);
+pub(crate) struct EventBuilder(UserEvent<'static>);
 
 impl EventBuilder {
-    pub(crate) fn with(mut self, change: impl FnOnce(&mut Data)) -> Self {
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Data<'static>)) -> Self {
         change(&mut self.0.data);
         self
     }
 
     pub(crate) fn attributes(self, attributes: &[(&str, &str)]) -> Self {
-        let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let attributes =
+            attributes.iter().map(|(name, value)| ((*name).to_owned().into(), (*value).to_owned().into()));
         self.with(|data| data.attributes.extend(attributes.collect::<BTreeMap<_, _>>()))
     }
 
@@ -67,7 +68,7 @@ impl EventBuilder {
 
     /// In another user pool.
     pub(crate) fn pool(mut self, user_pool_id: &str) -> Self {
-        user_pool_id.clone_into(&mut self.0.user_pool_id);
+        self.0.user_pool_id = user_pool_id.to_owned().into();
         self
     }
 
@@ -76,7 +77,7 @@ impl EventBuilder {
         self.attributes(&[("email", address), ("email_verified", "true")])
     }
 
-    pub(crate) fn build(self) -> Event {
+    pub(crate) fn build(self) -> Event<'static> {
         Event::User(self.0)
     }
 }

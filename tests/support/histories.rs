@@ -4,6 +4,7 @@ use std::fmt;
 
 use cognito_user_sync::apply::referral_code;
 use cognito_user_sync_triggers::event::{Data, Event, Kind};
+use cognito_user_sync_triggers::text::Text;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -26,7 +27,7 @@ pub(crate) struct Case {
 
 /// Distinct events.
 #[derive(Clone)]
-pub(crate) struct History(pub(crate) Vec<Event>);
+pub(crate) struct History(pub(crate) Vec<Event<'static>>);
 
 /// One way in which a history arrives.
 #[derive(Clone)]
@@ -97,7 +98,7 @@ pub(crate) struct Told {
     /// Orders events of one moment.
     order: u8,
     pool: &'static str,
-    data: Data,
+    data: Data<'static>,
 }
 
 impl Told {
@@ -106,7 +107,7 @@ impl Told {
         Self { second, ..self }
     }
 
-    pub(crate) fn event(&self, number: usize) -> Event {
+    pub(crate) fn event(&self, number: usize) -> Event<'static> {
         let number = u128::try_from(number).unwrap();
         let random = u128::from(self.order) << 112 | number << 80;
         let event = event(self.kind, self.user, at(self.second)).random_part(random);
@@ -135,7 +136,7 @@ pub(crate) fn told_of(users: u128, moments: u64) -> impl Strategy<Value = Told> 
             for (name, value) in &mut data.attributes {
                 // Addresses of each circle's own.
                 if circle > 0 && ["email", "phone_number"].contains(&name.as_str()) && !value.is_empty() {
-                    value.insert_str(0, &circle.to_string());
+                    *value = format!("{circle}{value}").into();
                 }
             }
             Told { kind, user, second, order, pool, data }
@@ -144,7 +145,7 @@ pub(crate) fn told_of(users: u128, moments: u64) -> impl Strategy<Value = Told> 
 }
 
 /// Any of the data with any kind of event: the contract does not say which kind carries what.
-fn data(users: u128) -> impl Strategy<Value = Data> {
+fn data(users: u128) -> impl Strategy<Value = Data<'static>> {
     let attributes = (
         address("email", "email_verified", EMAILS),
         address("phone_number", "phone_number_verified", PHONES),
@@ -152,7 +153,7 @@ fn data(users: u128) -> impl Strategy<Value = Data> {
     );
     let attributes = attributes.prop_map(|(email, phone, profile)| {
         let pairs = email.into_iter().chain(phone).chain(profile);
-        pairs.map(|(name, value)| (name.to_owned(), value)).collect()
+        pairs.map(|(name, value)| (name.into(), value.into())).collect()
     });
     let text = |values: &'static [&'static str]| option::of(select(values).prop_map(str::to_owned));
     let own = (
@@ -169,6 +170,8 @@ fn data(users: u128) -> impl Strategy<Value = Data> {
             (user_name, status, federated, enabled, created),
             (ip, device, location, referral_code),
         )| {
+            let [user_name, status, ip, device, location, referral_code] =
+                [user_name, status, ip, device, location, referral_code].map(|text| text.map(Text::from));
             let mut data = Data { user_name, status, federated, enabled, attributes, ..Data::default() };
             data.created_at = created.map(at);
             data.client.user_agent = device.clone();

@@ -74,7 +74,7 @@ impl TestDatabase {
     }
 
     /// Applies events as one batch.
-    pub(crate) async fn apply(&self, events: &[Event]) -> Vec<Outcome> {
+    pub(crate) async fn apply(&self, events: &[Event<'static>]) -> Vec<Outcome> {
         let bodies: Vec<String> = events.iter().map(Event::encode).collect();
         self.applier.apply(&bodies).await
     }

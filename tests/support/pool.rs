@@ -79,7 +79,7 @@ impl TestPool {
         }
     }
 
-    pub(crate) fn snapshot(&self, user: &PoolUser) -> UserEvent {
+    pub(crate) fn snapshot(&self, user: &PoolUser) -> UserEvent<'static> {
         user.snapshot(&self.id, Timestamp::now())
     }
 
@@ -99,7 +99,7 @@ impl TestPool {
             let mut event = self.snapshot(user);
             match groups.of(user) {
                 Some(Drift::Missing) => return None,
-                Some(Drift::Identity) => event.data.user_name = Some("another-name".to_owned()),
+                Some(Drift::Identity) => event.data.user_name = Some("another-name".into()),
                 // An event of a trigger does not know when the user was created.
                 Some(Drift::CreatedAt) => {
                     (event.kind, event.data.created_at) = (Kind::PasswordReset, None);
@@ -109,7 +109,7 @@ impl TestPool {
             }
             Some(Event::User(event))
         };
-        let rows: Vec<Event> = users.iter().filter_map(snapshot).collect();
+        let rows: Vec<Event<'static>> = users.iter().filter_map(snapshot).collect();
         apply(applier, &rows).await;
         let gone = groups.users(Drift::DeletedButPresent);
         let deletions = gone.iter().map(|user| Event::User(deletion(&self.id, user.sub, Timestamp::now())));
@@ -178,7 +178,7 @@ impl<'a> Groups<'a> {
 }
 
 /// Applies events in batches, all for the first time.
-pub(crate) async fn apply(applier: &Applier, events: &[Event]) {
+pub(crate) async fn apply(applier: &Applier, events: &[Event<'static>]) {
     for batch in events.chunks(BATCH) {
         let bodies: Vec<String> = batch.iter().map(Event::encode).collect();
         let outcomes = applier.apply(&bodies).await;

@@ -17,7 +17,7 @@ fn main() {
     divan::main();
 }
 
-fn event(payload: &str, keys: &ClientMetadataKeys, id: EventId) -> Event {
+fn event(payload: &str, keys: &ClientMetadataKeys, id: EventId) -> Event<'static> {
     Event::User(user_event(payload, keys, id).unwrap())
 }
 

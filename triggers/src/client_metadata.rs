@@ -1,6 +1,7 @@
 //! Which ClientMetadata keys mean what: the allow list. Nothing else of ClientMetadata is ever forwarded.
 
 use crate::event::Client;
+use crate::text::Text;
 
 /// The name of the variable that sets the keys.
 pub const VARIABLE: &str = "USER_SYNC_CLIENT_METADATA_KEYS";
@@ -54,9 +55,9 @@ impl ClientMetadataKeys {
     }
 
     /// What `lookup` finds under the allow-listed keys; an empty or blank value is not a value.
-    pub fn select(&self, lookup: impl Fn(&str) -> Option<String>) -> Client {
+    pub fn select(&self, lookup: impl Fn(&str) -> Option<String>) -> Client<'static> {
         let find =
-            |key: &str| lookup(key).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+            |key: &str| Some(Text::from(lookup(key)?.trim().to_owned())).filter(|value| !value.is_empty());
         Client {
             ip: find(&self.ip),
             user_agent: find(&self.user_agent),

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::client_metadata::ClientMetadataKeys;
 use crate::event::{Data, EventId, Kind, UserEvent, is_user_pool_id};
+use crate::text::Text;
 
 /// Why a trigger event is not published. Cognito gets its event back all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,7 +46,11 @@ impl Ignored {
 ///
 /// # Errors
 /// Why it does not; see [`Ignored`].
-pub fn user_event(payload: &str, keys: &ClientMetadataKeys, id: EventId) -> Result<UserEvent, Ignored> {
+pub fn user_event(
+    payload: &str,
+    keys: &ClientMetadataKeys,
+    id: EventId,
+) -> Result<UserEvent<'static>, Ignored> {
     let event: Object<'_> = serde_json::from_str(payload).map_err(|_| Ignored::Unreadable)?;
     let kind = match text(event.get("triggerSource")).as_deref() {
         Some("PostConfirmation_ConfirmSignUp") => Kind::Confirmed,
@@ -55,16 +60,18 @@ pub fn user_event(payload: &str, keys: &ClientMetadataKeys, id: EventId) -> Resu
     };
     let request = object(event.get("request"));
     let attributes = object(request.get("userAttributes"));
-    let mut attributes: BTreeMap<String, String> =
-        attributes.into_iter().filter_map(|(name, value)| Some((name, text(Some(&value))?))).collect();
+    let mut attributes: BTreeMap<Text<'static>, Text<'static>> = attributes
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.into(), text(Some(&value))?.into())))
+        .collect();
     let sub = attributes.remove("sub").and_then(|sub| Uuid::try_parse(&sub).ok()).ok_or(Ignored::NoSub)?;
     let user_pool_id =
         text(event.get("userPoolId")).filter(|pool| is_user_pool_id(pool)).ok_or(Ignored::NoUserPool)?;
     let status = attributes.remove("cognito:user_status");
     let metadata = object(request.get("clientMetadata"));
     let mut data = Data {
-        user_name: text(event.get("userName")),
-        client_id: text(object(event.get("callerContext")).get("clientId")),
+        user_name: text(event.get("userName")).map(Text::from),
+        client_id: text(object(event.get("callerContext")).get("clientId")).map(Text::from),
         federated: status.as_deref() == Some("EXTERNAL_PROVIDER"),
         status,
         enabled: None,
@@ -73,7 +80,7 @@ pub fn user_event(payload: &str, keys: &ClientMetadataKeys, id: EventId) -> Resu
         client: keys.select(|key| text(metadata.get(key))),
     };
     data.bound();
-    Ok(UserEvent { id, user_pool_id, sub, kind, data })
+    Ok(UserEvent { id, user_pool_id: user_pool_id.into(), sub, kind, data })
 }
 
 /// What fired, such as `PostConfirmation_ConfirmSignUp`; `None` where the payload does not say.

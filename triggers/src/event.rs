@@ -4,14 +4,17 @@
 //! one event a message; `docs/event.schema.json` states the same for other languages. Knows neither where
 //! an event came from (see [`crate::cognito`]) nor what becomes of it.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::text::Text;
 use crate::timestamp::Timestamp;
 
 /// The version of [`Data`]'s shape that this build writes. Every version up to it can be read.
@@ -107,9 +110,9 @@ impl fmt::Display for EventId {
 /// What a message says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "nearly every event is the large one")]
-pub enum Event {
+pub enum Event<'a> {
     /// Something happened to a user.
-    User(UserEvent),
+    User(UserEvent<'a>),
     /// The scheduled canary that travels the same queue.
     Heartbeat {
         /// Which heartbeat, and when it was sent.
@@ -119,17 +122,17 @@ pub enum Event {
 
 /// Something that happened to one user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UserEvent {
+pub struct UserEvent<'a> {
     /// Which event, and when it occurred.
     pub id: EventId,
     /// The user pool, such as `eu-west-1_Abc123Def`.
-    pub user_pool_id: String,
+    pub user_pool_id: Text<'a>,
     /// The user: Cognito's `sub`, never reassigned.
     pub sub: Uuid,
     /// What happened.
     pub kind: Kind,
     /// What was known of the user at that moment.
-    pub data: Data,
+    pub data: Data<'a>,
 }
 
 /// What happened to a user.
@@ -173,16 +176,16 @@ impl Kind {
 
 /// What was known of a user when the event occurred. Whatever was not known is absent, and erases nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Data {
+pub struct Data<'a> {
     /// Cognito's user name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user_name: Option<String>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<Text<'a>>,
     /// The app client that the user came through.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_id: Option<String>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<Text<'a>>,
     /// Cognito's user status, such as `CONFIRMED` or `EXTERNAL_PROVIDER`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<String>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Text<'a>>,
     /// Whether the user comes from an external identity provider (status `EXTERNAL_PROVIDER`).
     #[serde(default)]
     pub federated: bool,
@@ -193,39 +196,39 @@ pub struct Data {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
     /// The user's attributes, without `sub` and `cognito:user_status`, which have places of their own.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub attributes: BTreeMap<String, String>,
+    #[serde(borrow, default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<Text<'a>, Text<'a>>,
     /// What the client said of itself.
-    #[serde(default, skip_serializing_if = "Client::is_empty")]
-    pub client: Client,
+    #[serde(borrow, default, skip_serializing_if = "Client::is_empty")]
+    pub client: Client<'a>,
 }
 
 /// The allow-listed part of ClientMetadata: supplied by the client, so unverified.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Client {
+pub struct Client<'a> {
     /// The client's IP address, as text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ip: Option<String>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<Text<'a>>,
     /// The client's user agent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user_agent: Option<String>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<Text<'a>>,
     /// The kind of device: `Mobile`, `Tablet` or `Desktop`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub device: Option<String>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Text<'a>>,
     /// Where the client says it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub location: Option<String>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<Text<'a>>,
     /// The referral code that a sign-up came with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub referral_code: Option<String>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub referral_code: Option<Text<'a>>,
 }
 
-impl Client {
+impl<'a> Client<'a> {
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    fn texts(&self) -> [(&'static str, &Option<String>); 5] {
+    fn texts(&self) -> [(&'static str, &Option<Text<'a>>); 5] {
         [
             ("data.client.ip", &self.ip),
             ("data.client.user_agent", &self.user_agent),
@@ -315,37 +318,70 @@ struct Written<'a> {
     datacontenttype: &'static str,
     schemaversion: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a Data>,
+    data: Option<&'a Data<'a>>,
 }
 
 /// Everything optional, so that an unknown version is recognised before its other fields are judged.
 #[derive(Deserialize)]
-struct Read<'a> {
+#[serde(bound(deserialize = "'de: 'a, D: Deserialize<'de>"))]
+struct Read<'a, D> {
     #[serde(borrow, default)]
-    specversion: Option<Cow<'a, str>>,
+    specversion: Option<Text<'a>>,
     #[serde(default)]
     schemaversion: Option<u64>,
     #[serde(borrow, default)]
-    id: Option<Cow<'a, str>>,
+    id: Option<Text<'a>>,
     #[serde(borrow, default)]
-    source: Option<Cow<'a, str>>,
+    source: Option<Text<'a>>,
     #[serde(borrow, default)]
-    r#type: Option<Cow<'a, str>>,
+    r#type: Option<Text<'a>>,
     #[serde(borrow, default)]
-    subject: Option<Cow<'a, str>>,
+    subject: Option<Text<'a>>,
     #[serde(borrow, default)]
-    time: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    data: Option<&'a RawValue>,
+    time: Option<Text<'a>>,
+    #[serde(default)]
+    data: Option<D>,
 }
 
-impl Event {
+/// What must be an object: serde would read an array as a struct's fields in their order.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Members(PhantomData))
+    }
+}
+
+impl<'a> Event<'a> {
     /// Which event this is, and when it occurred.
     #[must_use]
     pub fn id(&self) -> EventId {
         match self {
             Self::User(event) => event.id,
             Self::Heartbeat { id } => *id,
+        }
+    }
+
+    /// The same, and no longer tied to the message that it was read from.
+    #[must_use]
+    pub fn into_owned(self) -> Event<'static> {
+        match self {
+            Self::User(event) => Event::User(event.into_owned()),
+            Self::Heartbeat { id } => Event::Heartbeat { id },
         }
     }
 
@@ -388,7 +424,7 @@ impl Event {
     ///
     /// # Errors
     /// Says what is wrong and in which field. A message that fails once fails always.
-    pub fn decode(text: &str) -> Result<Self, DecodeError> {
+    pub fn decode(text: &'a str) -> Result<Self, DecodeError> {
         if text.len() > MESSAGE_MAX_BYTES {
             return Err(DecodeError::Oversized {
                 field: "$".into(),
@@ -396,7 +432,17 @@ impl Event {
                 actual: text.len(),
             });
         }
-        let read: Read<'_> = parse(text, "")?;
+        // At once, as nearly every message can be read; of one that cannot, what is wrong is found step by step.
+        match serde_json::from_str(text) {
+            Ok(Object(read)) => Self::of(read, |Object(data)| Ok(data)),
+            Err(_) => Self::of(parse(text, "")?, |data: &RawValue| parse(data.get(), "data")),
+        }
+    }
+
+    fn of<D>(
+        read: Read<'a, D>,
+        data: impl FnOnce(D) -> Result<Data<'a>, DecodeError>,
+    ) -> Result<Self, DecodeError> {
         if read.specversion.as_deref().is_some_and(|version| version != SPEC_VERSION) {
             return Err(DecodeError::UnknownVersion { field: "specversion" });
         }
@@ -420,23 +466,51 @@ impl Event {
         let sub = parse_uuid(&required(read.subject, "subject")?, "subject")?;
         let source = required(read.source, "source")?;
         let user_pool_id = source
-            .strip_prefix(SOURCE_PREFIX)
+            .after(SOURCE_PREFIX)
             .filter(|pool| is_user_pool_id(pool))
             .ok_or_else(|| DecodeError::malformed("source", "not of the form cognito/<user pool id>"))?;
-        let data = match read.data {
-            Some(data) => Data::decode(data.get())?,
-            None => Data::default(),
-        };
-        Ok(Self::User(UserEvent { id, user_pool_id: user_pool_id.to_owned(), sub, kind, data }))
+        let mut data = read.data.map(data).transpose()?.unwrap_or_default();
+        data.strip_nul();
+        data.check()?;
+        Ok(Self::User(UserEvent { id, user_pool_id, sub, kind, data }))
     }
 }
 
-impl Data {
-    fn decode(text: &str) -> Result<Self, DecodeError> {
-        let mut data: Self = parse(text, "data")?;
-        data.strip_nul();
-        data.check()?;
-        Ok(data)
+impl UserEvent<'_> {
+    /// The same, and no longer tied to the message that it was read from.
+    #[must_use]
+    pub fn into_owned(self) -> UserEvent<'static> {
+        let Self { id, user_pool_id, sub, kind, data } = self;
+        UserEvent { id, user_pool_id: user_pool_id.into_owned(), sub, kind, data: data.into_owned() }
+    }
+}
+
+impl<'a> Data<'a> {
+    /// The same, and no longer tied to the message that it was read from.
+    #[must_use]
+    pub fn into_owned(self) -> Data<'static> {
+        let owned = |text: Option<Text<'_>>| text.map(Text::into_owned);
+        let Self { user_name, client_id, status, federated, enabled, created_at, attributes, client } = self;
+        let Client { ip, user_agent, device, location, referral_code } = client;
+        Data {
+            user_name: owned(user_name),
+            client_id: owned(client_id),
+            status: owned(status),
+            federated,
+            enabled,
+            created_at,
+            attributes: attributes
+                .into_iter()
+                .map(|(name, value)| (name.into_owned(), value.into_owned()))
+                .collect(),
+            client: Client {
+                ip: owned(ip),
+                user_agent: owned(user_agent),
+                device: owned(device),
+                location: owned(location),
+                referral_code: owned(referral_code),
+            },
+        }
     }
 
     /// Drops what is over the contract's limits, so that [`Event::decode`] accepts the rest.
@@ -445,9 +519,12 @@ impl Data {
     /// keeps its head, which is the part that says something; anything else that was cut would be wrong.
     pub fn bound(&mut self) {
         self.strip_nul();
-        let fits = |text: &String| text.chars().count() <= TEXT_MAX_CHARS;
-        self.client.user_agent =
-            self.client.user_agent.take().map(|agent| agent.chars().take(TEXT_MAX_CHARS).collect());
+        let fits = |text: &Text<'_>| text.chars().count() <= TEXT_MAX_CHARS;
+        let head = |text: Text<'a>| match fits(&text) {
+            true => text,
+            false => text.chars().take(TEXT_MAX_CHARS).collect::<String>().into(),
+        };
+        self.client.user_agent = self.client.user_agent.take().map(head);
         let Client { ip, user_agent: _, device, location, referral_code } = &mut self.client;
         for text in
             [&mut self.user_name, &mut self.client_id, &mut self.status, ip, device, location, referral_code]
@@ -492,12 +569,15 @@ impl Data {
         let own = [&mut self.user_name, &mut self.client_id, &mut self.status];
         let client = [ip, user_agent, device, location, referral_code];
         for text in own.into_iter().chain(client).flatten().chain(self.attributes.values_mut()) {
-            text.retain(|character| character != '\0');
+            text.remove('\0');
         }
         if self.attributes.keys().any(|name| name.contains('\0')) {
             let attributes = std::mem::take(&mut self.attributes);
-            self.attributes =
-                attributes.into_iter().map(|(name, value)| (name.replace('\0', ""), value)).collect();
+            let stripped = |(mut name, value): (Text<'a>, _)| {
+                name.remove('\0');
+                (name, value)
+            };
+            self.attributes = attributes.into_iter().map(stripped).collect();
         }
     }
 }
@@ -559,7 +639,7 @@ fn category(error: &serde_json::Error) -> String {
     }
 }
 
-fn required<'a>(value: Option<Cow<'a, str>>, field: &str) -> Result<Cow<'a, str>, DecodeError> {
+fn required<'a>(value: Option<Text<'a>>, field: &str) -> Result<Text<'a>, DecodeError> {
     value.ok_or_else(|| DecodeError::malformed(field, "missing"))
 }
 

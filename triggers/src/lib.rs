@@ -12,6 +12,7 @@ pub mod http;
 pub mod metrics;
 pub mod publish;
 pub mod retry;
+pub mod text;
 pub mod timestamp;
 pub mod trigger;
 pub mod undelivered;

@@ -108,7 +108,7 @@ impl Publisher {
     ///
     /// # Errors
     /// Why the event did not reach the queue, as far as can be known.
-    pub async fn publish(&self, event: &Event, budget: Duration) -> Result<(), PublishError> {
+    pub async fn publish(&self, event: &Event<'_>, budget: Duration) -> Result<(), PublishError> {
         let body = event.encode();
         if body.len() > MESSAGE_MAX_BYTES {
             return Err(PublishError::TooLarge { actual: body.len() });

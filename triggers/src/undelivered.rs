@@ -24,7 +24,7 @@ struct Read<'a> {
 
 /// The line for `event`, without a line end. `cause` must hold nothing of the event.
 #[must_use]
-pub fn line(event: &Event, cause: &str) -> String {
+pub fn line(event: &Event<'_>, cause: &str) -> String {
     let encoded = event.encode();
     let written = RawValue::from_string(encoded).and_then(|event| {
         serde_json::to_string(&Written { level: "ERROR", message: "undelivered", cause, undelivered: &event })
@@ -39,14 +39,14 @@ pub fn line(event: &Event, cause: &str) -> String {
 ///
 /// # Errors
 /// When the line is an `undelivered` one, and its event cannot be read.
-pub fn read(line: &str) -> Option<Result<Event, DecodeError>> {
+pub fn read(line: &str) -> Option<Result<Event<'static>, DecodeError>> {
     if !is_one(line) {
         return None;
     }
     let start = line.find(MARK).or_else(|| line.find('{')).unwrap_or_default();
     let object = line.get(start..).unwrap_or_default().trim_end();
     if let Ok(read) = serde_json::from_str::<Read<'_>>(object) {
-        return Some(Event::decode(read.undelivered.get()));
+        return Some(Event::decode(read.undelivered.get()).map(Event::into_owned));
     }
     let quoting: Option<Quoting<'_>> = serde_json::from_str(object).ok();
     // Cut, changed, or quoted by nothing known: better a loud error than a lost event.

@@ -8,6 +8,7 @@ use cognito_user_sync_triggers::event::{
     ATTRIBUTE_NAME_MAX_CHARS, ATTRIBUTE_VALUE_MAX_CHARS, ATTRIBUTES_MAX, Client, Data, DecodeError, Event,
     EventId, Kind, MESSAGE_MAX_BYTES, SCHEMA_VERSION, TEXT_MAX_CHARS, UserEvent,
 };
+use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use jsonschema::Validator;
 use proptest::prelude::*;
@@ -204,8 +205,8 @@ fn every_character_of_a_message_is_one_that_sqs_takes() {
     let odd: String =
         ('\u{0}'..='\u{20}').chain(['\u{7f}', '\u{fffd}', '\u{fffe}', '\u{ffff}', '\u{10ffff}']).collect();
     let data = Data {
-        user_name: Some(odd.clone()),
-        attributes: BTreeMap::from([(odd.clone(), odd.clone())]),
+        user_name: Some(odd.clone().into()),
+        attributes: BTreeMap::from([(odd.clone().into(), odd.clone().into())]),
         ..Data::default()
     };
     let event =
@@ -215,7 +216,7 @@ fn every_character_of_a_message_is_one_that_sqs_takes() {
     let taken = |c: char| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
     assert!(encoded.chars().all(taken), "{encoded:?}");
     let Ok(Event::User(decoded)) = Event::decode(&encoded) else { panic!("not read back") };
-    assert_eq!(decoded.data.user_name.unwrap(), odd.replace('\0', ""));
+    assert_eq!(decoded.data.user_name.unwrap(), *odd.replace('\0', ""));
 }
 
 #[test]
@@ -227,8 +228,8 @@ fn fields_of_a_later_build_are_ignored() {
 }
 
 prop_compose! {
-    fn any_client()(texts in proptest::array::uniform5(proptest::option::of(".{0,40}"))) -> Client {
-        let [ip, user_agent, device, location, referral_code] = texts;
+    fn any_client()(texts in proptest::array::uniform5(proptest::option::of(".{0,40}"))) -> Client<'static> {
+        let [ip, user_agent, device, location, referral_code] = texts.map(|text| text.map(Text::from));
         Client { ip, user_agent, device, location, referral_code }
     }
 }
@@ -244,13 +245,14 @@ prop_compose! {
         created_at in proptest::option::of(0..=Timestamp::MAX.unix_millis()),
         attributes in proptest::collection::btree_map(".{0,30}", ".{0,200}", 0..12),
         client in any_client(),
-    ) -> UserEvent {
-        let [user_name, client_id, status] = texts;
+    ) -> UserEvent<'static> {
+        let [user_name, client_id, status] = texts.map(|text| text.map(Text::from));
+        let attributes = attributes.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         let created_at = created_at.map(Timestamp::from_unix_millis);
         let mut data = Data { user_name, client_id, status, federated, enabled, created_at, attributes, client };
         data.bound();
         let id = EventId::new(Timestamp::from_unix_millis(millis));
-        UserEvent { id, user_pool_id: pool, sub: Uuid::from_u128(sub), kind, data }
+        UserEvent { id, user_pool_id: pool.into(), sub: Uuid::from_u128(sub), kind, data }
     }
 }
 

@@ -5,7 +5,7 @@ use cognito_user_sync_triggers::cognito::{Ignored, user_event};
 use cognito_user_sync_triggers::event::{Event, EventId, Kind, TEXT_MAX_CHARS, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 
-fn read(payload: &str) -> Result<UserEvent, Ignored> {
+fn read(payload: &str) -> Result<UserEvent<'static>, Ignored> {
     user_event(
         payload,
         &ClientMetadataKeys::default(),
@@ -13,7 +13,7 @@ fn read(payload: &str) -> Result<UserEvent, Ignored> {
     )
 }
 
-fn fixture(name: &str) -> UserEvent {
+fn fixture(name: &str) -> UserEvent<'static> {
     let fixtures = crate::fixtures();
     let (_, payload) =
         fixtures.iter().find(|(other, _)| other == name).unwrap_or_else(|| panic!("no fixture {name}"));
@@ -87,7 +87,7 @@ fn booleans_are_texts_and_nulls_are_absent() {
     let read = read(with_null).unwrap().data.attributes;
     assert!(raw.values().any(serde_json::Value::is_null));
     for (name, _) in raw.iter().filter(|(_, value)| value.is_null()) {
-        assert!(!read.contains_key(name), "{name}");
+        assert!(!read.contains_key(name.as_str()), "{name}");
     }
 }
 

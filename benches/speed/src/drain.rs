@@ -202,11 +202,11 @@ pub(crate) async fn invoke(api: &LambdaRuntimeApi, payload: Vec<u8>) -> bool {
 }
 
 /// Batches of fresh logins of users at random.
-pub(crate) async fn logins(database: &Database, events: usize) -> Vec<UserEvent> {
+pub(crate) async fn logins(database: &Database, events: usize) -> Vec<UserEvent<'static>> {
     database.some(events).await.iter().enumerate().map(|(number, who)| server::login(who, number)).collect()
 }
 
-pub(crate) fn payloads(events: &[UserEvent], batch: usize) -> Vec<Vec<u8>> {
+pub(crate) fn payloads(events: &[UserEvent<'_>], batch: usize) -> Vec<Vec<u8>> {
     events.chunks_exact(batch).map(server::payload).collect()
 }
 

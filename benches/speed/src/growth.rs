@@ -95,8 +95,9 @@ async fn random(database: &Database, seconds: f64) -> f64 {
 /// sign-ups that all show the address that ten thousand others hold.
 async fn hardest(database: &Database, runs: usize, seconds: f64) -> Value {
     let one = database.some(1).await.remove(0);
-    let of_one =
-        async |events| (0..events).map(|number| server::login(&one, number)).collect::<Vec<UserEvent>>();
+    let of_one = async |events| {
+        (0..events).map(|number| server::login(&one, number)).collect::<Vec<UserEvent<'static>>>()
+    };
     let (mut spread, mut hot) = (Vec::new(), Vec::new());
     for _ in 0..runs {
         spread.push(random(database, seconds).await);
@@ -125,7 +126,11 @@ fn run_of(program: &std::path::Path, seconds: f64) -> Run<'_> {
     Run { program, is_ours: true, batch: BATCH, processes: PROCESSES, seconds }
 }
 
-async fn once(database: &Database, seconds: f64, make: impl AsyncFn(usize) -> Vec<UserEvent>) -> f64 {
+async fn once(
+    database: &Database,
+    seconds: f64,
+    make: impl AsyncFn(usize) -> Vec<UserEvent<'static>>,
+) -> f64 {
     let consumer = program(Contestant::UserSync, std::path::Path::new("."));
     let events = make((90_000.0 * seconds) as usize).await;
     database.empty().await;
@@ -167,7 +172,7 @@ async fn sign_ups(database: &Database, runs: usize, batches: usize, address: Opt
     let mut rates = Vec::new();
     for _ in 0..runs {
         // One more, to warm up.
-        let new: Vec<UserEvent> = (0..SIZE * (batches + 1))
+        let new: Vec<UserEvent<'static>> = (0..SIZE * (batches + 1))
             .map(|number| {
                 let sub = uuid::Uuid::from_u128(fastrand::u128(..));
                 let email = address.map_or_else(|| format!("{sub}@example.com"), str::to_owned);

@@ -78,7 +78,7 @@ fn without_comments(sql: &str) -> String {
 
 /// A row a batch, with the arrays that the statements are bound to. Before the database is reset, for the same start as
 /// everybody's.
-pub(crate) async fn prepare(database: &Database, events: &[UserEvent], batch: usize) {
+pub(crate) async fn prepare(database: &Database, events: &[UserEvent<'_>], batch: usize) {
     let run = async |statement: &'static str| {
         sqlx::query(statement).execute(&database.owner).await.unwrap();
     };

@@ -337,20 +337,20 @@ impl Database {
 }
 
 /// A login as the trigger tells it, `number` milliseconds into the last hour.
-pub(crate) fn login(who: &Who, number: usize) -> UserEvent {
+pub(crate) fn login(who: &Who, number: usize) -> UserEvent<'static> {
     event(who, number, Kind::Authenticated)
 }
 
-pub(crate) fn event(who: &Who, number: usize, kind: Kind) -> UserEvent {
+pub(crate) fn event(who: &Who, number: usize, kind: Kind) -> UserEvent<'static> {
     let time = Timestamp::now().unix_millis() - 3_600_000 + number as u64 % 3_500_000;
     event_at(who, Timestamp::from_unix_millis(time), kind)
 }
 
-pub(crate) fn event_at(who: &Who, time: Timestamp, kind: Kind) -> UserEvent {
-    let attribute = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+pub(crate) fn event_at(who: &Who, time: Timestamp, kind: Kind) -> UserEvent<'static> {
+    let attribute = |name: &str, value: &str| (name.to_owned().into(), value.to_owned().into());
     let mut data = Data {
-        user_name: Some(who.sub.to_string()),
-        status: Some("CONFIRMED".to_owned()),
+        user_name: Some(who.sub.to_string().into()),
+        status: Some("CONFIRMED".into()),
         attributes: [
             attribute("email", &who.email),
             attribute("email_verified", "true"),
@@ -361,18 +361,18 @@ pub(crate) fn event_at(who: &Who, time: Timestamp, kind: Kind) -> UserEvent {
         .into(),
         ..Data::default()
     };
-    data.client.ip = Some("192.0.2.17".to_owned());
+    data.client.ip = Some("192.0.2.17".into());
     data.client.user_agent = Some(
         "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
          Version/18.5 Mobile/15E148 Safari/604.1"
-            .to_owned(),
+            .into(),
     );
-    UserEvent { id: EventId::new(time), user_pool_id: POOL.to_owned(), sub: who.sub, kind, data }
+    UserEvent { id: EventId::new(time), user_pool_id: POOL.into(), sub: who.sub, kind, data }
 }
 
 /// A batch as Lambda's event source mapping hands it over ("Using Lambda with Amazon SQS").
-pub(crate) fn payload(events: &[UserEvent]) -> Vec<u8> {
-    let record = |event: &UserEvent| {
+pub(crate) fn payload(events: &[UserEvent<'_>]) -> Vec<u8> {
+    let record = |event: &UserEvent<'_>| {
         json!({
             "messageId": Uuid::now_v7(),
             "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a".repeat(8),
