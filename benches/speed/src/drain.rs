@@ -236,16 +236,17 @@ pub(crate) async fn run(plan: &Plan, peers: &Path) -> Value {
                     let count = contestant.events(batch, plan.seconds).max(batch * (processes * 3));
                     let events = logins(&database, count).await;
                     let is_limit = *contestant == Contestant::Limit;
-                    if is_limit {
-                        limit::prepare(&database, &events, batch).await;
+                    let mut payloads = Vec::new();
+                    match is_limit {
+                        true => limit::prepare(&database, &events, batch).await,
+                        false => payloads = self::payloads(&events, batch),
                     }
+                    drop(events);
                     database.reset().await;
                     let drained = if is_limit {
-                        limit::drain(&database, events.len(), batch, processes).await
+                        limit::drain(&database, count, batch, processes).await
                     } else {
                         let is_ours = *contestant == Contestant::UserSync;
-                        let payloads = payloads(&events, batch);
-                        drop(events);
                         let seconds = plan.seconds;
                         let run = Run { program: &programs[number], is_ours, batch, processes, seconds };
                         drain(&database, run, payloads).await

@@ -23,9 +23,11 @@ const FIRST_OF_RUN: &str = "019f1af9-b400-7000-8000-000000000000";
 const MANY: u64 = 500_000;
 /// Rows of one statement that fills.
 const CHUNK: u64 = 100_000;
+/// Bytes of free memory that are touched before a run: more than it writes.
+const TOUCHED: usize = 1 << 30;
 
 /// What is printed beside every figure.
-const SETTINGS: [&str; 9] = [
+const SETTINGS: [&str; 11] = [
     "server_version",
     "fsync",
     "synchronous_commit",
@@ -34,7 +36,9 @@ const SETTINGS: [&str; 9] = [
     "wal_compression",
     "shared_buffers",
     "max_wal_size",
+    "min_wal_size",
     "checkpoint_timeout",
+    "autovacuum",
 ];
 
 /// How much of the machine's memory PostgreSQL keeps its tables' pages in.
@@ -115,7 +119,11 @@ impl Server {
         let mut admin = PgConnectOptions::from_str(postgres.admin_url()).unwrap().connect().await.unwrap();
         for setting in [
             "alter system set max_wal_size = '24GB'",
+            // Segments are used again, as on a server that has run for a while: a new one is filled with zeros first.
+            "alter system set min_wal_size = '4GB'",
             "alter system set checkpoint_timeout = '30min'",
+            // It would fall into one run and not into another; tables are vacuumed before each.
+            "alter system set autovacuum = off",
             "alter system set maintenance_work_mem = '1GB'",
             "create role bench_consumer login password 'bench'",
         ] {
@@ -300,14 +308,23 @@ impl Database {
     }
 
     /// Waits until the system has written what was left to write: a commit's flush would stand in line behind it.
+    /// Then touches memory that is free: where the host takes it back, whoever writes it next waits for the host.
     pub(crate) async fn quiet(&self) {
         assert!(tokio::process::Command::new("sync").status().await.unwrap().success());
+        drop(std::hint::black_box(vec![1_u8; TOUCHED]));
     }
 
-    /// Empties this month's ledger.
+    /// Empties this month's ledger, files and all: of what a vacuum leaves of a file, one run would find room where
+    /// another has to make it.
     pub(crate) async fn empty(&self) {
-        let delete = format!("delete from user_events where id >= '{FIRST_OF_RUN}'");
-        for statement in [delete.as_str(), "vacuum user_events", "vacuum users"] {
+        let truncate = format!(
+            "do $$ declare partition text; begin
+                for partition in select name from user_event_partitions where upper > '{FIRST_OF_RUN}' loop
+                    execute format('truncate %I', partition);
+                end loop;
+            end $$"
+        );
+        for statement in [truncate.as_str(), "vacuum users"] {
             sqlx::query(AssertSqlSafe(statement)).execute(&self.owner).await.unwrap();
         }
     }
