@@ -9,6 +9,7 @@ use aws_sdk_cognitoidentityprovider::types::{AttributeType, LambdaConfigType, Me
 use cognito_user_sync::apply::Outcome;
 use cognito_user_sync::aws;
 use cognito_user_sync_triggers::timestamp::Timestamp;
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::support::conformance::Adapter;
@@ -101,6 +102,16 @@ impl Followed {
         for (column, expected) in columns {
             assert_eq!(self.database.column(sub, column).await.as_deref(), *expected, "{column}");
         }
+    }
+
+    /// Without which event was the newest: CloudTrail's times are whole seconds, so of a deletion that was told twice
+    /// either may be.
+    async fn rows_but_versions(&self) -> Vec<Value> {
+        let mut rows = self.database.rows().await;
+        for row in rows.iter_mut().filter_map(Value::as_object_mut) {
+            row.retain(|column, _| !["attributes_version", "profile_version"].contains(&column.as_str()));
+        }
+        rows
     }
 
     async fn published_nothing(&self) {
@@ -199,13 +210,13 @@ async fn a_users_life_in_the_pool_becomes_the_row() {
     assert!(followed.database.column(sub, "deleted_at").await.unwrap().starts_with(&second));
 
     // EventBridge delivers at least once: the same deletion changes nothing, and a late change neither.
-    let rows = followed.database.rows().await;
+    let rows = followed.rows_but_versions().await;
     succeeded(&followed.invoke_at("admin_delete_user", sub, deleted_at).await);
     assert_eq!(followed.apply().await, [Outcome::Applied]);
-    assert_eq!(followed.database.rows().await, rows);
+    assert_eq!(followed.rows_but_versions().await, rows);
     failure(followed.invoke("admin_update_user_attributes", sub).await);
     followed.published_nothing().await;
-    assert_eq!(followed.database.rows().await, rows);
+    assert_eq!(followed.rows_but_versions().await, rows);
     let log = followed.log();
     assert_eq!((count(&log, "published", None), count(&log, "failed", None)), (8, 1), "{log:?}");
 }

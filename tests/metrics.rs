@@ -259,6 +259,13 @@ async fn no_log_and_no_metric_of_a_full_run_says_who_anybody_is() {
     assert!(queued > 30, "{queued}");
     let api = LambdaRuntimeApi::start().await;
     let mut consumer = Function::spawn(&binaries::consumer(), &api, &env);
+    // What is no batch is failed whole, and the next one is served.
+    for none in ["", "somebody@example.com", r#"{"Records":"somebody@example.com"}"#] {
+        let failed = api.invoke(none, Duration::from_secs(60)).await;
+        let Invocation::Error { body, .. } = failed else { panic!("{none:?}: {failed:?}") };
+        let said = String::from_utf8(body).unwrap();
+        assert!(said.contains("no batch of SQS records: line 1") && !said.contains("example.com"), "{said}");
+    }
     let Invocation::Response { .. } =
         api.invoke(batch(&[&bad[..], &[good]].concat()), Duration::from_secs(60)).await
     else {

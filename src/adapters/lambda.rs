@@ -24,9 +24,9 @@ pub enum BatchError {
     /// It is not what an event source mapping hands over.
     #[error("no batch of SQS records: line {line}, column {column}: check the event source")]
     Unreadable {
-        /// Where, from 1.
+        /// Where, from 1; 0 where it is not UTF-8.
         line: usize,
-        /// Where, from 1.
+        /// Where, from 1; 0 where it is not UTF-8, or at the end of a line.
         column: usize,
     },
     /// A record without an id came in: Lambda could not be told that it failed.

@@ -432,7 +432,8 @@ impl<'a> Event<'a> {
                 actual: text.len(),
             });
         }
-        // At once, as nearly every message can be read; of one that cannot, what is wrong is found step by step.
+        // At once, as nearly every message can be read. Of one that cannot, what is wrong is found step by step, or that
+        // its `data` need not be read: a heartbeat's, or of a version or type that is not known here.
         match serde_json::from_str(text) {
             Ok(Object(read)) => Self::of(read, |Object(data)| Ok(data)),
             Err(_) => Self::of(parse(text, "")?, |data: &RawValue| parse(data.get(), "data")),

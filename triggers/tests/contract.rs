@@ -171,6 +171,21 @@ fn what_the_code_rejects_it_names_and_the_schema_rejects_it_too() {
 }
 
 #[test]
+fn data_that_is_not_read_may_be_anything() {
+    for data in [json!([]), json!("text"), json!({ "federated": "yes" })] {
+        let read = |pointer, value| {
+            let mut message = changed(pointer, Some(value));
+            message["data"] = data.clone();
+            Event::decode(&message.to_string()).map(Event::into_owned)
+        };
+        assert_eq!(read("/type", json!("heartbeat")), Ok(Event::Heartbeat { id: fixed_id() }), "{data}");
+        assert_eq!(read("/type", json!("user.promoted")), Err(DecodeError::UnknownType), "{data}");
+        let later = read("/schemaversion", json!(2)).unwrap_err();
+        assert_eq!(later.reason(), "unknown_version", "{data}");
+    }
+}
+
+#[test]
 fn what_no_schema_can_say_is_rejected_all_the_same() {
     let later = changed("/time", Some(json!(Timestamp::from_unix_millis(AT + 1))));
     assert_eq!(Event::decode(&later.to_string()), Err(DecodeError::IdTimeMismatch));

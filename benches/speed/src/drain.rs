@@ -236,11 +236,12 @@ pub(crate) async fn run(plan: &Plan, peers: &Path) -> Value {
                     let count = contestant.events(batch, plan.seconds).max(batch * (processes * 3));
                     let events = logins(&database, count).await;
                     let is_limit = *contestant == Contestant::Limit;
-                    let mut payloads = Vec::new();
-                    match is_limit {
-                        true => limit::prepare(&database, &events, batch).await,
-                        false => payloads = self::payloads(&events, batch),
-                    }
+                    let payloads = if is_limit {
+                        limit::prepare(&database, &events, batch).await;
+                        Vec::new()
+                    } else {
+                        payloads(&events, batch)
+                    };
                     drop(events);
                     database.reset().await;
                     let drained = if is_limit {

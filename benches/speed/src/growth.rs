@@ -132,10 +132,9 @@ async fn once(
     make: impl AsyncFn(usize) -> Vec<UserEvent<'static>>,
 ) -> f64 {
     let consumer = program(Contestant::UserSync, std::path::Path::new("."));
-    let events = make((90_000.0 * seconds) as usize).await;
+    let payloads = payloads(&make((90_000.0 * seconds) as usize).await, BATCH);
     database.empty().await;
     database.quiet().await;
-    let payloads = payloads(&events, BATCH);
     drain(database, run_of(&consumer, seconds), payloads).await.rate
 }
 

@@ -23,7 +23,7 @@ const FIRST_OF_RUN: &str = "019f1af9-b400-7000-8000-000000000000";
 const MANY: u64 = 500_000;
 /// Rows of one statement that fills.
 const CHUNK: u64 = 100_000;
-/// Bytes of free memory that are touched before a run: more than it writes.
+/// Most bytes of free memory that are touched before a run: more than it writes.
 const TOUCHED: usize = 1 << 30;
 
 /// What is printed beside every figure.
@@ -122,7 +122,7 @@ impl Server {
             // Segments are used again, as on a server that has run for a while: a new one is filled with zeros first.
             "alter system set min_wal_size = '4GB'",
             "alter system set checkpoint_timeout = '30min'",
-            // It would fall into one run and not into another; tables are vacuumed before each.
+            // It would fall into one run and not into another; `users` is vacuumed before each run of logins.
             "alter system set autovacuum = off",
             "alter system set maintenance_work_mem = '1GB'",
             "create role bench_consumer login password 'bench'",
@@ -308,10 +308,12 @@ impl Database {
     }
 
     /// Waits until the system has written what was left to write: a commit's flush would stand in line behind it.
-    /// Then touches memory that is free: where the host takes it back, whoever writes it next waits for the host.
+    /// Then touches memory that is free, but never so much that files would have to make room for it: where the host
+    /// takes free memory back, whoever writes it next waits for the host.
     pub(crate) async fn quiet(&self) {
         assert!(tokio::process::Command::new("sync").status().await.unwrap().success());
-        drop(std::hint::black_box(vec![1_u8; TOUCHED]));
+        let free = usize::try_from(meminfo("MemFree")).unwrap() * 1024;
+        drop(std::hint::black_box(vec![1_u8; TOUCHED.min(free / 2)]));
     }
 
     /// Empties this month's ledger, files and all: of what a vacuum leaves of a file, one run would find room where
