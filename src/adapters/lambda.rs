@@ -93,6 +93,7 @@ pub async fn handle(
     queue: &Queue,
     payload: &[u8],
 ) -> Result<SqsBatchResponse, BatchError> {
+    // Checked as a whole: `from_slice` would check each text by itself.
     let batch: Batch<'_> = std::str::from_utf8(payload)
         .map_err(serde::de::Error::custom)
         .and_then(serde_json::from_str)

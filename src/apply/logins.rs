@@ -40,7 +40,13 @@ pub(super) async fn record<'a>(
     let mut logins: Vec<Logins<'_>> = events.iter().map(|event| Logins::of(event)).collect();
     // Keeps the order of each user's.
     logins.sort_by_key(|logins| logins.user());
-    logins.dedup_by(|later, logins| logins.user() == later.user() && logins.add(later));
+    logins.dedup_by(|later, logins| {
+        let is_same_user = logins.user() == later.user();
+        if is_same_user {
+            logins.add(later);
+        }
+        is_same_user
+    });
     if logins.iter().any(|logins| !logins.agree) {
         logins.retain(|logins| logins.agree);
         events.retain(|event| logins.binary_search_by_key(&event.sub, Logins::user).is_ok());
@@ -78,12 +84,11 @@ impl<'a> Logins<'a> {
         self.first.sub
     }
 
-    /// Adds later ones of the same user: always true.
-    fn add(&mut self, later: &Self) -> bool {
+    /// Adds later ones of the same user.
+    fn add(&mut self, later: &Self) {
         self.count += later.count;
         self.latest = later.latest;
         self.agree &= later.agree && self.digest == later.digest;
-        true
     }
 }
 
