@@ -5,12 +5,12 @@ mod traffic;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use aws_sdk_sqs::types::Message;
 use clap::Args;
 use cognito_user_sync::adapters::worker::{self, Options};
 use cognito_user_sync::apply::Applier;
 use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::database;
+use cognito_user_sync::dead_letters::{DeadLetter, DeadLetters};
 use cognito_user_sync::local::{self, Deployment};
 use cognito_user_sync::stack::{PostgresOptions, PostgresSource, Progress, Stack, StackOptions};
 use cognito_user_sync_triggers::client_metadata::ClientMetadataKeys;
@@ -23,6 +23,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use futures::StreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use sqlx::PgPool;
+use tokio::sync::watch;
 
 use self::traffic::Call;
 
@@ -30,6 +31,7 @@ use self::traffic::Call;
 const SIGN_INS_AT_ONCE: usize = 16;
 const MORNING: Duration = Duration::from_secs(6 * 60 * 60);
 const ROWS_SHOWN: i64 = 12;
+const DEAD_LETTERS_SHOWN: usize = 10;
 /// In characters; a narrower terminal wraps.
 const TABLE_WIDTH: u16 = 120;
 /// Sent straight to the queue, past the trigger, which cannot produce them.
@@ -178,25 +180,14 @@ async fn show_users(out: &mut impl std::io::Write, pool: &PgPool) -> anyhow::Res
 }
 
 async fn show_dead_letters(out: &mut impl std::io::Write, deployment: &Deployment) -> anyhow::Result<()> {
-    let request = deployment.client().receive_message().queue_url(&deployment.dlq_url);
-    let received = request.max_number_of_messages(10).message_attribute_names("All").send().await;
-    let messages = received.context("cannot read the dead-letter queue")?.messages.unwrap_or_default();
-    let attribute = |message: &Message, name: &str| {
-        let value = message
-            .message_attributes
-            .as_ref()
-            .and_then(|attributes| attributes.get(name)?.string_value.clone());
-        value.unwrap_or_default()
-    };
-    let rows = messages
-        .iter()
-        .map(|message| ["reason", "field", "detail"].map(|name| attribute(message, name)).to_vec());
-    writeln!(
-        out,
-        "\ndead letters: {}\n{}",
-        messages.len(),
-        table(&["reason", "field", "detail"], rows.collect())
-    )?;
+    let dead_letters = DeadLetters::with_client(deployment.client().clone(), deployment.dlq_url.clone());
+    let (_until_the_end, stop) = watch::channel(false);
+    // Nothing is made visible again: the queue goes with the demo.
+    let scan = dead_letters.scan(DEAD_LETTERS_SHOWN, &stop, |_| ()).await?;
+    let letters = DeadLetter::fold(scan.received);
+    let rows = letters.iter().map(|letter| [letter.reason(), letter.field(), letter.detail()]);
+    let rows = rows.map(|cells| cells.map(str::to_owned).to_vec()).collect();
+    writeln!(out, "\ndead letters: {}\n{}", letters.len(), table(&["reason", "field", "detail"], rows))?;
     Ok(())
 }
 

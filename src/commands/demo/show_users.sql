@@ -1,4 +1,4 @@
--- A row as a person would read it. The window of users is by their creation, so that one run's stories differ.
+-- A row as a person would read it: of the first users, who are one of each story.
 select array[
     users.name,
     coalesce(users.email, users.phone_number, '-'),

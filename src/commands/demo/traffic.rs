@@ -44,15 +44,18 @@ const STORIES: [Story; 6] = [
     Story::ReferredSignUp,
 ];
 
-/// The calls of `users` users, between `from` and `to`, in no order.
+/// The calls of `users` users, between `from` and `to`, in no order. The users come in one after another in the
+/// first half of that time, so the first of any run are one of each story.
 pub(super) fn morning(users: usize, from: Timestamp, to: Timestamp) -> Vec<Call> {
     let mut random = fastrand::Rng::new();
     let mut first_user = None;
     let mut calls = Vec::new();
-    for number in 0..users {
+    let first_half = from.unix_millis()..(from.unix_millis() + to.unix_millis()) / 2;
+    let apart = usize::try_from(first_half.end - first_half.start).unwrap_or(usize::MAX) / users.max(1);
+    for (number, arrives) in first_half.step_by(apart.max(1)).enumerate().take(users) {
         let user = User::new(number, &mut random);
         let referrer = *first_user.get_or_insert(user.sub);
-        user.live(referrer, from, to, &mut random, &mut calls);
+        user.live(referrer, arrives, to, &mut random, &mut calls);
     }
     random.shuffle(&mut calls);
     calls
@@ -84,12 +87,11 @@ impl User {
     fn live(
         &self,
         referrer: Uuid,
-        from: Timestamp,
+        mut now: u64,
         to: Timestamp,
         random: &mut fastrand::Rng,
         calls: &mut Vec<Call>,
     ) {
-        let mut now = random.u64(from.unix_millis()..=(from.unix_millis() + to.unix_millis()) / 2);
         let mut call = |payload: Value, is_login: bool, random: &mut fastrand::Rng| {
             calls.push(Call { at: Timestamp::from_unix_millis(now), payload: payload.to_string(), is_login });
             now = random.u64(now..=to.unix_millis()).min(now + 3_600_000);
