@@ -343,7 +343,7 @@ def trigger(section):
     return "\n\n".join(
         [
             "## The trigger",
-            "A login, from the start of the process; then warm, by " + invocations + ". "
+            "A login, from the start of the process; then warm, by " + invocations + " on one core. "
             + runs(each["init_ms"] for each in programs) + size,
             "![Time to a cold start's first answer](performance/trigger.svg)",
             table(["", *names], rows),

@@ -115,7 +115,7 @@ async fn main() {
     for section in &options.only {
         println!("== {section}");
         let mut measured = match section {
-            Section::Trigger => trigger::run(options.quick, &options.peers).await,
+            Section::Trigger => trigger::run(options.quick, &options.peers),
             Section::Drain => drain::run(&options.drain_plan(), &options.peers).await,
             Section::Growth => growth::run(&options.growth, options.ledger, options.quick).await,
             Section::Freshness => freshness::run(options.users, &options.rates, options.quick).await,

@@ -2,7 +2,6 @@
 //! how much of that is the SDK's own.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::Client;
@@ -10,7 +9,9 @@ use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
 
 use crate::lambda_runtime_api::{Function, Invocation, LambdaRuntimeApi};
 use crate::sample::{Spread, percentile};
@@ -87,8 +88,8 @@ async fn invoke(api: &LambdaRuntimeApi) -> Duration {
 
 /// Sends messages by the SDK alone, on a thread and a runtime of its own, as a program of its own would.
 struct Bare {
-    turns: mpsc::Sender<usize>,
-    times: mpsc::Receiver<Vec<f64>>,
+    turns: std::sync::mpsc::Sender<usize>,
+    times: mpsc::UnboundedReceiver<Vec<f64>>,
 }
 
 impl Bare {
@@ -107,8 +108,8 @@ impl Bare {
             .credentials_provider(Credentials::for_tests_with_session_token())
             .build();
         let (client, queue_url) = (Client::from_conf(config), queue_url(stub));
-        let (turns, asked) = mpsc::channel::<usize>();
-        let (answer, times) = mpsc::channel();
+        let (turns, asked) = std::sync::mpsc::channel::<usize>();
+        let (answer, times) = mpsc::unbounded_channel();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             while let Ok(count) = asked.recv() {
@@ -128,9 +129,9 @@ impl Bare {
         Self { turns, times }
     }
 
-    fn send(&self, count: usize) -> Vec<f64> {
+    async fn send(&mut self, count: usize) -> Vec<f64> {
         self.turns.send(count).unwrap();
-        tokio::task::block_in_place(|| self.times.recv().unwrap())
+        self.times.recv().await.unwrap()
     }
 }
 
@@ -148,7 +149,28 @@ fn percentiles(mut times: Vec<f64>) -> (f64, f64) {
     (percentile(&times, 0.5), percentile(&times, 0.99))
 }
 
-pub(crate) async fn run(quick: bool, peers: &Path) -> Value {
+/// Keeps this thread, and the threads and processes that it starts from now on, on one core of the machine, as a
+/// function of less than 1,769 MB has at most one ("Configure Lambda function memory", Lambda Developer Guide).
+/// Else whom the kernel puts beside the stubs is measured: to wake the other core costs tens of microseconds.
+fn stay_on_this_core() {
+    let mut core = CpuSet::new();
+    core.set(sched_getcpu());
+    sched_setaffinity(None, &core).unwrap();
+}
+
+/// Compares on a thread that ends with it, and one runtime: Lambda's Runtime API and SQS hand nothing from thread to
+/// thread.
+pub(crate) fn run(quick: bool, peers: &Path) -> Value {
+    std::thread::scope(|scope| {
+        let comparing = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(compare(quick, peers))
+        });
+        comparing.join().unwrap()
+    })
+}
+
+async fn compare(quick: bool, peers: &Path) -> Value {
     let (starts, invocations) = if quick { (3, 200) } else { (15, 2_000) };
     let trigger = binaries::trigger();
     let binary_bytes = std::fs::metadata(&trigger).unwrap().len();
@@ -178,6 +200,7 @@ pub(crate) async fn run(quick: bool, peers: &Path) -> Value {
             colds.push(bench.cold(program).await);
         }
     }
+    stay_on_this_core();
     let environment = bench.environment();
     let mut running = Vec::new();
     for program in &programs {
@@ -190,8 +213,8 @@ pub(crate) async fn run(quick: bool, peers: &Path) -> Value {
         running.push((api, function));
     }
     let (_, body) = bench.stub.sent();
-    let bare = Bare::start(&bench.stub, body);
-    bare.send(TURN);
+    let mut bare = Bare::start(&bench.stub, body);
+    bare.send(TURN).await;
     let cpu = |function: &Function| process::cpu(function.pid());
     let mut spent: Vec<Duration> = running.iter().map(|(_, function)| cpu(function)).collect();
     let (mut warm, mut bare_times) = ([Vec::new(), Vec::new(), Vec::new()], Vec::new());
@@ -203,7 +226,7 @@ pub(crate) async fn run(quick: bool, peers: &Path) -> Value {
             }
             bench.expect_sent(program.name, sent + TURN as u64);
         }
-        bare_times.extend(bare.send(TURN));
+        bare_times.extend(bare.send(TURN).await);
     }
     for ((_, function), spent) in running.iter().zip(&mut spent) {
         *spent = cpu(function) - *spent;
