@@ -445,8 +445,7 @@ async fn a_migration_that_is_killed_leaves_the_old_table_as_it_was() {
         ] {
             let trap = Trap { speaker, words, nth, repeats: false, action: Action::Tell { pass_on: true } };
             let mut proxy = Proxy::start(postgres, Some(trap)).await;
-            let through = url.replace(&postgres.to_string(), &proxy.address.to_string());
-            assert_ne!(through, url, "the URL names the server");
+            let through = proxy.through(url);
             let mut program = tokio::process::Command::new(binaries::user_sync())
                 .arg("migrate")
                 .env_clear()

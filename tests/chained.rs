@@ -200,12 +200,11 @@ async fn a_throttled_former_function_is_called_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_died_while_the_trigger_was_frozen_is_replaced() {
     let former = FormerFunction::start(Does::Answers(r#"{"former":true}"#)).await;
-    let upstream = former.endpoint.trim_start_matches("http://").parse().unwrap();
     // The first is the dry run, by which the connection stands.
     let cut = Action::Cut { pass_on: false };
     let trap = Trap { speaker: Speaker::Program, words: "/invocations", nth: 2, repeats: false, action: cut };
-    let proxy = Proxy::start(upstream, Some(trap)).await;
-    let endpoint = format!("http://{}", proxy.address);
+    let proxy = Proxy::in_front_of(&former.endpoint, Some(trap)).await;
+    let endpoint = proxy.through(&former.endpoint);
     let env = [
         ("AWS_ENDPOINT_URL_LAMBDA", endpoint.as_str()),
         ("USER_SYNC_CHAIN_POST_AUTHENTICATION", AUTHENTICATION),

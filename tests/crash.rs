@@ -58,11 +58,10 @@ async fn run_until_killed(
     nth: u32,
 ) -> bool {
     let (before_database, trap) = step.trap(nth);
-    let sqs = deployment.endpoint.trim_start_matches("http://").parse().unwrap();
     let mut database = Proxy::start(postgres, before_database.then_some(trap)).await;
-    let mut queue = Proxy::start(sqs, (!before_database).then_some(trap)).await;
-    let url = deployment.consumer_url.replace(&postgres.to_string(), &database.address.to_string());
-    let endpoint = format!("http://{}", queue.address);
+    let mut queue = Proxy::in_front_of(&deployment.endpoint, (!before_database).then_some(trap)).await;
+    let url = database.through(&deployment.consumer_url);
+    let endpoint = queue.through(&deployment.endpoint);
     let mut worker = tokio::process::Command::new(binaries::user_sync())
         .args(["worker", "--until-empty"])
         .env_clear()

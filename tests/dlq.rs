@@ -41,9 +41,8 @@ fn spawn(command: &mut Command) -> Child {
 
 /// A proxy in front of SQS, and its endpoint.
 async fn in_front(deployment: &Deployment, trap: Trap) -> (Proxy, String) {
-    let sqs = deployment.endpoint.trim_start_matches("http://").parse().unwrap();
-    let proxy = Proxy::start(sqs, Some(trap)).await;
-    let endpoint = format!("http://{}", proxy.address);
+    let proxy = Proxy::in_front_of(&deployment.endpoint, Some(trap)).await;
+    let endpoint = proxy.through(&deployment.endpoint);
     (proxy, endpoint)
 }
 

@@ -118,12 +118,11 @@ async fn a_wrong_configuration_does_not_fail_a_sign_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_connection_to_sqs_stands_before_the_first_event() {
     let deployment = deployment().await;
-    let sqs = deployment.endpoint.trim_start_matches("http://").parse().unwrap();
     let never = Action::Cut { pass_on: true };
     let words =
         |words| Trap { speaker: Speaker::Program, words, nth: u32::MAX, repeats: false, action: never };
-    let proxy = Proxy::start(sqs, Some(words("AmazonSQS."))).await;
-    let endpoint = format!("http://{}", proxy.address);
+    let proxy = Proxy::in_front_of(&deployment.endpoint, Some(words("AmazonSQS."))).await;
+    let endpoint = proxy.through(&deployment.endpoint);
     let api = LambdaRuntimeApi::start().await;
     let env = [&deployment.environment()[..], &[("AWS_ENDPOINT_URL", endpoint.as_str())]].concat();
     let function = Function::spawn(&binaries::trigger(), &api, &env);

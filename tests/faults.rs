@@ -63,7 +63,7 @@ async fn a_connection_cut_during_commit_leaves_the_counts_exact() {
         let database = TestDatabase::create().await;
         let trap = Trap { speaker, words: "COMMIT", nth: 2, repeats: true, action: Action::Cut { pass_on } };
         let proxy = Proxy::start(postgres, Some(trap)).await;
-        let url = database.deployment.consumer_url.replace(&postgres.to_string(), &proxy.address.to_string());
+        let url = proxy.through(&database.deployment.consumer_url);
         let config = DatabaseConfig::with_url(url);
         let applier = Applier::new(database::connect(&config, 2).await.unwrap());
         let deliveries = apply_all(&applier, &history).await;
@@ -88,7 +88,7 @@ async fn connections_cut_anywhere_leave_the_counts_exact() {
             action: Action::Cut { pass_on: true },
         };
         let proxy = Proxy::start(postgres, Some(trap)).await;
-        let url = database.deployment.consumer_url.replace(&postgres.to_string(), &proxy.address.to_string());
+        let url = proxy.through(&database.deployment.consumer_url);
         let config = DatabaseConfig::with_url(url);
         apply_all(&Applier::new(database::connect(&config, 2).await.unwrap()), &history).await;
         Tables::actual(database.rows().await).must_be(&expected).unwrap();
@@ -127,7 +127,7 @@ async fn a_connection_that_says_nothing_any_more_costs_no_batch() {
     let action = Action::Tell { pass_on: false };
     let trap = Trap { speaker: Speaker::Program, words, nth: 2, repeats: false, action };
     let proxy = Proxy::start(postgres, Some(trap)).await;
-    let url = database.deployment.consumer_url.replace(&postgres.to_string(), &proxy.address.to_string());
+    let url = proxy.through(&database.deployment.consumer_url);
     let applier = Applier::new(database::connect(&DatabaseConfig::with_url(url), 2).await.unwrap());
     for number in 1..4 {
         let event = login(1, at(number)).build().encode();
@@ -192,9 +192,8 @@ async fn an_sqs_that_throttles_and_fails_loses_nothing() {
             repeats: true,
             action: Action::Answer(answer),
         };
-        let sqs = deployment.endpoint.trim_start_matches("http://").parse().unwrap();
-        let proxy = Proxy::start(sqs, Some(trap)).await;
-        let endpoint = format!("http://{}", proxy.address);
+        let proxy = Proxy::in_front_of(&deployment.endpoint, Some(trap)).await;
+        let endpoint = proxy.through(&deployment.endpoint);
         let worker = Adapter::Worker
             .start(&deployment, &[("AWS_ENDPOINT_URL", &endpoint), ("USER_SYNC_BATCH_SIZE", "20")])
             .await;

@@ -232,14 +232,14 @@ async fn a_repair_killed_again_and_again_counts_each_user_once() {
 async fn a_repair_killed_while_it_publishes_counts_each_user_once() {
     let scene = Scene::create().await;
     let expected = scene.pool.drift(&scene.database.applier, 200, 4).await;
-    let upstream = scene.database.deployment.endpoint.trim_start_matches("http://").parse().unwrap();
+    let endpoint = &scene.database.deployment.endpoint;
     for (nth, pass_on) in [(1, true), (2, false), (9, true), (14, false), (17, true), (20, false)] {
         let action = Action::Tell { pass_on };
         let words = "AmazonSQS.SendMessage";
         let trap = Trap { speaker: Speaker::Program, words, nth, repeats: false, action };
-        let mut proxy = Proxy::start(upstream, Some(trap)).await;
+        let mut proxy = Proxy::in_front_of(endpoint, Some(trap)).await;
         let mut command = scene.command(&["--repair", "--settle-seconds=0", "--max-requests-per-second=100"]);
-        command.env("AWS_ENDPOINT_URL", format!("http://{}", proxy.address));
+        command.env("AWS_ENDPOINT_URL", proxy.through(endpoint));
         let mut program = command.spawn().unwrap();
         let killed = tokio::select! {
             _ = program.wait() => None,

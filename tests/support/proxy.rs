@@ -42,7 +42,8 @@ pub(crate) struct Trap {
 
 /// A proxy on a loopback port; it ends with the test's runtime.
 pub(crate) struct Proxy {
-    pub(crate) address: SocketAddr,
+    address: SocketAddr,
+    upstream: SocketAddr,
     /// A message each time the trap tells; the connection goes on when the sender is dropped or used.
     pub(crate) sprung: mpsc::Receiver<oneshot::Sender<()>>,
     pub(crate) count: Arc<AtomicU32>,
@@ -66,7 +67,20 @@ impl Proxy {
                 });
             }
         });
-        Self { address, sprung, count }
+        Self { address, upstream, sprung, count }
+    }
+
+    /// Passes on to the HTTP server at `endpoint`.
+    pub(crate) async fn in_front_of(endpoint: &str, trap: Option<Trap>) -> Self {
+        let upstream = endpoint.trim_start_matches("http://").parse().expect("an address and a port");
+        Self::start(upstream, trap).await
+    }
+
+    /// A URL of the server that leads through the proxy.
+    pub(crate) fn through(&self, url: &str) -> String {
+        let through = url.replace(&self.upstream.to_string(), &self.address.to_string());
+        assert_ne!(through, url, "the URL names the server");
+        through
     }
 }
 
