@@ -58,6 +58,12 @@ class Render(unittest.TestCase):
         self.assertIn("over those of thrifty: batches of 1,000, 4 processes | - | 2.00 |", text)
         self.assertIn("thriftiest peer (thrifty): batches of 1,000 | - | 2.00 |", text)
 
+    def test_logins_with_new_names_have_a_section_of_their_own(self):
+        text = render.render({"renames": {"users": 5, "cells": [cell(render.OURS, 60, 10), cell("fast", 80, 20)]}})
+        self.assertIn("over those of fast, where each login tells of a new name: batches of 1,000, 4 processes | - | 0.75 |", text)
+        self.assertIn("## Logins that tell of a new name", text)
+        self.assertNotIn("## Draining the queue", text)
+
     def test_the_trigger_stands_beside_its_peers_and_sendmessage(self):
         program = {
             "program": "user-sync-trigger", "init_ms": several(10, 11, 12), "init_cpu_ms": several(9),
@@ -86,8 +92,8 @@ class Render(unittest.TestCase):
         section["short_of_memory"] = grown(20_000_000, 140, 0.3, 50, "6GB", huge=False)
         text = render.render({"growth": section})
         self.assertIn("with 20,000,000 users over those with 1,000,000 users, in turn | at least 0.80 | 0.90 | yes |", text)
-        self.assertIn("with 50 ledger rows over those with none | - | 0.67 |", text)
-        self.assertIn("with `shared_buffers` of 6GB over those with 14GB | - | 0.50 |", text)
+        self.assertIn("with 50 ledger rows over those with none, each over the table beside it | - | 0.67 |", text)
+        self.assertIn("with `shared_buffers` of 6GB over those with 14GB, each over the table beside it | - | 0.50 |", text)
         self.assertIn("| 20,000,000 | 640 MB | 14GB in huge pages | 50 | 150 | 0.60 | 99.9 % |", text)
         self.assertIn("| 20,000,000 | 640 MB | 6GB | 50 | 140 | 0.30 | 99.9 % |", text)
 
@@ -119,7 +125,7 @@ class Render(unittest.TestCase):
         self.assertEqual([each["name"] for each in found], ["country_of_a_number", "referral_code_of_a_sub"])
         self.assertEqual([each["median_ns"] for each in found], [10500.0, 336.2])
         self.assertEqual(found[0]["max_ns"], 1.2e6)
-        self.assertIn("| referral code of a sub | 336 ns | 332 ns | 100 |", render.functions(found))
+        self.assertIn("| referral code of a sub | 336 ns | 332 ns | 100 |", render.functions({"rows": found}))
 
     def test_a_form_that_is_not_divans_fails(self):
         with self.assertRaises(SystemExit):

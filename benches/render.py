@@ -9,6 +9,7 @@ import argparse
 import json
 import math
 import re
+import subprocess
 from pathlib import Path
 
 OURS = "user-sync-consumer"
@@ -25,7 +26,7 @@ def main():
     file = folder / "results.json"
     if options.functions:
         results = json.loads(file.read_text()) if file.exists() else {}
-        results["functions"] = functions_of(options.functions.read_text())
+        results["functions"] = {"machine": build(), "rows": functions_of(options.functions.read_text())}
         folder.mkdir(parents=True, exist_ok=True)
         # As the harness writes it, so that the two do not undo each other's order.
         file.write_text(json.dumps(results, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
@@ -44,15 +45,17 @@ def between_markers(page, text):
 
 def render(results):
     """The generated part of the page."""
+    results = {name: section for name, section in results.items() if section}
     parts = [ratios(results)]
     for name, section in [
         ("drain", drain),
+        ("renames", renames),
         ("trigger", trigger),
         ("growth", growth),
         ("freshness", freshness),
         ("functions", functions),
     ]:
-        if results.get(name):
+        if name in results:
             parts.append(section(results[name]))
     parts.append(machine(results))
     return "\n\n".join(part for part in parts if part)
@@ -159,10 +162,11 @@ WANTED = {
 
 def all_ratios(results):
     """What the page opens with, as (what, bound, wanted, form, measured)."""
-    yield from drain_ratios(results.get("drain") or {})
-    yield from trigger_ratios(results.get("trigger") or {})
-    yield from growth_ratios(results.get("growth") or {})
-    yield from freshness_ratios(results.get("freshness") or {})
+    yield from drain_ratios(results.get("drain", {}))
+    yield from renames_ratios(results.get("renames", {}))
+    yield from trigger_ratios(results.get("trigger", {}))
+    yield from growth_ratios(results.get("growth", {}))
+    yield from freshness_ratios(results.get("freshness", {}))
 
 
 def drain_ratios(section):
@@ -199,6 +203,12 @@ def drain_ratios(section):
         yield what, AT_MOST, WANTED["memory"], lambda mb: megabytes(mb * 1e6), memory["max"]
 
 
+def renames_ratios(section):
+    for batch, processes, peer, ratio in Cells(section).over_peers():
+        at = f"batches of {batch:,}, {count(processes, 'process', 'processes')}"
+        yield f"events/s over those of {peer}, where each login tells of a new name: {at}", AT_LEAST, None, times, ratio
+
+
 def trigger_ratios(section):
     for peer, ratio in section.get("cold_times_as_fast_as", {}).items():
         what = f"the trigger's cold start with its first answer, times as fast as {peer}"
@@ -218,12 +228,12 @@ def growth_ratios(section):
         yield what, AT_LEAST, WANTED["growth"], times, median(bare[-1]["over_reference"])
     if bare and tables[-1]["ledger_rows"]:
         rate = median(tables[-1]["over_reference"]) / median(bare[-1]["over_reference"])
-        what = f"events/s with {tables[-1]['ledger_rows']:,} ledger rows over those with none"
+        what = f"events/s with {tables[-1]['ledger_rows']:,} ledger rows over those with none, each over the table beside it"
         yield what, AT_LEAST, WANTED["ledger"], times, rate
     short = section.get("short_of_memory")
     if short:
         rate = median(short["over_reference"]) / median(tables[-1]["over_reference"])
-        what = f"events/s with `shared_buffers` of {short['shared_buffers']} over those with {tables[-1]['shared_buffers']}"
+        what = f"events/s with `shared_buffers` of {short['shared_buffers']} over those with {tables[-1]['shared_buffers']}, each over the table beside it"
         yield what, AT_LEAST, WANTED["memory_short"], times, rate
     if tables:
         hot = min(each["hot_share"] for each in tables)
@@ -273,6 +283,14 @@ class Cells:
     def rate(self, *cell):
         return self.figure("events_per_second", *cell)
 
+    def over_peers(self):
+        """Our events a second over each peer's, as (batch, processes, peer, ratio)."""
+        for batch in self.batches:
+            for processes in self.processes:
+                ours = self.rate(OURS, batch, processes)
+                rates = {peer: self.rate(peer, batch, processes) for peer in self.peers}
+                yield from ((batch, processes, peer, ours / rate) for peer, rate in rates.items() if ours and rate)
+
 
 def count(number, one, many):
     return f"{number} {one if number == 1 else many}"
@@ -280,12 +298,32 @@ def count(number, one, many):
 
 def drain(section):
     cells = Cells(section)
-    parts = [
-        "## Draining the queue",
-        f"Logins of users at random, in a table of {section['users']:,}, handed over in batches of so many. "
-        + runs(cell["events_per_second"] for cell in cells.cells.values()),
-        "![Events a second by the size of the batch](performance/drain.svg)",
-    ]
+    return "\n\n".join(
+        [
+            "## Draining the queue",
+            f"Logins of users at random, in a table of {section['users']:,}, handed over in batches of so many. "
+            + runs(cell["events_per_second"] for cell in cells.cells.values()),
+            "![Events a second by the size of the batch](performance/drain.svg)",
+            *compared(cells),
+        ]
+    )
+
+
+def renames(section):
+    cells = Cells(section)
+    return "\n\n".join(
+        [
+            "## Logins that tell of a new name",
+            "The same, but each login tells of a given name that its row does not hold yet: the consumer's long way. "
+            + runs(cell["events_per_second"] for cell in cells.cells.values()),
+            *compared(cells),
+        ]
+    )
+
+
+def compared(cells):
+    """The contestants' tables, for each number of processes."""
+    parts = []
     sizes = [f"{batch:,}" for batch in cells.batches]
     for processes in cells.processes:
         by_batch = lambda show: [
@@ -314,7 +352,7 @@ def drain(section):
             "Processor time an event, of the drainers alone, and the most memory that one process held:",
             table(["cost", *sizes], [row for row in by_batch(cost) if row[0] != LIMIT]),
         ]
-    return "\n\n".join(parts)
+    return parts
 
 
 # --- trigger
@@ -343,8 +381,8 @@ def trigger(section):
     return "\n\n".join(
         [
             "## The trigger",
-            "A login, from the start of the process; then warm, by " + invocations + " on one core. "
-            + runs(each["init_ms"] for each in programs) + size,
+            "A login, from the start of the process. " + runs(each["init_ms"] for each in programs)
+            + f" Then warm, on one core: {invocations} of each, in one run." + size,
             "![Time to a cold start's first answer](performance/trigger.svg)",
             table(["", *names], rows),
         ]
@@ -361,7 +399,7 @@ def growth(section):
         [
             f"{each['users']:,}",
             f"{each['users_mb']:,} MB",
-            each["shared_buffers"] + (" in huge pages" if each.get("huge_pages") else ""),
+            each["shared_buffers"] + (" in huge pages" if each["huge_pages"] else ""),
             f"{each['ledger_rows']:,}",
             spread(each["events_per_second"]),
             spread(each["over_reference"], times),
@@ -463,10 +501,17 @@ def duration(nanoseconds):
     return f"{number(nanoseconds)} s"
 
 
+def build():
+    """What is measured, and when."""
+    commands = {"commit": ["git", "describe", "--always", "--dirty"], "date": ["date", "-u", "+%Y-%m-%d"]}
+    printed = {name: subprocess.run(command, capture_output=True, text=True) for name, command in commands.items()}
+    return {name: output.stdout.strip() or None for name, output in printed.items()}
+
+
 def functions(section):
     rows = [
         [each["name"].replace("_", " "), duration(each["median_ns"]), duration(each["min_ns"]), f"{each['samples']:,}"]
-        for each in section
+        for each in section["rows"]
     ]
     return "\n\n".join(
         [
@@ -481,13 +526,13 @@ def functions(section):
 
 
 def machine(results):
-    sections = {name: section for name, section in results.items() if isinstance(section, dict)}
-    described = seen_in(sections, "machine")
+    described = seen_in(results, "machine")
     if not described:
         return ""
-    order = ["date", "commit", "processor", "cores", "memory_gib", "kernel", "rust", "python", "node"]
-    rows = [[name.replace("_gib", " (GiB)"), described[name]] for name in order if name in described]
-    settings = seen_in(sections, "postgresql")
+    order = ["date", "commit", "processor", "cores", "memory_gib", "flush_ms", "kernel", "rust", "python", "node"]
+    units = {"memory_gib": "memory (GiB)", "flush_ms": "8 KB written and flushed (ms)"}
+    rows = [[units.get(name, name), described[name]] for name in order if name in described]
+    settings = seen_in(results, "postgresql")
     parts = ["## Measured on", table(["machine", ""], rows, words=True)]
     if settings:
         rows = [[f"`{name}`", values] for name, values in settings.items()]
@@ -501,7 +546,7 @@ def seen_in(sections, part):
     seen = {}
     for title, section in sections.items():
         for name, value in section.get(part, {}).items():
-            shown = f"{value:g}" if isinstance(value, float) else str(value)
+            shown = f"{value:.3g}" if isinstance(value, float) else str(value)
             if value is not None:
                 seen.setdefault(name, {}).setdefault(shown, []).append(title)
 

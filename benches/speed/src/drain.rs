@@ -201,9 +201,19 @@ pub(crate) async fn invoke(api: &LambdaRuntimeApi, payload: Vec<u8>) -> bool {
     }
 }
 
-/// Batches of fresh logins of users at random.
+/// Fresh logins of users at random, who tell what their rows hold.
 pub(crate) async fn logins(database: &Database, events: usize) -> Vec<UserEvent<'static>> {
     database.some(events).await.iter().enumerate().map(|(number, who)| server::login(who, number)).collect()
+}
+
+/// The same, but each tells of a new given name.
+async fn renames(database: &Database, events: usize) -> Vec<UserEvent<'static>> {
+    let mut logins = logins(database, events).await;
+    for login in &mut logins {
+        let name = format!("Ada {:x}", fastrand::u32(..));
+        login.data.attributes.insert("given_name".into(), name.into());
+    }
+    logins
 }
 
 pub(crate) fn payloads(events: &[UserEvent<'_>], batch: usize) -> Vec<Vec<u8>> {
@@ -216,6 +226,8 @@ pub(crate) struct Plan {
     pub(crate) batches: Vec<usize>,
     pub(crate) processes: Vec<usize>,
     pub(crate) contestants: Vec<Contestant>,
+    /// Whether each login tells of a new given name.
+    pub(crate) renames: bool,
     pub(crate) runs: usize,
     pub(crate) seconds: f64,
 }
@@ -234,7 +246,10 @@ pub(crate) async fn run(plan: &Plan, peers: &Path) -> Value {
             for _ in 0..plan.runs {
                 for (number, contestant) in plan.contestants.iter().enumerate() {
                     let count = contestant.events(batch, plan.seconds).max(batch * (processes * 3));
-                    let events = logins(&database, count).await;
+                    let events = match plan.renames {
+                        true => renames(&database, count).await,
+                        false => logins(&database, count).await,
+                    };
                     let is_limit = *contestant == Contestant::Limit;
                     let payloads = if is_limit {
                         limit::prepare(&database, &events, batch).await;

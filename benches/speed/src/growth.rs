@@ -16,7 +16,7 @@ const PROCESSES: usize = 4;
 const REFERENCE: u64 = 1_000_000;
 
 pub(crate) async fn run(sizes: &[u64], ledger: u64, quick: bool) -> Value {
-    let (runs, seconds) = if quick { (1, 2.0) } else { (3, 4.0) };
+    let (runs, seconds) = if quick { (2, 2.0) } else { (4, 4.0) };
     let server = Server::start(SharedBuffers::Most).await;
     let settings = server.settings().await;
     let reference = server.database("reference", REFERENCE).await;
@@ -62,9 +62,11 @@ async fn settle(server: &Server, databases: &[&Database], shared_buffers: Shared
 async fn table(reference: &Database, database: &Database, ledger: u64, runs: usize, seconds: f64) -> Value {
     let before = database.updates().await;
     let (mut rates, mut ratios) = (Vec::new(), Vec::new());
-    for _ in 0..runs {
-        let beside = random(reference, seconds).await;
-        let rate = random(database, seconds).await;
+    for number in 0..runs {
+        // Each goes first as often as second.
+        let (first, second) = if number % 2 == 0 { (reference, database) } else { (database, reference) };
+        let (first, second) = (random(first, seconds).await, random(second, seconds).await);
+        let (beside, rate) = if number % 2 == 0 { (first, second) } else { (second, first) };
         println!("      {rate:>7.0} beside {beside:>7.0} events/s");
         rates.push(rate);
         ratios.push(rate / beside);
@@ -132,7 +134,7 @@ async fn once(
     make: impl AsyncFn(usize) -> Vec<UserEvent<'static>>,
 ) -> f64 {
     let consumer = program(Contestant::UserSync, std::path::Path::new("."));
-    let payloads = payloads(&make((90_000.0 * seconds) as usize).await, BATCH);
+    let payloads = payloads(&make((120_000.0 * seconds) as usize).await, BATCH);
     database.empty().await;
     database.quiet().await;
     drain(database, run_of(&consumer, seconds), payloads).await.rate

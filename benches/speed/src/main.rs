@@ -85,7 +85,16 @@ impl Options {
         };
         let (runs, seconds) = if self.quick { (1, 2.0) } else { (3, 3.0) };
         let (users, batches, processes) = (self.users, self.batches.clone(), self.processes.clone());
-        drain::Plan { users, batches, processes, contestants, runs, seconds }
+        drain::Plan { users, batches, processes, contestants, renames: false, runs, seconds }
+    }
+
+    /// `pgbench` has no part in it: what the long way sends depends on what it reads.
+    fn renames_plan(&self) -> drain::Plan {
+        let plan = self.drain_plan();
+        let contestants =
+            plan.contestants.into_iter().filter(|contestant| *contestant != drain::Contestant::Limit);
+        let (contestants, batches, processes) = (contestants.collect(), vec![1_000], vec![4]);
+        drain::Plan { contestants, batches, processes, renames: true, ..plan }
     }
 }
 
@@ -93,6 +102,7 @@ impl Options {
 enum Section {
     Trigger,
     Drain,
+    Renames,
     Growth,
     Freshness,
 }
@@ -117,6 +127,7 @@ async fn main() {
         let mut measured = match section {
             Section::Trigger => trigger::run(options.quick, &options.peers),
             Section::Drain => drain::run(&options.drain_plan(), &options.peers).await,
+            Section::Renames => drain::run(&options.renames_plan(), &options.peers).await,
             Section::Growth => growth::run(&options.growth, options.ledger, options.quick).await,
             Section::Freshness => freshness::run(options.users, &options.rates, options.quick).await,
         };

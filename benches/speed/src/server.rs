@@ -340,9 +340,10 @@ impl Database {
         sqlx::query_as(AssertSqlSafe(counts)).fetch_one(&self.owner).await.unwrap()
     }
 
-    /// Megabytes of what logins read and write, the users and their primary key; and what there is to keep them in.
+    /// Megabytes (of 1,000,000 bytes) of what logins read and write, the users and their primary key; and what there
+    /// is to keep them in.
     pub(crate) async fn memory(&self) -> (i64, String) {
-        let query = "select (pg_relation_size('users') + pg_relation_size('users_pkey')) / 1024 / 1024,
+        let query = "select (pg_relation_size('users') + pg_relation_size('users_pkey')) / 1000000,
             current_setting('shared_buffers')";
         sqlx::query_as(query).fetch_one(&self.owner).await.unwrap()
     }

@@ -73,8 +73,10 @@ impl Bench {
     }
 }
 
-/// Invokes it once, and returns how long that took; it must answer with the event.
+/// Invokes it once, and returns how long that took; it must answer with the event. It waits for an invocation by then,
+/// as a function does whom no other login keeps busy.
 async fn invoke(api: &LambdaRuntimeApi) -> Duration {
+    api.wait_until_ready(PATIENCE).await;
     match api.invoke(EVENT, PATIENCE).await {
         Invocation::Response { body, elapsed } => {
             let (answer, event): (Value, Value) =
@@ -149,9 +151,8 @@ fn percentiles(mut times: Vec<f64>) -> (f64, f64) {
     (percentile(&times, 0.5), percentile(&times, 0.99))
 }
 
-/// Keeps this thread, and the threads and processes that it starts from now on, on one core of the machine, as a
-/// function of less than 1,769 MB has at most one ("Configure Lambda function memory", Lambda Developer Guide).
-/// Else whom the kernel puts beside the stubs is measured: to wake the other core costs tens of microseconds.
+/// Keeps this thread, and the threads and processes that it starts from now on, on one core. Else the figures say whom
+/// the kernel put on the core of those who answer: to wake the other one costs tens of microseconds.
 fn stay_on_this_core() {
     let mut core = CpuSet::new();
     core.set(sched_getcpu());
