@@ -446,6 +446,8 @@ async fn what_the_application_changes_is_its_own_and_the_rest_follows_the_events
     );
     let edited = database.column(sub(1), "updated_at").await;
     assert!(edited > database.column(sub(1), "synced_at").await);
+    // Edits are told apart by the millisecond.
+    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     edit("name = 'Chosen', timezone = 'Europe/Oslo'").await;
     database.apply(&[named(2, "Late")]).await;
     for (column, expected) in [

@@ -100,9 +100,7 @@ async fn a_consumer_killed_at_any_step_loses_nothing_and_counts_nothing_twice() 
     for group in 0..seeds.div_ceil(SEEDS_IN_A_GROUP) {
         let deployment = deployment().await;
         // What a killed worker had received comes back soon.
-        let request = deployment.client().set_queue_attributes().queue_url(&deployment.queue_url);
-        let name = aws_sdk_sqs::types::QueueAttributeName::VisibilityTimeout;
-        request.attributes(name, "1").send().await.unwrap();
+        hide_for(&deployment, 1).await;
         let mut sent = Vec::new();
         for seed in group * SEEDS_IN_A_GROUP..seeds.min((group + 1) * SEEDS_IN_A_GROUP) {
             let mut random = fastrand::Rng::with_seed(seed);
@@ -131,8 +129,16 @@ async fn a_consumer_killed_at_any_step_loses_nothing_and_counts_nothing_twice() 
     assert!(kills.iter().all(|kills| *kills > 0), "a step was never met: {kills:?}");
 }
 
+async fn hide_for(deployment: &Deployment, seconds: u32) {
+    let request = deployment.client().set_queue_attributes().queue_url(&deployment.queue_url);
+    let name = aws_sdk_sqs::types::QueueAttributeName::VisibilityTimeout;
+    request.attributes(name, seconds.to_string()).send().await.unwrap();
+}
+
 /// Drains the queue and compares every row with the reference model.
 async fn check(deployment: Deployment, sent: &[Event<'static>], group: u64) {
+    // Longer than the last batch takes, which nobody interrupts.
+    hide_for(&deployment, 30).await;
     let worker = crate::support::conformance::Adapter::Worker.start(&deployment, &[]).await;
     worker.drained(&deployment).await;
     worker.end().await;

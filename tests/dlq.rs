@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::support::events::{at, login};
 use crate::support::proxy::{Action, Proxy, Speaker, Trap};
-use crate::support::{TestDatabase, binaries, eventually, move_tasks};
+use crate::support::{TestDatabase, binaries, eventually, move_tasks, take};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -98,16 +98,10 @@ async fn dead(deployment: &Deployment) -> (u64, u64) {
 /// How often each body is in a queue; takes them all.
 async fn bodies(deployment: &Deployment, url: &str) -> BTreeMap<String, u32> {
     let mut bodies = BTreeMap::new();
-    loop {
-        let request = deployment.client().receive_message().queue_url(url).max_number_of_messages(10);
-        let received = request.visibility_timeout(600).send().await.unwrap().messages.unwrap_or_default();
-        if received.is_empty() {
-            return bodies;
-        }
-        for message in received {
-            *bodies.entry(message.body.unwrap()).or_default() += 1;
-        }
+    for message in take(deployment, url).await {
+        *bodies.entry(message.body.unwrap()).or_default() += 1;
     }
+    bodies
 }
 
 fn event(user: u128) -> Event<'static> {
@@ -393,7 +387,7 @@ async fn a_redrive_whose_messages_come_back_gives_up() {
     for user in 0..30 {
         reject(&deployment, &format!("m{user}"), &event(user).encode(), "refused_by_database", "$").await;
     }
-    let redrive = start(&["redrive", "--max-per-second", "10"], &deployment);
+    let redrive = start(&["redrive", "--max-per-second", "5"], &deployment);
     let ended = tokio::task::spawn_blocking(move || redrive.wait_with_output().unwrap());
     let queue = deployment.queue();
     // A consumer that rejects everything again, faster than the task moves it, also on a busy machine: a task that
@@ -418,7 +412,7 @@ async fn a_redrive_whose_messages_come_back_gives_up() {
 async fn a_redrive_that_is_killed_loses_nothing() {
     let deployment = move_tasks::deployment().await;
     let sent = many(&deployment).await;
-    let mut redrive = start(&["redrive", "--max-per-second", "40"], &deployment);
+    let mut redrive = start(&["redrive", "--max-per-second", "10"], &deployment);
     is_moving(&deployment).await;
     redrive.kill().unwrap();
     redrive.wait().unwrap();

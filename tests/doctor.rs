@@ -37,6 +37,8 @@ struct Answer {
 
 impl Patient {
     async fn healthy() -> Self {
+        // First: building it may take as long as a heartbeat stays fresh.
+        binaries::user_sync();
         let database = TestDatabase::create().await;
         let deployment = &database.deployment;
         let now = Timestamp::now();

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::support::conformance::Adapter;
 use crate::support::lambda_runtime_api::{Function, Invocation, LambdaRuntimeApi};
-use crate::support::{TestDatabase, binaries, cloudtrail, eventually};
+use crate::support::{TestDatabase, binaries, cloudtrail, eventually, queued};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -93,7 +93,9 @@ impl Followed {
         let queue = self.database.deployment.queue();
         let deliveries = queue.receive(100, Duration::ZERO).await.unwrap();
         let bodies: Vec<&str> = deliveries.iter().map(|delivery| delivery.body.as_str()).collect();
-        let outcomes = self.database.applier.apply(&bodies).await;
+        let mut outcomes = self.database.applier.apply(&bodies).await;
+        // What was sent twice, since an answer of SQS's was late.
+        outcomes.retain(|outcome| *outcome != Outcome::Duplicate);
         queue.delete(&deliveries.iter().collect::<Vec<_>>()).await;
         outcomes
     }
@@ -327,7 +329,7 @@ async fn a_trigger_that_somebody_took_away_is_missed_at_the_next_heartbeat() {
     // A pool that cannot be asked fails no heartbeat.
     followed.client.delete_user_pool().user_pool_id(&followed.pool).send().await.unwrap();
     succeeded(&followed.invoke(&name, Uuid::nil()).await);
-    assert_eq!(followed.database.deployment.queue().backlog().await, Ok(4));
+    assert_eq!(queued(&followed.database.deployment).await.len(), 4);
     let said: Vec<String> =
         followed.log().into_iter().filter(|line| line.contains("triggers_missing")).collect();
     let missing = ["[2.0]", "[1.0]", "[0.0]"].map(|values| format!("\"triggers_missing\":{values}"));
@@ -390,8 +392,8 @@ async fn a_heartbeat_that_nobody_takes_names_the_next_step() {
     // It was sent all the same, and without --wait nothing but the queue is needed.
     let output = heartbeat(&database, &[]).env_remove("DATABASE_URL").output().await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(database.deployment.queue().backlog().await.unwrap(), 2);
+    assert_eq!(queued(&database.deployment).await.len(), 2);
     let output = heartbeat(&database, &["--wait"]).env_remove("DATABASE_URL").output().await.unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("DATABASE_URL is not set"));
-    assert_eq!(database.deployment.queue().backlog().await.unwrap(), 2);
+    assert!(queued(&database.deployment).await.is_empty(), "nothing is sent that nobody could see arrive");
 }

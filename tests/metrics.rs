@@ -77,6 +77,8 @@ fn messages() -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_worker_serves_what_it_counts() {
+    // First: building it may take as long as a heartbeat stays fresh.
+    binaries::user_sync();
     let deployment = deployment().await;
     send(&deployment, &messages()).await;
     let worker = Worker::start(&deployment.environment());

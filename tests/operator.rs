@@ -16,7 +16,7 @@ use crate::support::events::{at, confirmed, login};
 use crate::support::lambda_runtime_api::{FUNCTION_NAME, Function, Invocation, LambdaRuntimeApi};
 use crate::support::pool::TestPool;
 use crate::support::rds_server::{self, MASTER, MASTER_PASSWORD};
-use crate::support::{TestDatabase, binaries, deployment, eventually, secrets, stack};
+use crate::support::{TestDatabase, binaries, deployment, eventually, not_across_midnight, secrets, stack};
 
 const LIMIT: Duration = Duration::from_secs(120);
 /// The operator's function for the schema of a new database.
@@ -38,6 +38,7 @@ impl Schema {
 
     async fn start_on(host: &str, port: u16, owner: &str, password: &str, admin_url: &str) -> Self {
         let endpoint = stack().await.sqs.endpoint();
+        not_across_midnight().await;
         let name = rds_server::create_database(admin_url, owner).await;
         let master = format!("postgres://{owner}:{password}@{host}:{port}/{name}");
         let secrets = secrets::client(endpoint);
@@ -304,6 +305,8 @@ async fn the_schedule_keeps_the_months_and_says_how_far_they_reach() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_look_for_drift_counts_what_a_repair_would_mend() {
+    // First: building it may take longer than users are left to the events under way.
+    let program = binaries::operator();
     let database = TestDatabase::of(deployment().await).await;
     let deployment = &database.deployment;
     let pool = TestPool::create(&deployment.endpoint).await;
@@ -316,7 +319,7 @@ async fn the_look_for_drift_counts_what_a_repair_would_mend() {
     ]
     .concat();
     let api = LambdaRuntimeApi::start().await;
-    let function = Function::spawn(&binaries::operator(), &api, &env);
+    let function = Function::spawn(&program, &api, &env);
     api.wait_until_ready(LIMIT).await;
     // Too little time: said, rather than taken for no drift.
     let hurried = answer(api.invoke("{}", Duration::from_secs(5)).await).unwrap_err();

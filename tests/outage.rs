@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use crate::support::binaries;
 use crate::support::conformance::Adapter;
 use crate::support::lambda_runtime_api::{Function, Invocation, LambdaRuntimeApi};
-use crate::support::{TestDatabase, deployment};
+use crate::support::{TestDatabase, deployment, refusing};
 
 const FIXTURE: &str = include_str!("../triggers/fixtures/post_authentication_with_client_metadata.json");
 
@@ -80,9 +80,8 @@ async fn replay_delivers(deployment: Deployment, log: Vec<String>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_endpoint_costs_no_sign_in_and_no_event() {
     let deployment = deployment().await;
-    // A port that was free a moment ago: connections to it are refused.
-    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-    let log = sign_in_without_sqs(&deployment, &format!("http://127.0.0.1:{port}")).await;
+    let (_bound, endpoint) = refusing();
+    let log = sign_in_without_sqs(&deployment, &endpoint).await;
     replay_delivers(deployment, log).await;
 }
 

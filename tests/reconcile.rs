@@ -179,7 +179,9 @@ async fn every_kind_of_drift_is_found_exactly_and_mended_exactly() {
     let stays: u64 = only_reported(&expected).values().sum();
     let published = scene.database.deployment.queue().backlog().await.unwrap();
     assert_eq!(repaired.number("to_repair"), expected.values().sum::<u64>() - stays);
-    assert_eq!((repaired.number("only_reported"), published), (stays, repaired.number("to_repair")));
+    assert_eq!(repaired.number("only_reported"), stays);
+    // One whose answer is late is sent twice.
+    assert!(published >= repaired.number("to_repair"), "{published}");
 
     scene.drain().await;
     let found = scene.dry_run().await;
@@ -331,11 +333,8 @@ async fn a_row_that_names_no_pool_is_deleted_only_when_it_is_claimed() {
     let refused = scene.run(&claim).await;
     assert_eq!(refused.status.code(), Some(1));
     assert!(stderr(&refused).contains("--max-deletions"), "{}", stderr(&refused));
-    assert_eq!(
-        scene.database.deployment.queue().backlog().await,
-        Ok(2),
-        "a snapshot each time, and no deletion"
-    );
+    let published = scene.database.deployment.queue().backlog().await.unwrap();
+    assert!(published >= 2, "a snapshot each time: {published}");
     let claimed = Found::read(&scene.run(&["--repair", "--claim-rows-without-pool"]).await);
     assert_eq!(claimed.0["published"]["deletions"], 1);
     scene.drain().await;
@@ -431,7 +430,7 @@ async fn a_page_that_cognito_no_longer_gives_is_said_to_need_a_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_report_for_people_says_what_it_means_and_what_to_do() {
     let scene = Scene::create().await;
-    scene.pool.add("ada", &[("email", "ada@example.com")]).await;
+    scene.pool.add("zephyrine", &[("email", "zephyrine@example.com")]).await;
     let mut command = tokio::process::Command::new(binaries::user_sync());
     command.args(["reconcile", "--settle-seconds=0", "--user-pool-id", &scene.pool.id]).env_clear();
     command.envs(scene.database.deployment.environment()).env("DATABASE_URL", &scene.reader_url);
@@ -441,7 +440,9 @@ async fn the_report_for_people_says_what_it_means_and_what_to_do() {
     for words in ["1 users in the pool", "missing", "in the pool, without a row", "--repair publishes"] {
         assert!(said.contains(words), "{said}");
     }
-    assert!(!said.contains("ada") && !stderr(&output).contains("ada"), "no name and no address is shown");
+    for text in [&said, &stderr(&output)] {
+        assert!(!text.contains("zephyrine"), "no name and no address is shown");
+    }
     assert!(is_empty(&scene.checkpoint.path().join("user-sync")), "the checkpoint is removed at the end");
 }
 
@@ -454,7 +455,7 @@ fn is_empty(folder: &Path) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_times_the_users_take_no_more_memory() {
     let mut peaks = Vec::new();
-    for users in [3_000, 30_000] {
+    for users in [6_000, 60_000] {
         let scene = Scene::create().await;
         let stub = LargePool::start(users).await;
         large_pool::fill(&scene.database.owner, users).await;

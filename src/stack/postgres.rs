@@ -243,7 +243,7 @@ fn settings(port: u16, durable: bool) -> Vec<String> {
         format!("port={port}"),
         format!("listen_addresses={}", Ipv4Addr::LOCALHOST),
         "unix_socket_directories=".to_owned(),
-        "max_connections=200".to_owned(),
+        "max_connections=500".to_owned(),
         "timezone=UTC".to_owned(),
     ];
     if !durable {

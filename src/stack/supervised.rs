@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use super::error::{Error, tail};
 
 const WATCHDOG: &str = include_str!("watchdog.sh");
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(180);
 /// Longer than the watchdog takes when it has to kill the server.
 const STOP_TIMEOUT: Duration = Duration::from_secs(25);
 

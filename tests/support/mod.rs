@@ -19,6 +19,7 @@ pub(crate) mod secrets;
 pub(crate) mod sqs_stub;
 pub(crate) mod strict_pool;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,7 @@ use cognito_user_sync::database;
 use cognito_user_sync::local::{self, Deployment};
 use cognito_user_sync::stack::{PostgresOptions, PostgresSource, Progress, Stack, StackOptions};
 use cognito_user_sync_triggers::event::Event;
+use cognito_user_sync_triggers::timestamp::Timestamp;
 use sqlx::PgPool;
 use tokio::sync::OnceCell;
 
@@ -50,7 +52,18 @@ async fn start(source: PostgresSource) -> Stack {
 
 /// A database and queues of the test's own on the shared servers.
 pub(crate) async fn deployment() -> Deployment {
-    Deployment::create(stack().await).await.expect("the deployment is made")
+    let stack = stack().await;
+    not_across_midnight().await;
+    Deployment::create(stack).await.expect("the deployment is made")
+}
+
+/// Waits for the next day (UTC) where a test would go on past midnight: the product counts days and months from now.
+pub(crate) async fn not_across_midnight() {
+    const DAY: u64 = 86_400_000;
+    let left = DAY - Timestamp::now().unix_millis() % DAY;
+    if left < 120_000 {
+        tokio::time::sleep(Duration::from_millis(left + 50)).await;
+    }
 }
 
 /// A database of the test's own, with the consumer's and the owner's way in.
@@ -112,6 +125,14 @@ pub(crate) async fn rows(pool: &PgPool) -> Vec<serde_json::Value> {
     sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_all(pool).await.unwrap()
 }
 
+/// An endpoint that refuses every connection as long as the socket is kept: it is bound, and does not listen.
+pub(crate) fn refusing() -> (tokio::net::TcpSocket, String) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let endpoint = format!("http://{}", socket.local_addr().unwrap());
+    (socket, endpoint)
+}
+
 /// Asks until the answer is yes; fails after `limit` with what was waited for.
 pub(crate) async fn eventually(what: &str, limit: Duration, mut is_so: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
@@ -131,17 +152,10 @@ pub(crate) struct DeadLetter {
 
 /// Takes everything from the dead-letter queue.
 pub(crate) async fn dead_letters(deployment: &Deployment) -> Vec<DeadLetter> {
-    let mut letters = Vec::new();
-    loop {
-        let request = deployment.client().receive_message().queue_url(&deployment.dlq_url);
-        let request =
-            request.max_number_of_messages(10).message_attribute_names("All").visibility_timeout(600);
-        let received = request.send().await.unwrap().messages.unwrap_or_default();
-        if received.is_empty() {
-            letters.sort();
-            return letters;
-        }
-        letters.extend(received.into_iter().map(|message| {
+    let received = take(deployment, &deployment.dlq_url).await;
+    let mut letters: Vec<DeadLetter> = received
+        .into_iter()
+        .map(|message| {
             let attributes = message.message_attributes.unwrap_or_default();
             let attribute = |name: &str| attributes.get(name).and_then(|value| value.string_value.clone());
             DeadLetter {
@@ -149,7 +163,28 @@ pub(crate) async fn dead_letters(deployment: &Deployment) -> Vec<DeadLetter> {
                 reason: attribute("reason").unwrap_or_default(),
                 field: attribute("field").unwrap_or_default(),
             }
-        }));
+        })
+        .collect();
+    letters.sort();
+    letters
+}
+
+/// Takes the queue's distinct messages: where an answer of SQS's is late, a sender sends its message twice.
+pub(crate) async fn queued(deployment: &Deployment) -> BTreeSet<String> {
+    take(deployment, &deployment.queue_url).await.into_iter().filter_map(|message| message.body).collect()
+}
+
+/// Takes everything that is visible: it stays hidden until a test has ended.
+pub(crate) async fn take(deployment: &Deployment, url: &str) -> Vec<aws_sdk_sqs::types::Message> {
+    let mut messages = Vec::new();
+    loop {
+        let request = deployment.client().receive_message().queue_url(url).max_number_of_messages(10);
+        let request = request.message_attribute_names("All").visibility_timeout(600);
+        let received = request.send().await.unwrap().messages.unwrap_or_default();
+        if received.is_empty() {
+            return messages;
+        }
+        messages.extend(received);
     }
 }
 
