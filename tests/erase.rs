@@ -18,9 +18,9 @@ use proptest::test_runner::TestRunner;
 use sqlx::PgPool;
 
 use crate::model::Tables;
-use crate::support::TestDatabase;
 use crate::support::events::{at, confirmed, event, login, sub};
 use crate::support::histories::{History, case};
+use crate::support::{TestDatabase, sessions_wait};
 
 async fn operator(database: &TestDatabase) -> PgPool {
     let config = DatabaseConfig::with_url(&database.deployment.operator_url);
@@ -247,6 +247,34 @@ async fn it_does_not_matter_when_somebody_is_erased() {
         }
         assert_eq!(differences(&operator).await, 0);
     }
+}
+
+/// It was read before the erasure, of a user whose address it does not change.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_waits_while_its_user_is_erased_brings_nobody_back() {
+    let database = TestDatabase::create().await;
+    let operator = operator(&database).await;
+    database.apply(&person(1)).await;
+    let late = [login(1, at(9))
+        .email("ada@example.com")
+        .attributes(&[("name", "Ada, Countess of Lovelace"), ("phone_number", "+15550001")])
+        .build()];
+    let mut holder = database.owner.begin().await.unwrap();
+    sqlx::query("select from users for update").execute(&mut *holder).await.unwrap();
+    let late = async {
+        sessions_wait(&database, 1).await;
+        let end = async {
+            sessions_wait(&database, 2).await;
+            holder.rollback().await.unwrap();
+        };
+        tokio::join!(database.apply(&late), end).0
+    };
+    let (erased, applied) = tokio::join!(erase(&operator, sub(1), false), late);
+    erased.unwrap();
+    assert_eq!(applied, [Outcome::Applied]);
+    assert_impersonal(&everything(&database).await);
+    assert_eq!(database.column(sub(1), "login_count").await.as_deref(), Some("3"));
+    assert_eq!(differences(&operator).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

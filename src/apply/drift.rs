@@ -231,8 +231,9 @@ mod tests {
         let mut state = states.next().unwrap();
         states.for_each(|other| state.merge(other));
         let (owned, since) = Default::default();
-        let (id, referred_by, is_erased) = Default::default();
-        let stored = StoredUser { id, state: state.clone(), owned, since, referred_by, is_erased };
+        let (id, written_by, referred_by, is_erased) = Default::default();
+        let stored =
+            StoredUser { id, written_by, state: state.clone(), owned, since, referred_by, is_erased };
         let found = kinds(Some(&stored), snapshot).into_iter().collect();
         state.merge(UserState::of(snapshot));
         let repaired = StoredUser { state, ..stored };
@@ -292,8 +293,8 @@ mod tests {
     fn an_erased_row_is_only_reported() {
         let (owned, since) = Default::default();
         let state = UserState::of(&event(EventKind::Snapshot, 10, |_| {}));
-        let (id, referred_by) = Default::default();
-        let stored = StoredUser { id, state, owned, since, referred_by, is_erased: true };
+        let (id, written_by, referred_by) = Default::default();
+        let stored = StoredUser { id, written_by, state, owned, since, referred_by, is_erased: true };
         let now = event(EventKind::Snapshot, 20, |data| data.enabled = Some(false));
         assert_eq!(kinds(Some(&stored), &now), [Kind::ErasedButPresent].into());
     }

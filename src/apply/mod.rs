@@ -380,29 +380,35 @@ impl Applier {
         let concerned = concerned(&read, &told);
         let new: BTreeMap<Uuid, &state::Delta> =
             told.iter().filter(|(id, _)| !read.contains_key(id)).map(|(id, delta)| (*id, delta)).collect();
-        let stored = match concerned.is_empty() {
-            true => users::lock(tx, &users).await?,
+        let (stored, nobody_changed) = match concerned.is_empty() {
+            true => users::lock_read(tx, read).await?,
             false => {
                 users::lock_shards(tx, &concerned.shards()).await?;
                 users::insert_skeletons(tx, &new).await?;
-                users::lock_concerned(tx, &users, &concerned).await?
+                (users::lock_concerned(tx, &users, &concerned).await?, false)
             }
         };
+        let new: Vec<Uuid> = new.into_keys().collect();
         erasure::recheck(&stored, &erased, users)?;
 
         let mut committed = ledger::insert(tx, &events).await?;
         // Of a user who is erased, the ledger may have more of an event than is left of the message.
         committed
             .take_for_equal(events.iter().filter(|event| erased.contains(&event.sub)).map(|event| event.id));
-        let fresh = events.into_iter().filter(|event| committed.is_fresh(event.id));
-        let deltas = state::fold(fresh, &self.places);
-        if new.keys().any(|id| !deltas.contains_key(id)) {
+        let deltas = match committed.has_known() {
+            true => {
+                state::fold(events.into_iter().filter(|event| committed.is_fresh(event.id)), &self.places)
+            }
+            false => told,
+        };
+        if new.iter().any(|id| !deltas.contains_key(id)) {
             // A row is for a user of whom the ledger has an event: not for one whose events were another's.
             return Err(Failure::Known(Box::new(committed)));
         }
-        // Asked again under the locks: what is concerned now and was not before is not locked, and may be another
-        // batch's business at this moment.
-        if !concerned.contains(&self::concerned(&stored, &deltas)) {
+        // Asked again under the locks, unless nothing that the answer depends on has changed: what is concerned now and
+        // was not before is not locked, and may be another batch's business at this moment.
+        let need_not_ask = nobody_changed && !committed.has_known();
+        if !need_not_ask && !concerned.contains(&self::concerned(&stored, &deltas)) {
             return Err(if committed.has_known() {
                 Failure::Known(Box::new(committed))
             } else {
@@ -413,7 +419,7 @@ impl Applier {
             return Ok(committed);
         }
         match concerned.is_empty() {
-            true => merge_unconcerned(tx, stored, &deltas).await?,
+            true => merge_unconcerned(tx, stored, deltas).await?,
             false => merge_concerned(tx, stored, &deltas, &concerned).await?,
         }
         Ok(committed)
@@ -545,13 +551,13 @@ fn cause(failure: &Failure) -> RetryCause {
 async fn merge_unconcerned(
     tx: &mut PgConnection,
     mut stored: BTreeMap<Uuid, users::StoredUser>,
-    deltas: &BTreeMap<Uuid, state::Delta>,
+    deltas: BTreeMap<Uuid, state::Delta>,
 ) -> Result<(), Failure> {
     let mut rows = Vec::with_capacity(deltas.len());
     for (id, delta) in deltas {
-        let mut user = stored.remove(id).ok_or_else(Failure::recheck)?;
-        user.state.merge(delta.state.clone());
-        rows.push(columns::Columns::of(*id, &user.state, &user.owned, user.since, user.referred_by));
+        let mut user = stored.remove(&id).ok_or_else(Failure::recheck)?;
+        user.state.merge(delta.state);
+        rows.push(columns::Columns::of(id, &user.state, &user.owned, user.since, user.referred_by));
     }
     Ok(users::write(tx, &rows).await?)
 }
@@ -569,6 +575,7 @@ fn concerned(
                 concerned.sign_up_codes.extend(sign_up_code(&delta.state));
                 concerned.identifiers.extend(delta.claims.keys().cloned());
             }
+            Some(user) if surely_concerns_nothing(user, delta) => {}
             Some(user) => {
                 let mut merged = user.state.clone();
                 merged.merge(delta.state.clone());
@@ -600,13 +607,32 @@ fn changes_claims(user: &users::StoredUser, merged: &state::UserState, delta: &s
         merged.identifier(kind) != user.state.identifier(kind)
             || merged.claimable(kind) != user.state.claimable(kind)
     };
-    claims::IdentifierKind::ALL.into_iter().any(differs)
-        || delta.claims.iter().any(|(identifier, since)| {
-            let is_held = user.state.identifier(identifier.kind).is_some_and(|(held, _)| held == *identifier);
-            let is_known =
-                since.is_none_or(|since| user.since.get(identifier.kind).is_some_and(|known| known <= since));
-            !(is_held && is_known)
+    claims::IdentifierKind::ALL.into_iter().any(differs) || makes_claims(user, delta)
+}
+
+/// Whether any address was shown that the user does not hold, or verified for longer than is known.
+fn makes_claims(user: &users::StoredUser, delta: &state::Delta) -> bool {
+    delta.claims.iter().any(|(identifier, since)| {
+        let is_held = user.state.identifier(identifier.kind).is_some_and(|(held, _)| held == *identifier);
+        let is_known =
+            since.is_none_or(|since| user.since.get(identifier.kind).is_some_and(|known| known <= since));
+        !(is_held && is_known)
+    })
+}
+
+/// Whether it is plain without merging anything that addresses and the sign-up stay as they are. They may stay all the
+/// same where it is not.
+fn surely_concerns_nothing(user: &users::StoredUser, delta: &state::Delta) -> bool {
+    let is_held = |kind: claims::IdentifierKind| {
+        let [told, held] = [&delta.state, &user.state].map(|state| state.registers.get(kind.attribute()));
+        told.is_none_or(|told| {
+            held.is_some_and(|held| (&held.value, &held.flag) == (&told.value, &told.flag))
         })
+    };
+    delta.state.deleted_at.is_none()
+        && delta.state.sign_up.is_none()
+        && claims::IdentifierKind::ALL.into_iter().all(is_held)
+        && !makes_claims(user, delta)
 }
 
 /// Sign-ups, deletions and changed addresses, under the value locks: every row that may be touched is locked, in
@@ -720,4 +746,81 @@ fn assign(users: &mut BTreeMap<Uuid, users::StoredUser>, identifiers: &BTreeSet<
 async fn stamp_heartbeat(tx: &mut PgConnection, id: EventId) -> Result<(), sqlx::Error> {
     let query = sqlx::query(include_str!("stamp_heartbeat.sql"));
     query.bind(id.uuid()).bind(OffsetDateTime::from(id.time())).execute(tx).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use cognito_user_sync_triggers::event::{Data, Kind};
+    use proptest::prelude::*;
+
+    use super::state::Delta;
+    use super::*;
+
+    /// What some events of one user amount to. Several show the same addresses, some of which nobody can claim.
+    fn delta() -> impl Strategy<Value = Delta> {
+        let address =
+            proptest::sample::select(vec![String::new(), "a@x".into(), "A@x".into(), "b".repeat(513)]);
+        let attribute = |name: &'static str, values: BoxedStrategy<String>| {
+            proptest::option::of(values).prop_map(move |value| value.map(|value| (name.into(), value.into())))
+        };
+        let flag = proptest::sample::select(vec!["true".to_owned(), "false".to_owned()]);
+        let kind = proptest::sample::select(vec![
+            Kind::Authenticated,
+            Kind::Authenticated,
+            Kind::Snapshot,
+            Kind::Confirmed,
+            Kind::Deleted,
+        ]);
+        let attributes = (attribute("email", address.boxed()), attribute("email_verified", flag.boxed()));
+        let event = (kind, attributes, 0..4_u64, any::<[u8; 10]>());
+        let event = event.prop_map(|(kind, (email, verified), second, bytes)| {
+            let millis = 1_700_000_000_000 + second * 1_000;
+            let id = uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid();
+            let data = Data { attributes: email.into_iter().chain(verified).collect(), ..Data::default() };
+            let (id, user_pool_id) = (EventId::from_uuid(id).unwrap(), "eu-west-1_Test00000".into());
+            Delta::of(&UserEvent { id, user_pool_id, sub: Uuid::nil(), kind, data })
+        });
+        proptest::collection::vec(event, 1..4).prop_map(|deltas| {
+            let merged = deltas.into_iter().reduce(|mut all, delta| {
+                all.merge(delta);
+                all
+            });
+            merged.unwrap()
+        })
+    }
+
+    /// Somebody of whom this is known, and who owns nothing.
+    fn stored(known: &Delta) -> users::StoredUser {
+        let mut since = columns::Since::default();
+        for kind in claims::IdentifierKind::ALL {
+            let held = known.state.identifier(kind).map(|(identifier, _)| identifier);
+            since.set(kind, held.and_then(|identifier| known.claims.get(&identifier).copied().flatten()));
+        }
+        let (id, written_by, owned, referred_by, is_erased) = Default::default();
+        users::StoredUser { id, written_by, state: known.state.clone(), owned, since, referred_by, is_erased }
+    }
+
+    proptest! {
+        #[test]
+        fn what_surely_concerns_nothing_changes_no_claim_and_no_sign_up(known in delta(), told in delta()) {
+            let user = stored(&known);
+            let mut merged = user.state.clone();
+            merged.merge(told.state.clone());
+            if surely_concerns_nothing(&user, &told) {
+                prop_assert!(!changes_claims(&user, &merged, &told));
+                prop_assert_eq!(sign_up_code(&merged), sign_up_code(&user.state));
+            }
+            // A login that tells the same again is the case that it is for.
+            let mut again = known;
+            again.state.sign_up = None;
+            if again.state.deleted_at.is_none() && again.claims.len() == user_holds(&user) {
+                prop_assert!(surely_concerns_nothing(&user, &again));
+            }
+        }
+    }
+
+    fn user_holds(user: &users::StoredUser) -> usize {
+        claims::IdentifierKind::ALL.into_iter().filter_map(|kind| user.state.identifier(kind)).count()
+    }
 }

@@ -4,7 +4,7 @@
 //! the ledger keeps exact by letting each event through once. That is all that convergence stands on:
 //! whatever the order and the batching, the same set of events merges to the same state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use cognito_user_sync_triggers::event::{EventId, Kind, UserEvent};
@@ -281,8 +281,12 @@ pub(super) fn fold<'a>(
         add(&mut deltas, event.sub, Delta::of(event));
     }
     // Only now: of a user's logins one remains, and reading the others' user agents would be for nothing.
+    let mut devices = HashMap::<String, Option<Device>>::new();
     for login in deltas.values_mut().filter_map(|delta| delta.state.last_login.as_mut()) {
-        login.settle(places);
+        let user_agent = login.user_agent.take();
+        login.settle_by(places, || {
+            *devices.entry(user_agent?).or_insert_with_key(|user_agent| Device::of_user_agent(user_agent))
+        });
     }
     deltas
 }

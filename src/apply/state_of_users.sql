@@ -1,5 +1,5 @@
 -- The state of users, as users.rs reads it; a condition follows.
-select id, email, phone_number, login_count, federated_login,
+select id, xmin::text::bigint as written_by, email, phone_number, login_count, federated_login,
        last_login_id, host(last_login_ip) as last_login_ip, last_login_device, last_login_location,
        sign_up_id, host(created_ip) as created_ip, sign_up_referral_code, referred_by,
        created_at, synced_at, deleted_at, enabled, enabled_at,

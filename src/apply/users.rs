@@ -22,12 +22,14 @@ use super::state::{
 const LOCK_CLASS: i32 = 0x7573_6572;
 
 /// A statement with its parameters.
-pub(super) type Query = sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>;
+pub(super) type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
 /// A row as it stands in the table.
 #[derive(Debug, Clone)]
 pub(super) struct StoredUser {
     pub(super) id: Uuid,
+    /// The row's `xmin`, the transaction that wrote this version of it: to be compared, since it has no order.
+    pub(super) written_by: i64,
     pub(super) state: UserState,
     pub(super) owned: Owned,
     pub(super) since: Since,
@@ -67,6 +69,30 @@ pub(super) async fn lock(
             .fetch_all(tx)
             .await?;
     stored(&rows)
+}
+
+/// Locks users who were read, in the order of the ids, and reads those again whom somebody has changed since: one whose
+/// `xmin` is the same is the same version. So this transaction must not have written them itself, since all that it
+/// writes has one `xmin`.
+///
+/// Returns the users, and whether all of them are as they were read.
+pub(super) async fn lock_read(
+    tx: &mut PgConnection,
+    mut users: BTreeMap<Uuid, StoredUser>,
+) -> Result<(BTreeMap<Uuid, StoredUser>, bool), sqlx::Error> {
+    let ids: Vec<Uuid> = users.keys().copied().collect();
+    let lock = sqlx::query_as(concat!(
+        "select id, xmin::text::bigint from users where id = any ($1)",
+        in_lock_order!()
+    ));
+    let locked: BTreeMap<Uuid, i64> = lock.bind(&ids).fetch_all(&mut *tx).await?.into_iter().collect();
+    users.retain(|id, user| locked.get(id) == Some(&user.written_by));
+    if users.len() == ids.len() {
+        return Ok((users, true));
+    }
+    let changed: Vec<Uuid> = locked.into_keys().filter(|id| !users.contains_key(id)).collect();
+    users.extend(read(tx, &changed).await?);
+    Ok((users, false))
 }
 
 /// What a change of addresses or referral codes is about.
@@ -232,10 +258,10 @@ pub(super) async fn write(tx: &mut PgConnection, rows: &[Columns]) -> Result<(),
 }
 
 /// Binds rows as arrays, a column each, in the order of the statements' parameters.
-pub(super) fn bind_columns(mut query: Query, rows: &[Columns]) -> Query {
+pub(super) fn bind_columns<'q>(mut query: Query<'q>, rows: &'q [Columns]) -> Query<'q> {
     macro_rules! bind {
         ($($column:ident),* $(,)?) => {
-            $(query = query.bind(rows.iter().map(|row| row.$column.clone()).collect::<Vec<_>>());)*
+            $(query = query.bind(rows.iter().map(|row| &row.$column).collect::<Vec<_>>());)*
         };
     }
     bind!(
@@ -339,6 +365,7 @@ impl StoredUser {
         };
         Ok(Self {
             id: row.try_get("id")?,
+            written_by: row.try_get("written_by")?,
             state,
             owned: Owned { email: row.try_get("email")?, phone_number: row.try_get("phone_number")? },
             since: Since {

@@ -125,6 +125,15 @@ pub(crate) async fn rows(pool: &PgPool) -> Vec<serde_json::Value> {
     sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_all(pool).await.unwrap()
 }
 
+/// Waits until so many sessions wait for a lock in the test's database.
+pub(crate) async fn sessions_wait(database: &TestDatabase, sessions: i64) {
+    let waiting = "pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    eventually(&format!("{sessions} wait"), Duration::from_secs(30), async || {
+        database.count(waiting).await == sessions
+    })
+    .await;
+}
+
 /// An endpoint that refuses every connection as long as the socket is kept: it is bound, and does not listen.
 pub(crate) fn refusing() -> (tokio::net::TcpSocket, String) {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
