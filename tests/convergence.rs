@@ -24,7 +24,7 @@ use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use crate::model::{Differences, Tables};
 use crate::support::events::{at, confirmed, event, login, sub};
 use crate::support::histories::{Case, case, told_of};
-use crate::support::{TestDatabase, eventually, sessions_wait};
+use crate::support::{TestDatabase, eventually, in_turn_for_rows, sessions_wait};
 
 /// A number from the environment.
 fn setting(variable: &str, default: u32) -> u32 {
@@ -387,18 +387,8 @@ async fn an_address_that_is_left_while_a_login_waits_for_the_row_is_noticed() {
             [login(1, "here@x.test", "Ada"), login(2, "there@x.test", "Ada"), login(3, "here@x.test", name)];
         let [known, leaving, returning] = events.clone().map(|event| [event]);
         assert_eq!(database.apply(&known).await, [Outcome::Applied]);
-        let mut holder = database.owner.begin().await.unwrap();
-        sqlx::query("select from users for update").execute(&mut *holder).await.unwrap();
-        let returning = async {
-            // The one that leaves is first in the row's queue.
-            sessions_wait(&database, 1).await;
-            let end = async {
-                sessions_wait(&database, 2).await;
-                holder.rollback().await.unwrap();
-            };
-            tokio::join!(database.apply(&returning), end).0
-        };
-        let (left, returned) = tokio::join!(database.apply(&leaving), returning);
+        let [leaving, returning] = [&leaving, &returning].map(|events| database.apply(events));
+        let (left, returned) = Box::pin(in_turn_for_rows(&database, leaving, returning)).await;
         assert_eq!([left, returned].concat(), [Outcome::Applied, Outcome::Applied]);
         compare(&database, &Tables::expected(&events)).await.unwrap();
     }

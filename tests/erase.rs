@@ -20,7 +20,7 @@ use sqlx::PgPool;
 use crate::model::Tables;
 use crate::support::events::{at, confirmed, event, login, sub};
 use crate::support::histories::{History, case};
-use crate::support::{TestDatabase, sessions_wait};
+use crate::support::{TestDatabase, in_turn_for_rows};
 
 async fn operator(database: &TestDatabase) -> PgPool {
     let config = DatabaseConfig::with_url(&database.deployment.operator_url);
@@ -259,17 +259,8 @@ async fn a_message_that_waits_while_its_user_is_erased_brings_nobody_back() {
         .email("ada@example.com")
         .attributes(&[("name", "Ada, Countess of Lovelace"), ("phone_number", "+15550001")])
         .build()];
-    let mut holder = database.owner.begin().await.unwrap();
-    sqlx::query("select from users for update").execute(&mut *holder).await.unwrap();
-    let late = async {
-        sessions_wait(&database, 1).await;
-        let end = async {
-            sessions_wait(&database, 2).await;
-            holder.rollback().await.unwrap();
-        };
-        tokio::join!(database.apply(&late), end).0
-    };
-    let (erased, applied) = tokio::join!(erase(&operator, sub(1), false), late);
+    let erasure = erase(&operator, sub(1), false);
+    let (erased, applied) = Box::pin(in_turn_for_rows(&database, erasure, database.apply(&late))).await;
     erased.unwrap();
     assert_eq!(applied, [Outcome::Applied]);
     assert_impersonal(&everything(&database).await);

@@ -134,6 +134,25 @@ pub(crate) async fn sessions_wait(database: &TestDatabase, sessions: i64) {
     .await;
 }
 
+/// Does both while every row of `users` is held, and lets go when both wait, `first` before `second`.
+pub(crate) async fn in_turn_for_rows<A, B>(
+    database: &TestDatabase,
+    first: impl Future<Output = A>,
+    second: impl Future<Output = B>,
+) -> (A, B) {
+    let mut holder = database.owner.begin().await.unwrap();
+    sqlx::query("select from users for update").execute(&mut *holder).await.unwrap();
+    let second = async {
+        sessions_wait(database, 1).await;
+        let end = async {
+            sessions_wait(database, 2).await;
+            holder.rollback().await.unwrap();
+        };
+        tokio::join!(second, end).0
+    };
+    tokio::join!(first, second)
+}
+
 /// An endpoint that refuses every connection as long as the socket is kept: it is bound, and does not listen.
 pub(crate) fn refusing() -> (tokio::net::TcpSocket, String) {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
