@@ -1,43 +1,16 @@
 //! The pure parts of applying a batch: `make bench-functions`.
 //!
-//! The modules are compiled in here, as they are: nothing of them is public, and timing them is no reason to make it so.
-//!
 //! Small functions say how many calls a sample has: divan would go by the first call, which loads what the others find.
 
-#![allow(clippy::unwrap_used, unreachable_pub, missing_docs)]
+#![allow(missing_docs)]
 
-#[allow(dead_code, unused_imports)]
-#[path = "../src/apply/claims.rs"]
-mod claims;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/apply/columns.rs"]
-mod columns;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/apply/device.rs"]
-mod device;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/apply/phone.rs"]
-mod phone;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/places.rs"]
-mod places;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/apply/profile.rs"]
-mod profile;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/apply/referral.rs"]
-mod referral;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/apply/state.rs"]
-mod state;
-
+use cognito_user_sync::geoip::Places;
+use cognito_user_sync::store::bench::{self, Change};
+use cognito_user_sync::store::referral_code;
 use cognito_user_sync_triggers::event::{Data, EventId, Kind, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use divan::{Bencher, black_box};
 use uuid::Uuid;
-
-use self::columns::{Columns, Owned, Since};
-use self::places::Places;
 
 /// Events of a fold: a batch of the size that the worker asks for.
 const BATCH: u64 = 1_000;
@@ -77,7 +50,7 @@ fn login(user: u64, time: u64) -> UserEvent<'static> {
 fn fold(bencher: Bencher<'_, '_>, users: u64) {
     let events = logins(users);
     let places = Places::default();
-    bencher.bench(|| state::fold(black_box(&events), &places));
+    bencher.bench(|| bench::fold_events(black_box(&events), &places));
 }
 
 #[divan::bench]
@@ -93,32 +66,28 @@ fn fold_of_1000_logins_of_one_user(bencher: Bencher<'_, '_>) {
 /// Both are ready: the copies are not timed.
 #[divan::bench(sample_size = 100)]
 fn merge_of_a_login_into_its_user(bencher: Bencher<'_, '_>) {
-    let (stored, delta) = (state::Delta::of(&login(0, 1)), state::Delta::of(&login(0, 2)));
-    bencher.with_inputs(|| (stored.clone(), delta.clone())).bench_values(|(mut stored, delta)| {
-        stored.merge(delta);
-        stored
-    });
+    let (stored, change) = (Change::of(&login(0, 1)), Change::of(&login(0, 2)));
+    bencher
+        .with_inputs(|| (stored.clone(), change.clone()))
+        .bench_values(|(stored, change)| stored.merge(change));
 }
 
 #[divan::bench(sample_size = 100)]
 fn columns_of_a_user(bencher: Bencher<'_, '_>) {
-    let event = login(0, 1);
-    let state = state::UserState::of(&event);
-    let owned = Owned { email: Some("user0@example.com".to_owned()), ..Owned::default() };
-    bencher.bench(|| Columns::of(event.sub, black_box(&state), &owned, Since::default(), None));
+    bencher.bench(bench::derive_columns(&login(0, 1)));
 }
 
 #[divan::bench(sample_size = 100)]
-fn device_of_a_user_agent() -> Option<device::Device> {
-    device::Device::of_user_agent(black_box(USER_AGENT))
+fn device_of_a_user_agent() -> Option<&'static str> {
+    bench::device(black_box(USER_AGENT))
 }
 
 #[divan::bench(sample_size = 100)]
 fn country_of_a_phone_number() -> Option<String> {
-    phone::country(black_box("+12065550013"))
+    bench::country(black_box("+12065550013"))
 }
 
 #[divan::bench(sample_size = 100)]
 fn referral_code_of_a_sub() -> String {
-    referral::code(black_box(Uuid::from_u128(0x019a_0000_0000_7000_8000_0000_0000_0001)))
+    referral_code(black_box(Uuid::from_u128(0x019a_0000_0000_7000_8000_0000_0000_0001)))
 }

@@ -22,14 +22,15 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use cognito_user_sync::apply::Applier;
-use cognito_user_sync::apply::drift::Kind;
-use cognito_user_sync::apply::verify::verify;
+use cognito_user_sync::cognito::user_pool;
 use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::local::{self, Deployment};
-use cognito_user_sync::places::Places;
-use cognito_user_sync::stack::{PostgresOptions, PostgresSource, Progress, Stack, StackOptions};
-use cognito_user_sync::{database, pool as user_pool};
+use cognito_user_sync::dev::local::{self, Deployment};
+use cognito_user_sync::dev::stack::{PostgresOptions, PostgresSource, Progress, Stack, StackOptions};
+use cognito_user_sync::geoip::Places;
+use cognito_user_sync::postgres;
+use cognito_user_sync::store::Applier;
+use cognito_user_sync::store::maintenance::drift::Kind;
+use cognito_user_sync::store::maintenance::verify::verify;
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -52,7 +53,7 @@ async fn main() {
 
 async fn emulator(deployment: &Deployment, users: u64) {
     let config = DatabaseConfig::with_url(&deployment.consumer_url);
-    let applier = Applier::new(database::connect(&config, 2).await.unwrap());
+    let applier = Applier::new(postgres::connect(&config, 2).await.unwrap());
     let pool = pool::TestPool::create(&deployment.endpoint).await;
     let started = Instant::now();
     let count = usize::try_from(users).unwrap();

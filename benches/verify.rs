@@ -7,11 +7,12 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use cognito_user_sync::apply::{Applier, Outcome};
 use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::database;
-use cognito_user_sync::local::{self, Deployment};
-use cognito_user_sync::stack::{PostgresOptions, PostgresSource, Progress, Stack, StackOptions};
+use cognito_user_sync::dev::local::{self, Deployment};
+use cognito_user_sync::dev::stack::{PostgresOptions, PostgresSource, Progress, Stack, StackOptions};
+use cognito_user_sync::postgres;
+use cognito_user_sync::store::Applier;
+use cognito_user_sync::store::outcome::Outcome;
 use cognito_user_sync_triggers::event::{Data, Event, EventId, Kind, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use futures::StreamExt as _;
@@ -27,7 +28,7 @@ async fn main() {
     let stack = Stack::start(StackOptions { postgres, progress: Progress::Lines }).await.unwrap();
     let deployment = Deployment::create(&stack).await.unwrap();
     let config = DatabaseConfig::with_url(&deployment.consumer_url);
-    let applier = Applier::new(database::connect(&config, 2).await.unwrap());
+    let applier = Applier::new(postgres::connect(&config, 2).await.unwrap());
 
     let started = Instant::now();
     let batches = (0..events.div_ceil(BATCH)).map(|batch| {

@@ -2,7 +2,7 @@
 //!
 //! | variable | default | meaning |
 //! |---|---|---|
-//! | `DATABASE_URL` | required | PostgreSQL, as `postgres://user:password@host/database`; see [`crate::database`] for TLS |
+//! | `DATABASE_URL` | required | PostgreSQL, as `postgres://user:password@host/database`; see [`crate::postgres`] for TLS |
 //! | `USER_SYNC_DATABASE_AUTH` | `url` | where the password comes from: `url`, `iam` (tokens of RDS) or `secret` (of RDS, in Secrets Manager) |
 //! | `USER_SYNC_DATABASE_SECRET_ARN` | with `secret` | the secret; its user and password take the place of `DATABASE_URL`'s |
 //! | `USER_SYNC_QUEUE_URL` | required | the queue that the triggers send to |
@@ -10,9 +10,9 @@
 //! | `USER_SYNC_BATCH_SIZE` | 1000 | most messages of one transaction of the worker, 1 to 10,000 |
 //! | `USER_SYNC_CONCURRENCY` | 2 | batches that the worker has under way, 1 to 64; each takes one connection |
 //! | `USER_SYNC_ALLOW_PLAINTEXT_DATABASE` | `false` | `true` permits a connection without TLS to another host |
-//! | `USER_SYNC_GEOIP_FILE` | none | a MaxMind database of cities, for the places of addresses; see [`crate::places`] |
-//! | `USER_SYNC_METRICS_ADDR` | none | where the worker serves its metrics; see [`crate::monitoring`] |
-//! | `USER_SYNC_USER_POOL_ID` | none | the user pool that is read; see [`crate::pool`] |
+//! | `USER_SYNC_GEOIP_FILE` | none | a MaxMind database of cities, for the places of addresses; see [`crate::geoip`] |
+//! | `USER_SYNC_METRICS_ADDR` | none | where the worker serves its metrics; see [`crate::consumer::monitoring`] |
+//! | `USER_SYNC_USER_POOL_ID` | none | the user pool that is read; see [`crate::cognito::user_pool`] |
 //! | `USER_SYNC_LOG` | `info` | what is logged, in `tracing`'s filter syntax |
 //!
 //! The trigger's own are in its crate; what only one function or command takes stands there. README.md has them
@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use secrecy::SecretString;
 
-use crate::places;
+use crate::geoip;
 
 /// What the consumer needs to know.
 #[derive(Debug, Clone)]
@@ -115,7 +115,7 @@ impl Config {
             database: DatabaseConfig::read(lookup)?,
             batch_size: number(lookup, "USER_SYNC_BATCH_SIZE", 1_000, 1..=10_000)?,
             concurrency: number(lookup, "USER_SYNC_CONCURRENCY", 2, 1..=64)?,
-            geoip_file: lookup(places::VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from),
+            geoip_file: lookup(geoip::VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from),
         })
     }
 }

@@ -2,27 +2,16 @@
 //!
 //! Data flows one way: trigger → queue → apply → tables. See ARCHITECTURE.md for the map.
 
-pub mod adapters;
-pub mod apply;
 pub mod aws;
+pub mod cognito;
 pub mod config;
-pub mod credentials;
-pub mod database;
-pub mod dead_letters;
-pub mod disposition;
-pub mod doctor;
-pub mod lifecycle;
-pub mod local;
+pub mod consumer;
+#[cfg(feature = "dev")]
+pub mod dev;
+pub mod geoip;
 pub mod logging;
 pub mod metrics;
-pub mod migrate;
-pub mod monitoring;
-pub mod operator;
-pub mod places;
-pub mod pool;
-pub mod pool_triggers;
-pub mod queue;
-pub mod reconcile;
-pub mod replay;
-pub mod report;
-pub mod stack;
+pub mod ops;
+pub mod postgres;
+pub mod sqs;
+pub mod store;

@@ -4,7 +4,7 @@
 mod commands;
 
 use clap::{Parser, Subcommand};
-use cognito_user_sync::database;
+use cognito_user_sync::postgres;
 
 /// Every Amazon Cognito user as a row in your own PostgreSQL.
 #[derive(Debug, Parser)]
@@ -28,15 +28,29 @@ enum Command {
     Heartbeat(commands::heartbeat::Arguments),
     Release(commands::release::Arguments),
     Erase(commands::erase::Arguments),
+    #[cfg(feature = "dev")]
     Demo(commands::demo::Arguments),
+    #[cfg(feature = "dev")]
     Dev(commands::dev::Arguments),
+}
+
+impl Command {
+    /// What is logged if `USER_SYNC_LOG` does not say.
+    fn log_filter(&self) -> &'static str {
+        match self {
+            // A progress bar and a log line a batch do not go together.
+            #[cfg(feature = "dev")]
+            Self::Demo(_) => "error",
+            _ => "info",
+        }
+    }
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     run().await.map_err(|error| {
         let database = error.chain().find_map(|cause| cause.downcast_ref::<sqlx::Error>());
-        match database.and_then(database::next_step) {
+        match database.and_then(postgres::next_step) {
             Some(step) => error.context(step),
             None => error,
         }
@@ -45,8 +59,7 @@ async fn main() -> anyhow::Result<()> {
 
 async fn run() -> anyhow::Result<()> {
     let command = Cli::parse().command;
-    // A progress bar and a log line a batch do not go together.
-    cognito_user_sync::logging::init(if matches!(command, Command::Demo(_)) { "error" } else { "info" });
+    cognito_user_sync::logging::init(command.log_filter());
     match command {
         Command::Worker(arguments) => commands::worker::run(arguments).await,
         Command::Migrate(arguments) => commands::migrate::run(arguments).await,
@@ -60,7 +73,9 @@ async fn run() -> anyhow::Result<()> {
         Command::Heartbeat(arguments) => commands::heartbeat::run(arguments).await,
         Command::Release(arguments) => commands::release::run(arguments).await,
         Command::Erase(arguments) => commands::erase::run(arguments).await,
+        #[cfg(feature = "dev")]
         Command::Demo(arguments) => commands::demo::run(arguments).await,
+        #[cfg(feature = "dev")]
         Command::Dev(arguments) => commands::dev::run(arguments).await,
     }
 }

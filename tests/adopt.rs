@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 
-use cognito_user_sync::apply::verify::{repair, verify};
-use cognito_user_sync::apply::{Outcome, referral_code};
 use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::database;
-use cognito_user_sync::local::{self, Deployment};
-use cognito_user_sync::places::Places;
+use cognito_user_sync::dev::local::{self, Deployment};
+use cognito_user_sync::geoip::Places;
+use cognito_user_sync::postgres;
+use cognito_user_sync::store::maintenance::repair::repair;
+use cognito_user_sync::store::maintenance::verify::verify;
+use cognito_user_sync::store::outcome::Outcome;
+use cognito_user_sync::store::referral_code;
 use cognito_user_sync_triggers::event::{Event, Kind};
 use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
@@ -63,7 +65,7 @@ where
 
 async fn operator(deployment: &Deployment) -> PgPool {
     let config = DatabaseConfig::with_url(&deployment.operator_url);
-    database::connect(&config, 2).await.unwrap().pool().clone()
+    postgres::connect(&config, 2).await.unwrap().pool().clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]

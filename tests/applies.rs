@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use cognito_user_sync::apply::{Outcome, referral_code};
-use cognito_user_sync::places::Places;
+use cognito_user_sync::geoip::Places;
+use cognito_user_sync::store::outcome::Outcome;
+use cognito_user_sync::store::referral_code;
 use cognito_user_sync_triggers::event::{Data, Event, EventId, Kind};
 use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;
@@ -389,7 +390,7 @@ async fn a_row_that_somebody_locks_holds_back_its_own_events_alone() {
     sqlx::query("update users set bio = 'x'").execute(&mut *idle).await.unwrap();
     let batch: Vec<Event<'static>> = (1..5).map(|user| login(user, at(2)).build()).collect();
     let outcomes = database.apply(&batch).await;
-    assert_eq!(outcomes[0], Outcome::Retry(cognito_user_sync::apply::RetryCause::Conflict));
+    assert_eq!(outcomes[0], Outcome::Retry(cognito_user_sync::store::outcome::RetryCause::Conflict));
     assert!(outcomes[1..].iter().all(|outcome| *outcome == Outcome::Applied), "{outcomes:?}");
     idle.rollback().await.unwrap();
     assert_eq!(database.apply(&batch[..1]).await, [Outcome::Applied]);
@@ -430,7 +431,7 @@ async fn a_heartbeat_stamps_its_arrival_and_an_older_one_does_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_application_changes_is_its_own_and_the_rest_follows_the_events() {
     let database = TestDatabase::create().await;
-    let app = cognito_user_sync::local::connect(&database.deployment.app_url, 1).await.unwrap();
+    let app = cognito_user_sync::dev::local::connect(&database.deployment.app_url, 1).await.unwrap();
     let edit = async |set: &str| {
         let statement = format!("update users set {set} where id = $1");
         sqlx::query(sqlx::AssertSqlSafe(statement)).bind(sub(1)).execute(&app).await.unwrap();

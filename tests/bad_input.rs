@@ -1,7 +1,7 @@
 //! Input that nobody should send: each piece ends applied or refused with its reason, never retried for ever,
 //! and never in the way of a good one beside it.
 
-use cognito_user_sync::apply::Outcome;
+use cognito_user_sync::store::outcome::Outcome;
 use cognito_user_sync_triggers::event::{ATTRIBUTES_MAX, Event, EventId, MESSAGE_MAX_BYTES, TEXT_MAX_CHARS};
 use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;

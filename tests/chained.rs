@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use cognito_user_sync::local::Deployment;
+use cognito_user_sync::dev::local::Deployment;
 use cognito_user_sync_triggers::publish::PUBLISH_BUDGET;
 use cognito_user_sync_triggers::trigger::ANSWER_WITHIN;
 use serde_json::{Value, json};

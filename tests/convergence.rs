@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use cognito_user_sync::apply::{Applier, Outcome, referral_code};
+use cognito_user_sync::store::outcome::Outcome;
+use cognito_user_sync::store::{Applier, referral_code};
 use cognito_user_sync_triggers::event::{Data, Event, Kind, UserEvent};
 use futures::future::join_all;
 use proptest::strategy::{Strategy as _, ValueTree as _};
@@ -124,7 +125,7 @@ async fn any_history_in_any_order_gives_the_rows_of_the_model() {
 async fn the_applications_edits_stand_and_everything_else_follows_the_events() {
     const USERS: u128 = 6;
     let database = TestDatabase::create().await;
-    let app = cognito_user_sync::local::connect(&database.deployment.app_url, 1).await.unwrap();
+    let app = cognito_user_sync::dev::local::connect(&database.deployment.app_url, 1).await.unwrap();
     let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
     for _ in 0..setting("USER_SYNC_TEST_CASES", 60) / 3 {
         let case = case().new_tree(&mut runner).unwrap().current();

@@ -5,7 +5,7 @@
 
 use std::process::Stdio;
 
-use cognito_user_sync::local::Deployment;
+use cognito_user_sync::dev::local::Deployment;
 use cognito_user_sync_triggers::event::Event;
 
 use crate::model::Tables;

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use cognito_user_sync::adapters::worker;
-use cognito_user_sync::apply::Applier;
-use cognito_user_sync::apply::verify::verify;
 use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::credentials::{Source, TokenSigner};
-use cognito_user_sync::database;
-use cognito_user_sync::local::{Deployment, REGION};
-use cognito_user_sync::places::Places;
+use cognito_user_sync::consumer::worker;
+use cognito_user_sync::dev::local::{Deployment, REGION};
+use cognito_user_sync::geoip::Places;
+use cognito_user_sync::postgres;
+use cognito_user_sync::postgres::credentials::{Source, TokenSigner};
+use cognito_user_sync::store::Applier;
+use cognito_user_sync::store::maintenance::verify::verify;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use time::OffsetDateTime;
@@ -135,7 +135,7 @@ impl Server {
         let counted: i64 = sqlx::query_scalar(counted).fetch_one(&database.owner).await.unwrap();
         assert_eq!(u64::try_from(counted).unwrap(), logins);
         let operator = DatabaseConfig::with_url(&database.deployment.operator_url);
-        let operator = database::connect(&operator, 2).await.unwrap();
+        let operator = postgres::connect(&operator, 2).await.unwrap();
         let mut found = Vec::new();
         verify(operator.pool(), &Places::default(), |difference| found.push(difference), |_| {})
             .await
@@ -273,7 +273,7 @@ async fn a_connection_after_the_interval_presents_a_new_token() {
         provider: SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test")),
     };
     let config = DatabaseConfig::with_url(url);
-    let database = database::connect_with(&config, Source::Iam(signer), 3).await.unwrap();
+    let database = postgres::connect_with(&config, Source::Iam(signer), 3).await.unwrap();
     let kept = database.clone();
     let keeper = tokio::spawn(async move { kept.refresh_every(Duration::from_secs(1)).await });
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -287,7 +287,7 @@ async fn a_connection_after_the_interval_presents_a_new_token() {
             let seen = rds.tokens().len();
             eventually("a new connection presents a new token", LIMIT, async || {
                 server.cut().await;
-                drop(database.answers().await);
+                drop(database.ping().await);
                 rds.tokens().len() > seen
             })
             .await;
@@ -369,7 +369,7 @@ async fn another_login_of_the_same_database_is_the_services_too() {
     let known = password();
     server.set_password(&known).await;
     let config = DatabaseConfig::with_url(&server.database.deployment.owner_url);
-    let database = database::connect_as(&config, &server.user, &known.into(), 1).unwrap();
+    let database = postgres::connect_as(&config, &server.user, &known.into(), 1).unwrap();
     let query = "select session_user::text, current_setting('user_sync.service')";
     let found: (String, String) = sqlx::query_as(query).fetch_one(database.pool()).await.unwrap();
     assert_eq!(found, (server.user, "on".to_owned()));

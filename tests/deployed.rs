@@ -13,7 +13,7 @@ use aws_sdk_cognitoidentityprovider::types::{
 };
 use aws_sdk_lambda::primitives::Blob;
 use cognito_user_sync::aws;
-use cognito_user_sync::stack::{Emulator, Progress, Sqs};
+use cognito_user_sync::dev::stack::{Emulator, Progress, Sqs};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 

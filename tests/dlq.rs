@@ -6,10 +6,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::types::QueueAttributeName;
-use cognito_user_sync::apply::Rejection;
-use cognito_user_sync::local::Deployment;
-use cognito_user_sync::queue::Delivery;
-use cognito_user_sync::stack::{Emulator, Progress, Sqs};
+use cognito_user_sync::dev::local::Deployment;
+use cognito_user_sync::dev::stack::{Emulator, Progress, Sqs};
+use cognito_user_sync::sqs::queue::Delivery;
+use cognito_user_sync::store::outcome::Rejection;
 use cognito_user_sync_triggers::event::Event;
 use cognito_user_sync_triggers::text::Text;
 use futures::future::join_all;

@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cognito_user_sync::apply::Outcome;
-use cognito_user_sync::apply::erasure::{Erased, erase};
-use cognito_user_sync::apply::maintain::maintain;
-use cognito_user_sync::apply::verify::{repair, verify};
 use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::database;
-use cognito_user_sync::places::Places;
+use cognito_user_sync::geoip::Places;
+use cognito_user_sync::postgres;
+use cognito_user_sync::store::maintenance::erase::{Erased, erase};
+use cognito_user_sync::store::maintenance::partitions::maintain;
+use cognito_user_sync::store::maintenance::repair::repair;
+use cognito_user_sync::store::maintenance::verify::verify;
+use cognito_user_sync::store::outcome::Outcome;
 use cognito_user_sync_triggers::event::{Client, Data, Event, Kind, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use proptest::strategy::{Strategy as _, ValueTree as _};
@@ -24,7 +25,7 @@ use crate::support::{TestDatabase, in_turn_for_rows};
 
 async fn operator(database: &TestDatabase) -> PgPool {
     let config = DatabaseConfig::with_url(&database.deployment.operator_url);
-    database::connect(&config, 3).await.unwrap().pool().clone()
+    postgres::connect(&config, 3).await.unwrap().pool().clone()
 }
 
 async fn differences(pool: &PgPool) -> u64 {
@@ -97,7 +98,7 @@ async fn nothing_personal_is_left_and_counts_stay() {
     let database = TestDatabase::create().await;
     let operator = operator(&database).await;
     database.apply(&person(1)).await;
-    let app = cognito_user_sync::local::connect(&database.deployment.app_url, 1).await.unwrap();
+    let app = cognito_user_sync::dev::local::connect(&database.deployment.app_url, 1).await.unwrap();
     let edit = "update users set name = 'my secret', bio = 'my secret', metadata = '{\"k\": \"my secret\"}'";
     sqlx::query(edit).execute(&app).await.unwrap();
 
@@ -199,7 +200,7 @@ async fn a_sub_without_a_row_can_be_remembered() {
 async fn a_referrer_who_is_erased_before_it_is_known_is_one_all_the_same() {
     let database = TestDatabase::create().await;
     let operator = operator(&database).await;
-    let code = cognito_user_sync::apply::referral_code(sub(1));
+    let code = cognito_user_sync::store::referral_code(sub(1));
     let referred = confirmed(2, at(1)).with(|data| data.client.referral_code = Some(code.into())).build();
     database.apply(&[referred]).await;
     erase(&operator, sub(1), true).await.unwrap();

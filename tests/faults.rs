@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
-use cognito_user_sync::apply::{Applier, Outcome, RetryCause};
 use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::database;
+use cognito_user_sync::postgres;
+use cognito_user_sync::store::Applier;
+use cognito_user_sync::store::outcome::{Outcome, RetryCause};
 use cognito_user_sync_triggers::event::Event;
 
 use crate::model::Tables;
@@ -65,7 +66,7 @@ async fn a_connection_cut_during_commit_leaves_the_counts_exact() {
         let proxy = Proxy::start(postgres, Some(trap)).await;
         let url = proxy.through(&database.deployment.consumer_url);
         let config = DatabaseConfig::with_url(url);
-        let applier = Applier::new(database::connect(&config, 2).await.unwrap());
+        let applier = Applier::new(postgres::connect(&config, 2).await.unwrap());
         let deliveries = apply_all(&applier, &history).await;
         assert!(deliveries > 1, "nothing was cut");
         assert_eq!(database.count("user_events").await, 150);
@@ -90,7 +91,7 @@ async fn connections_cut_anywhere_leave_the_counts_exact() {
         let proxy = Proxy::start(postgres, Some(trap)).await;
         let url = proxy.through(&database.deployment.consumer_url);
         let config = DatabaseConfig::with_url(url);
-        apply_all(&Applier::new(database::connect(&config, 2).await.unwrap()), &history).await;
+        apply_all(&Applier::new(postgres::connect(&config, 2).await.unwrap()), &history).await;
         Tables::actual(database.rows().await).must_be(&expected).unwrap();
     }
 }
@@ -112,7 +113,7 @@ async fn a_connection_that_ended_between_two_batches_costs_none() {
         let end = sqlx::AssertSqlSafe(format!("select pg_terminate_backend(pid) from {connections}"));
         sqlx::query(end).execute(&database.owner).await.unwrap();
         if number > 3 {
-            applier.database().answers().await.unwrap();
+            applier.database().ping().await.unwrap();
         }
     }
     assert_eq!(database.count("user_events").await, 6);
@@ -128,7 +129,7 @@ async fn a_connection_that_says_nothing_any_more_costs_no_batch() {
     let trap = Trap { speaker: Speaker::Program, words, nth: 2, repeats: false, action };
     let proxy = Proxy::start(postgres, Some(trap)).await;
     let url = proxy.through(&database.deployment.consumer_url);
-    let applier = Applier::new(database::connect(&DatabaseConfig::with_url(url), 2).await.unwrap());
+    let applier = Applier::new(postgres::connect(&DatabaseConfig::with_url(url), 2).await.unwrap());
     for number in 1..4 {
         let event = login(1, at(number)).build().encode();
         assert_eq!(applier.apply(&[&event]).await, [Outcome::Applied]);

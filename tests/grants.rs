@@ -20,7 +20,7 @@ async fn may(pool: &PgPool, statement: &str) -> bool {
 async fn each_role_may_do_its_work_and_nothing_else() {
     let database = TestDatabase::create().await;
     database.apply(&[login(1, at(1)).build()]).await;
-    let app = cognito_user_sync::local::connect(&database.deployment.app_url, 1).await.unwrap();
+    let app = cognito_user_sync::dev::local::connect(&database.deployment.app_url, 1).await.unwrap();
     let consumer = database.applier.pool();
 
     for column in ["name = 'x'", "bio = 'x'", "is_premium = true", "preferences = '{}'", "language = 'de'"] {

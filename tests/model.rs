@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use cognito_user_sync::apply::ownership::OWNABLE;
-use cognito_user_sync::apply::referral_code;
+use cognito_user_sync::store::maintenance::release::ownable_columns;
+use cognito_user_sync::store::referral_code;
 use cognito_user_sync_triggers::event::{Event, Kind, UserEvent};
 use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;
@@ -109,7 +109,7 @@ impl Tables {
         let row = self.0.get_mut(&format!("user {sub}")).unwrap();
         let owned = row["app_owned"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned());
         let owned: BTreeSet<String> = owned.chain([column.to_owned()]).collect();
-        let in_order: Vec<_> = OWNABLE.into_iter().filter(|name| owned.contains(*name)).collect();
+        let in_order: Vec<_> = ownable_columns().into_iter().filter(|name| owned.contains(*name)).collect();
         row.insert("app_owned".to_owned(), in_order.into());
     }
 

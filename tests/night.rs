@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use cognito_user_sync::local::Deployment;
+use cognito_user_sync::dev::local::Deployment;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -5,8 +5,8 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::database;
-use cognito_user_sync::local;
+use cognito_user_sync::dev::local;
+use cognito_user_sync::postgres;
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -84,7 +84,7 @@ impl Schema {
     async fn connect(&self, secret: &Secret) -> Result<PgPool, sqlx::Error> {
         let config = DatabaseConfig::with_url(&self.url);
         let password = secret.password.clone().into();
-        let pool = database::connect_as(&config, &secret.user, &password, 2).unwrap().pool().clone();
+        let pool = postgres::connect_as(&config, &secret.user, &password, 2).unwrap().pool().clone();
         pool.acquire().await.map(drop)?;
         Ok(pool)
     }
@@ -124,11 +124,11 @@ async fn a_master_who_is_no_superuser_migrates_and_makes_the_logins() {
 
     // The consumer's login applies, and may do no more than its group.
     let pool = schema.connect(&consumer).await.unwrap();
-    let applier = cognito_user_sync::apply::Applier::new(pool.clone());
+    let applier = cognito_user_sync::store::Applier::new(pool.clone());
     let bodies = [confirmed(1, at(1)).build().encode(), login(1, at(2)).build().encode()];
     let outcomes = applier.apply(&bodies).await;
     assert!(
-        outcomes.iter().all(|outcome| *outcome == cognito_user_sync::apply::Outcome::Applied),
+        outcomes.iter().all(|outcome| *outcome == cognito_user_sync::store::outcome::Outcome::Applied),
         "{outcomes:?}"
     );
     assert!(sqlx::query("update users set bio = 'x'").execute(&pool).await.is_err());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_cognitoidentityprovider::operation::create_user_pool::builders::CreateUserPoolFluentBuilder;
 use aws_sdk_cognitoidentityprovider::types as cognito;
-use cognito_user_sync::pool_triggers::{Before, Error, Wanted, attach, detach};
+use cognito_user_sync::cognito::triggers::{Before, Error, Wanted, attach, detach};
 use serde_json::{Value, json};
 
 use crate::support::binaries;

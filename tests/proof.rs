@@ -1,13 +1,16 @@
 //! The ledger's months, the baseline and `verify`: exact before and after a month is folded, and blunt about
 //! every value that was changed behind the service's back.
 
-use cognito_user_sync::apply::maintain::{Maintained, maintain};
-use cognito_user_sync::apply::ownership::release;
-use cognito_user_sync::apply::verify::{Difference, explain, repair, verify};
-use cognito_user_sync::apply::{Outcome, referral_code};
 use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::database;
-use cognito_user_sync::places::Places;
+use cognito_user_sync::geoip::Places;
+use cognito_user_sync::postgres;
+use cognito_user_sync::store::maintenance::explain::{Entry, explain};
+use cognito_user_sync::store::maintenance::partitions::{Maintained, maintain};
+use cognito_user_sync::store::maintenance::release::release;
+use cognito_user_sync::store::maintenance::repair::repair;
+use cognito_user_sync::store::maintenance::verify::{Difference, verify};
+use cognito_user_sync::store::outcome::Outcome;
+use cognito_user_sync::store::referral_code;
 use cognito_user_sync_triggers::event::{Event, Kind};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use sqlx::PgPool;
@@ -19,7 +22,7 @@ use crate::support::events::{at, confirmed, event, login, sub};
 /// A member of user_sync_owner, through the product's own way in: its sessions say that they are the service's.
 async fn operator(database: &TestDatabase) -> PgPool {
     let config = DatabaseConfig::with_url(&database.deployment.operator_url);
-    database::connect(&config, 3).await.unwrap().pool().clone()
+    postgres::connect(&config, 3).await.unwrap().pool().clone()
 }
 
 async fn differences(pool: &PgPool) -> Vec<Difference> {
@@ -89,11 +92,9 @@ async fn a_folded_month_changes_no_row_and_no_proof() {
         matches!(&outcomes[..], [Outcome::Rejected(rejection)] if rejection.reason == "too_old"),
         "{outcomes:?}"
     );
-    let explained = explain(&operator, &Places::default(), sub(0)).await.unwrap().join("\n");
-    assert!(
-        explained.contains("baseline: ") && explained.contains("the row is what the history says"),
-        "{explained}"
-    );
+    let explained = explain(&operator, &Places::default(), sub(0)).await.unwrap();
+    assert!(explained.history.contains(&Entry::Baseline), "{explained:?}");
+    assert_eq!(explained.outcome.unwrap().differences, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -191,7 +192,7 @@ async fn every_value_that_was_changed_is_found_and_mended() {
 async fn what_the_application_owns_is_no_difference_and_can_be_given_back() {
     let database = TestDatabase::create().await;
     let operator = operator(&database).await;
-    let app = cognito_user_sync::local::connect(&database.deployment.app_url, 1).await.unwrap();
+    let app = cognito_user_sync::dev::local::connect(&database.deployment.app_url, 1).await.unwrap();
     database.apply(&[login(1, at(1)).attributes(&[("name", "Ada")]).build()]).await;
     sqlx::query("update users set name = 'Chosen', bio = 'x'").execute(&app).await.unwrap();
     assert_eq!(differences(&operator).await, []);

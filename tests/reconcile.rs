@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use cognito_user_sync::apply::drift::{self, Kind as Drift};
-use cognito_user_sync::apply::verify::verify;
-use cognito_user_sync::places::Places;
-use cognito_user_sync::pool::{LookUp, PoolUser};
+use cognito_user_sync::cognito::user_pool::{LookUp, PoolUser};
+use cognito_user_sync::geoip::Places;
+use cognito_user_sync::store::maintenance::drift::{self, Kind as Drift};
+use cognito_user_sync::store::maintenance::verify::verify;
 use cognito_user_sync_triggers::event::{Data, Event, EventId, Kind, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::Value;

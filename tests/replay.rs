@@ -3,8 +3,8 @@
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
-use cognito_user_sync::apply::Outcome;
-use cognito_user_sync::local::Deployment;
+use cognito_user_sync::dev::local::Deployment;
+use cognito_user_sync::store::outcome::Outcome;
 use cognito_user_sync_triggers::event::{Event, Kind};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use cognito_user_sync_triggers::undelivered;
@@ -337,7 +337,7 @@ async fn a_users_own_text_is_never_an_event() {
         let Some((head, tail)) = line.split_at_checked(cut) else { continue };
         for quoted in [format!("{head}\n{tail}\n"), json!([head, tail]).to_string()] {
             let mut found = Vec::new();
-            cognito_user_sync::replay::read(quoted.as_bytes(), &mut |_, read| found.push(read)).unwrap();
+            cognito_user_sync::sqs::replay::read(quoted.as_bytes(), &mut |_, read| found.push(read)).unwrap();
             // A line end between two tokens leaves the line whole.
             let is_own = |read: &Result<Event<'static>, _>| read.as_ref().map_or(true, |event| *event == own);
             assert!(!found.is_empty() && found.iter().all(is_own), "{cut}: {found:?}");

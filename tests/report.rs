@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Output, Stdio};
 
-use cognito_user_sync::local;
-use cognito_user_sync::report::{self, MAX_DAYS, MAX_WEEKS};
+use cognito_user_sync::dev::local;
+use cognito_user_sync::store::report::{self, MAX_DAYS, MAX_WEEKS};
 use cognito_user_sync_triggers::event::{Event, Kind};
 use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;

@@ -1,12 +1,12 @@
 //! `user-sync-consumer`: the Lambda behind the queue's event source mapping. Only wires
-//! [`cognito_user_sync::adapters::lambda`] to the runtime.
+//! [`cognito_user_sync::consumer::lambda`] to the runtime.
 
-use cognito_user_sync::adapters::lambda;
-use cognito_user_sync::apply::Applier;
 use cognito_user_sync::config::Config;
-use cognito_user_sync::places::Places;
-use cognito_user_sync::queue::Queue;
-use cognito_user_sync::{database, logging, metrics};
+use cognito_user_sync::consumer::lambda;
+use cognito_user_sync::geoip::Places;
+use cognito_user_sync::sqs::queue::Queue;
+use cognito_user_sync::store::Applier;
+use cognito_user_sync::{logging, metrics, postgres};
 use cognito_user_sync_triggers::metrics::function_name;
 use lambda_runtime::Error;
 
@@ -16,7 +16,7 @@ async fn main() -> Result<(), Error> {
     logging::init("info");
     let config = Config::from_env()?;
     let places = Places::open(config.geoip_file.as_deref())?;
-    let database = database::connect(&config.database, 2).await?;
+    let database = postgres::connect(&config.database, 2).await?;
     let applier = Applier::new(database).with_places(places);
     let queue = Queue::new(config.queue_url, config.dlq_url).await;
     let metrics = metrics::embedded(function_name("user-sync-consumer"))?;

@@ -1,7 +1,7 @@
 //! `user-sync-lifecycle`: the Lambda behind EventBridge's rule for CloudTrail and behind the heartbeat's
-//! schedule. Only wires [`cognito_user_sync::lifecycle`] to the runtime.
+//! schedule. Only wires [`cognito_user_sync::cognito::lifecycle`] to the runtime.
 
-use cognito_user_sync::lifecycle::{Handled, Ignored, Lifecycle};
+use cognito_user_sync::cognito::lifecycle::{Handled, Ignored, Lifecycle};
 use cognito_user_sync::logging;
 use cognito_user_sync_triggers::metrics::function_name;
 use lambda_runtime::{Error, LambdaEvent, service_fn};

@@ -1,9 +1,9 @@
 //! `user-sync-operator`: the Lambda behind a deployment's custom resources and schedules. Only wires
-//! [`cognito_user_sync::operator`] to the runtime.
+//! [`cognito_user_sync::ops::deployment`] to the runtime.
 
 use std::time::{Duration, Instant, SystemTime};
 
-use cognito_user_sync::operator::{self, Operation};
+use cognito_user_sync::ops::deployment::{self, Operation};
 use cognito_user_sync::{logging, metrics};
 use cognito_user_sync_triggers::metrics::function_name;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
@@ -18,7 +18,7 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| async move {
         let deadline = Instant::now() + time_left(event.context.deadline());
         // Boxed: a comparison under way is large.
-        let done = Box::pin(operator::handle(operation, event.payload.get(), deadline)).await;
+        let done = Box::pin(deployment::handle(operation, event.payload.get(), deadline)).await;
         // A metric that cannot be written must not undo what was done.
         drop(metrics.flush(std::io::stdout()));
         done.map_err(|error| {

@@ -4,12 +4,12 @@ use std::io::Write as _;
 
 use anyhow::Context as _;
 use clap::Args;
-use cognito_user_sync::adapters::worker::{self, Options};
-use cognito_user_sync::apply::Applier;
 use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::database;
-use cognito_user_sync::local::Deployment;
-use cognito_user_sync::stack::{PostgresOptions, PostgresSource, Progress, Stack, StackOptions};
+use cognito_user_sync::consumer::worker::{self, Options};
+use cognito_user_sync::dev::local::Deployment;
+use cognito_user_sync::dev::stack::{PostgresOptions, PostgresSource, Progress, Stack, StackOptions};
+use cognito_user_sync::postgres;
+use cognito_user_sync::store::Applier;
 use cognito_user_sync_triggers::client_metadata::ClientMetadataKeys;
 use cognito_user_sync_triggers::cognito;
 use cognito_user_sync_triggers::event::{Event, EventId};
@@ -31,7 +31,7 @@ pub(crate) async fn run(_: Arguments) -> anyhow::Result<()> {
     let stack = Stack::start(StackOptions { postgres, progress: Progress::visible() }).await?;
     let deployment = Deployment::create(&stack).await?;
     let config = DatabaseConfig::with_url(&deployment.consumer_url);
-    let applier = Applier::new(database::connect(&config, 3).await?);
+    let applier = Applier::new(postgres::connect(&config, 3).await?);
     let queue = deployment.queue();
     let options = Options { batch_size: 1_000, concurrency: 2, until_empty: false };
     explain(&deployment).context("cannot print")?;

@@ -5,9 +5,9 @@ use std::io::Write as _;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
-use cognito_user_sync::dead_letters::mask::{MASK, masked};
-use cognito_user_sync::dead_letters::redrive::{End, Options, RATES, Redriven, Step, Task};
-use cognito_user_sync::dead_letters::{
+use cognito_user_sync::sqs::dead_letters::mask::{MASK, masked};
+use cognito_user_sync::sqs::dead_letters::redrive::{End, Options, RATES, Redriven, Step, Task};
+use cognito_user_sync::sqs::dead_letters::{
     DeadLetter, DeadLetters, Received, SCAN_HIDES, SCAN_MAX_MESSAGES, Scan, Stop,
 };
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;

@@ -4,9 +4,9 @@ use std::io::{IsTerminal as _, Write};
 
 use anyhow::bail;
 use clap::Args;
+use cognito_user_sync::cognito::user_pool;
 use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::doctor::{self, Check, Options, Section, Status};
-use cognito_user_sync::pool;
+use cognito_user_sync::ops::doctor::{self, Check, Options, Section, Status};
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use serde_json::json;
 
@@ -23,7 +23,7 @@ use serde_json::json;
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
     /// The user pool, whose triggers are looked at.
-    #[arg(long, value_name = "ID", env = pool::VARIABLE)]
+    #[arg(long, value_name = "ID", env = user_pool::VARIABLE)]
     user_pool_id: Option<String>,
     /// The function that both triggers must call; without it, they must call the same one.
     #[arg(long, value_name = "ARN", requires = "user_pool_id")]

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use clap::Args;
-use cognito_user_sync::apply::erasure;
+use cognito_user_sync::store::maintenance::erase;
 use uuid::Uuid;
 
 /// Erase a person: all personal data of one user, for good
@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let pool = super::database(1).await?;
     let Arguments { user, even_unknown } = arguments;
-    let erased = erasure::erase(&pool, user, even_unknown).await?;
+    let erased = erase::erase(&pool, user, even_unknown).await?;
     let mut out = std::io::stdout().lock();
     let again = if erased.before { "had been erased before, and was again" } else { "is erased" };
     writeln!(out, "{user} {again}: {} events, {} addresses", erased.events, erased.claims)?;

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use anyhow::Context as _;
 use clap::Args;
-use cognito_user_sync::apply::maintain::{
+use cognito_user_sync::store::maintenance::partitions::{
     self, DEFAULT_MONTHS_AHEAD, DEFAULT_RETENTION_DAYS, MIN_RETENTION_DAYS,
 };
 use cognito_user_sync_triggers::timestamp::Timestamp;
@@ -38,7 +38,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     let Arguments { months_ahead, retention_days } = arguments;
     let maintained =
-        maintain::maintain(&pool, months_ahead, retention_days, Timestamp::now(), progress).await;
+        partitions::maintain(&pool, months_ahead, retention_days, Timestamp::now(), progress).await;
     bar.finish_and_clear();
     let maintained =
         maintained.context("what was not done is as it was; run it again when this is mended")?;
@@ -49,7 +49,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     for (name, events) in &maintained.folded {
         writeln!(out, "folded {name} into the baseline and dropped it: {events} events")?;
     }
-    if maintained == maintain::Maintained::default() {
+    if maintained == partitions::Maintained::default() {
         writeln!(out, "nothing to do")?;
     }
     Ok(())

@@ -4,9 +4,9 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use cognito_user_sync::apply::adopt::{Adopted, KEPT_AS, Options, Profile};
-use cognito_user_sync::migrate::{self, Migrated};
-use cognito_user_sync::places::{self, Places};
+use cognito_user_sync::geoip::{self, Places};
+use cognito_user_sync::store::maintenance::adopt::{Adopted, KEPT_AS, Options, Profile};
+use cognito_user_sync::store::migrate::{self, Migrated};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -66,7 +66,7 @@ fn user_pool_id(text: &str) -> Result<String, String> {
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let pool = super::database(2).await?;
-    let places = Places::open(std::env::var_os(places::VARIABLE).as_deref().map(Path::new))?;
+    let places = Places::open(std::env::var_os(geoip::VARIABLE).as_deref().map(Path::new))?;
     let (profile, user_pool_id) = (arguments.profile.into(), arguments.user_pool_id);
     let options = Options { profile, user_pool_id, now: Timestamp::now() };
     let bar = ProgressBar::no_length();

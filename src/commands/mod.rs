@@ -1,6 +1,8 @@
 //! The commands: arguments in, an answer on stdout out.
 
+#[cfg(feature = "dev")]
 pub(crate) mod demo;
+#[cfg(feature = "dev")]
 pub(crate) mod dev;
 pub(crate) mod dlq;
 pub(crate) mod doctor;
@@ -16,12 +18,12 @@ pub(crate) mod verify;
 pub(crate) mod worker;
 
 use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::database;
+use cognito_user_sync::postgres;
 use sqlx::PgPool;
 
 /// The database of the environment's variables, whose password is kept fresh until the process ends.
 async fn database(connections: usize) -> anyhow::Result<PgPool> {
-    let database = database::connect(&DatabaseConfig::from_env()?, connections).await?;
+    let database = postgres::connect(&DatabaseConfig::from_env()?, connections).await?;
     let pool = database.pool().clone();
     tokio::spawn(async move { database.keep_fresh().await });
     Ok(pool)

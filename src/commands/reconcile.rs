@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use cognito_user_sync::apply::drift::Kind;
 use cognito_user_sync::aws;
-use cognito_user_sync::pool::{self, DEFAULT_LISTS_PER_SECOND, DEFAULT_READS_PER_SECOND, UserPool};
-use cognito_user_sync::reconcile::{Checkpoint, Phase, Reconcile, Tally};
+use cognito_user_sync::cognito::reconcile::{Checkpoint, Phase, Reconcile, Tally};
+use cognito_user_sync::cognito::user_pool::{
+    self, DEFAULT_LISTS_PER_SECOND, DEFAULT_READS_PER_SECOND, UserPool,
+};
+use cognito_user_sync::store::maintenance::drift::Kind;
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -40,7 +42,7 @@ const TABLE_WIDTH: u16 = 120;
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
     /// The user pool.
-    #[arg(long, env = pool::VARIABLE, value_name = "ID", value_parser = user_pool_id)]
+    #[arg(long, env = user_pool::VARIABLE, value_name = "ID", value_parser = user_pool_id)]
     user_pool_id: String,
     /// Publish what mends the differences.
     #[arg(long, conflicts_with = "dry_run")]

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use clap::Args;
-use cognito_user_sync::apply::ownership;
+use cognito_user_sync::store::maintenance::release;
 use uuid::Uuid;
 
 /// Let the service write a column again that the application changed
@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let pool = super::database(1).await?;
-    let was_owned = ownership::release(&pool, arguments.user, &arguments.column).await?;
+    let was_owned = release::release(&pool, arguments.user, &arguments.column).await?;
     let said = if was_owned { "is the service's again" } else { "was the service's already" };
     writeln!(std::io::stdout(), "{} of {} {said}", arguments.column, arguments.user)?;
     Ok(())

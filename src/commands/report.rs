@@ -5,7 +5,7 @@ use std::io::Write;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use cognito_user_sync::report::{
+use cognito_user_sync::store::report::{
     self, Active, Day, Device, Growth, Login, MAX_DAYS, MAX_WEEKS, Retention, sparkline,
 };
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};

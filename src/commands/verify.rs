@@ -6,13 +6,15 @@ use std::path::Path;
 
 use anyhow::bail;
 use clap::Args;
-use cognito_user_sync::apply::verify::{self, Difference};
-use cognito_user_sync::places::{self, Places};
+use cognito_user_sync::geoip::{self, Places};
+use cognito_user_sync::store::maintenance::explain::{self, Address, Entry, Explanation, Source, Value};
+use cognito_user_sync::store::maintenance::repair;
+use cognito_user_sync::store::maintenance::verify::{self, Difference};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use uuid::Uuid;
 
-/// Differences that are printed; all are counted and mended.
+/// Differences that are printed; all are counted and repaired.
 const DIFFERENCES_SHOWN: usize = 100;
 
 /// Recompute every derivable column from the ledger and compare it with the rows
@@ -25,7 +27,7 @@ const DIFFERENCES_SHOWN: usize = 100;
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// Mend what differs, and say what was mended; exits with 0 when nothing differs afterwards.
+    /// Repair what differs, and say what was repaired; exits with 0 when nothing differs afterwards.
     #[arg(long)]
     repair: bool,
     /// Show one user's history, and where each value comes from, instead.
@@ -39,13 +41,10 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let pool = super::database(2).await?;
-    let places = Places::open(std::env::var_os(places::VARIABLE).as_deref().map(Path::new))?;
+    let places = Places::open(std::env::var_os(geoip::VARIABLE).as_deref().map(Path::new))?;
     let mut out = std::io::stdout().lock();
     if let Some(user) = arguments.user {
-        for line in verify::explain(&pool, &places, user).await? {
-            writeln!(out, "{line}")?;
-        }
-        return Ok(());
+        return print_explanation(user, &explain::explain(&pool, &places, user).await?, &mut out);
     }
     let compared = compare(&pool, &places).await?;
     if compared.verified.differences == 0 || !arguments.repair {
@@ -53,22 +52,22 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         return match compared.verified.differences {
             0 => Ok(()),
             count => {
-                bail!("{count} values differ, of {} users; --repair mends them", compared.users.len())
+                bail!("{count} values differ, of {} users; --repair repairs them", compared.users.len())
             }
         };
     }
     if !arguments.json {
         compared.print(false, &mut out)?;
     }
-    verify::repair(&pool, &places, &compared.users).await?;
+    repair::repair(&pool, &places, &compared.users).await?;
     if !arguments.json {
-        writeln!(out, "mended the rows of {} users; comparing again", compared.users.len())?;
+        writeln!(out, "repaired the rows of {} users; comparing again", compared.users.len())?;
     }
     let compared = compare(&pool, &places).await?;
     compared.print(arguments.json, &mut out)?;
     match compared.verified.differences {
         0 => Ok(()),
-        left => bail!("{left} values still differ: rows without any history are not mended"),
+        left => bail!("{left} values still differ: rows without any history are not repaired"),
     }
 }
 
@@ -120,5 +119,64 @@ impl Compared {
         }
         writeln!(out, "{users} users, {events} events: {differences} differences")?;
         Ok(())
+    }
+}
+
+/// One line an event, one a value, one an address, and whether the row is what they say.
+fn print_explanation(
+    user: Uuid,
+    explanation: &Explanation,
+    out: &mut impl std::io::Write,
+) -> anyhow::Result<()> {
+    for entry in &explanation.history {
+        match entry {
+            Entry::Baseline => writeln!(out, "baseline: events of months that were folded and dropped")?,
+            Entry::Event { event, recorded_at } => {
+                let (time, kind, id) = (event.id.time(), event.kind.as_str(), event.id);
+                let data = serde_json::to_string(&event.data)?;
+                writeln!(out, "{time} {kind} {id} recorded {recorded_at} {data}")?;
+            }
+        }
+    }
+    let Some(outcome) = &explanation.outcome else {
+        writeln!(out, "{user} has no history")?;
+        return Ok(());
+    };
+    writeln!(out)?;
+    for Value { name, value, source } in &outcome.values {
+        writeln!(out, "{name} = {value:?}, from {}", source_of(source))?;
+    }
+    for Address { kind, value, verified, since, is_owned } in &outcome.addresses {
+        let since =
+            since.map_or_else(|| "never verified".to_owned(), |since| format!("verified since {since}"));
+        let owner = match is_owned {
+            true => "this user owns it",
+            false => "another user owns it, or this one is deleted: see user_contested_identifiers",
+        };
+        writeln!(out, "{kind} {value:?}: held, verified {verified}, {since}; {owner}")?;
+    }
+    match outcome.differences.len() {
+        0 => writeln!(out, "the row is what the history says")?,
+        count => writeln!(out, "{count} values of the row differ from the history: run user-sync verify")?,
+    }
+    Ok(())
+}
+
+fn source_of(source: &Source) -> String {
+    match source {
+        Source::Newest { event, flag } => {
+            let flag = flag.as_ref().map(|flag| format!(" (verified: {flag})")).unwrap_or_default();
+            format!("event {event} at {}{flag}", event.time())
+        }
+        Source::Logins { authentications, federated } => {
+            let federated = if *federated { " and one for the federated confirmation" } else { "" };
+            format!("{authentications} distinct user.authenticated{federated}")
+        }
+        Source::LatestLogin(event) => format!("event {event}, the latest login"),
+        Source::FirstConfirmation(event) => format!("event {event}, the first confirmation"),
+        Source::Snapshot(time) => format!("the snapshot at {time}"),
+        Source::FirstDeletion => "the first deletion; deleted is final".to_owned(),
+        Source::Earliest => "the earliest event or UserCreateDate".to_owned(),
+        Source::Latest => "the latest event".to_owned(),
     }
 }

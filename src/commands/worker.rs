@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use cognito_user_sync::adapters::worker::{self, Options};
-use cognito_user_sync::apply::Applier;
 use cognito_user_sync::config::Config;
-use cognito_user_sync::places::Places;
-use cognito_user_sync::queue::Queue;
-use cognito_user_sync::{database, metrics, monitoring};
+use cognito_user_sync::consumer::monitoring;
+use cognito_user_sync::consumer::worker::{self, Options};
+use cognito_user_sync::geoip::Places;
+use cognito_user_sync::sqs::queue::Queue;
+use cognito_user_sync::store::Applier;
+use cognito_user_sync::{metrics, postgres};
 
 /// Drain the queue into the database until SIGTERM
 ///
@@ -39,7 +40,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = Config::from_env()?;
     // One connection a batch under way, one for the question whether the database is there, one for /readyz.
     let places = Places::open(config.geoip_file.as_deref())?;
-    let database = database::connect(&config.database, config.concurrency + 2).await?;
+    let database = postgres::connect(&config.database, config.concurrency + 2).await?;
     let applier = Applier::new(database.clone()).with_places(places);
     let queue = Queue::new(config.queue_url, config.dlq_url).await;
     let options = Options {

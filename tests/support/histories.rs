@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cognito_user_sync::apply::referral_code;
+use cognito_user_sync::store::referral_code;
 use cognito_user_sync_triggers::event::{Data, Event, Kind};
 use cognito_user_sync_triggers::text::Text;
 use proptest::collection::vec;

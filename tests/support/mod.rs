@@ -23,11 +23,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cognito_user_sync::apply::{Applier, Outcome};
 use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::database;
-use cognito_user_sync::local::{self, Deployment};
-use cognito_user_sync::stack::{PostgresOptions, PostgresSource, Progress, Stack, StackOptions};
+use cognito_user_sync::dev::local::{self, Deployment};
+use cognito_user_sync::dev::stack::{PostgresOptions, PostgresSource, Progress, Stack, StackOptions};
+use cognito_user_sync::postgres;
+use cognito_user_sync::store::Applier;
+use cognito_user_sync::store::outcome::Outcome;
 use cognito_user_sync_triggers::event::Event;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use sqlx::PgPool;
@@ -113,7 +114,7 @@ impl TestDatabase {
 
 pub(crate) async fn applier(deployment: &Deployment, connections: usize) -> Applier {
     let config = DatabaseConfig::with_url(&deployment.consumer_url);
-    Applier::new(database::connect(&config, connections).await.unwrap())
+    Applier::new(postgres::connect(&config, connections).await.unwrap())
 }
 
 /// Everything the service derives: rows of `users` and `user_claims`, as JSON.

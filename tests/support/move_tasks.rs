@@ -1,7 +1,7 @@
 //! A second SQS server, which has message move tasks; only tests that redrive start it.
 
-use cognito_user_sync::local::Deployment;
-use cognito_user_sync::stack::{Emulator, Progress, Sqs, Stack};
+use cognito_user_sync::dev::local::Deployment;
+use cognito_user_sync::dev::stack::{Emulator, Progress, Sqs, Stack};
 use tokio::sync::OnceCell;
 
 static SQS: OnceCell<Sqs> = OnceCell::const_new();

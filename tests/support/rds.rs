@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cognito_user_sync::local::REGION;
+use cognito_user_sync::dev::local::REGION;
 use sha2::{Digest as _, Sha256};
 use time::{OffsetDateTime, PrimitiveDateTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

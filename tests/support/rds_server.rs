@@ -3,8 +3,8 @@
 
 use std::str::FromStr as _;
 
-use cognito_user_sync::local;
-use cognito_user_sync::stack::{Postgres, PostgresOptions, PostgresSource, Progress};
+use cognito_user_sync::dev::local;
+use cognito_user_sync::dev::stack::{Postgres, PostgresOptions, PostgresSource, Progress};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool};
 use tokio::sync::OnceCell;

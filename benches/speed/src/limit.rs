@@ -9,8 +9,8 @@ use tokio::process::Command;
 use crate::drain::Drained;
 use crate::server::Database;
 
-const BEGIN: &str = include_str!("../../../src/apply/begin_logins.sql");
-const RECORD: &str = include_str!("../../../src/apply/record_logins.sql");
+const BEGIN: &str = include_str!("../../../src/store/apply/begin_logins.sql");
+const RECORD: &str = include_str!("../../../src/store/apply/record_logins.sql");
 
 /// The columns of `bench_batches` that the statement's parameters are bound to.
 const BOUND: [&str; 15] = [

@@ -3,8 +3,8 @@
 use std::str::FromStr as _;
 use std::time::{Duration, Instant};
 
-use cognito_user_sync::migrate;
-use cognito_user_sync::stack::{Postgres, PostgresOptions, PostgresSource, Progress};
+use cognito_user_sync::dev::stack::{Postgres, PostgresOptions, PostgresSource, Progress};
+use cognito_user_sync::store::migrate;
 use cognito_user_sync_triggers::event::{Data, Event, EventId, Kind, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use futures::StreamExt as _;

@@ -1,18 +1,16 @@
 //! `user-sync demo`: a morning of traffic, from Cognito's events to rows on the screen.
 
-mod traffic;
-
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use cognito_user_sync::adapters::worker::{self, Options};
-use cognito_user_sync::apply::Applier;
 use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::database;
-use cognito_user_sync::dead_letters::{DeadLetter, DeadLetters};
-use cognito_user_sync::local::{self, Deployment};
-use cognito_user_sync::stack::{PostgresOptions, PostgresSource, Progress, Stack, StackOptions};
+use cognito_user_sync::consumer::worker::{self, Options};
+use cognito_user_sync::dev::local::{self, Deployment};
+use cognito_user_sync::dev::stack::{PostgresOptions, PostgresSource, Progress, Stack, StackOptions};
+use cognito_user_sync::postgres;
+use cognito_user_sync::sqs::dead_letters::{DeadLetter, DeadLetters};
+use cognito_user_sync::store::Applier;
 use cognito_user_sync_triggers::client_metadata::ClientMetadataKeys;
 use cognito_user_sync_triggers::cognito;
 use cognito_user_sync_triggers::event::{Event, EventId};
@@ -25,7 +23,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sqlx::PgPool;
 use tokio::sync::watch;
 
-use self::traffic::Call;
+use cognito_user_sync::dev::traffic::{self, Call};
 
 /// Sign-ins that Cognito has under way at once.
 const SIGN_INS_AT_ONCE: usize = 16;
@@ -142,7 +140,7 @@ async fn play(deployment: &Deployment, users: usize) -> anyhow::Result<Played> {
 /// Runs the worker until the queue is empty.
 async fn apply(deployment: &Deployment, messages: u64) -> anyhow::Result<()> {
     let config = DatabaseConfig::with_url(&deployment.consumer_url);
-    let applier = Applier::new(database::connect(&config, 4).await?);
+    let applier = Applier::new(postgres::connect(&config, 4).await?);
     let queue = deployment.queue();
     let options = Options { batch_size: 500, concurrency: 2, until_empty: true };
     let progress = bar("the consumer applies", messages)?;

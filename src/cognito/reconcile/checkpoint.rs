@@ -1,0 +1,271 @@
+//! How far a reconcile has come, in a folder: `progress.json`, replaced as a whole after each page, and `seen`,
+//! the subs that were listed. A process that is killed at any moment is resumed from there.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::cognito::reconcile::Error;
+use crate::cognito::reconcile::Mode;
+use crate::cognito::reconcile::seen::{self, RUN_SUBS, Sorted};
+use crate::store::maintenance::drift;
+
+const PROGRESS: &str = "progress.json";
+const NEW_PROGRESS: &str = "progress.json.new";
+const SEEN: &str = "seen";
+const SORTED: &str = "sorted";
+const LOCK: &str = "lock";
+
+/// What a reconcile has found so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Users that the pool listed.
+    pub users: u64,
+    /// Rows that were looked for among them.
+    pub rows: u64,
+    /// Users by what differs; a user counts once for each kind that it shows.
+    pub drift: BTreeMap<drift::Kind, u64>,
+    /// Users whom an event would mend.
+    pub to_repair: u64,
+    /// Of them, those who differ in nothing but `created_at`.
+    pub only_created_at: u64,
+    /// Users who differ, and whom no event would mend.
+    pub only_reported: u64,
+    /// Users who differ and changed a moment ago: left to the events that are under way.
+    pub settling: u64,
+    /// `user.snapshot` events for the queue.
+    pub snapshots: u64,
+    /// `user.deleted` events for the queue.
+    pub deletions: u64,
+}
+
+/// What is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The pool is listed, and its users are compared with their rows.
+    Users,
+    /// Rows are looked for among the users that were listed.
+    Rows,
+}
+
+/// A user whose event was decided on, and may have been sent or not when the process ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Planned {
+    pub(super) sub: Uuid,
+    pub(super) username: Option<String>,
+    /// Whether a deletion was decided on, rather than a snapshot.
+    pub(super) is_deletion: bool,
+}
+
+/// What `progress.json` holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Progress {
+    user_pool_id: String,
+    mode: Mode,
+    pub(super) started_at: Timestamp,
+    pub(super) phase: Phase,
+    /// Pages of the pool that are done.
+    pub(super) pages: u64,
+    /// What the next page is asked for with.
+    pub(super) next: Option<String>,
+    /// The last row that is done.
+    pub(super) after: Uuid,
+    /// The length of `seen`.
+    seen_bytes: u64,
+    /// What was found until here, the plan included.
+    pub(super) tally: Tally,
+    /// Written before it is published, with its counts: so whatever happens then is counted once.
+    pub(super) plan: Vec<Planned>,
+}
+
+/// The folder, held by this process alone.
+#[derive(Debug)]
+pub struct Checkpoint {
+    folder: PathBuf,
+    seen: File,
+    /// Held until this is dropped.
+    _lock: File,
+    pub(super) progress: Progress,
+    resumed: bool,
+}
+
+impl Checkpoint {
+    /// Takes the folder, and goes on where an earlier run of the same kind ended; or begins, and with `restart`
+    /// discards what is there.
+    ///
+    /// # Errors
+    /// When another process works there, when what is there is of another run, or when the disk fails.
+    pub fn open(folder: &Path, user_pool_id: &str, mode: Mode, restart: bool) -> Result<Self, Error> {
+        let failed = |source| Error::Checkpoint { folder: folder.to_owned(), source };
+        // The plan holds user names.
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        let lock = folder.join(LOCK);
+        let lock = File::options().write(true).create(true).truncate(false).open(lock).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::Locked { folder: folder.to_owned() }),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let stored = if restart { None } else { read(folder)? };
+        let resumed = stored.is_some();
+        let progress = stored.unwrap_or_else(|| Progress {
+            user_pool_id: user_pool_id.to_owned(),
+            mode,
+            started_at: Timestamp::now(),
+            phase: Phase::Users,
+            pages: 0,
+            next: None,
+            after: Uuid::nil(),
+            seen_bytes: 0,
+            tally: Tally::default(),
+            plan: Vec::new(),
+        });
+        if (progress.user_pool_id.as_str(), progress.mode) != (user_pool_id, mode) {
+            let Progress { user_pool_id, mode, started_at, .. } = progress;
+            return Err(Error::OtherRun { folder: folder.to_owned(), user_pool_id, mode, started_at });
+        }
+        let seen = seen::open(&folder.join(SEEN), progress.seen_bytes).map_err(failed)?;
+        let checkpoint = Self { folder: folder.to_owned(), seen, _lock: lock, progress, resumed };
+        checkpoint.save()?;
+        Ok(checkpoint)
+    }
+
+    /// Whether an earlier run is gone on with.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// When the first of the runs that make up this one began.
+    #[must_use]
+    pub fn started_at(&self) -> Timestamp {
+        self.progress.started_at
+    }
+
+    /// What was found so far.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.progress.tally
+    }
+
+    /// Records that the pool listed these.
+    pub(super) fn see(&mut self, subs: &[Uuid]) -> Result<(), Error> {
+        self.progress.seen_bytes += seen::append(&mut self.seen, subs).map_err(|error| self.failed(error))?;
+        Ok(())
+    }
+
+    /// What was listed, in order.
+    pub(super) fn sorted(&mut self) -> Result<Sorted, Error> {
+        let path = self.folder.join(SORTED);
+        seen::sort(&mut self.seen, &path, RUN_SUBS).map_err(|error| self.failed(error))
+    }
+
+    /// Writes the progress. Either the old one or the new one is there, whenever the process ends.
+    pub(super) fn save(&self) -> Result<(), Error> {
+        let write = || {
+            let new = self.folder.join(NEW_PROGRESS);
+            let options = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).clone();
+            let mut file = options.open(&new)?;
+            file.write_all(&serde_json::to_vec_pretty(&self.progress)?)?;
+            file.sync_all()?;
+            fs::rename(new, self.folder.join(PROGRESS))
+        };
+        write().map_err(|error| self.failed(error))
+    }
+
+    pub(super) fn failed(&self, source: io::Error) -> Error {
+        Error::Checkpoint { folder: self.folder.clone(), source }
+    }
+
+    /// Removes the folder, when all is done. What is not ours stays.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    pub fn remove(self) -> Result<(), Error> {
+        for name in [PROGRESS, NEW_PROGRESS, SEEN, SORTED, LOCK] {
+            match fs::remove_file(self.folder.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(self.failed(error)),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        match fs::remove_dir(&self.folder) {
+            Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => Err(self.failed(error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
+
+fn read(folder: &Path) -> Result<Option<Progress>, Error> {
+    let text = match fs::read(folder.join(PROGRESS)) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(Error::Checkpoint { folder: folder.to_owned(), source }),
+    };
+    let progress = serde_json::from_slice(&text);
+    progress.map(Some).map_err(|_| Error::Unreadable { folder: folder.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const REPAIR: Mode = Mode { repair: true, claim_rows_without_pool: false };
+
+    const DRY_RUN: Mode = Mode { repair: false, claim_rows_without_pool: false };
+
+    fn open(folder: &Path, pool: &str, mode: Mode, restart: bool) -> Result<Checkpoint, String> {
+        Checkpoint::open(folder, pool, mode, restart).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_run_goes_on_where_it_ended_and_nowhere_else() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("a/b");
+        let mut first = open(&folder, "eu-west-1_A", REPAIR, false).unwrap();
+        assert!(!first.is_resumed());
+        first.see(&[Uuid::from_u128(1), Uuid::from_u128(2)]).unwrap();
+        first.progress.pages = 1;
+        first.save().unwrap();
+        first.see(&[Uuid::from_u128(3)]).unwrap();
+        let (started_at, progress) = (first.started_at(), first.progress.clone());
+        let busy = open(&folder, "eu-west-1_A", REPAIR, true).unwrap_err();
+        assert!(busy.contains("another reconcile"), "{busy}");
+        drop(first);
+
+        for (pool, mode) in [("eu-west-1_B", REPAIR), ("eu-west-1_A", DRY_RUN)] {
+            let refused = open(&folder, pool, mode, false).unwrap_err();
+            assert!(
+                refused.contains("a repair of eu-west-1_A") && refused.contains("--restart"),
+                "{refused}"
+            );
+        }
+        let mut second = open(&folder, "eu-west-1_A", REPAIR, false).unwrap();
+        assert!(second.is_resumed());
+        assert_eq!((second.started_at(), second.progress.pages), (started_at, 1));
+        assert_eq!(second.progress.seen_bytes + 16, progress.seen_bytes, "the third was not recorded");
+        assert!(!second.sorted().unwrap().contains(Uuid::from_u128(3)).unwrap());
+        drop(second);
+
+        let restarted = open(&folder, "eu-west-1_B", DRY_RUN, true).unwrap();
+        assert_eq!((restarted.is_resumed(), restarted.progress.seen_bytes), (false, 0));
+        fs::write(folder.join("mine"), "x").unwrap();
+        restarted.remove().unwrap();
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "what is not ours stays");
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_says_how_to_discard_it() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(PROGRESS), "{").unwrap();
+        let refused = open(folder.path(), "eu-west-1_A", REPAIR, false).unwrap_err();
+        assert!(refused.contains("--restart"), "{refused}");
+    }
+}

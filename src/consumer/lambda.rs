@@ -1,0 +1,126 @@
+//! Lambda's event source mapping: a batch in, the deliveries that failed out.
+//!
+//! Needs `ReportBatchItemFailures` on the mapping ("Using Lambda with Amazon SQS"): an empty list means
+//! that all succeeded.
+
+use std::sync::{Mutex, PoisonError};
+
+use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
+use bytes::Bytes;
+use cognito_user_sync_triggers::text::Text;
+use lambda_runtime::layers::TracingLayer;
+use lambda_runtime::tower::util::MapRequestLayer;
+use lambda_runtime::{LambdaEvent, LambdaInvocation, Runtime, service_fn};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::consumer::settle::settle;
+use crate::sqs::queue::{Delivery, Queue};
+use crate::store::Applier;
+
+/// Why a batch is failed whole. Quotes nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    /// It is not what an event source mapping hands over.
+    #[error("no batch of SQS records: line {line}, column {column}: check the event source")]
+    Unreadable {
+        /// Where, from 1; 0 where it is not UTF-8.
+        line: usize,
+        /// Where, from 1; 0 where it is not UTF-8, or at the end of a line.
+        column: usize,
+    },
+    /// A record without an id came in: Lambda could not be told that it failed.
+    #[error("a record without messageId failed, so the whole batch is failed: check the event source")]
+    AnonymousRecord,
+}
+
+/// A batch as the mapping hands it over, as far as it is needed: of aws_lambda_events's `SqsEvent`, whose other
+/// members would be a quarter of what a message costs here, and are dropped unread.
+#[derive(Deserialize)]
+struct Batch<'a> {
+    #[serde(rename = "Records", borrow)]
+    records: Vec<Record<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Record<'a> {
+    #[serde(borrow)]
+    message_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    receipt_handle: Option<Text<'a>>,
+    #[serde(borrow)]
+    body: Option<Text<'a>>,
+    #[serde(borrow)]
+    attributes: Option<Attributes<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Attributes<'a> {
+    #[serde(borrow)]
+    approximate_receive_count: Option<Text<'a>>,
+}
+
+/// Serves Lambda's runtime: hands each invocation's payload to `handler` as it came.
+///
+/// The runtime itself would read it into something that borrows nothing, keeping track of where it is for an error
+/// that never comes: as much work as all of the reading that is left. So it is given nothing to read.
+///
+/// # Errors
+/// When the runtime ends.
+pub async fn serve<F>(handler: impl Fn(Bytes) -> F) -> Result<(), lambda_runtime::Error>
+where
+    F: Future<Output = Result<SqsBatchResponse, lambda_runtime::Error>>,
+{
+    let payload = Mutex::new(Bytes::new());
+    let swap = |other| std::mem::replace(&mut *payload.lock().unwrap_or_else(PoisonError::into_inner), other);
+    let handler = service_fn(|_: LambdaEvent<IgnoredAny>| handler(swap(Bytes::new())));
+    let keep_payload = MapRequestLayer::new(|mut invocation: LambdaInvocation| {
+        swap(std::mem::replace(&mut invocation.body, Bytes::from_static(b"null")));
+        invocation
+    });
+    Runtime::new(handler).layer(TracingLayer::new()).layer(keep_payload).run().await
+}
+
+/// Applies a batch and reports the deliveries that Lambda must not delete.
+///
+/// # Errors
+/// When the batch cannot be read, or a record that has no id has to fail: an unknown id would fail the whole batch
+/// all the same.
+pub async fn handle(
+    applier: &Applier,
+    queue: &Queue,
+    payload: &[u8],
+) -> Result<SqsBatchResponse, BatchError> {
+    // Checked as a whole: `from_slice` would check each text by itself.
+    let batch: Batch<'_> = std::str::from_utf8(payload)
+        .map_err(serde::de::Error::custom)
+        .and_then(serde_json::from_str)
+        .map_err(|error: serde_json::Error| BatchError::Unreadable {
+            line: error.line(),
+            column: error.column(),
+        })?;
+    let deliveries: Vec<Delivery<'_>> = batch.records.into_iter().map(delivery).collect();
+    let settled = settle(applier, queue, &deliveries).await;
+    let failed = deliveries.iter().zip(settled.acknowledged).filter(|(_, acknowledged)| !acknowledged);
+    let failure = |(delivery, _): (&Delivery<'_>, bool)| {
+        let mut failure = BatchItemFailure::default();
+        failure.item_identifier = delivery.message_id.as_str().to_owned();
+        if failure.item_identifier.is_empty() { Err(BatchError::AnonymousRecord) } else { Ok(failure) }
+    };
+    let mut response = SqsBatchResponse::default();
+    response.batch_item_failures = failed.map(failure).collect::<Result<_, _>>()?;
+    Ok(response)
+}
+
+fn delivery(record: Record<'_>) -> Delivery<'_> {
+    let received = record.attributes.and_then(|attributes| attributes.approximate_receive_count);
+    let receive_count = received.and_then(|count| count.parse().ok());
+    Delivery {
+        message_id: record.message_id.unwrap_or_default(),
+        receipt_handle: record.receipt_handle.unwrap_or_default(),
+        body: record.body.unwrap_or_default(),
+        receive_count: receive_count.unwrap_or(1),
+    }
+}

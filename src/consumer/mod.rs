@@ -1,0 +1,10 @@
+//! The consumer: takes deliveries from the queue, has the store apply them, and settles each by its outcome. The only place
+//! that joins `sqs` to `store`.
+//!
+//! Two adapters, [`lambda`] and [`worker`], acknowledge what [`settle`] says and nothing else; one conformance suite
+//! runs against both.
+
+pub mod lambda;
+pub mod monitoring;
+pub mod settle;
+pub mod worker;

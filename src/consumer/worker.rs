@@ -1,0 +1,136 @@
+//! The long-polling worker, for ECS, EC2 or a laptop: receive, settle, delete, again.
+//!
+//! **Invariant:** a message is deleted only after [`settle`] said so, which is after commit. While the
+//! database is away nothing is received, so that no message spends its receives on an outage.
+
+use std::time::Duration;
+
+use cognito_user_sync_triggers::retry::Schedule;
+use tokio::sync::watch;
+
+use crate::consumer::settle::settle;
+use crate::postgres::hint_suffix;
+use crate::sqs::queue::{Delivery, Queue, QueueError, RECEIVE_WAIT};
+use crate::store::Applier;
+use crate::store::outcome::RetryCause;
+
+/// How long the worker waits before it asks again for a database or a queue that is away.
+const OUTAGE_SCHEDULE: Schedule =
+    Schedule { first: Duration::from_millis(500), cap: Duration::from_secs(30) };
+
+/// How the worker runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Most messages of one batch.
+    pub batch_size: usize,
+    /// Batches under way at once.
+    pub concurrency: usize,
+    /// Return when the queue holds nothing any more, hidden messages included.
+    pub until_empty: bool,
+}
+
+/// Drains the queue until `shutdown` completes (or it is empty, if asked), then finishes the batches under
+/// way and returns.
+///
+/// # Errors
+/// Never for an outage: it waits. With `until_empty`, when the queue's depth cannot be read.
+pub async fn run(
+    applier: &Applier,
+    queue: &Queue,
+    options: Options,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), QueueError> {
+    let (stop, stopped) = watch::channel(false);
+    let loops = (0..options.concurrency.max(1)).map(|_| drain(applier, queue, options, stopped.clone()));
+    let mut loops = std::pin::pin!(futures::future::try_join_all(loops));
+    let ended = tokio::select! {
+        ended = &mut loops => Some(ended),
+        () = shutdown => None,
+    };
+    match ended {
+        Some(ended) => ended.map(drop),
+        None => {
+            tracing::info!("shutting down: finishing the batches under way");
+            stop.send_replace(true);
+            loops.await.map(drop)
+        }
+    }
+}
+
+async fn drain(
+    applier: &Applier,
+    queue: &Queue,
+    options: Options,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<(), QueueError> {
+    let wait = if options.until_empty { Duration::from_secs(1) } else { RECEIVE_WAIT };
+    let mut failures = 0_u32;
+    loop {
+        let received = tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stopped| *stopped) => return Ok(()),
+            received = receive(applier, queue, options.batch_size, wait) => received,
+        };
+        let deliveries = match received {
+            Ok(deliveries) => deliveries,
+            Err(error) => {
+                failures = failures.saturating_add(1);
+                tracing::warn!(error = &error as &dyn std::error::Error, failures, "cannot receive, waiting");
+                if pause(failures, &mut stopped).await {
+                    continue;
+                }
+                return Ok(());
+            }
+        };
+        if deliveries.is_empty() {
+            if options.until_empty && queue.backlog().await? == 0 {
+                return Ok(());
+            }
+            continue;
+        }
+        // From here on the batch is finished, whatever happens: shutdown waits for it.
+        let settled = settle(applier, queue, &deliveries).await;
+        let acknowledged =
+            deliveries.iter().zip(&settled.acknowledged).filter(|(_, acknowledged)| **acknowledged);
+        queue.delete(&acknowledged.map(|(delivery, _)| delivery).collect::<Vec<_>>()).await;
+        // The database answers and yet refuses the work (read-only after a failover, a full disk): receiving
+        // on would only spend the messages' receives.
+        failures = match settled.retry_cause {
+            Some(RetryCause::DatabaseUnavailable | RetryCause::DatabaseMisconfigured) => {
+                failures.saturating_add(1)
+            }
+            Some(RetryCause::Conflict | RetryCause::HorizonMoved) | None => 0,
+        };
+        if failures > 0 && !pause(failures, &mut stopped).await {
+            return Ok(());
+        }
+    }
+}
+
+/// Waits as the schedule says; `false` when it is time to stop.
+async fn pause(failures: u32, stopped: &mut watch::Receiver<bool>) -> bool {
+    tokio::select! {
+        _ = stopped.wait_for(|stopped| *stopped) => false,
+        () = tokio::time::sleep(OUTAGE_SCHEDULE.delay(failures)) => true,
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ReceiveError {
+    #[error("the database is away, or not migrated: {0}{step}", step = hint_suffix(.0))]
+    Database(#[source] sqlx::Error),
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+/// Receives only while the database answers, and answers as this build needs: a forgotten migration must not
+/// cost messages their receives either.
+async fn receive(
+    applier: &Applier,
+    queue: &Queue,
+    batch_size: usize,
+    wait: Duration,
+) -> Result<Vec<Delivery<'static>>, ReceiveError> {
+    applier.database().ping().await.map_err(ReceiveError::Database)?;
+    Ok(queue.receive(batch_size, wait).await?)
+}

@@ -1,0 +1,104 @@
+//! The look for drift: `reconcile` without a repair, within the time that a function has.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::cognito::reconcile::{self, Checkpoint, Reconcile};
+use crate::cognito::user_pool::{self, DEFAULT_LISTS_PER_SECOND, DEFAULT_READS_PER_SECOND, UserPool};
+use crate::config::{ConfigError, DatabaseConfig};
+use crate::postgres::{self, DatabaseError};
+
+/// Users who changed this lately have their events under way.
+const SETTLE: Duration = Duration::from_secs(60);
+
+/// Left for the answer and the metrics.
+const RESERVE: Duration = Duration::from_secs(10);
+
+/// The drift is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum DriftError {
+    /// The function is not configured.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database cannot be connected to.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The comparison failed.
+    #[error("the pool and the table cannot be compared")]
+    Reconcile(#[from] reconcile::Error),
+    /// Where it writes down how far it is.
+    #[error("the checkpoint in {} cannot be used", .folder.display())]
+    Checkpoint {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: reconcile::Error,
+    },
+    /// A pool too large for a function.
+    #[error(
+        "compared {users} of about {about} users in the time that the function has: give it more, or run \
+         `user-sync reconcile --dry-run` as a task of its own"
+    )]
+    Unfinished {
+        /// Users that were compared.
+        users: u64,
+        /// Users that there are.
+        about: u64,
+    },
+}
+
+/// Compares, and counts what a repair would mend. Changes nothing. What an earlier call in the same sandbox did
+/// not finish is gone on with.
+pub(super) async fn check(deadline: Instant) -> Result<Value, DriftError> {
+    let user_pool_id = std::env::var(user_pool::VARIABLE).ok().filter(|id| !id.is_empty());
+    let user_pool_id = user_pool_id.ok_or(ConfigError::Missing {
+        variable: user_pool::VARIABLE,
+        meaning: "the user pool to compare with",
+    })?;
+    let user_pool = UserPool::new(user_pool_id.clone())
+        .await
+        .at_rates(DEFAULT_LISTS_PER_SECOND, DEFAULT_READS_PER_SECOND);
+    let database = postgres::connect(&DatabaseConfig::from_env()?, 1).await?;
+    let reconcile = Reconcile {
+        user_pool,
+        database: database.pool().clone(),
+        publisher: None,
+        settle: SETTLE,
+        claim_rows_without_pool: false,
+        max_deletions: u64::MAX,
+    };
+    reconcile.check_table().await?;
+    let (about, _) = reconcile.estimate().await?;
+    let folder = std::env::temp_dir().join(format!("user-sync-drift-{user_pool_id}"));
+    let mut checkpoint = open(&folder, &user_pool_id, &reconcile)?;
+    let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(RESERVE);
+    // Boxed: what is under way at once makes it large.
+    let compared = Box::pin(reconcile.run(&mut checkpoint, |_, _| {}));
+    match tokio::time::timeout(left, compared).await {
+        Ok(compared) => compared?,
+        Err(_) => return Err(DriftError::Unfinished { users: checkpoint.tally().users, about }),
+    }
+    let tally = checkpoint.tally().clone();
+    checkpoint.remove()?;
+    let to_repair = tally.to_repair.saturating_sub(tally.only_created_at);
+    record("drift", to_repair);
+    record("drift_compared", tally.users);
+    for (kind, users) in &tally.drift {
+        tracing::info!(drift.kind = kind.as_str(), drift.users = users, "the pool and the table differ");
+    }
+    tracing::info!(drift.to_repair = to_repair, drift.compared = tally.users, "looked for drift");
+    Ok(json!({ "toRepair": to_repair, "compared": tally.users, "rows": tally.rows }))
+}
+
+fn open(folder: &Path, user_pool_id: &str, reconcile: &Reconcile) -> Result<Checkpoint, DriftError> {
+    let failed = |source| DriftError::Checkpoint { folder: folder.to_owned(), source };
+    Checkpoint::open(folder, user_pool_id, reconcile.mode(), false).map_err(failed)
+}
+
+/// Metrics are doubles; a count beyond 2^53 there is not.
+#[expect(clippy::cast_precision_loss, reason = "exact for every count there can be")]
+fn record(name: &'static str, count: u64) {
+    metrics::histogram!(name).record(count as f64);
+}

@@ -1,0 +1,209 @@
+//! The logins of a deployment's functions: members of one group role each, and of nothing else.
+
+use postgres_protocol::password::scram_sha_256;
+use secrecy::ExposeSecret as _;
+use sqlx::{AssertSqlSafe, PgPool};
+
+use crate::config::DatabaseConfig;
+use crate::postgres::credentials::{CredentialsError, Login, Source};
+use crate::postgres::{self, DatabaseError};
+
+/// Whose rights a login has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Group {
+    /// Applies events.
+    Consumer,
+    /// Reads.
+    Reader,
+}
+
+impl Group {
+    fn role(self) -> &'static str {
+        match self {
+            Self::Consumer => "user_sync_consumer",
+            Self::Reader => "user_sync_reader",
+        }
+    }
+}
+
+/// How a login proves who it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Authentication<'a> {
+    /// By RDS's tokens.
+    Iam {
+        /// The login's name.
+        user: &'a str,
+    },
+    /// By the password in a secret, which names the login too.
+    Secret {
+        /// The secret.
+        arn: &'a str,
+    },
+}
+
+/// A login could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// The secret cannot be read.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The database cannot be connected to as the login.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// RDS's own role is missing.
+    #[error(
+        "the role rds_iam is not there, so no login can use IAM authentication: is this an RDS server? \
+         Else give the construct auth: DatabaseAuth.secret()"
+    )]
+    NoRdsIam,
+    /// Somebody else's login.
+    #[error(
+        "the login {login} may do more than a function of this service should (it is a superuser, may create \
+         roles, or is a member of user_sync_owner): give the function a login of its own"
+    )]
+    TooPowerful {
+        /// Its name.
+        login: String,
+    },
+    /// Somebody else's login, which is to have rights that it has not.
+    #[error(
+        "the login {login} was there before and is no member of {group}, so somebody else may be using it, and its \
+         password would change: give the function a login of its own, or grant {group} to this one and deploy again"
+    )]
+    SomebodyElses {
+        /// Its name.
+        login: String,
+        /// What it should be a member of.
+        group: &'static str,
+    },
+    /// A statement failed.
+    #[error("cannot {doing} the login {login}: {}", .source.as_database_error().map_or("the database does not answer", |error| error.message()))]
+    Statement {
+        /// What was done.
+        doing: &'static str,
+        /// The login.
+        login: String,
+        /// Why not.
+        source: sqlx::Error,
+    },
+}
+
+/// Makes the login, or brings it to where it should be. Idempotent. A password is set only where it does not let
+/// the login in: a rotation that is under way is left alone.
+pub(super) async fn ensure(
+    pool: &PgPool,
+    config: &DatabaseConfig,
+    group: Group,
+    authentication: Authentication<'_>,
+) -> Result<(), LoginError> {
+    let (name, login) = match authentication {
+        Authentication::Iam { user } => (user.to_owned(), None),
+        Authentication::Secret { arn } => {
+            let login = Source::secret(arn).await.fetch_first().await?;
+            (login.user.clone(), Some(login))
+        }
+    };
+    let make = Statements { pool, login: &name };
+    if !make.is("select exists (select from pg_roles where rolname = $1)").await? {
+        // In one statement: a login outside its group is taken for somebody else's.
+        let create = format!("select format('create role %I login in role {}', $1)", group.role());
+        make.run("create", &create).await?;
+        tracing::info!(login = name, "made a login");
+    }
+    if make.is(include_str!("is_too_powerful.sql")).await? {
+        return Err(LoginError::TooPowerful { login: name });
+    }
+    if !make.is_member_of(group.role()).await? {
+        return Err(LoginError::SomebodyElses { login: name, group: group.role() });
+    }
+    make.run("allow to log in", "select format('alter role %I login', $1)").await?;
+    match &login {
+        None => {
+            let rds_iam = "select exists (select from pg_roles where rolname = 'rds_iam' and $1 <> '')";
+            if !make.is(rds_iam).await? {
+                return Err(LoginError::NoRdsIam);
+            }
+            make.member_of("rds_iam").await
+        }
+        Some(login) => {
+            // A member of it is refused every password.
+            make.no_member_of("rds_iam").await?;
+            let_in(&make, config, login).await
+        }
+    }
+}
+
+/// Sets the password unless it lets the login in already.
+async fn let_in(make: &Statements<'_>, config: &DatabaseConfig, login: &Login) -> Result<(), LoginError> {
+    let database = postgres::connect_as(config, &login.user, &login.password, 1)?;
+    let tried = database.pool().acquire().await.map(drop);
+    database.pool().close().await;
+    let is_refused = |error: &sqlx::Error| {
+        let code = error.as_database_error().and_then(|error| error.code());
+        // "PostgreSQL Error Codes": class 28, Invalid Authorization Specification.
+        code.is_some_and(|code| code.starts_with("28"))
+    };
+    match tried {
+        Ok(()) => Ok(()),
+        Err(error) if is_refused(&error) => {
+            // The verifier, not the password: statements are logged.
+            let verifier = scram_sha_256(login.password.expose_secret().as_bytes());
+            let statement = format!("select format('alter role %I password %L', $1, '{verifier}')");
+            make.run("set the password of", &statement).await?;
+            tracing::info!(login = login.user, "set a password");
+            Ok(())
+        }
+        Err(source) => Err(LoginError::Statement { doing: "connect as", login: login.user.clone(), source }),
+    }
+}
+
+/// Statements on one login. Each text has the login's name as `$1`.
+struct Statements<'a> {
+    pool: &'a PgPool,
+    login: &'a str,
+}
+
+impl Statements<'_> {
+    fn failed(&self, doing: &'static str) -> impl FnOnce(sqlx::Error) -> LoginError {
+        let login = self.login.to_owned();
+        move |source| LoginError::Statement { doing, login, source }
+    }
+
+    async fn is(&self, question: &str) -> Result<bool, LoginError> {
+        let asked = sqlx::query_scalar(AssertSqlSafe(question.to_owned())).bind(self.login);
+        asked.fetch_one(self.pool).await.map_err(self.failed("look at"))
+    }
+
+    /// Runs what `text` formats: names cannot be bound in a statement on roles.
+    async fn run(&self, doing: &'static str, text: &str) -> Result<(), LoginError> {
+        let formatted = sqlx::query_scalar::<_, String>(AssertSqlSafe(text.to_owned())).bind(self.login);
+        let statement = formatted.fetch_one(self.pool).await.map_err(self.failed(doing))?;
+        let done = sqlx::raw_sql(AssertSqlSafe(statement)).execute(self.pool).await;
+        done.map(drop).map_err(self.failed(doing))
+    }
+
+    async fn is_member_of(&self, role: &str) -> Result<bool, LoginError> {
+        self.is(&format!(
+            "select exists (
+                select from pg_auth_members
+                join pg_roles as groups on groups.oid = roleid
+                join pg_roles as members on members.oid = member
+                where groups.rolname = '{role}' and members.rolname = $1)"
+        ))
+        .await
+    }
+
+    async fn member_of(&self, role: &str) -> Result<(), LoginError> {
+        if self.is_member_of(role).await? {
+            return Ok(());
+        }
+        self.run("give rights to", &format!("select format('grant {role} to %I', $1)")).await
+    }
+
+    async fn no_member_of(&self, role: &str) -> Result<(), LoginError> {
+        if !self.is_member_of(role).await? {
+            return Ok(());
+        }
+        self.run("take rights from", &format!("select format('revoke {role} from %I', $1)")).await
+    }
+}

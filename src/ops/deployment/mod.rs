@@ -1,0 +1,138 @@
+//! What a deployment has done to its surroundings: the schema and its logins, the pool's triggers, and a look for
+//! drift. One program, deployed as a function for each [`Operation`], each with its own rights. Knows
+//! CloudFormation's envelope; must not know the Lambda runtime.
+
+mod drift;
+mod logins;
+mod schema;
+mod triggers;
+
+use std::time::Instant;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::config::ConfigError;
+
+pub use drift::DriftError;
+pub use logins::LoginError;
+pub use schema::SchemaError;
+pub use triggers::PoolChanged;
+
+/// Names the operation of this function.
+pub const VARIABLE: &str = "USER_SYNC_OPERATION";
+
+/// What a function does. Given by the environment rather than by what it is asked, so that nobody who may invoke
+/// one of them can ask it for another's work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Migrates, makes the logins, and keeps the ledger's months.
+    Schema,
+    /// Compares the pool with the table.
+    Drift,
+    /// Sets and takes back the two triggers of an imported pool.
+    PoolTriggers,
+}
+
+impl Operation {
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// When the variable is missing or names no operation.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::read(std::env::var(VARIABLE).ok())
+    }
+
+    fn read(value: Option<String>) -> Result<Self, ConfigError> {
+        match value.as_deref() {
+            Some("schema") => Ok(Self::Schema),
+            Some("drift") => Ok(Self::Drift),
+            Some("pool-triggers") => Ok(Self::PoolTriggers),
+            None | Some("") => {
+                Err(ConfigError::Missing { variable: VARIABLE, meaning: "what this function does" })
+            }
+            Some(value) => Err(ConfigError::Invalid {
+                variable: VARIABLE,
+                value: value.to_owned(),
+                expected: "schema, drift or pool-triggers".to_owned(),
+            }),
+        }
+    }
+}
+
+/// An operation failed. Its message is what CloudFormation shows and the log keeps.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The function is not configured.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The payload is neither CloudFormation's nor a schedule's.
+    #[error("the payload cannot be read: {0}")]
+    Payload(#[from] serde_json::Error),
+    /// The schema or its logins.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The comparison.
+    #[error(transparent)]
+    Drift(#[from] DriftError),
+    /// The pool's triggers.
+    #[error(transparent)]
+    PoolTriggers(#[from] crate::cognito::triggers::Error),
+    /// The pool itself became another one.
+    #[error(transparent)]
+    PoolChanged(#[from] PoolChanged),
+}
+
+/// CloudFormation's request, as the CDK's provider hands it over ("Custom resource request objects", AWS
+/// CloudFormation User Guide; `onEvent` of aws-cdk-lib's custom-resources).
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Request<P> {
+    request_type: RequestType,
+    /// What an earlier answer called it; on updates and deletions.
+    physical_resource_id: Option<String>,
+    resource_properties: P,
+    /// On updates.
+    old_resource_properties: Option<P>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+enum RequestType {
+    Create,
+    Update,
+    Delete,
+}
+
+/// The answer that gives a custom resource its name.
+fn answer(physical_resource_id: &str) -> Value {
+    json!({ "PhysicalResourceId": physical_resource_id })
+}
+
+/// Does the work of `operation` that `payload` asks for, before `deadline`.
+///
+/// Idempotent: CloudFormation and schedules may ask twice.
+///
+/// # Errors
+/// With what was wrong, and what to do next.
+pub async fn handle(operation: Operation, payload: &str, deadline: Instant) -> Result<Value, Error> {
+    match operation {
+        Operation::Schema => schema::handle(payload).await,
+        Operation::Drift => Ok(drift::check(deadline).await?),
+        Operation::PoolTriggers => triggers::handle(payload).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_operation_is_named_or_the_function_does_not_start() {
+        let read = |value: &str| Operation::read(Some(value.to_owned())).map_err(|error| error.to_string());
+        assert_eq!(read("drift"), Ok(Operation::Drift));
+        let refused = "USER_SYNC_OPERATION is \"all\": it must be schema, drift or pool-triggers";
+        assert_eq!(read("all"), Err(refused.to_owned()));
+        assert!(Operation::read(None).unwrap_err().to_string().contains("is not set"));
+    }
+}

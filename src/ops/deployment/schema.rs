@@ -1,0 +1,153 @@
+//! The schema: brought to this build's version before the consumer of this build takes messages, with the logins
+//! that the functions have; and daily, the ledger's months. The one function that has the owner's credentials.
+
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::config::{ConfigError, DatabaseConfig};
+use crate::ops::deployment::Request;
+use crate::ops::deployment::RequestType;
+use crate::ops::deployment::answer;
+use crate::ops::deployment::logins::{self, Authentication, Group, LoginError};
+use crate::postgres::{self, DatabaseError};
+use crate::store::StoreError;
+use crate::store::maintenance::partitions::{self, DEFAULT_MONTHS_AHEAD, DEFAULT_RETENTION_DAYS};
+use crate::store::migrate;
+
+/// The custom resource's name: there is one schema in a database.
+const PHYSICAL_RESOURCE_ID: &str = "user-sync-schema";
+
+/// The schema could not be brought to where it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// The function is not configured.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database cannot be connected to.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The migrations.
+    #[error("{0}")]
+    Migrate(#[from] migrate::Error),
+    /// A login.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    /// The ledger's months.
+    #[error(transparent)]
+    Maintain(#[from] StoreError),
+    /// The ledger cannot be asked.
+    #[error("the ledger's months cannot be read")]
+    Months(#[source] sqlx::Error),
+    /// A property is missing.
+    #[error("the property {0} is missing: this build's construct gives it")]
+    Property(&'static str),
+}
+
+/// What the construct says. CloudFormation hands over texts only.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Properties {
+    auth: Auth,
+    consumer_user: Option<String>,
+    consumer_secret_arn: Option<String>,
+    reader_user: Option<String>,
+    reader_secret_arn: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Auth {
+    Iam,
+    Secret,
+}
+
+/// What a schedule says.
+#[derive(Debug, Deserialize)]
+struct Scheduled {
+    maintain: Maintain,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Maintain {
+    #[serde(default = "default_retention_days")]
+    retention_days: u32,
+    #[serde(default = "default_months_ahead")]
+    months_ahead: u32,
+}
+
+fn default_retention_days() -> u32 {
+    DEFAULT_RETENTION_DAYS
+}
+
+fn default_months_ahead() -> u32 {
+    DEFAULT_MONTHS_AHEAD
+}
+
+pub(super) async fn handle(payload: &str) -> Result<Value, crate::ops::deployment::Error> {
+    if let Ok(Scheduled { maintain }) = serde_json::from_str(payload) {
+        return Ok(keep_months(&maintain).await?);
+    }
+    let request: Request<Properties> = serde_json::from_str(payload)?;
+    match request.request_type {
+        RequestType::Create | RequestType::Update => Ok(upgrade(&request.resource_properties).await?),
+        // The rows are the team's.
+        RequestType::Delete => Ok(answer(PHYSICAL_RESOURCE_ID)),
+    }
+}
+
+async fn upgrade(properties: &Properties) -> Result<Value, SchemaError> {
+    let config = DatabaseConfig::from_env()?;
+    let database = postgres::connect(&config, 2).await?;
+    let pool = database.pool();
+    let migrated = migrate::upgrade(pool).await?;
+    for (version, description) in &migrated.ran {
+        tracing::info!(migration.version = version, migration.description = description, "migrated");
+    }
+    for (group, user, secret) in [
+        (Group::Consumer, &properties.consumer_user, &properties.consumer_secret_arn),
+        (Group::Reader, &properties.reader_user, &properties.reader_secret_arn),
+    ] {
+        let authentication = match (properties.auth, user, secret) {
+            (Auth::Iam, Some(user), _) => Authentication::Iam { user },
+            (Auth::Secret, _, Some(arn)) => Authentication::Secret { arn },
+            (Auth::Iam, None, _) => return Err(SchemaError::Property("ConsumerUser or ReaderUser")),
+            // A deployment that looks for no drift needs no reader.
+            (Auth::Secret, _, None) if group == Group::Reader => continue,
+            (Auth::Secret, _, None) => return Err(SchemaError::Property("ConsumerSecretArn")),
+        };
+        logins::ensure(pool, &config, group, authentication).await?;
+    }
+    // So that nobody waits a day for the first maintenance to hear it.
+    record_days_ahead(pool).await?;
+    pool.close().await;
+    Ok(answer(PHYSICAL_RESOURCE_ID))
+}
+
+async fn keep_months(asked: &Maintain) -> Result<Value, SchemaError> {
+    let database = postgres::connect(&DatabaseConfig::from_env()?, 1).await?;
+    let pool = database.pool();
+    let Maintain { months_ahead, retention_days } = *asked;
+    let maintained =
+        partitions::maintain(pool, months_ahead, retention_days, Timestamp::now(), |_, _| {}).await;
+    // Also when it failed: how long the ledger lasts is what the alarm is for.
+    let days = record_days_ahead(pool).await?;
+    let maintained = maintained?;
+    tracing::info!(
+        ledger.created = maintained.created.len(),
+        ledger.folded = maintained.folded.len(),
+        ledger.days_ahead = days,
+        "maintained"
+    );
+    Ok(json!({ "created": maintained.created, "folded": maintained.folded.len(), "daysAhead": days }))
+}
+
+/// Days until the first moment that the ledger has no month for.
+async fn record_days_ahead(pool: &PgPool) -> Result<f64, SchemaError> {
+    let days = sqlx::query_scalar(include_str!("days_ahead.sql")).fetch_optional(pool).await;
+    let days = days.map_err(SchemaError::Months)?.unwrap_or(0.0);
+    metrics::histogram!("ledger_days_ahead").record(days);
+    Ok(days)
+}

@@ -1,0 +1,323 @@
+//! The queue and its dead-letter queue, by their attributes alone: nothing is received, since that would spend
+//! receives and hide messages from the consumer.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::QueueAttributeName;
+use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
+use serde::Deserialize;
+
+use crate::aws::{self, Timeouts};
+use crate::ops::doctor::Check;
+use crate::ops::doctor::Finding;
+use crate::ops::doctor::Options;
+use crate::ops::doctor::Section;
+use crate::ops::doctor::TIMEOUT;
+use crate::ops::doctor::flow::Arrived;
+use crate::ops::doctor::refusal;
+use crate::ops::doctor::spoken;
+
+const DLQ_URL_VARIABLE: &str = "USER_SYNC_DLQ_URL";
+
+const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(3), attempt: Duration::from_secs(8) };
+
+/// "Configuring a queue to use with Lambda", AWS Lambda Developer Guide.
+const VISIBILITY_PER_TIMEOUT: u64 = 6;
+
+/// The longest there is ("Amazon SQS message quotas").
+const RETENTION_MAX_SECONDS: u64 = 14 * 24 * 60 * 60;
+
+/// Under this, a short outage moves good messages to the dead-letter queue.
+const MIN_RECEIVES: u64 = 10;
+/// Each retry of an outage spends a receive.
+const ADVISED_RECEIVES: u64 = 100;
+
+/// Both queues' attributes, or why there are none.
+pub(super) struct Queues {
+    queue: Result<Attributes, Finding>,
+    dlq: Result<Attributes, Finding>,
+}
+
+/// One queue's attributes, as SQS gives them.
+#[derive(Debug, Clone, Default)]
+struct Attributes(HashMap<QueueAttributeName, String>);
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RedrivePolicy {
+    dead_letter_target_arn: String,
+    /// A number; some tools write it as text.
+    max_receive_count: serde_json::Value,
+}
+
+impl Attributes {
+    async fn read(url: Option<&str>, variable: &'static str) -> Result<Self, Finding> {
+        let Some(url) = url else {
+            return Err(Finding::skipped(format!("{variable} is not set"), format!("set {variable}")));
+        };
+        let read = async {
+            let client = Client::new(&aws::sdk_config(TIMEOUTS).await);
+            let request = client.get_queue_attributes().queue_url(url);
+            request.attribute_names(QueueAttributeName::All).send().await
+        };
+        let fix = format!(
+            "see that {variable}, AWS_REGION and the credentials are right, and that they permit \
+             sqs:GetQueueAttributes"
+        );
+        match tokio::time::timeout(TIMEOUT, read).await {
+            Ok(Ok(answer)) => Ok(Self(answer.attributes.unwrap_or_default())),
+            Ok(Err(error)) => Err(Finding::failed(format!("{url}: {}", refusal(&error)), fix)),
+            Err(_) => Err(Finding::failed(format!("{url}: no answer within {} s", TIMEOUT.as_secs()), fix)),
+        }
+    }
+
+    fn text(&self, name: &QueueAttributeName) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    fn number(&self, name: &QueueAttributeName) -> u64 {
+        self.text(name).and_then(|value| value.parse().ok()).unwrap_or(0)
+    }
+
+    /// Messages that wait, that are under way and that are delayed.
+    fn depth(&self) -> [u64; 3] {
+        [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+            QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+        ]
+        .map(|name| self.number(&name))
+    }
+
+    fn retention_seconds(&self) -> u64 {
+        self.number(&QueueAttributeName::MessageRetentionPeriod)
+    }
+
+    /// What it is encrypted with.
+    fn key(&self) -> Option<&str> {
+        let sqs = self.text(&QueueAttributeName::SqsManagedSseEnabled).filter(|enabled| *enabled == "true");
+        self.text(&QueueAttributeName::KmsMasterKeyId).or(sqs.map(|_| "SQS's own key"))
+    }
+
+    fn reached(&self) -> Finding {
+        Finding::ok(self.text(&QueueAttributeName::QueueArn).unwrap_or("it has no ARN").to_owned())
+    }
+}
+
+impl Queues {
+    pub(super) async fn read(queue_url: Option<&str>, dlq_url: Option<&str>) -> Self {
+        let (queue, dlq) = tokio::join!(
+            Attributes::read(queue_url, QUEUE_URL_VARIABLE),
+            Attributes::read(dlq_url, DLQ_URL_VARIABLE),
+        );
+        Self { queue, dlq }
+    }
+
+    pub(super) fn examine(&self, options: &Options, arrived: Option<Arrived>) -> Vec<Check> {
+        let max_age = i64::from(options.max_heartbeat_age_minutes) * 60;
+        let findings = [
+            ("reachable", self.queue.as_ref().map_or_else(Clone::clone, Attributes::reached)),
+            ("DLQ reachable", self.dlq.as_ref().map_or_else(Clone::clone, Attributes::reached)),
+            ("kind", self.of_both(kind)),
+            ("visibility", self.of_queue(|queue| visibility(queue, options.consumer_timeout_seconds))),
+            ("redrive policy", self.of_both(redrive)),
+            ("retention", self.of_queue(retention)),
+            ("DLQ retention", self.of_both(dlq_retention)),
+            ("encryption", self.of_both(encryption)),
+            ("depth", self.of_queue(depth)),
+            ("oldest message", self.of_queue(|queue| oldest(queue, arrived, max_age))),
+            ("DLQ empty", self.of_dlq(dead_letters)),
+        ];
+        findings.map(|(name, finding)| finding.named(Section::Queue, name)).into()
+    }
+
+    fn of_queue(&self, check: impl FnOnce(&Attributes) -> Finding) -> Finding {
+        self.queue.as_ref().map_or_else(unread, check)
+    }
+
+    fn of_dlq(&self, check: impl FnOnce(&Attributes) -> Finding) -> Finding {
+        self.dlq.as_ref().map_or_else(unread, check)
+    }
+
+    fn of_both(&self, check: impl FnOnce(&Attributes, &Attributes) -> Finding) -> Finding {
+        match (&self.queue, &self.dlq) {
+            (Ok(queue), Ok(dlq)) => check(queue, dlq),
+            (Err(finding), _) | (_, Err(finding)) => unread(finding),
+        }
+    }
+}
+
+/// What cannot be told of a queue that was not reached: its own line says why.
+fn unread(finding: &Finding) -> Finding {
+    Finding { status: crate::ops::doctor::Status::Skipped, ..finding.clone() }
+}
+
+fn kind(queue: &Attributes, dlq: &Attributes) -> Finding {
+    let is_fifo = |queue: &Attributes| queue.text(&QueueAttributeName::FifoQueue) == Some("true");
+    match is_fifo(queue) || is_fifo(dlq) {
+        true => Finding::failed(
+            "a FIFO queue, which has a tenth of the batch and the rate",
+            "use standard queues: order does not matter here",
+        ),
+        false => Finding::ok("standard"),
+    }
+}
+
+fn visibility(queue: &Attributes, consumer_timeout_seconds: u32) -> Finding {
+    let (found, needed) = (
+        queue.number(&QueueAttributeName::VisibilityTimeout),
+        VISIBILITY_PER_TIMEOUT * u64::from(consumer_timeout_seconds),
+    );
+    let text = format!("{found} s, for a consumer's timeout of {consumer_timeout_seconds} s");
+    match found >= needed {
+        true => Finding::ok(text),
+        false => Finding::failed(text, format!("set the queue's VisibilityTimeout to {needed} or more")),
+    }
+}
+
+fn redrive(queue: &Attributes, dlq: &Attributes) -> Finding {
+    let arn = dlq.text(&QueueAttributeName::QueueArn).unwrap_or_default();
+    let fix = format!(
+        "set the queue's RedrivePolicy to {{\"deadLetterTargetArn\":\"{arn}\",\"maxReceiveCount\":{ADVISED_RECEIVES}}}"
+    );
+    let Some(policy) = queue.text(&QueueAttributeName::RedrivePolicy) else {
+        return Finding::failed("there is none: what fails comes again until it expires", fix);
+    };
+    let Ok(policy) = serde_json::from_str::<RedrivePolicy>(policy) else {
+        return Finding::failed("it cannot be read", fix);
+    };
+    let target = policy.dead_letter_target_arn;
+    if target != arn {
+        return Finding::failed(format!("it names {target}, and {DLQ_URL_VARIABLE} is {arn}"), fix);
+    }
+    let count = policy.max_receive_count;
+    let receives = count.as_u64().or_else(|| count.as_str()?.parse().ok()).unwrap_or(0);
+    let found = format!("to that queue after {receives} receives");
+    match receives {
+        ADVISED_RECEIVES.. => Finding::ok(found),
+        MIN_RECEIVES.. => Finding::warning(format!("{found}; a long outage spends them"), fix),
+        _ => Finding::failed(format!("{found}; a short outage spends them"), fix),
+    }
+}
+
+fn retention(queue: &Attributes) -> Finding {
+    let found = queue.retention_seconds();
+    let text = format!("the queue keeps a message {}", days(found));
+    let fix = format!("set the queue's MessageRetentionPeriod to {RETENTION_MAX_SECONDS} (14 days)");
+    match found >= RETENTION_MAX_SECONDS {
+        true => Finding::ok(text),
+        false => Finding::warning(format!("{text}: an outage as long loses it"), fix),
+    }
+}
+
+/// A message that is moved keeps the time since which it counts ("Amazon SQS dead-letter queues").
+fn dlq_retention(queue: &Attributes, dlq: &Attributes) -> Finding {
+    let found = dlq.retention_seconds();
+    let text = format!("it keeps a message {} from when it was first sent", days(found));
+    match found >= queue.retention_seconds() {
+        true => Finding::ok(text),
+        false => Finding::failed(
+            format!("{text}, less than the queue's own {}", days(queue.retention_seconds())),
+            format!(
+                "set the dead-letter queue's MessageRetentionPeriod to {RETENTION_MAX_SECONDS} (14 days)"
+            ),
+        ),
+    }
+}
+
+fn encryption(queue: &Attributes, dlq: &Attributes) -> Finding {
+    match (queue.key(), dlq.key()) {
+        (Some(key), Some(other)) if key == other => Finding::ok(format!("at rest, with {key}")),
+        (Some(key), Some(other)) => Finding::warning(
+            format!("with {key}, and the dead-letter queue with {other}"),
+            "give both queues one key: who moves messages needs both",
+        ),
+        (None, _) => Finding::failed(
+            "the queue is not encrypted at rest",
+            "set the queue's SqsManagedSseEnabled to true, or its KmsMasterKeyId",
+        ),
+        (_, None) => Finding::failed(
+            "the dead-letter queue is not encrypted at rest",
+            "set the dead-letter queue's SqsManagedSseEnabled to true, or its KmsMasterKeyId",
+        ),
+    }
+}
+
+fn depth(queue: &Attributes) -> Finding {
+    let [waiting, under_way, delayed] = queue.depth();
+    Finding::ok(format!("about {waiting} waiting, {under_way} under way or hidden, {delayed} delayed"))
+}
+
+/// SQS does not tell a message's age without receiving it. What has arrived bounds it: the queue is nearly in
+/// order, so what waits was sent about when the newest that arrived was, or after it.
+fn oldest(queue: &Attributes, arrived: Option<Arrived>, max_age: i64) -> Finding {
+    const EXACT: &str = "exact: the CloudWatch metric ApproximateAgeOfOldestMessage";
+    if queue.depth().iter().sum::<u64>() == 0 {
+        return Finding::ok(format!("the queue is empty ({EXACT})"));
+    }
+    match arrived.and_then(|arrived| arrived.newest_age()) {
+        Some(age) if age > max_age => Finding::warning(
+            format!("about {} at most, by the newest that arrived ({EXACT})", spoken(age)),
+            "see that the consumer runs and what its log says",
+        ),
+        Some(age) => {
+            Finding::ok(format!("about {} at most, by the newest that arrived ({EXACT})", spoken(age)))
+        }
+        None => Finding::skipped("SQS does not say, and nothing has arrived yet", format!("see {EXACT}")),
+    }
+}
+
+fn dead_letters(dlq: &Attributes) -> Finding {
+    match dlq.depth().iter().sum() {
+        0_u64 => Finding::ok("no dead letters"),
+        letters => Finding::failed(
+            format!("about {letters} dead letters"),
+            "see what they are: `user-sync dlq list`",
+        ),
+    }
+}
+
+fn days(seconds: u64) -> String {
+    spoken(i64::try_from(seconds).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::ops::doctor::Status;
+
+    fn attributes(attributes: &[(QueueAttributeName, &str)]) -> Attributes {
+        Attributes(attributes.iter().map(|(name, value)| (name.clone(), (*value).to_owned())).collect())
+    }
+
+    #[test]
+    fn receives_are_few_below_a_hundred_and_too_few_below_ten() {
+        let dlq = attributes(&[(QueueAttributeName::QueueArn, "arn:dlq")]);
+        for (count, expected) in [
+            ("100", Status::Ok),
+            ("\"100\"", Status::Ok),
+            ("99", Status::Warning),
+            ("10", Status::Warning),
+            ("9", Status::Failed),
+        ] {
+            let policy = format!(r#"{{"deadLetterTargetArn":"arn:dlq","maxReceiveCount":{count}}}"#);
+            let queue = attributes(&[(QueueAttributeName::RedrivePolicy, &policy)]);
+            assert_eq!(redrive(&queue, &dlq).status, expected, "{count}");
+        }
+    }
+
+    #[test]
+    fn both_queues_are_encrypted_with_one_key() {
+        let sqs = attributes(&[(QueueAttributeName::SqsManagedSseEnabled, "true")]);
+        let kms = attributes(&[(QueueAttributeName::KmsMasterKeyId, "alias/ours")]);
+        let plain = attributes(&[(QueueAttributeName::SqsManagedSseEnabled, "false")]);
+        assert_eq!(encryption(&kms, &kms).status, Status::Ok);
+        assert_eq!(encryption(&sqs, &sqs).status, Status::Ok);
+        assert_eq!(encryption(&kms, &sqs).status, Status::Warning);
+        assert_eq!(encryption(&plain, &sqs).status, Status::Failed);
+        assert!(encryption(&kms, &plain).fix.unwrap().contains("dead-letter queue's"));
+    }
+}

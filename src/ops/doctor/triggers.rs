@@ -1,0 +1,84 @@
+//! Whether the user pool calls the trigger.
+
+use std::time::Duration;
+
+use aws_sdk_cognitoidentityprovider::Client;
+use aws_sdk_cognitoidentityprovider::types::LambdaConfigType;
+
+use crate::aws::{self, Timeouts};
+use crate::cognito::user_pool;
+use crate::ops::doctor::Check;
+use crate::ops::doctor::Finding;
+use crate::ops::doctor::Section;
+use crate::ops::doctor::Status;
+use crate::ops::doctor::TIMEOUT;
+use crate::ops::doctor::refusal;
+
+const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(3), attempt: Duration::from_secs(8) };
+
+pub(super) async fn examine(user_pool_id: Option<&str>, trigger_arn: Option<&str>) -> Vec<Check> {
+    let (reached, wired) = match lambda_config(user_pool_id).await {
+        Ok((found, config)) => (found, wiring(&config, trigger_arn)),
+        Err(finding) => {
+            let skipped = Finding { status: Status::Skipped, ..finding.clone() };
+            (finding, skipped)
+        }
+    };
+    vec![reached.named(Section::Pool, "reachable"), wired.named(Section::Pool, "triggers")]
+}
+
+async fn lambda_config(user_pool_id: Option<&str>) -> Result<(Finding, LambdaConfigType), Finding> {
+    let variable = user_pool::VARIABLE;
+    let Some(id) = user_pool_id else {
+        return Err(Finding::skipped("no user pool was named", format!("set {variable} or --user-pool-id")));
+    };
+    let describe = async {
+        let client = Client::new(&aws::sdk_config(TIMEOUTS).await);
+        client.describe_user_pool().user_pool_id(id).send().await
+    };
+    let fix = format!(
+        "see that {variable}, AWS_REGION and the credentials are right, and that they permit \
+         cognito-idp:DescribeUserPool"
+    );
+    match tokio::time::timeout(TIMEOUT, describe).await {
+        Ok(Ok(described)) => {
+            let config = described.user_pool.and_then(|pool| pool.lambda_config);
+            Ok((Finding::ok(id), config.unwrap_or_else(|| LambdaConfigType::builder().build())))
+        }
+        Ok(Err(error)) => Err(Finding::failed(format!("{id}: {}", refusal(&error)), fix)),
+        Err(_) => Err(Finding::failed(format!("{id}: no answer within {} s", TIMEOUT.as_secs()), fix)),
+    }
+}
+
+/// One function for both, so that both keep the same processes warm.
+fn wiring(config: &LambdaConfigType, trigger_arn: Option<&str>) -> Finding {
+    let set = |arn: &Option<String>| arn.clone().filter(|arn| !arn.is_empty());
+    let (confirmation, authentication) = (set(&config.post_confirmation), set(&config.post_authentication));
+    let expected = trigger_arn.unwrap_or("the function of user-sync-trigger");
+    let missing: Vec<&str> = [("PostConfirmation", &confirmation), ("PostAuthentication", &authentication)]
+        .into_iter()
+        .filter_map(|(name, arn)| arn.is_none().then_some(name))
+        .collect();
+    if !missing.is_empty() {
+        let missing = missing.join(" and ");
+        return Finding::failed(
+            format!("not set: {missing}"),
+            format!("set {missing} of the user pool to {expected}"),
+        );
+    }
+    let (confirmation, authentication) =
+        (confirmation.unwrap_or_default(), authentication.unwrap_or_default());
+    let fix = format!("set PostConfirmation and PostAuthentication of the user pool to {expected}");
+    let is_expected = trigger_arn.is_none_or(|arn| arn == confirmation);
+    match confirmation == authentication && is_expected {
+        true if trigger_arn.is_none() => {
+            Finding::ok(format!("both call {confirmation}; --trigger-arn compares it"))
+        }
+        true => Finding::ok(format!("both call {confirmation}")),
+        false if confirmation == authentication => Finding::failed(format!("both call {confirmation}"), fix),
+        false => Finding::failed(
+            format!("PostConfirmation calls {confirmation}, PostAuthentication {authentication}"),
+            fix,
+        ),
+    }
+}

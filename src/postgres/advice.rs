@@ -1,0 +1,34 @@
+//! What to do about an error of the database.
+
+/// What to do about a database error; `None` where it says nothing that helps.
+#[must_use]
+pub fn next_step(error: &sqlx::Error) -> Option<&'static str> {
+    let Some(database) = error.as_database_error() else {
+        let is_away = matches!(
+            error,
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed
+        );
+        return is_away
+            .then_some("the database does not answer: `user-sync doctor` says where it is looked for");
+    };
+    // "PostgreSQL Error Codes", appendix A of PostgreSQL's manual.
+    match database.code().as_deref() {
+        Some("42501") => {
+            Some("the role of DATABASE_URL may not do this: --help says whose member it has to be")
+        }
+        Some("28P01" | "28000") => Some(
+            "check the user and the password of DATABASE_URL, or of its secret; for a token, that the role may \
+             rds-db:connect as the user, and that the user is a member of rds_iam",
+        ),
+        Some("3D000") => Some("check the database's name in DATABASE_URL"),
+        Some(code) if code.starts_with("42") || code.starts_with("3F") => {
+            Some("the schema is not this build's: run `user-sync migrate`")
+        }
+        Some(_) | None => None,
+    }
+}
+
+/// The same, as the rest of a sentence.
+pub(crate) fn hint_suffix(error: &sqlx::Error) -> String {
+    next_step(error).map(|step| format!("; {step}")).unwrap_or_default()
+}

@@ -1,0 +1,321 @@
+//! How this project connects to PostgreSQL: TLS verified, statements bounded in time, with a password that may
+//! change. Whoever uses a [`Database`] need not know where its password comes from.
+
+mod advice;
+pub mod credentials;
+mod options;
+mod session;
+
+pub(crate) use self::advice::hint_suffix;
+pub use self::advice::next_step;
+pub use self::options::DatabaseError;
+use self::options::connect_options;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::{FromRow, PgPool, Postgres};
+use tokio::sync::Mutex;
+
+use crate::config::{DatabaseAuth, DatabaseConfig};
+use crate::postgres::credentials::{Login, Source};
+use crate::postgres::session::{Kept, Session};
+
+/// How long a batch waits for a connection, and for a first answer on it, before it counts as a database that is away.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long after a failure old credentials wait until they are fetched again: they are not refused yet.
+const FAILURE_PAUSE: Duration = Duration::from_secs(30);
+
+/// Refused credentials are fetched again at most so often, by all who wait together.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
+
+/// The database as the programs use it: connections, and the credentials that new ones log in with.
+///
+/// Cheap to clone; clones share both. A connection that is open outlives the password it logged in with.
+#[derive(Clone)]
+pub struct Database {
+    pool: PgPool,
+    /// Connections between two batches.
+    kept: Kept,
+    /// `None` where the password does not change.
+    credentials: Option<Arc<Credentials>>,
+}
+
+struct Credentials {
+    source: Source,
+    /// All but the login.
+    options: PgConnectOptions,
+    /// Counts the logins, so that who was refused knows whether there has been another one since.
+    generation: AtomicU64,
+    /// Held while a login is fetched: one at a time, for all who wait.
+    current: Mutex<Current>,
+}
+
+struct Current {
+    login: Login,
+    /// Times by the wall clock: a frozen function's other clocks may stand still.
+    fetched_at: SystemTime,
+    tried_at: SystemTime,
+}
+
+/// A database of at most `connections`, opened as they are needed.
+///
+/// Fetches the password, where `config` says that it is not in the URL, and does not connect yet. A host that is
+/// not this machine is verified by its certificate (`sslmode=verify-full`) unless the URL says otherwise, and a
+/// weaker mode is refused unless it is asked for by name.
+///
+/// # Errors
+/// When the URL cannot be read or would connect unverified, and when the credentials are not to be had.
+pub async fn connect(config: &DatabaseConfig, connections: usize) -> Result<Database, DatabaseError> {
+    let options = connect_options(config)?;
+    let source = match &config.auth {
+        DatabaseAuth::Url => return Ok(pool(options, connections).into()),
+        DatabaseAuth::Iam => {
+            if !names_a_user(config.url.expose_secret()) {
+                return Err(DatabaseError::NoUser);
+            }
+            Source::iam(options.get_host(), options.get_port(), options.get_username()).await?
+        }
+        DatabaseAuth::Secret { arn } => Source::secret(arn).await,
+    };
+    connect_with(config, source, connections).await
+}
+
+/// The same, with logins of `source`, whatever `config` says of them.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_with(
+    config: &DatabaseConfig,
+    source: Source,
+    connections: usize,
+) -> Result<Database, DatabaseError> {
+    let options = connect_options(config)?;
+    let login = source.fetch_first().await?;
+    let pool = pool(with_login(&options, &login), connections);
+    let now = SystemTime::now();
+    let current = Mutex::new(Current { login, fetched_at: now, tried_at: now });
+    let credentials = Credentials { source, options, generation: AtomicU64::new(0), current };
+    Ok(Database { pool, kept: Kept::default(), credentials: Some(Arc::new(credentials)) })
+}
+
+/// The same database as another login, whose password does not change: the same TLS rules and settings.
+///
+/// # Errors
+/// When the URL cannot be read or would connect unverified. Does not connect yet.
+pub fn connect_as(
+    config: &DatabaseConfig,
+    user: &str,
+    password: &SecretString,
+    connections: usize,
+) -> Result<Database, DatabaseError> {
+    let login = Login { user: user.to_owned(), password: password.clone() };
+    Ok(pool(with_login(&connect_options(config)?, &login), connections).into())
+}
+
+fn pool(options: PgConnectOptions, connections: usize) -> PgPool {
+    let connections = u32::try_from(connections).unwrap_or(u32::MAX);
+    let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+    pool.connect_lazy_with(options)
+}
+
+fn with_login(options: &PgConnectOptions, login: &Login) -> PgConnectOptions {
+    options.clone().username(&login.user).password(login.password.expose_secret())
+}
+
+/// A token is signed for a user: the name of the process's own, which is the default, is never meant.
+fn names_a_user(url: &str) -> bool {
+    url.contains('@') || url.contains("user=")
+}
+
+impl From<PgPool> for Database {
+    /// A database whose password does not change.
+    fn from(pool: PgPool) -> Self {
+        Self { pool, kept: Kept::default(), credentials: None }
+    }
+}
+
+impl fmt::Debug for Database {
+    /// Without the options, which hold the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("pool", &self.pool).finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// The connections. What is asked of it directly is not asked again after a refusal, see
+    /// [`Database::acquire`].
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// A connection. Where the server refuses the login, another one is fetched at once (at most one a second)
+    /// and tried, since a password may have been rotated just now.
+    ///
+    /// # Errors
+    /// When there is no connection to be had.
+    pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let generation = self.generation();
+        match self.pool.acquire().await {
+            Err(error) if is_refused(&error) && self.has_another(generation).await => {
+                self.pool.acquire().await
+            }
+            acquired => acquired,
+        }
+    }
+
+    /// A connection that served before, or else one of [`Database::acquire`]. What is done first on it may fail because
+    /// it died meanwhile: see [`Session::discard_or_fail`].
+    pub(crate) async fn session(&self) -> Result<Session, sqlx::Error> {
+        match self.kept.take() {
+            Some(session) => Ok(session),
+            None => self.acquire().await.map(Session::new),
+        }
+    }
+
+    /// Keeps a connection for the next batch. Nothing may be left undone on it. Where the pool has no other one to give,
+    /// it goes back to the pool: somebody may wait there.
+    pub(crate) fn recycle(&self, session: Session) {
+        if self.pool.size() < self.pool.options().get_max_connections() {
+            self.kept.put(session);
+        }
+        // What is kept now, `close` would wait for.
+        if self.pool.is_closed() {
+            self.kept.clear();
+        }
+    }
+
+    /// Closes all connections, and waits until they are: for those in use, until they are given back.
+    pub async fn close(&self) {
+        let closed = self.pool.close();
+        self.kept.clear();
+        closed.await;
+    }
+
+    /// Whether it answers, and as this build needs: with its schema.
+    ///
+    /// # Errors
+    /// When it is away, refuses the login, or is not migrated.
+    pub async fn ping(&self) -> Result<(), sqlx::Error> {
+        self.read::<()>("select from sync_status").await.map(drop)
+    }
+
+    /// The rows of a query that changes nothing, on a connection between two batches.
+    pub(crate) async fn read<T>(&self, query: &'static str) -> Result<Vec<T>, sqlx::Error>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        loop {
+            let mut session = self.session().await?;
+            match answer_in_time(sqlx::query_as(query).fetch_all(&mut *session)).await {
+                Ok(rows) => {
+                    self.recycle(session);
+                    return Ok(rows);
+                }
+                Err(error) => session.discard_or_fail(error)?,
+            }
+        }
+    }
+
+    /// Fetches the password if it is old; cheap if not. Before each batch where no timer runs between them, as in
+    /// Lambda. A failure is logged: the password that is known may be good for a while.
+    pub async fn refresh_if_old(&self) {
+        if let Some(credentials) = &self.credentials {
+            self.refresh_if_older(credentials.source.max_age()).await;
+        }
+    }
+
+    /// Keeps the password fresh for as long as the future is polled; it never completes.
+    pub async fn keep_fresh(&self) -> Infallible {
+        match &self.credentials {
+            Some(credentials) => self.refresh_every(credentials.source.max_age()).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The same, at an interval of one's own.
+    pub async fn refresh_every(&self, interval: Duration) -> Infallible {
+        loop {
+            tokio::time::sleep(interval.min(FAILURE_PAUSE)).await;
+            self.refresh_if_older(interval).await;
+        }
+    }
+
+    async fn refresh_if_older(&self, max_age: Duration) {
+        let Some(credentials) = &self.credentials else { return };
+        let mut current = credentials.current.lock().await;
+        let has_failed = current.tried_at != current.fetched_at;
+        let may_try = !has_failed || age(current.tried_at) >= FAILURE_PAUSE;
+        if age(current.fetched_at) >= max_age && may_try {
+            credentials.renew(&self.pool, &mut current).await;
+        }
+    }
+
+    fn generation(&self) -> u64 {
+        let generation = |credentials: &Arc<Credentials>| credentials.generation.load(Ordering::SeqCst);
+        self.credentials.as_ref().map(generation).unwrap_or_default()
+    }
+
+    /// Whether there is another login than `refused`, which the server did not take: one that others have fetched
+    /// meanwhile, or that is fetched now.
+    async fn has_another(&self, refused: u64) -> bool {
+        let Some(credentials) = &self.credentials else { return false };
+        let mut current = credentials.current.lock().await;
+        let is_first = credentials.generation.load(Ordering::SeqCst) == refused;
+        if is_first && age(current.tried_at) >= REFUSAL_PAUSE {
+            credentials.renew(&self.pool, &mut current).await;
+        }
+        credentials.generation.load(Ordering::SeqCst) != refused
+    }
+}
+
+impl Credentials {
+    async fn renew(&self, pool: &PgPool, current: &mut Current) {
+        current.tried_at = SystemTime::now();
+        match self.source.fetch().await {
+            Ok(login) => {
+                current.fetched_at = current.tried_at;
+                if login != current.login {
+                    pool.set_connect_options(with_login(&self.options, &login));
+                    self.generation.fetch_add(1, Ordering::SeqCst);
+                    tracing::info!(database.user = login.user, "the database's credentials are new");
+                    current.login = login;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "the database's credentials could not be fetched again");
+            }
+        }
+    }
+}
+
+/// What a server has to answer at once, or is away: a connection that died unseen says nothing for a quarter of an hour.
+///
+/// # Errors
+/// The future's own; when there is no answer within [`ACQUIRE_TIMEOUT`], that.
+pub(crate) async fn answer_in_time<T>(
+    asked: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer from the database in time");
+    tokio::time::timeout(ACQUIRE_TIMEOUT, asked).await.unwrap_or_else(|_| Err(late().into()))
+}
+
+/// A clock that was set back makes everything old.
+fn age(time: SystemTime) -> Duration {
+    time.elapsed().unwrap_or(Duration::MAX)
+}
+
+/// Whether the server did not take the login: 28P01 for a password, 28000 for a token of RDS ("PostgreSQL Error
+/// Codes", appendix A of PostgreSQL's manual).
+fn is_refused(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("28P01" | "28000"))
+}

@@ -1,0 +1,286 @@
+//! The queue and its dead-letter queue, by SQS's terms. Knows nothing of what messages say.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageAttributeValue,
+    MessageSystemAttributeName, QueueAttributeName,
+};
+use cognito_user_sync_triggers::event::MESSAGE_MAX_BYTES;
+use cognito_user_sync_triggers::retry::Schedule;
+use cognito_user_sync_triggers::text::Text;
+use futures::StreamExt as _;
+
+use crate::aws::{self, Timeouts};
+use crate::store::outcome::Rejection;
+
+/// Most messages of one SQS request ("Amazon SQS message quotas").
+pub const REQUEST_MAX_MESSAGES: usize = 10;
+
+/// Long polling's longest wait ("Amazon SQS short and long polling").
+pub const RECEIVE_WAIT: Duration = Duration::from_secs(20);
+
+/// Bodies of one batch, after which no more are received: a statement's parameters have a limit of 1 GiB, and
+/// memory has one too.
+const RECEIVE_MAX_BYTES: usize = 32 * 1_048_576;
+
+/// Requests under way at once when many messages are deleted, delayed or received.
+pub(crate) const REQUEST_CONCURRENCY: usize = 8;
+
+/// Longer than the longest long poll.
+pub(crate) const TIMEOUTS: Timeouts =
+    Timeouts { connect: Duration::from_secs(3), attempt: Duration::from_secs(25) };
+
+pub(crate) const SCHEDULE: Schedule =
+    Schedule { first: Duration::from_millis(100), cap: Duration::from_secs(2) };
+pub(crate) const RETRY_BUDGET: Duration = Duration::from_secs(10);
+
+/// One delivery of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery<'a> {
+    /// SQS's id. Never a key: a redriven message gets a new one.
+    pub message_id: Text<'a>,
+    /// Names this delivery when it is deleted or delayed.
+    pub receipt_handle: Text<'a>,
+    /// The message.
+    pub body: Text<'a>,
+    /// How often it has been received, this time included.
+    pub receive_count: u32,
+}
+
+/// A queue and its dead-letter queue.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    client: Client,
+    queue_url: String,
+    dlq_url: String,
+}
+
+/// SQS could not be reached or refused a request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("SQS: {operation} failed: {context}")]
+pub struct QueueError {
+    operation: &'static str,
+    context: String,
+}
+
+impl QueueError {
+    /// Names the error and quotes nothing of an answer: it may hold messages.
+    fn new<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> Self {
+        let context = error_context(error);
+        Self { operation, context: context.to_owned() }
+    }
+}
+
+/// What went wrong, by SQS's code where there is one.
+pub(crate) fn error_context<E: ProvideErrorMetadata>(error: &SdkError<E>) -> &str {
+    match error {
+        SdkError::ServiceError(failure) => failure.err().code().unwrap_or("an error without a code"),
+        SdkError::TimeoutError(_) => "no answer in time",
+        SdkError::ResponseError(_) => "an answer that is not SQS's",
+        SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) | _ => "SQS cannot be reached",
+    }
+}
+
+impl Queue {
+    /// The queues at these URLs, configured by the SDK's own variables.
+    pub async fn new(queue_url: String, dlq_url: String) -> Self {
+        let config = aws::sdk_config(TIMEOUTS).await;
+        Self::with_client(Client::new(&config), queue_url, dlq_url)
+    }
+
+    /// The queues at these URLs, by a client that is there already.
+    #[must_use]
+    pub fn with_client(client: Client, queue_url: String, dlq_url: String) -> Self {
+        Self { client, queue_url, dlq_url }
+    }
+
+    /// Receives up to `limit` messages: waits up to `wait` for the first ones, and takes more only while
+    /// there is a backlog, so that a quiet queue's messages do not wait for a batch to fill.
+    ///
+    /// Cancel-safe in that nothing is lost: messages received by a call that is dropped come back after
+    /// their visibility timeout.
+    ///
+    /// # Errors
+    /// When the first request fails. A later one's failure ends the batch.
+    pub async fn receive(&self, limit: usize, wait: Duration) -> Result<Vec<Delivery<'static>>, QueueError> {
+        let mut deliveries = self.receive_once(limit, wait).await?;
+        let mut is_backlogged = deliveries.len() == REQUEST_MAX_MESSAGES;
+        let bytes = |deliveries: &[Delivery<'_>]| {
+            deliveries.iter().map(|delivery| delivery.body.len()).sum::<usize>()
+        };
+        while is_backlogged && deliveries.len() < limit && bytes(&deliveries) < RECEIVE_MAX_BYTES {
+            let missing = limit - deliveries.len();
+            let requests = missing.div_ceil(REQUEST_MAX_MESSAGES).min(REQUEST_CONCURRENCY);
+            let sizes = (0..requests).map(|n| missing - n * REQUEST_MAX_MESSAGES);
+            let received =
+                futures::future::join_all(sizes.map(|size| self.receive_once(size, Duration::ZERO))).await;
+            for received in received {
+                let received = received.unwrap_or_default();
+                is_backlogged &= !received.is_empty();
+                deliveries.extend(received);
+            }
+        }
+        Ok(deliveries)
+    }
+
+    async fn receive_once(&self, limit: usize, wait: Duration) -> Result<Vec<Delivery<'static>>, QueueError> {
+        let received = self
+            .client
+            .receive_message()
+            .queue_url(&self.queue_url)
+            .max_number_of_messages(i32::try_from(limit.min(REQUEST_MAX_MESSAGES)).unwrap_or(1))
+            .wait_time_seconds(i32::try_from(wait.as_secs()).unwrap_or(0))
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .send()
+            .await
+            .map_err(|error| QueueError::new("ReceiveMessage", &error))?;
+        Ok(received.messages.unwrap_or_default().into_iter().filter_map(delivery).collect())
+    }
+
+    /// Deletes messages, trying again for those that SQS did not delete. What is not deleted comes again,
+    /// and is a duplicate.
+    pub async fn delete(&self, deliveries: &[&Delivery<'_>]) {
+        self.in_batches(deliveries, |chunk| async move {
+            let entries = chunk.iter().enumerate().filter_map(|(index, delivery)| {
+                let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
+                entry.receipt_handle(delivery.receipt_handle.as_str()).build().ok()
+            });
+            let request = self.client.delete_message_batch().queue_url(&self.queue_url);
+            let deleted = request.set_entries(Some(entries.collect())).send().await;
+            let deleted = deleted.map_err(|error| QueueError::new("DeleteMessageBatch", &error))?;
+            match deleted.failed.first() {
+                None => Ok(()),
+                Some(failed) => {
+                    Err(QueueError { operation: "DeleteMessageBatch", context: failed.code.clone() })
+                }
+            }
+        })
+        .await;
+    }
+
+    /// Hides messages for a while. One that could not be hidden comes back after its visibility timeout.
+    pub async fn delay(&self, deliveries: &[(&Delivery<'_>, Duration)]) {
+        self.in_batches(deliveries, |chunk| async move {
+            let entries = chunk.iter().enumerate().filter_map(|(index, (delivery, delay))| {
+                let seconds = i32::try_from(delay.as_millis().div_ceil(1_000)).unwrap_or(i32::MAX);
+                let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(index.to_string());
+                entry
+                    .receipt_handle(delivery.receipt_handle.as_str())
+                    .visibility_timeout(seconds)
+                    .build()
+                    .ok()
+            });
+            let request = self.client.change_message_visibility_batch().queue_url(&self.queue_url);
+            let changed = request.set_entries(Some(entries.collect())).send().await;
+            // An entry that failed has been deleted or has come back by itself.
+            changed.map(drop).map_err(|error| QueueError::new("ChangeMessageVisibilityBatch", &error))
+        })
+        .await;
+    }
+
+    /// Runs a request for each chunk that fits one, several at once, and logs what still fails after retries.
+    async fn in_batches<'a, T, F>(&'a self, items: &'a [T], request: impl Fn(&'a [T]) -> F)
+    where
+        F: Future<Output = Result<(), QueueError>>,
+    {
+        let requests = items.chunks(REQUEST_MAX_MESSAGES).map(|chunk| {
+            let request = &request;
+            async move {
+                if let Err(error) = SCHEDULE.retry(RETRY_BUDGET, |_| true, || request(chunk)).await {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "messages will be delivered again"
+                    );
+                }
+            }
+        });
+        futures::stream::iter(requests).buffer_unordered(REQUEST_CONCURRENCY).collect::<Vec<()>>().await;
+    }
+
+    /// Sends a message to the dead-letter queue, with the reason and the field as message attributes, by
+    /// `deadline` at the latest.
+    ///
+    /// # Errors
+    /// When SQS does not take it: the message must not be acknowledged then. A message so large that there
+    /// is no room for the attributes is sent with the reason alone.
+    pub async fn dead_letter(
+        &self,
+        delivery: &Delivery<'_>,
+        rejection: &Rejection,
+        deadline: Instant,
+    ) -> Result<(), QueueError> {
+        let attributes = [
+            ("reason", rejection.reason),
+            ("field", &rejection.field),
+            ("detail", &rejection.detail),
+            ("source_message_id", &delivery.message_id),
+        ];
+        let size: usize =
+            attributes.iter().map(|(name, value)| name.len() + value.len() + "String".len()).sum();
+        let attributes = match delivery.body.len() + size > MESSAGE_MAX_BYTES {
+            true => attributes.get(..1).unwrap_or_default(),
+            false => &attributes,
+        };
+        let attributes: HashMap<_, _> = attributes
+            .iter()
+            .filter_map(|(name, value)| Some(((*name).to_owned(), attribute(value)?)))
+            .collect();
+        let send = || async {
+            let request =
+                self.client.send_message().queue_url(&self.dlq_url).message_body(delivery.body.as_str());
+            let sent = request.set_message_attributes(Some(attributes.clone())).send().await;
+            sent.map(drop).map_err(|error| QueueError::new("SendMessage to the dead-letter queue", &error))
+        };
+        let budget = deadline.saturating_duration_since(Instant::now());
+        let sent = tokio::time::timeout(budget, SCHEDULE.retry(budget, |_| true, send)).await;
+        sent.unwrap_or_else(|_| {
+            let (operation, context) =
+                ("SendMessage to the dead-letter queue", "no answer in time".to_owned());
+            Err(QueueError { operation, context })
+        })
+    }
+
+    /// How many messages the queue holds, those that are hidden or delayed included; approximate, as SQS
+    /// counts.
+    ///
+    /// # Errors
+    /// When the request fails.
+    pub async fn backlog(&self) -> Result<u64, QueueError> {
+        let counts = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+            QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+        ];
+        let request = self.client.get_queue_attributes().queue_url(&self.queue_url);
+        let answer = request.set_attribute_names(Some(counts.to_vec())).send().await;
+        let answer = answer.map_err(|error| QueueError::new("GetQueueAttributes", &error))?;
+        let attributes = answer.attributes.unwrap_or_default();
+        Ok(counts.iter().filter_map(|count| attributes.get(count)?.parse::<u64>().ok()).sum())
+    }
+}
+
+/// A message attribute. SQS takes no empty value, and only XML 1.0's characters.
+fn attribute(value: &str) -> Option<MessageAttributeValue> {
+    let is_taken =
+        |character: &char| !character.is_control() && !matches!(character, '\u{fffe}' | '\u{ffff}');
+    let value: String = value.chars().filter(is_taken).collect();
+    let value = if value.is_empty() { "-".to_owned() } else { value };
+    MessageAttributeValue::builder().data_type("String").string_value(value).build().ok()
+}
+
+fn delivery(message: aws_sdk_sqs::types::Message) -> Option<Delivery<'static>> {
+    let receive_count = message.attributes.as_ref().and_then(|attributes| {
+        attributes.get(&MessageSystemAttributeName::ApproximateReceiveCount)?.parse().ok()
+    });
+    Some(Delivery {
+        message_id: message.message_id.map_or_else(Text::default, Text::from),
+        // Without one the message can be neither deleted nor delayed: it comes again.
+        receipt_handle: message.receipt_handle?.into(),
+        body: message.body.map_or_else(Text::default, Text::from),
+        receive_count: receive_count.unwrap_or(1),
+    })
+}

@@ -1,0 +1,270 @@
+//! The write path: a batch of messages in, their effect committed, an outcome for each of them out.
+//!
+//! **Invariant:** the ledger insert and the update of the rows are one transaction, so a message may be delivered any number
+//! of times. Must not know where messages come from: neither Lambda nor SQS.
+
+mod batch;
+mod fast_path;
+mod slow_path;
+mod transaction;
+
+use std::collections::BTreeSet;
+use std::collections::hash_map::{Entry, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use cognito_user_sync_triggers::event::{Event, EventId};
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use sqlx::PgPool;
+
+use self::batch::Batch;
+use self::transaction::Path;
+use crate::geoip::Places;
+use crate::postgres::Database;
+use crate::store::outcome::{Outcome, Rejection, RetryCause};
+use crate::store::tables::failure::Failure;
+use crate::store::tables::ledger::{self, Horizon};
+
+/// Applies messages to one database.
+#[derive(Debug)]
+pub struct Applier {
+    database: Database,
+    /// Read once, and again when it may have moved: partitions are made and dropped by `maintain`.
+    horizon: Mutex<Option<Horizon>>,
+    places: Places,
+}
+
+/// What became of some events.
+type Outcomes = Vec<(EventId, Outcome)>;
+
+impl Applier {
+    /// Applies to `database`, with the rights of `user_sync_consumer`.
+    #[must_use]
+    pub fn new(database: impl Into<Database>) -> Self {
+        Self { database: database.into(), horizon: Mutex::new(None), places: Places::default() }
+    }
+
+    /// The same, with places for logins whose client does not say where it is.
+    #[must_use]
+    pub fn with_places(mut self, places: Places) -> Self {
+        self.places = places;
+        self
+    }
+
+    /// The database that this applies to.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Its connections.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        self.database.pool()
+    }
+
+    /// Applies message bodies, and says what became of each, in their order.
+    ///
+    /// Idempotent: a body may come any number of times, in one batch or in many, here and elsewhere at once.
+    /// Dropping the future applies all of the batch or nothing.
+    pub async fn apply<B: AsRef<str>>(&self, bodies: &[B]) -> Vec<Outcome> {
+        let decoded: Vec<_> =
+            bodies.iter().map(|body| Event::decode(body.as_ref()).map_err(Rejection::from)).collect();
+        // Of several messages that carry one event, the first has its outcome and the others repeat it.
+        let mut firsts = HashMap::<EventId, usize>::with_capacity(decoded.len());
+        let (mut events, mut repeats) = (Vec::with_capacity(decoded.len()), Vec::new());
+        let mut outcomes = Vec::with_capacity(decoded.len());
+        for (at, decoded) in decoded.iter().enumerate() {
+            outcomes.push(match decoded {
+                Err(rejection) => Outcome::Rejected(rejection.clone()),
+                Ok(event) => {
+                    match firsts.entry(event.id()) {
+                        Entry::Occupied(first) => repeats.push((at, *first.get())),
+                        Entry::Vacant(first) => {
+                            first.insert(at);
+                            events.push(event);
+                        }
+                    }
+                    Outcome::Retry(RetryCause::DatabaseUnavailable)
+                }
+            });
+        }
+        self.apply_distinct(&events, &firsts, &mut outcomes).await;
+        // The ledger's months changed under the batch: what the new ones do not take is refused, with the reason.
+        let moved = decoded.iter().zip(&outcomes).filter_map(|(decoded, outcome)| {
+            decoded.as_ref().ok().filter(|_| *outcome == Outcome::Retry(RetryCause::HorizonMoved))
+        });
+        let moved: Vec<&Event<'_>> = moved.collect();
+        self.apply_distinct(&moved, &firsts, &mut outcomes).await;
+        for (at, first) in repeats {
+            let outcome = match outcomes.get(first) {
+                _ if decoded.get(at) != decoded.get(first) => Outcome::Rejected(ledger::id_conflict()),
+                Some(Outcome::Applied) => Outcome::Duplicate,
+                Some(outcome) => outcome.clone(),
+                None => continue,
+            };
+            if let Some(of) = outcomes.get_mut(at) {
+                *of = outcome;
+            }
+        }
+        measure(&decoded, &outcomes);
+        outcomes
+    }
+
+    /// Applies distinct events, and puts what became of each where its first message's outcome is.
+    async fn apply_distinct(
+        &self,
+        events: &[&Event<'_>],
+        firsts: &HashMap<EventId, usize>,
+        outcomes: &mut [Outcome],
+    ) {
+        for (id, outcome) in self.apply_events(events).await {
+            if let Some(of) = firsts.get(&id).and_then(|first| outcomes.get_mut(*first)) {
+                *of = outcome;
+            }
+        }
+    }
+
+    async fn apply_events(&self, events: &[&Event<'_>]) -> Outcomes {
+        let mut outcomes = Vec::with_capacity(events.len());
+        if events.is_empty() {
+            return outcomes;
+        }
+        let latest = ledger::latest();
+        let horizon = match self.horizon(events, latest).await {
+            Ok(horizon) => horizon,
+            Err(failure) => return outcomes_for(events.iter().map(|event| event.id()), &failure).collect(),
+        };
+        let (mut logins, mut others) = (Vec::with_capacity(events.len()), Batch::default());
+        for event in events {
+            match (horizon.check(event.id(), latest), event) {
+                (Err(rejection), _) => outcomes.push((event.id(), Outcome::Rejected(rejection))),
+                (Ok(()), Event::User(event)) if fast_path::may_take(event) => logins.push((event.id, event)),
+                (Ok(()), Event::User(event)) => drop(others.users.insert(event.id, event)),
+                (Ok(()), Event::Heartbeat { id }) => drop(others.heartbeats.insert(*id)),
+            }
+        }
+        let logins = Batch { users: logins.into_iter().collect(), heartbeats: BTreeSet::new() };
+        self.apply_logins(logins, &mut others, &mut outcomes).await;
+        self.apply_batch(others, &mut outcomes).await;
+        outcomes
+    }
+
+    /// Applies logins by the fast path. What that leaves is added to `others`.
+    async fn apply_logins<'a>(&self, mut logins: Batch<'a>, others: &mut Batch<'a>, outcomes: &mut Outcomes) {
+        while !logins.is_empty() {
+            match self.commit(&logins, Path::Fast).await {
+                Ok(inserted) => {
+                    let (taken, left): (Vec<EventId>, _) = logins.ids().partition(|id| inserted.has(*id));
+                    outcomes.extend(taken.into_iter().map(|id| (id, inserted.outcome(id))));
+                    return others.take(&logins, left);
+                }
+                Err(Failure::AlreadyRecorded(inserted)) => {
+                    outcomes.extend(logins.remove_already_recorded(&inserted));
+                }
+                // One of them may be to blame: the slow path finds out which.
+                Err(failure) if failure.is_of_one_event() => {
+                    return others.take(&logins, logins.ids().collect());
+                }
+                Err(failure) => return outcomes.extend(outcomes_for(logins.ids(), &failure)),
+            }
+        }
+    }
+
+    /// Applies events by the slow path. A batch that fails is halved, so that one bad message ends up alone.
+    async fn apply_batch(&self, batch: Batch<'_>, outcomes: &mut Outcomes) {
+        let mut waiting = vec![batch];
+        while let Some(mut batch) = waiting.pop() {
+            if batch.is_empty() {
+                continue;
+            }
+            match self.commit(&batch, Path::Slow).await {
+                Ok(inserted) => outcomes.extend(batch.ids().map(|id| (id, inserted.outcome(id)))),
+                Err(Failure::AlreadyRecorded(inserted)) => {
+                    outcomes.extend(batch.remove_already_recorded(&inserted));
+                    waiting.push(batch);
+                }
+                Err(failure) if failure.is_of_one_event() => match batch.halves() {
+                    Ok(halves) => waiting.extend(halves),
+                    Err(single) => {
+                        outcomes.extend(single.ids().map(|id| (id, disposition_of(&failure, id))));
+                    }
+                },
+                Err(failure) => outcomes.extend(outcomes_for(batch.ids(), &failure)),
+            }
+        }
+    }
+
+    /// The ledger's horizon, read again when an event lies outside the one that is known.
+    async fn horizon(&self, events: &[&Event<'_>], latest: Timestamp) -> Result<Horizon, Failure> {
+        let known = self.horizon.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let covers = |horizon: &Horizon| events.iter().all(|event| horizon.check(event.id(), latest).is_ok());
+        if let Some(known) = known.filter(covers) {
+            return Ok(known);
+        }
+        let read = Horizon::read(&self.database).await?;
+        *self.horizon.lock().unwrap_or_else(PoisonError::into_inner) = Some(read.clone());
+        Ok(read)
+    }
+
+    fn forget_horizon(&self) {
+        *self.horizon.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// How old the events are whose effect is committed now, and how many of them are heartbeats.
+fn measure(decoded: &[Result<Event<'_>, Rejection>], outcomes: &[Outcome]) {
+    let now = Timestamp::now();
+    let applied = || {
+        let pairs = decoded.iter().zip(outcomes).filter(|(_, outcome)| **outcome == Outcome::Applied);
+        pairs.filter_map(|(event, _)| event.as_ref().ok())
+    };
+    let age = |event: &Event<'_>| {
+        Duration::from_millis(now.unix_millis().saturating_sub(event.id().time().unix_millis()))
+    };
+    crate::metrics::record("freshness", applied().map(|event| age(event).as_secs_f64()));
+    let heartbeats = applied().filter(|event| matches!(event, Event::Heartbeat { .. })).count();
+    ::metrics::counter!("heartbeats").increment(u64::try_from(heartbeats).unwrap_or(u64::MAX));
+}
+
+/// The events return to the queue, and the log says why, once.
+fn outcomes_for(
+    ids: impl Iterator<Item = EventId>,
+    failure: &Failure,
+) -> impl Iterator<Item = (EventId, Outcome)> {
+    let cause = cause(failure);
+    let error = failure as &dyn std::error::Error;
+    tracing::warn!(cause = cause.as_str(), error, "events return to the queue");
+    ids.map(move |id| (id, Outcome::Retry(cause.clone())))
+}
+
+/// What becomes of the single event that a failure is about.
+fn disposition_of(failure: &Failure, id: EventId) -> Outcome {
+    tracing::warn!(event.id = %id, error = failure as &dyn std::error::Error, "an event failed alone");
+    match failure {
+        Failure::Refused { sqlstate } => Outcome::Rejected(Rejection {
+            reason: "refused_by_database",
+            field: "$".to_owned(),
+            detail: format!(
+                "PostgreSQL refuses the row ({sqlstate}); please report this with the event's shape"
+            ),
+        }),
+        Failure::Conflict { .. }
+        | Failure::Blocked { .. }
+        | Failure::AlreadyRecorded(_)
+        | Failure::HorizonMoved
+        | Failure::Unavailable(_)
+        | Failure::Misconfigured(_) => Outcome::Retry(cause(failure)),
+    }
+}
+
+fn cause(failure: &Failure) -> RetryCause {
+    match failure {
+        Failure::Conflict { .. } | Failure::Blocked { .. } | Failure::AlreadyRecorded(_) => {
+            RetryCause::Conflict
+        }
+        Failure::HorizonMoved => RetryCause::HorizonMoved,
+        Failure::Misconfigured(_) => RetryCause::DatabaseMisconfigured,
+        Failure::Unavailable(_) | Failure::Refused { .. } => RetryCause::DatabaseUnavailable,
+    }
+}

@@ -1,0 +1,99 @@
+//! The slow path, which takes every event: it reads the users, folds the events, locks what may be touched, inserts the
+//! events into the ledger and merges those that are new into the rows.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use cognito_user_sync_triggers::event::UserEvent;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::geoip::Places;
+use crate::store::apply::batch::Batch;
+use crate::store::model::affected::{AffectedKeys, affected_keys};
+use crate::store::model::scrub::scrub;
+use crate::store::model::state::{self, Delta};
+use crate::store::model::user::StoredUser;
+use crate::store::tables::failure::Failure;
+use crate::store::tables::ledger::{self, LedgerInsert};
+use crate::store::tables::users;
+use crate::store::{locks, merge};
+
+/// What each user's events amount to.
+type Deltas = BTreeMap<Uuid, Delta>;
+
+/// Records a batch's events, and returns what became of them.
+pub(super) async fn record(
+    tx: &mut PgConnection,
+    batch: &Batch<'_>,
+    places: &Places,
+) -> Result<LedgerInsert, Failure> {
+    let users: BTreeSet<Uuid> = batch.users.values().map(|event| event.sub).collect();
+    let users: Vec<Uuid> = users.into_iter().collect();
+    let read = users::read(tx, &users).await?;
+    let erased = users::erased(&read);
+    let scrubbed: Vec<Cow<'_, UserEvent<'_>>> =
+        batch.users.values().copied().map(|event| scrub_if_erased(event, &erased)).collect();
+    let events: Vec<&UserEvent<'_>> = scrubbed.iter().map(AsRef::as_ref).collect();
+    // Locked for all of the events: which of them are new is known when the ledger has taken them.
+    let reported = state::fold(events.iter().copied(), places);
+    let new: Vec<Uuid> = reported.keys().filter(|id| !read.contains_key(id)).copied().collect();
+    let keys = affected_keys(&read, &reported);
+    let (stored, nobody_changed) = lock(tx, read, &reported, &keys).await?;
+    users::recheck_erased(&stored, &erased, users)?;
+
+    let mut inserted = ledger::insert(tx, &events).await?;
+    // Of a user who is erased, the ledger may have more of an event than is left of the message.
+    inserted.take_for_same(events.iter().filter(|event| erased.contains(&event.sub)).map(|event| event.id));
+    let deltas = match inserted.had_any() {
+        true => state::fold(events.into_iter().filter(|event| inserted.is_new(event.id)), places),
+        false => reported,
+    };
+    // A row is for a user of whom the ledger has an event: not for one whose events were another's.
+    if new.iter().any(|id| !deltas.contains_key(id)) {
+        return Err(Failure::AlreadyRecorded(Box::new(inserted)));
+    }
+    // Asked again under the locks, unless nothing that the answer depends on has changed: what is affected now and was
+    // not before is not locked, and may be another batch's business at this moment.
+    let need_not_ask = nobody_changed && !inserted.had_any();
+    if !need_not_ask && !keys.contains(&affected_keys(&stored, &deltas)) {
+        return Err(if inserted.had_any() {
+            Failure::AlreadyRecorded(Box::new(inserted))
+        } else {
+            Failure::recheck()
+        });
+    }
+    if deltas.is_empty() {
+        return Ok(inserted);
+    }
+    match keys.is_empty() {
+        true => merge::merge_users(tx, stored, deltas).await?,
+        false => merge::merge_users_and_keys(tx, stored, &deltas, &keys).await?,
+    }
+    Ok(inserted)
+}
+
+fn scrub_if_erased<'a, 'e>(event: &'a UserEvent<'e>, erased: &BTreeSet<Uuid>) -> Cow<'a, UserEvent<'e>> {
+    match erased.contains(&event.sub) {
+        true => Cow::Owned(scrub(event)),
+        false => Cow::Borrowed(event),
+    }
+}
+
+/// Locks every row that the events may touch, those of new users among them. Returns the rows, and whether they are as they
+/// were read.
+async fn lock(
+    tx: &mut PgConnection,
+    read: BTreeMap<Uuid, StoredUser>,
+    reported: &Deltas,
+    keys: &AffectedKeys,
+) -> Result<(BTreeMap<Uuid, StoredUser>, bool), Failure> {
+    if keys.is_empty() {
+        return Ok(users::lock_read(tx, read).await?);
+    }
+    locks::lock_shards(tx, &keys.shards()).await?;
+    let new = reported.iter().filter(|(id, _)| !read.contains_key(id)).map(|(id, delta)| (*id, delta));
+    users::insert_skeletons(tx, &new.collect()).await?;
+    let users: Vec<Uuid> = reported.keys().copied().collect();
+    Ok((users::lock_affected(tx, &users, keys).await?, false))
+}

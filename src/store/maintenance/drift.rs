@@ -1,0 +1,302 @@
+//! Where the rows differ from what the user pool says: exactly what a snapshot of the pool would change.
+//!
+//! A snapshot is merged into the stored state by the apply's own rules, so nothing is told twice. Must not know
+//! how the pool was asked.
+
+use std::collections::BTreeSet;
+
+use cognito_user_sync_triggers::event::UserEvent;
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use sqlx::{PgPool, Row as _};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::store::model::state::{Register, STATUS, USER_POOL_ID, USERNAME, UserState, is_true};
+use crate::store::model::user::StoredUser;
+use crate::store::tables::users;
+
+/// How a user in the pool and its row may differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// There is no row.
+    Missing,
+    /// An attribute of the user, or its verified flag.
+    Attributes,
+    /// `cognito_status`.
+    Status,
+    /// `enabled`.
+    Enabled,
+    /// `cognito_username` or `user_pool_id`.
+    Identity,
+    /// `created_at` is later than the pool's creation date.
+    CreatedAt,
+    /// The pool no longer has the user, and the row is not deleted.
+    Gone,
+    /// The same, of a row that names no pool: it may be another pool's.
+    Unclaimed,
+    /// The row is deleted, and the pool has the user. Deletion is final.
+    DeletedButPresent,
+    /// The person was erased from the table, and the pool has the user. Nothing of it is stored again.
+    ErasedButPresent,
+    /// The pool's user has no `sub` that is a UUID, so it can have no row.
+    WithoutSub,
+}
+
+impl Kind {
+    /// Whether a snapshot of a user who is in the pool would change nothing of it.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        self == Self::DeletedButPresent || self == Self::ErasedButPresent
+    }
+
+    /// Every kind, in the order in which they are reported.
+    pub const ALL: [Self; 11] = [
+        Self::Missing,
+        Self::Attributes,
+        Self::Status,
+        Self::Enabled,
+        Self::Identity,
+        Self::CreatedAt,
+        Self::Gone,
+        Self::Unclaimed,
+        Self::DeletedButPresent,
+        Self::ErasedButPresent,
+        Self::WithoutSub,
+    ];
+
+    /// A stable word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Attributes => "attributes",
+            Self::Status => "status",
+            Self::Enabled => "enabled",
+            Self::Identity => "identity",
+            Self::CreatedAt => "created_at",
+            Self::Gone => "gone",
+            Self::Unclaimed => "unclaimed",
+            Self::DeletedButPresent => "deleted_but_present",
+            Self::ErasedButPresent => "erased_but_present",
+            Self::WithoutSub => "without_sub",
+        }
+    }
+}
+
+/// One user of whom the pool and the row do not say the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drift {
+    /// The user.
+    pub sub: Uuid,
+    /// How they differ; never empty.
+    pub kinds: BTreeSet<Kind>,
+}
+
+/// Compares snapshots of users with their rows, by one query, and names those that differ.
+///
+/// A row that knows something newer than its snapshot does not differ: nor would the snapshot change it.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn compare(pool: &PgPool, snapshots: &[UserEvent<'_>]) -> Result<Vec<Drift>, sqlx::Error> {
+    if snapshots.is_empty() {
+        return Ok(Vec::new());
+    }
+    let subs: Vec<Uuid> = snapshots.iter().map(|snapshot| snapshot.sub).collect();
+    let stored = users::read(&mut *pool.acquire().await?, &subs).await?;
+    let drift = |snapshot: &UserEvent<'_>| {
+        let kinds = kinds(stored.get(&snapshot.sub), snapshot);
+        (!kinds.is_empty()).then_some(Drift { sub: snapshot.sub, kinds })
+    };
+    Ok(snapshots.iter().filter_map(drift).collect())
+}
+
+/// What people would see change if the snapshot were applied. Versions and `synced_at` are not among it.
+fn kinds(stored: Option<&StoredUser>, snapshot: &UserEvent<'_>) -> BTreeSet<Kind> {
+    let Some(StoredUser { state: stored, is_erased, .. }) = stored else { return [Kind::Missing].into() };
+    if stored.deleted_at.is_some() {
+        return [Kind::DeletedButPresent].into();
+    }
+    if *is_erased {
+        return [Kind::ErasedButPresent].into();
+    }
+    let mut merged = stored.clone();
+    merged.merge(UserState::of(snapshot));
+    let shown = |register: &Register| (register.value.clone(), is_true(register.flag.as_deref()));
+    let changed = merged
+        .registers
+        .iter()
+        .filter(|(name, register)| stored.registers.get(*name).map(shown) != Some(shown(register)));
+    let mut kinds: BTreeSet<Kind> = changed.map(|(name, _)| kind_of(name)).collect();
+    if is_disabled(&merged) != is_disabled(stored) {
+        kinds.insert(Kind::Enabled);
+    }
+    if merged.created_at != stored.created_at {
+        kinds.insert(Kind::CreatedAt);
+    }
+    kinds
+}
+
+fn kind_of(register: &str) -> Kind {
+    match register {
+        STATUS => Kind::Status,
+        USERNAME | USER_POOL_ID => Kind::Identity,
+        _ => Kind::Attributes,
+    }
+}
+
+fn is_disabled(state: &UserState) -> bool {
+    state.disabled.is_some_and(|(_, disabled)| disabled)
+}
+
+/// A row, as far as it matters to whether the pool still has its user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The user.
+    pub sub: Uuid,
+    /// The user name that was last known.
+    pub username: Option<String>,
+    /// The user pool; unknown in a row that was there before this service.
+    pub user_pool_id: Option<String>,
+    /// Whether the user is known to be deleted.
+    pub is_deleted: bool,
+    /// When the user was created, or first seen.
+    pub created_at: Timestamp,
+}
+
+/// At most `limit` rows after the user `after`, in the order of their ids.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn rows_after(pool: &PgPool, after: Uuid, limit: i64) -> Result<Vec<Row>, sqlx::Error> {
+    let rows = sqlx::query(include_str!("rows_after.sql")).bind(after).bind(limit).fetch_all(pool).await?;
+    let read = |row: &sqlx::postgres::PgRow| {
+        Ok(Row {
+            sub: row.try_get("id")?,
+            username: row.try_get("cognito_username")?,
+            user_pool_id: row.try_get("user_pool_id")?,
+            is_deleted: row.try_get("is_deleted")?,
+            created_at: row.try_get::<OffsetDateTime, _>("created_at")?.into(),
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+/// A user pool that the table has users of, if it has none of `user_pool_id`.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn another_pool(pool: &PgPool, user_pool_id: &str) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar(include_str!("another_pool.sql")).bind(user_pool_id).fetch_optional(pool).await
+}
+
+/// About how many rows there are, by the planner's statistics; zero when nobody has counted yet.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn estimated_rows(pool: &PgPool) -> Result<u64, sqlx::Error> {
+    let query = "select reltuples::bigint from pg_class where oid = 'users'::regclass";
+    let rows: i64 = sqlx::query_scalar(query).fetch_one(pool).await?;
+    Ok(u64::try_from(rows).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use cognito_user_sync_triggers::event::{Data, EventId, Kind as EventKind};
+
+    fn event(kind: EventKind, seconds: u64, change: impl FnOnce(&mut Data<'_>)) -> UserEvent<'static> {
+        let mut data = Data {
+            user_name: Some("ada".into()),
+            status: Some("CONFIRMED".into()),
+            enabled: (kind == EventKind::Snapshot).then_some(true),
+            created_at: (kind == EventKind::Snapshot).then_some(at(1)),
+            attributes: [("email".into(), "a@example.com".into())].into(),
+            ..Data::default()
+        };
+        change(&mut data);
+        let id = EventId::new(at(seconds));
+        UserEvent { id, user_pool_id: "eu-west-1_Test00000".into(), sub: Uuid::nil(), kind, data }
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_unix_millis(seconds * 1_000)
+    }
+
+    /// The drift of a row made by `events` from a snapshot.
+    fn drift(events: &[UserEvent<'_>], snapshot: &UserEvent<'_>) -> Vec<Kind> {
+        let mut states = events.iter().map(UserState::of);
+        let mut state = states.next().unwrap();
+        states.for_each(|other| state.merge(other));
+        let (owned, since) = Default::default();
+        let (id, written_by, referred_by, is_erased) = Default::default();
+        let stored =
+            StoredUser { id, written_by, state: state.clone(), owned, since, referred_by, is_erased };
+        let found = kinds(Some(&stored), snapshot).into_iter().collect();
+        state.merge(UserState::of(snapshot));
+        let repaired = StoredUser { state, ..stored };
+        assert!(kinds(Some(&repaired), snapshot).iter().all(|kind| *kind == Kind::DeletedButPresent));
+        found
+    }
+
+    #[test]
+    fn drift_is_what_a_snapshot_would_change() {
+        let known = event(EventKind::Snapshot, 10, |_| {});
+        let check = |change: fn(&mut Data<'_>), expected: &[Kind]| {
+            assert_eq!(
+                drift(std::slice::from_ref(&known), &event(EventKind::Snapshot, 20, change)),
+                expected
+            );
+        };
+        check(|_| {}, &[]);
+        check(|data| drop(data.attributes.insert("name".into(), "Ada".into())), &[Kind::Attributes]);
+        check(
+            |data| drop(data.attributes.insert("email_verified".into(), "true".into())),
+            &[Kind::Attributes],
+        );
+        check(|data| drop(data.attributes.insert("email_verified".into(), "false".into())), &[]);
+        check(|data| data.attributes.clear(), &[]);
+        check(|data| data.status = Some("RESET_REQUIRED".into()), &[Kind::Status]);
+        check(|data| data.enabled = Some(false), &[Kind::Enabled]);
+        check(|data| data.user_name = Some("lovelace".into()), &[Kind::Identity]);
+        check(|data| data.created_at = Some(at(0)), &[Kind::CreatedAt]);
+        check(
+            |data| (data.status, data.enabled) = (Some("RESET_REQUIRED".into()), Some(false)),
+            &[Kind::Status, Kind::Enabled],
+        );
+    }
+
+    #[test]
+    fn what_the_row_knows_since_is_no_drift() {
+        let login = event(EventKind::Authenticated, 30, |data| {
+            drop(data.attributes.insert("name".into(), "New".into()))
+        });
+        let read_before = |data: &mut Data<'_>| drop(data.attributes.insert("name".into(), "Old".into()));
+        let known = event(EventKind::Snapshot, 10, |_| {});
+        assert_eq!(drift(&[known.clone(), login.clone()], &event(EventKind::Snapshot, 20, read_before)), []);
+        let read_after = event(EventKind::Snapshot, 40, read_before);
+        assert_eq!(drift(&[known, login], &read_after), [Kind::Attributes]);
+    }
+
+    #[test]
+    fn a_deleted_row_is_only_reported() {
+        let known = event(EventKind::Snapshot, 10, |_| {});
+        let deleted = event(EventKind::Deleted, 15, |_| {});
+        let now = event(EventKind::Snapshot, 20, |data| data.enabled = Some(false));
+        assert_eq!(drift(&[known, deleted], &now), [Kind::DeletedButPresent]);
+        assert_eq!(kinds(None, &now), [Kind::Missing].into());
+    }
+
+    #[test]
+    fn an_erased_row_is_only_reported() {
+        let (owned, since) = Default::default();
+        let state = UserState::of(&event(EventKind::Snapshot, 10, |_| {}));
+        let (id, written_by, referred_by) = Default::default();
+        let stored = StoredUser { id, written_by, state, owned, since, referred_by, is_erased: true };
+        let now = event(EventKind::Snapshot, 20, |data| data.enabled = Some(false));
+        assert_eq!(kinds(Some(&stored), &now), [Kind::ErasedButPresent].into());
+    }
+}

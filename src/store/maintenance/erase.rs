@@ -1,0 +1,132 @@
+//! The right to be forgotten: a user's personal data gone from the rows, the claims, the ledger and the baseline.
+//!
+//! What stays is what counts: that there were so many logins and when, under the `sub`, and that the person was
+//! erased. `model::scrub` says what is left of an event; the rows of an erased user are a function of what is left, so
+//! `verify` stays exact and a message that comes late changes nothing that could tell who it was.
+
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::store::model::affected::AffectedKeys;
+use crate::store::model::claims::{Identifier, IdentifierKind};
+use crate::store::model::columns::{NAMELESS, Owned, Since, UserRow};
+use crate::store::model::referral::referral_code;
+use crate::store::model::scrub::{IMPERSONAL, forget, forget_state};
+use crate::store::tables::failure::{Failure, OF_A_COMMAND, StoreError, retry_conflicts};
+use crate::store::tables::{history, users};
+use crate::store::{locks, merge};
+
+/// What was erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Erased {
+    /// Events of the ledger that were gone through.
+    pub events: u64,
+    /// Addresses that the user had ever shown.
+    pub claims: u64,
+    /// Whether the user had been erased before.
+    pub before: bool,
+}
+
+/// A user could not be erased, or not wholly.
+#[derive(Debug, thiserror::Error)]
+pub enum EraseError {
+    /// There is no row to erase.
+    #[error(
+        "there is no user {0}; if its messages may be under way, erase it all the same with --even-unknown"
+    )]
+    NoUser(Uuid),
+    /// The database did not do it.
+    #[error("not erased, or not wholly; run it again")]
+    Failed(#[from] StoreError),
+}
+
+/// Erases a user, for good. Idempotent: what a crash left over, another run erases.
+///
+/// Needs the rights of `user_sync_owner`. Consumers go on meanwhile: a message that is being applied is applied
+/// before, and erased too, or after, without its personal data. `even_unknown` remembers a `sub` that has no row.
+///
+/// # Errors
+/// When there is no such user, or the database fails.
+pub async fn erase(pool: &PgPool, user: Uuid, even_unknown: bool) -> Result<Erased, EraseError> {
+    let failed = StoreError::when("erasing the user");
+    // The row first, for a moment only: from then on no event brings anything of the person. Then the ledger, which
+    // has no index on users and takes as long as it is large.
+    let row = retry_conflicts(OF_A_COMMAND, || erase_row(pool, user, even_unknown)).await.map_err(&failed)?;
+    let (before, claims) = row.ok_or(EraseError::NoUser(user))?;
+    let events = retry_conflicts(OF_A_COMMAND, || erase_history(pool, user)).await.map_err(&failed)?;
+    Ok(Erased { events, claims, before })
+}
+
+/// Whether the user had been erased before, and how many claims it had; `None` where there is no such user.
+async fn erase_row(pool: &PgPool, user: Uuid, even_unknown: bool) -> Result<Option<(bool, u64)>, Failure> {
+    let mut tx = pool.begin().await?;
+    let mut keys = keys_of(&mut tx, user).await?;
+    if even_unknown {
+        // Sign-ups may have been waiting for this referrer.
+        keys.new_codes.insert(referral_code(user));
+    }
+    locks::lock_shards(&mut tx, &keys.shards()).await?;
+    if even_unknown {
+        insert_tombstone(&mut tx, user).await?;
+    }
+    let locked = users::lock_affected(&mut tx, &[user], &keys).await?;
+    let Some(stored) = locked.get(&user) else { return Ok(None) };
+    // Asked again under the locks, as every change of addresses is.
+    if !keys.contains(&keys_of(&mut tx, user).await?) {
+        return Err(Failure::recheck());
+    }
+    sqlx::query(include_str!("erase_user.sql")).bind(user).execute(&mut *tx).await?;
+    let claims =
+        sqlx::query("delete from user_claims where user_id = $1").bind(user).execute(&mut *tx).await?;
+    let mut state = stored.state.clone();
+    forget_state(&mut state);
+    let owned = Owned::default();
+    let row = UserRow { id: user, state: &state, owned: &owned, since: Since::default(), referred_by: None };
+    users::write(&mut tx, &[row]).await?;
+    // The next claimant gets each address.
+    merge::reassign_locked(&mut tx, &keys).await?;
+    tx.commit().await?;
+    Ok(Some((stored.is_erased, claims.rows_affected())))
+}
+
+/// How many of the user's events the ledger has.
+async fn erase_history(pool: &PgPool, user: Uuid) -> Result<u64, Failure> {
+    let mut tx = pool.begin().await?;
+    sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
+    // `maintain` must not fold a month while its events are being changed.
+    sqlx::query("lock table user_event_partitions in share mode").execute(&mut *tx).await?;
+    let events = sqlx::query(include_str!("erase_events.sql")).bind(user).bind(IMPERSONAL.as_slice());
+    let events = events.execute(&mut *tx).await?;
+    history::rewrite_baseline(&mut tx, user, forget).await?;
+    tx.commit().await?;
+    Ok(events.rows_affected())
+}
+
+/// The addresses that the user holds, shows or ever showed.
+async fn keys_of(tx: &mut PgConnection, user: Uuid) -> Result<AffectedKeys, sqlx::Error> {
+    let mut keys = AffectedKeys::default();
+    if let Some(stored) = users::read(tx, &[user]).await?.get(&user) {
+        for kind in IdentifierKind::ALL {
+            let shown = stored.owned.get(kind).and_then(|value| Identifier::new(kind, value));
+            let held = stored.state.identifier(kind).map(|(identifier, _)| identifier);
+            keys.identifiers.extend(shown.into_iter().chain(held));
+        }
+    }
+    let claimed = "select kind, value from user_claims where user_id = $1";
+    for (kind, value) in sqlx::query_as::<_, (String, String)>(claimed).bind(user).fetch_all(tx).await? {
+        keys.identifiers.extend(IdentifierKind::parse(&kind).map(|kind| Identifier { kind, value }));
+    }
+    Ok(keys)
+}
+
+/// A row for a `sub` that has none. Its times are those that any event's replace: the latest there is for what
+/// takes the least, the earliest for what takes the greatest.
+async fn insert_tombstone(tx: &mut PgConnection, user: Uuid) -> Result<(), sqlx::Error> {
+    let skeleton = "insert into users (id, name, referral_code, created_at, synced_at, updated_at)
+        values ($1, $2, $3, $4, $5, $5) on conflict (id) do nothing";
+    let latest = OffsetDateTime::from(Timestamp::MAX);
+    let query = sqlx::query(skeleton).bind(user).bind(NAMELESS).bind(referral_code(user));
+    query.bind(latest).bind(OffsetDateTime::UNIX_EPOCH).execute(tx).await.map(drop)
+}

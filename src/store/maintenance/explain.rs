@@ -1,0 +1,175 @@
+//! One user's history, and where each value of the row comes from, as data. Personal data: for the operator's eyes.
+
+use cognito_user_sync_triggers::event::{EventId, UserEvent};
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use sqlx::{PgPool, Row as _};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::geoip::Places;
+use crate::store::maintenance::verify::{Difference, compare};
+use crate::store::model::claims::IdentifierKind;
+use crate::store::model::state::{Delta, UserState};
+use crate::store::model::user::StoredUser;
+use crate::store::tables::failure::StoreError;
+use crate::store::tables::{history, users};
+
+/// What is known of one user.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// What the ledger and the baseline hold, in the order of the ids.
+    pub history: Vec<Entry>,
+    /// What that amounts to; `None` where there is no history.
+    pub outcome: Option<Outcome>,
+}
+
+/// A part of the history.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// Events of months that were folded and dropped.
+    Baseline,
+    /// An event of the ledger.
+    Event {
+        /// The event.
+        event: Box<UserEvent<'static>>,
+        /// When it was recorded.
+        recorded_at: Timestamp,
+    },
+}
+
+/// What a history amounts to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Values, each with where it comes from.
+    pub values: Vec<Value>,
+    /// The addresses that the user holds.
+    pub addresses: Vec<Address>,
+    /// Where the row differs from the history.
+    pub differences: Vec<Difference>,
+}
+
+/// A value, and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value {
+    /// A Cognito attribute, or a column.
+    pub name: String,
+    /// The value.
+    pub value: String,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The newest event that reported it.
+    Newest {
+        /// The event.
+        event: EventId,
+        /// The verified flag that came with it.
+        flag: Option<String>,
+    },
+    /// The number of logins.
+    Logins {
+        /// Distinct `user.authenticated`.
+        authentications: u64,
+        /// Whether a federated confirmation counts as one more.
+        federated: bool,
+    },
+    /// The login with the greatest id.
+    LatestLogin(EventId),
+    /// The confirmation with the smallest id.
+    FirstConfirmation(EventId),
+    /// The newest snapshot that says whether the user is enabled.
+    Snapshot(Timestamp),
+    /// The first deletion; a deletion is final.
+    FirstDeletion,
+    /// The earliest event, or the `UserCreateDate` of a snapshot.
+    Earliest,
+    /// The latest event.
+    Latest,
+}
+
+/// An address that a user holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// `email` or `phone`.
+    pub kind: &'static str,
+    /// The address, as it is compared.
+    pub value: String,
+    /// Whether it is verified now.
+    pub verified: bool,
+    /// Since when it has been verified, if it ever was.
+    pub since: Option<Timestamp>,
+    /// Whether the user owns it: else another user does, or this one is deleted.
+    pub is_owned: bool,
+}
+
+/// Explains one user.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn explain(pool: &PgPool, places: &Places, user: Uuid) -> Result<Explanation, StoreError> {
+    let failed = StoreError::when("reading the user's history");
+    let mut tx = pool.begin_with("begin isolation level repeatable read read only").await.map_err(&failed)?;
+    let rows = history::rows_of_user(&mut tx, user).await.map_err(&failed)?;
+    let history = rows.iter().map(entry).collect::<Result<_, _>>().map_err(&failed)?;
+    let mut deltas = history::of_users(&mut tx, &[user]).await.map_err(&failed)?;
+    let differences = compare(&mut tx, &mut deltas, places).await.map_err(&failed)?;
+    let stored = users::read(&mut tx, &[user]).await.map_err(&failed)?;
+    let outcome = deltas.get(&user).map(|delta| Outcome {
+        values: values(&delta.state),
+        addresses: addresses(delta, stored.get(&user)),
+        differences,
+    });
+    Ok(Explanation { history, outcome })
+}
+
+fn entry(row: &sqlx::postgres::PgRow) -> Result<Entry, sqlx::Error> {
+    if row.try_get::<Option<Uuid>, _>("id")?.is_none() {
+        return Ok(Entry::Baseline);
+    }
+    let recorded_at = Timestamp::from(row.try_get::<OffsetDateTime, _>("recorded_at")?);
+    Ok(Entry::Event { event: Box::new(history::event(row)?), recorded_at })
+}
+
+fn values(state: &UserState) -> Vec<Value> {
+    let value = |name: &str, value: String, source| Value { name: name.to_owned(), value, source };
+    let registers = state.registers.iter().map(|(name, register)| {
+        let source = Source::Newest { event: register.version, flag: register.flag.clone() };
+        value(name, register.value.clone(), source)
+    });
+    let logins = Source::Logins { authentications: state.authentications, federated: state.federated_login };
+    let login = state.last_login.as_ref().map(|login| login.id);
+    let sign_up = state.sign_up.as_ref().map(|sign_up| sign_up.id);
+    let of_event = |name, id: Option<EventId>, source: fn(EventId) -> Source| {
+        id.map(|id| value(name, id.time().to_string(), source(id)))
+    };
+    registers
+        .chain([value("login_count", state.login_count().to_string(), logins)])
+        .chain(of_event("last_login_at", login, Source::LatestLogin))
+        .chain(of_event("confirmed_at", sign_up, Source::FirstConfirmation))
+        .chain(
+            state
+                .disabled
+                .map(|(time, disabled)| value("enabled", (!disabled).to_string(), Source::Snapshot(time))),
+        )
+        .chain(state.deleted_at.map(|time| value("deleted_at", time.to_string(), Source::FirstDeletion)))
+        .chain([value("created_at", state.created_at.to_string(), Source::Earliest)])
+        .chain([value("synced_at", state.synced_at.to_string(), Source::Latest)])
+        .collect()
+}
+
+fn addresses(delta: &Delta, stored: Option<&StoredUser>) -> Vec<Address> {
+    let address = |kind: IdentifierKind| {
+        let (identifier, verified) = delta.state.identifier(kind)?;
+        Some(Address {
+            kind: kind.as_str(),
+            since: delta.claims.get(&identifier).copied().flatten(),
+            value: identifier.value,
+            verified,
+            is_owned: stored.and_then(|user| user.owned.get(kind)).is_some(),
+        })
+    };
+    IdentifierKind::ALL.into_iter().filter_map(address).collect()
+}

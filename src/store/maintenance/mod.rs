@@ -1,0 +1,10 @@
+//! What is done to the tables besides applying messages, each with the apply's own rules. Nothing of the write path knows it.
+
+pub mod adopt;
+pub mod drift;
+pub mod erase;
+pub mod explain;
+pub mod partitions;
+pub mod release;
+pub mod repair;
+pub mod verify;

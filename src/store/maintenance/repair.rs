@@ -1,0 +1,133 @@
+//! Repairs rows that differ from what the ledger says, and writes selected rows again from their history.
+
+use std::collections::BTreeSet;
+
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use sqlx::PgPool;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::geoip::Places;
+use crate::store::maintenance::verify::{
+    CrossUserDifference, cross_user_differences, expected, forget_erased,
+};
+use crate::store::merge;
+use crate::store::model::affected::AffectedKeys;
+use crate::store::model::columns::UserRow;
+use crate::store::tables::failure::{Failure, OF_A_COMMAND, StoreError, retry_conflicts};
+use crate::store::tables::{history, users};
+
+/// Users that one transaction of a repair takes.
+const REPAIR_USERS: usize = 1_000;
+
+/// Repairs the rows and claims of `users` from their history, then gives every address and referral its due.
+///
+/// Needs the rights of `user_sync_owner`. Consumers go on meanwhile: rows are locked while they are repaired,
+/// and events that are being applied come on top. A row without any history is left: it is not ours.
+///
+/// # Errors
+/// When a transaction failed; what was repaired before stays so.
+pub async fn repair(pool: &PgPool, places: &Places, users: &BTreeSet<Uuid>) -> Result<(), StoreError> {
+    let failed = StoreError::when("repairing rows");
+    let users: Vec<Uuid> = users.iter().copied().collect();
+    for chunk in users.chunks(REPAIR_USERS) {
+        retry_conflicts(OF_A_COMMAND, || repair_rows(pool, places, chunk)).await.map_err(&failed)?;
+    }
+    // Who owns what may have been wrong all along, or be wrong because rows were repaired.
+    let failed = StoreError::when("repairing who owns which address");
+    let mut connection = pool.acquire().await.map_err(Failure::from).map_err(&failed)?;
+    let owners = cross_user_differences(&mut connection).await.map_err(Failure::from).map_err(&failed)?;
+    drop(connection);
+    for chunk in owners.chunks(REPAIR_USERS) {
+        retry_conflicts(OF_A_COMMAND, || reassign(pool, chunk)).await.map_err(&failed)?;
+    }
+    Ok(())
+}
+
+async fn repair_rows(pool: &PgPool, places: &Places, ids: &[Uuid]) -> Result<(), Failure> {
+    let mut tx = pool.begin().await?;
+    sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
+    // Locked before the history is read, so that nothing is applied in between.
+    let present = users::lock(&mut tx, ids).await?;
+    let mut deltas = history::of_users(&mut tx, ids).await?;
+    forget_erased(&mut deltas, &present);
+    let missing = deltas.iter().filter(|(id, _)| !present.contains_key(id)).map(|(id, delta)| (*id, delta));
+    users::insert_skeletons(&mut tx, &missing.collect()).await?;
+    let stored = users::lock(&mut tx, ids).await?;
+    // Who had no row a moment ago may have been erased in between.
+    users::recheck_erased(&stored, &users::erased(&present), ids.iter().copied())?;
+    let expected = expected(&deltas, &stored, places);
+    users::write(&mut tx, &expected.iter().map(UserRow::of).collect::<Vec<_>>()).await?;
+    let query = sqlx::query("delete from user_claims where user_id = any($1)");
+    query.bind(deltas.keys().copied().collect::<Vec<_>>()).execute(&mut *tx).await?;
+    users::upsert_claims(&mut tx, &deltas.iter().map(|(id, delta)| (*id, &delta.claims)).collect()).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn reassign(pool: &PgPool, owners: &[CrossUserDifference]) -> Result<(), Failure> {
+    let mut keys = AffectedKeys::default();
+    keys.identifiers.extend(owners.iter().flat_map(|owner| owner.identifiers.iter().cloned()));
+    let mut tx = pool.begin().await?;
+    merge::reassign(&mut tx, &keys).await?;
+    let referrals =
+        owners.iter().map(|owner| &owner.difference).filter(|owner| owner.column == "referred_by");
+    for difference in referrals {
+        let expected: Option<Uuid> = difference.expected.as_deref().and_then(|id| id.parse().ok());
+        let query = sqlx::query("update users set referred_by = $2 where id = $1");
+        query.bind(difference.user).bind(expected).execute(&mut *tx).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+/// Whose rows [`rederive`] writes again: everybody, but for what is given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// This user only.
+    pub user: Option<Uuid>,
+    /// Users with an event at this time or later.
+    pub since: Option<Timestamp>,
+    /// Users with an event before this time.
+    pub until: Option<Timestamp>,
+}
+
+/// Writes the rows and claims of the selected users again from their history, as [`repair`] does, whether they
+/// differ or not; returns how many users that were, and tells `progress` so meanwhile. In bounded memory.
+///
+/// Needs two connections, and the rights of `user_sync_owner`.
+///
+/// # Errors
+/// When a transaction failed; what was written before stays so.
+pub async fn rederive(
+    pool: &PgPool,
+    places: &Places,
+    selection: Selection,
+    mut progress: impl FnMut(u64),
+) -> Result<u64, StoreError> {
+    let failed = StoreError::when("reading the ledger");
+    let mut tx = pool.begin().await.map_err(&failed)?;
+    // The cursor waits while rows are written.
+    for setting in ["statement_timeout", "idle_in_transaction_session_timeout"] {
+        let setting = format!("set local {setting} = 0");
+        sqlx::query(sqlx::AssertSqlSafe(setting)).execute(&mut *tx).await.map_err(&failed)?;
+    }
+    let declare = sqlx::query(include_str!("declare_rederived.sql")).bind(selection.user);
+    let [since, until] = [selection.since, selection.until].map(|time| time.map(OffsetDateTime::from));
+    declare.bind(since).bind(until).execute(&mut *tx).await.map_err(&failed)?;
+    let mut users = 0;
+    loop {
+        let fetch = format!("fetch {REPAIR_USERS} from rederived");
+        let fetch = sqlx::query_scalar(sqlx::AssertSqlSafe(fetch));
+        let ids: Vec<Uuid> = fetch.fetch_all(&mut *tx).await.map_err(&failed)?;
+        if ids.is_empty() {
+            break;
+        }
+        let repaired = retry_conflicts(OF_A_COMMAND, || repair_rows(pool, places, &ids)).await;
+        repaired.map_err(StoreError::when("writing rows"))?;
+        users += u64::try_from(ids.len()).unwrap_or(u64::MAX);
+        progress(users);
+    }
+    tx.commit().await.map_err(&failed)?;
+    // What remains is who owns which address.
+    repair(pool, places, &BTreeSet::new()).await?;
+    Ok(users)
+}

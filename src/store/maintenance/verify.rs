@@ -1,0 +1,205 @@
+//! The proof: every derivable column recomputed from the baseline and the ledger, and compared with the rows.
+//!
+//! Reads one moment (REPEATABLE READ) in bounded memory: the history streams in the order of the users, and
+//! each chunk of users is compared in one statement. Who owns an address depends on all users, so that is
+//! compared last, over rows that were compared before.
+
+use std::collections::BTreeMap;
+
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, PgPool, Row as _, SqlStr};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::geoip::Places;
+use crate::store::model::claims::{Identifier, IdentifierKind};
+use crate::store::model::columns::{Since, UserRow};
+use crate::store::model::scrub;
+use crate::store::model::state::Delta;
+use crate::store::model::user::StoredUser;
+use crate::store::tables::failure::StoreError;
+use crate::store::tables::history::{self, History};
+use crate::store::tables::users;
+
+/// A value that is not what the ledger says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The user.
+    pub user: Uuid,
+    /// The column of `users`; `id` for a row that is missing or too much; or `user_claims` with the kind.
+    pub column: String,
+    /// What the table holds. Personal data: for the operator's eyes.
+    pub stored: Option<String>,
+    /// What it should hold.
+    pub expected: Option<String>,
+}
+
+/// What was compared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Users with a history.
+    pub users: u64,
+    /// Events of the ledger; those that the baseline stands for are not counted.
+    pub events: u64,
+    /// Differences found.
+    pub differences: u64,
+}
+
+/// Compares everything; `found` is told each difference, `progress` the events read so far.
+///
+/// Reads only. Consumers go on meanwhile: what they do after the start is not seen.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn verify(
+    pool: &PgPool,
+    places: &Places,
+    mut found: impl FnMut(Difference),
+    mut progress: impl FnMut(u64),
+) -> Result<Verified, StoreError> {
+    let failed = StoreError::when("reading the ledger and the rows");
+    let mut tx = pool.begin_with("begin isolation level repeatable read read only").await.map_err(&failed)?;
+    let mut history = History::open(&mut tx, SqlStr::from_static(history::ALL)).await.map_err(&failed)?;
+    let mut verified = Verified::default();
+    loop {
+        let mut deltas = history.next(&mut tx).await.map_err(&failed)?;
+        if deltas.is_empty() {
+            break;
+        }
+        verified.users += u64::try_from(deltas.len()).unwrap_or(u64::MAX);
+        for difference in compare(&mut tx, &mut deltas, places).await.map_err(&failed)? {
+            verified.differences += 1;
+            found(difference);
+        }
+        progress(history.events);
+    }
+    verified.events = history.events;
+    for difference in cross_user_differences(&mut tx).await.map_err(&failed)? {
+        verified.differences += 1;
+        found(difference.difference);
+    }
+    Ok(verified)
+}
+
+/// Compares the rows and claims of some users with what their history amounts to.
+pub(super) async fn compare(
+    tx: &mut PgConnection,
+    deltas: &mut BTreeMap<Uuid, Delta>,
+    places: &Places,
+) -> Result<Vec<Difference>, sqlx::Error> {
+    let ids: Vec<Uuid> = deltas.keys().copied().collect();
+    let stored = users::read(tx, &ids).await?;
+    forget_erased(deltas, &stored);
+    let expected = expected(deltas, &stored, places);
+    let rows = users::compare(tx, &expected.iter().map(UserRow::of).collect::<Vec<_>>()).await?;
+    let mut differences = read(&rows)?;
+    differences.extend(compare_claims(tx, &ids, deltas).await?);
+    Ok(differences)
+}
+
+async fn compare_claims(
+    tx: &mut PgConnection,
+    ids: &[Uuid],
+    deltas: &BTreeMap<Uuid, Delta>,
+) -> Result<Vec<Difference>, sqlx::Error> {
+    let (mut kinds, mut values, mut holders, mut since) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (id, delta) in deltas {
+        for (identifier, shown) in &delta.claims {
+            kinds.push(identifier.kind.as_str());
+            values.push(identifier.value.as_str());
+            holders.push(*id);
+            since.push(shown.map(OffsetDateTime::from));
+        }
+    }
+    let query = sqlx::query(include_str!("verify_claims.sql"));
+    read(&query.bind(ids).bind(kinds).bind(values).bind(holders).bind(since).fetch_all(tx).await?)
+}
+
+/// A ledger that `erase` has not been through yet must not bring the person back.
+pub(super) fn forget_erased(deltas: &mut BTreeMap<Uuid, Delta>, stored: &BTreeMap<Uuid, StoredUser>) {
+    let erased = deltas.iter_mut().filter(|(id, _)| stored.get(id).is_some_and(|user| user.is_erased));
+    erased.for_each(|(_, delta)| scrub::forget(delta));
+}
+
+/// The users that histories amount to, in the order of their ids.
+pub(super) fn expected(
+    deltas: &BTreeMap<Uuid, Delta>,
+    stored: &BTreeMap<Uuid, StoredUser>,
+    places: &Places,
+) -> Vec<StoredUser> {
+    deltas.iter().map(|(id, delta)| expected_user(*id, delta, stored.get(id), places)).collect()
+}
+
+/// The user that a history amounts to. What depends on other users is taken from the stored row.
+///
+/// The place of a login by its address is the operator's file's word, not the ledger's: without the file it is
+/// taken from the stored row as well.
+fn expected_user(id: Uuid, delta: &Delta, stored: Option<&StoredUser>, places: &Places) -> StoredUser {
+    let mut state = delta.state.clone();
+    if let Some(login) = &mut state.last_login {
+        login.resolve(places);
+        let stored =
+            stored.and_then(|user| user.state.last_login.as_ref()).filter(|stored| stored.id == login.id);
+        if let Some(stored) = stored.filter(|_| places.is_empty() && login.location.is_none()) {
+            login.location.clone_from(&stored.location);
+        }
+    }
+    let mut since = Since::default();
+    for kind in IdentifierKind::ALL {
+        let held = state.identifier(kind).map(|(identifier, _)| identifier);
+        since.set(kind, held.and_then(|identifier| delta.claims.get(&identifier).copied().flatten()));
+    }
+    StoredUser {
+        id,
+        written_by: stored.map_or(0, |user| user.written_by),
+        state,
+        owned: stored.map(|user| user.owned.clone()).unwrap_or_default(),
+        since,
+        referred_by: stored.and_then(|user| user.referred_by),
+        is_erased: stored.is_some_and(|user| user.is_erased),
+    }
+}
+
+/// A difference that no single user's history shows, with the addresses that it is about.
+pub(super) struct CrossUserDifference {
+    pub(super) difference: Difference,
+    pub(super) identifiers: Vec<Identifier>,
+}
+
+/// What no single user's history says: rows without any, who owns which address, who referred whom.
+pub(super) async fn cross_user_differences(
+    tx: &mut PgConnection,
+) -> Result<Vec<CrossUserDifference>, sqlx::Error> {
+    // `not exists`, which is a join; `not in` would look through the ledger for each user.
+    // Nor is one that `erase` made to remember a `sub`.
+    let orphan_rows = "select id, 'id' as name, id::text as stored, null as expected from users
+        where erased_at is null and not exists (select from user_events where user_events.user_id = users.id)
+          and not exists (select from user_baseline where user_baseline.user_id = users.id)";
+    let orphan_rows = read(&sqlx::query(orphan_rows).fetch_all(&mut *tx).await?)?;
+    let owners = sqlx::query(include_str!("verify_owners.sql")).fetch_all(tx).await?;
+    let about = |difference, identifiers| CrossUserDifference { difference, identifiers };
+    let mut differences: Vec<_> = orphan_rows.into_iter().map(|row| about(row, Vec::new())).collect();
+    for (row, difference) in owners.iter().zip(read(&owners)?) {
+        differences.push(about(difference, identifiers(row)?));
+    }
+    Ok(differences)
+}
+
+/// The addresses that a row of `verify_owners.sql` is about.
+fn identifiers(row: &PgRow) -> Result<Vec<Identifier>, sqlx::Error> {
+    let (kind, values): (String, Vec<String>) = (row.try_get("kind")?, row.try_get("identifiers")?);
+    let kind = IdentifierKind::parse(&kind);
+    Ok(values.iter().filter_map(|value| Identifier::new(kind?, value)).collect())
+}
+
+fn read(rows: &[PgRow]) -> Result<Vec<Difference>, sqlx::Error> {
+    let difference = |row: &PgRow| {
+        Ok(Difference {
+            user: row.try_get("id")?,
+            column: row.try_get("name")?,
+            stored: row.try_get("stored")?,
+            expected: row.try_get("expected")?,
+        })
+    };
+    rows.iter().map(difference).collect()
+}

@@ -1,0 +1,29 @@
+//! The store: message bodies in, committed rows out. The only wing that writes a table.
+//!
+//! | part | what it is for |
+//! |---|---|
+//! | [`outcome`] | what became of a message |
+//! | [`apply`] | the write path: a batch of messages becomes one transaction |
+//! | `merge` | writes changed users, and settles who owns an address |
+//! | `model` | what events amount to; pure |
+//! | `tables` | reads and writes each table; decides nothing |
+//! | [`maintenance`] | the proof, repair, erasure, the ledger's months, the adoption of an old table |
+//! | [`migrate`], [`report`] | the schema; what operators ask most often |
+//!
+//! Must not know where messages come from: neither SQS nor Lambda nor Cognito.
+
+pub mod apply;
+#[cfg(feature = "dev")]
+pub mod bench;
+mod locks;
+pub mod maintenance;
+mod merge;
+pub mod migrate;
+mod model;
+pub mod outcome;
+pub mod report;
+mod tables;
+
+pub use self::apply::Applier;
+pub use self::model::referral::referral_code;
+pub use self::tables::failure::StoreError;

@@ -1,0 +1,106 @@
+//! Who owns an e-mail address or a phone number. Pure: the rule, and the locks that make it safe to apply.
+//!
+//! Cognito lets several users hold one address ("Signing in with a verified alias", Cognito Developer
+//! Guide); the table has `UNIQUE(email)`. The column goes to one claimant, chosen by [`Claimant`]'s order,
+//! and reads null on the others. The choice depends on nothing but the claimants, so it does not matter who
+//! arrived first.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+/// Longest address that can be claimed, in bytes: over the 320 that RFC 5321 section 4.5.3.1 allows an
+/// address, and within what an index entry can hold. A longer one stays in `cognito_attributes` alone.
+const IDENTIFIER_MAX_BYTES: usize = 512;
+
+/// Shards of the value locks. Locks are taken for the whole server, so their number is bounded.
+pub(in crate::store) const SHARDS: i32 = 1_024;
+
+/// The two kinds of unique address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::store) enum IdentifierKind {
+    Email,
+    Phone,
+}
+
+impl IdentifierKind {
+    pub(in crate::store) const ALL: [Self; 2] = [Self::Email, Self::Phone];
+
+    /// The `kind` of `user_claims`.
+    pub(in crate::store) fn as_str(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Phone => "phone",
+        }
+    }
+
+    pub(in crate::store) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    /// The Cognito attribute that holds it.
+    pub(in crate::store) fn attribute(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Phone => "phone_number",
+        }
+    }
+}
+
+/// An address as it is compared: ASCII-lowercased.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(in crate::store) struct Identifier {
+    pub(in crate::store) kind: IdentifierKind,
+    pub(in crate::store) value: String,
+}
+
+impl Identifier {
+    /// `None` for what cannot be claimed: nothing at all, or more than an address can be.
+    pub(in crate::store) fn new(kind: IdentifierKind, value: &str) -> Option<Self> {
+        let claimable = !value.is_empty() && value.len() <= IDENTIFIER_MAX_BYTES;
+        claimable.then(|| Self { kind, value: value.to_ascii_lowercase() })
+    }
+}
+
+/// Addresses shown, with the earliest time that each was shown verified.
+pub(in crate::store) type Claims = BTreeMap<Identifier, Option<Timestamp>>;
+
+/// A user who holds an address now and is not deleted. The greatest one owns it: verified before
+/// unverified, then the one verified last, then the smallest sub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::store) struct Claimant {
+    pub(in crate::store) verified: bool,
+    pub(in crate::store) since: Option<Timestamp>,
+    pub(in crate::store) sub: Reverse<Uuid>,
+}
+
+/// The value locks of a transaction: whoever changes who may hold an address, or resolves a referral code,
+/// holds its shard.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::store) struct Shards(BTreeSet<i32>);
+
+impl Shards {
+    pub(in crate::store) fn add_identifier(&mut self, identifier: &Identifier) {
+        self.add(identifier.kind.as_str(), &identifier.value);
+    }
+
+    pub(in crate::store) fn add_referral_code(&mut self, code: &str) {
+        self.add("referral", code);
+    }
+
+    fn add(&mut self, kind: &str, value: &str) {
+        let digest = Sha256::new().chain_update(kind).chain_update([0]).chain_update(value).finalize();
+        let hash = digest.iter().take(8).fold(0_u64, |hash, byte| hash << 8 | u64::from(*byte));
+        self.0.insert(i32::try_from(hash % u64::from(SHARDS.unsigned_abs())).unwrap_or(0));
+    }
+
+    /// In ascending order: every transaction takes them so, and none waits in a circle.
+    pub(in crate::store) fn sorted(&self) -> Vec<i32> {
+        self.0.iter().copied().collect()
+    }
+}

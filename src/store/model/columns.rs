@@ -1,0 +1,396 @@
+//! The columns of `users` that follow from a user's state: **one line a column**, in [`COLUMNS`]. What is written, compared
+//! and read follows from that table. Pure, and computed from the final registers, never at arrival: a derived value that
+//! was stored as it arrived would depend on the order.
+
+use std::borrow::Cow;
+
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use time::{Date, Month, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::store::model::claims::IdentifierKind;
+use crate::store::model::device::Device;
+use crate::store::model::state::{
+    Login, RESERVED, Registers, STATUS, SignUp, USER_POOL_ID, USERNAME, UserState, flag_of,
+};
+use crate::store::model::user::StoredUser;
+use crate::store::model::{country, digest};
+
+/// Shown for a user of whom no name is known. Not the e-mail's local part and not the user name
+/// (`Google_123`): both would leak what the user did not choose to show.
+pub(in crate::store) const NAMELESS: &str = "User";
+
+pub(in crate::store) const DEFAULT_LANGUAGE: &str = "en";
+
+/// The addresses that a user owns, as opposed to holds: what the unique columns show.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::store) struct Owned {
+    pub(in crate::store) email: Option<String>,
+    pub(in crate::store) phone_number: Option<String>,
+}
+
+impl Owned {
+    pub(in crate::store) fn get(&self, kind: IdentifierKind) -> Option<&str> {
+        match kind {
+            IdentifierKind::Email => self.email.as_deref(),
+            IdentifierKind::Phone => self.phone_number.as_deref(),
+        }
+    }
+
+    pub(in crate::store) fn set(&mut self, kind: IdentifierKind, value: Option<String>) {
+        match kind {
+            IdentifierKind::Email => self.email = value,
+            IdentifierKind::Phone => self.phone_number = value,
+        }
+    }
+}
+
+/// Since when the address that a user holds now has been verified, of each kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::store) struct Since {
+    pub(in crate::store) email: Option<Timestamp>,
+    pub(in crate::store) phone_number: Option<Timestamp>,
+}
+
+impl Since {
+    pub(in crate::store) fn get(&self, kind: IdentifierKind) -> Option<Timestamp> {
+        match kind {
+            IdentifierKind::Email => self.email,
+            IdentifierKind::Phone => self.phone_number,
+        }
+    }
+
+    pub(in crate::store) fn set(&mut self, kind: IdentifierKind, since: Option<Timestamp>) {
+        match kind {
+            IdentifierKind::Email => self.email = since,
+            IdentifierKind::Phone => self.phone_number = since,
+        }
+    }
+}
+
+/// A user, as far as the row follows from it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct UserRow<'a> {
+    pub(in crate::store) id: Uuid,
+    pub(in crate::store) state: &'a UserState,
+    pub(in crate::store) owned: &'a Owned,
+    pub(in crate::store) since: Since,
+    pub(in crate::store) referred_by: Option<Uuid>,
+}
+
+/// A column of `users` that the service writes.
+#[derive(Clone, Copy)]
+pub(in crate::store) struct Column {
+    pub(in crate::store) name: &'static str,
+    pub(in crate::store) values: Values,
+    /// The column's type, where its values travel as another one.
+    pub(in crate::store) cast: Option<&'static str>,
+    /// Whether the application can make it its own (migrations/0005_app_ownership.sql).
+    pub(in crate::store) is_ownable: bool,
+    /// Whether a user's state is read back from it.
+    pub(in crate::store) is_state: bool,
+    pub(in crate::store) compared: Compared,
+}
+
+/// What a column holds, by the type of the array in which the values of many rows travel.
+#[derive(Clone, Copy)]
+pub(in crate::store) enum Values {
+    Text(for<'a> fn(&UserRow<'a>) -> Option<Cow<'a, str>>),
+    Bool(fn(&UserRow<'_>) -> bool),
+    BigInt(fn(&UserRow<'_>) -> i64),
+    Date(fn(&UserRow<'_>) -> Option<Date>),
+    Time(fn(&UserRow<'_>) -> Option<OffsetDateTime>),
+    Uuid(fn(&UserRow<'_>) -> Option<Uuid>),
+}
+
+/// Whether `verify` compares a column with the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Compared {
+    Always,
+    /// Where this holds of the stored row (`users`), in SQL.
+    Where(&'static str),
+    Never,
+}
+
+/// Every column of `users` that the service writes, but for the key and `updated_at`, which `write_users.sql` makes.
+/// CONTRIBUTING.md says how to add one.
+#[rustfmt::skip]
+pub(in crate::store) static COLUMNS: &[Column] = &[
+    Column::text("email", |user| borrowed(user.owned.get(IdentifierKind::Email))).state(),
+    Column::bool("email_verified", |user| user.shows_verified(IdentifierKind::Email)),
+    Column::text("phone_number", |user| borrowed(user.owned.get(IdentifierKind::Phone))).state(),
+    Column::bool("phone_number_verified", |user| user.shows_verified(IdentifierKind::Phone)),
+    Column::text("name", |user| Some(name(user.state))).ownable(),
+    Column::text("first_name", |user| user.attribute("given_name")).ownable(),
+    Column::text("last_name", |user| user.attribute("family_name")).ownable(),
+    Column::date("date_of_birth", |user| user.state.attribute("birthdate").and_then(date)).ownable(),
+    Column::text("gender", |user| user.attribute("gender")).ownable(),
+    Column::text("profile_picture_url", |user| user.attribute("picture")).ownable(),
+    Column::text("country_code", |user| country_of(user.state).map(Cow::Owned)).ownable(),
+    Column::text("timezone", |user| user.attribute("zoneinfo")).ownable(),
+    Column::text("language", |user| Some(user.state.attribute("locale").and_then(language).map_or(Cow::Borrowed(DEFAULT_LANGUAGE), Cow::Owned))).ownable(),
+    Column::bool("is_active", |user| user.is_active()),
+    Column::bool("is_verified", |user| user.is_verified()),
+    Column::bool("is_deleted", |user| user.state.deleted_at.is_some()),
+    Column::time("deleted_at", |user| user.state.deleted_at.map(at)).state(),
+    Column::big_int("login_count", |user| i64::try_from(user.state.login_count()).unwrap_or(i64::MAX)).state(),
+    Column::time("last_login_at", |user| user.login().map(|login| at(login.id.time()))),
+    Column::text("last_login_ip", |user| user.login()?.ip.map(|ip| ip.to_string().into())).cast("inet").state(),
+    Column::text("last_login_device", |user| borrowed(user.login()?.device.map(Device::as_str))).state(),
+    Column::text("last_login_location", |user| borrowed(user.login()?.location.as_deref())).state(),
+    Column::time("created_at", |user| Some(at(user.state.created_at))).state(),
+    Column::time("confirmed_at", |user| user.sign_up().map(|sign_up| at(sign_up.id.time()))),
+    Column::text("created_ip", |user| user.sign_up()?.ip.map(|ip| ip.to_string().into())).cast("inet").state(),
+    Column::time("synced_at", |user| Some(at(user.state.synced_at))).state(),
+    Column::uuid("referred_by", |user| user.referred_by).state(),
+    Column::text("user_pool_id", |user| user.attribute(USER_POOL_ID)).state(),
+    Column::text("cognito_username", |user| user.attribute(USERNAME)).state(),
+    Column::text("cognito_status", |user| user.attribute(STATUS)).state(),
+    Column::bool("enabled", |user| user.is_enabled()).state(),
+    Column::text("cognito_attributes", |user| Some(attributes(&user.state.registers).into())).cast("jsonb").state(),
+    Column::uuid("attributes_version", |user| newest_version(&user.state.registers)).state(),
+    Column::text("attribute_versions", |user| Some(older_versions(&user.state.registers).into())).cast("jsonb").state(),
+    Column::time("enabled_at", |user| user.state.disabled.map(|(time, _)| at(time))).state(),
+    Column::bool("federated_login", |user| user.state.federated_login).state(),
+    Column::uuid("last_login_id", |user| user.login().map(|login| login.id.uuid())).state(),
+    Column::uuid("sign_up_id", |user| user.sign_up().map(|sign_up| sign_up.id.uuid())).state(),
+    Column::text("sign_up_referral_code", |user| borrowed(user.sign_up()?.referral_code.as_deref())).state(),
+    Column::time("email_since", |user| user.since.email.map(at)).state(),
+    Column::time("phone_since", |user| user.since.phone_number.map(at)).state(),
+    // It holds only where it is of this version: an older release moves `attributes_version` alone.
+    Column::uuid("profile_digest", |user| digest::of_registers(&user.state.registers)).compared(Compared::Where("users.profile_version = users.attributes_version")),
+    Column::uuid("profile_version", |user| newest_version(&user.state.registers)).compared(Compared::Never),
+];
+
+impl Column {
+    const fn new(name: &'static str, values: Values) -> Self {
+        Self { name, values, cast: None, is_ownable: false, is_state: false, compared: Compared::Always }
+    }
+
+    pub(in crate::store) const fn text(
+        name: &'static str,
+        value: for<'a> fn(&UserRow<'a>) -> Option<Cow<'a, str>>,
+    ) -> Self {
+        Self::new(name, Values::Text(value))
+    }
+
+    const fn bool(name: &'static str, value: fn(&UserRow<'_>) -> bool) -> Self {
+        Self::new(name, Values::Bool(value))
+    }
+
+    const fn big_int(name: &'static str, value: fn(&UserRow<'_>) -> i64) -> Self {
+        Self::new(name, Values::BigInt(value))
+    }
+
+    const fn date(name: &'static str, value: fn(&UserRow<'_>) -> Option<Date>) -> Self {
+        Self::new(name, Values::Date(value))
+    }
+
+    const fn time(name: &'static str, value: fn(&UserRow<'_>) -> Option<OffsetDateTime>) -> Self {
+        Self::new(name, Values::Time(value))
+    }
+
+    const fn uuid(name: &'static str, value: fn(&UserRow<'_>) -> Option<Uuid>) -> Self {
+        Self::new(name, Values::Uuid(value))
+    }
+
+    /// Its values travel as text.
+    const fn cast(self, sql_type: &'static str) -> Self {
+        Self { cast: Some(sql_type), ..self }
+    }
+
+    const fn ownable(self) -> Self {
+        Self { is_ownable: true, ..self }
+    }
+
+    const fn state(self) -> Self {
+        Self { is_state: true, ..self }
+    }
+
+    const fn compared(self, compared: Compared) -> Self {
+        Self { compared, ..self }
+    }
+}
+
+impl<'a> UserRow<'a> {
+    /// The row of a user as it is stored, or is to be.
+    pub(in crate::store) fn of(user: &'a StoredUser) -> Self {
+        let StoredUser { id, state, owned, since, referred_by, written_by: _, is_erased: _ } = user;
+        Self { id: *id, state, owned, since: *since, referred_by: *referred_by }
+    }
+
+    /// The value of a column as text; `None` is null.
+    pub(in crate::store) fn shown(&self, column: &str) -> Option<String> {
+        match COLUMNS.iter().find(|known| known.name == column)?.values {
+            Values::Text(value) => value(self).map(Cow::into_owned),
+            Values::Bool(value) => Some(value(self).to_string()),
+            Values::BigInt(value) => Some(value(self).to_string()),
+            Values::Date(value) => value(self).map(|date| date.to_string()),
+            Values::Time(value) => value(self).map(|time| time.to_string()),
+            Values::Uuid(value) => value(self).map(|id| id.to_string()),
+        }
+    }
+
+    fn attribute(&self, name: &str) -> Option<Cow<'a, str>> {
+        borrowed(self.state.attribute(name))
+    }
+
+    fn login(&self) -> Option<&'a Login> {
+        self.state.last_login.as_ref()
+    }
+
+    fn sign_up(&self) -> Option<&'a SignUp> {
+        self.state.sign_up.as_ref()
+    }
+
+    fn is_enabled(&self) -> bool {
+        self.state.disabled.is_none_or(|(_, disabled)| !disabled)
+    }
+
+    pub(in crate::store) fn is_active(&self) -> bool {
+        self.is_enabled() && self.state.deleted_at.is_none()
+    }
+
+    /// Whether the user owns such an address, and it is verified.
+    fn shows_verified(&self, kind: IdentifierKind) -> bool {
+        self.owned.get(kind).is_some() && self.state.identifier(kind).is_some_and(|(_, verified)| verified)
+    }
+
+    /// Whether the user holds an address, and all that it holds are verified.
+    pub(in crate::store) fn is_verified(&self) -> bool {
+        let mut held =
+            IdentifierKind::ALL.into_iter().filter_map(|kind| self.state.identifier(kind)).peekable();
+        held.peek().is_some() && held.all(|(_, verified)| verified)
+    }
+}
+
+fn borrowed(text: Option<&str>) -> Option<Cow<'_, str>> {
+    text.map(Cow::Borrowed)
+}
+
+fn at(time: Timestamp) -> OffsetDateTime {
+    time.into()
+}
+
+/// The version of most registers, stored once: a login carries nearly every attribute.
+fn newest_version(registers: &Registers) -> Option<Uuid> {
+    registers.values().map(|register| register.version).max().map(|id| id.uuid())
+}
+
+/// The versions of the other registers, as a JSON object by their names.
+fn older_versions(registers: &Registers) -> String {
+    let newest = newest_version(registers);
+    let older = registers
+        .iter()
+        .filter(|(_, register)| Some(register.version.uuid()) != newest)
+        .map(|(name, register)| (name.clone(), register.version.to_string().into()))
+        .collect::<serde_json::Map<_, _>>();
+    serde_json::Value::from(older).to_string()
+}
+
+/// The merged map of user attributes, flags beside their values, as a JSON object.
+fn attributes(registers: &Registers) -> String {
+    let mut map = serde_json::Map::new();
+    for (name, register) in registers {
+        if RESERVED.contains(&name.as_str()) {
+            continue;
+        }
+        map.insert(name.clone(), register.value.clone().into());
+        if let (Some(flag_name), Some(flag)) = (flag_of(name), &register.flag) {
+            map.insert(flag_name.to_owned(), flag.clone().into());
+        }
+    }
+    serde_json::Value::from(map).to_string()
+}
+
+fn name(state: &UserState) -> Cow<'_, str> {
+    let attribute = |name| state.attribute(name).map(str::trim).filter(|text| !text.is_empty());
+    let full = || {
+        let parts: Vec<_> =
+            [attribute("given_name"), attribute("family_name")].into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| Cow::Owned(parts.join(" ")))
+    };
+    let other = |name| attribute(name).map(Cow::Borrowed);
+    let chosen =
+        other("name").or_else(full).or_else(|| other("preferred_username")).or_else(|| other("nickname"));
+    chosen.unwrap_or(Cow::Borrowed(NAMELESS))
+}
+
+/// OpenID Connect's birthdate, `YYYY-MM-DD`; year 0000 means that it was left out.
+fn date(birthdate: &str) -> Option<Date> {
+    let (year, rest) = birthdate.split_once('-')?;
+    let (month, day) = rest.split_once('-')?;
+    let digits =
+        |text: &str, length: usize| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !(digits(year, 4) && digits(month, 2) && digits(day, 2)) || year == "0000" {
+        return None;
+    }
+    let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
+    Date::from_calendar_date(year.parse().ok()?, month, day.parse().ok()?).ok()
+}
+
+/// The subtags of a BCP 47 language tag, written with `-` or `_`.
+fn subtags(locale: &str) -> impl Iterator<Item = &str> {
+    locale.trim().split(['-', '_'])
+}
+
+/// Where the user is at home, as far as the registers say: the locale's region, else the country of the phone
+/// number that the user holds, whoever owns it.
+fn country_of(state: &UserState) -> Option<String> {
+    let of_locale = state.attribute("locale").and_then(region);
+    of_locale.or_else(|| state.attribute("phone_number").and_then(country::of_phone_number))
+}
+
+/// The primary language subtag: two or three letters.
+fn language(locale: &str) -> Option<String> {
+    let language = subtags(locale).next()?;
+    let valid = matches!(language.len(), 2 | 3) && language.bytes().all(|byte| byte.is_ascii_alphabetic());
+    valid.then(|| language.to_ascii_lowercase())
+}
+
+/// The region subtag: two letters, before any extension (a subtag of one character).
+fn region(locale: &str) -> Option<String> {
+    language(locale)?;
+    let mut rest = subtags(locale).skip(1).take_while(|subtag| subtag.len() > 1);
+    let region =
+        rest.find(|subtag| subtag.len() == 2 && subtag.bytes().all(|byte| byte.is_ascii_alphabetic()))?;
+    Some(region.to_ascii_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_birthdate_that_never_was_is_none() {
+        assert_eq!(date("1984-02-29").map(|date| date.to_string()).as_deref(), Some("1984-02-29"));
+        for text in [
+            "",
+            "1983-02-29",
+            "1984-2-29",
+            "29-02-1984",
+            "0000-05-01",
+            "1984-13-01",
+            "+984-01-01",
+            "1984-01-01T00",
+        ] {
+            assert_eq!(date(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_locale_gives_its_language_and_its_region() {
+        let check = |locale: &str, expected: (Option<&str>, Option<&str>)| {
+            let (language, region) = (language(locale), region(locale));
+            assert_eq!((language.as_deref(), region.as_deref()), expected, "{locale}");
+        };
+        check("en-US", (Some("en"), Some("US")));
+        check("pt_br", (Some("pt"), Some("BR")));
+        check("zh-Hant-TW", (Some("zh"), Some("TW")));
+        check("de", (Some("de"), None));
+        check("en-u-ca-gregory", (Some("en"), None));
+        check("es-419", (Some("es"), None));
+        check("", (None, None));
+        check("english", (None, None));
+    }
+}

@@ -1,0 +1,165 @@
+//! The lists of columns in the statements on `users`, made of [`COLUMNS`], and the values that they are given.
+
+use std::sync::LazyLock;
+
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use uuid::Uuid;
+
+use crate::store::model::columns::{COLUMNS, Column, Compared, UserRow, Values};
+
+/// The statements that name every column of `users`.
+pub(in crate::store) struct Statements {
+    columns: Vec<Column>,
+    /// Writes rows: as [`Statements::bind`] binds them.
+    pub(in crate::store) write: String,
+    /// Compares rows, as [`Statements::bind`] binds them, with those stored.
+    pub(in crate::store) compare: String,
+    /// Reads the users `$1`.
+    pub(in crate::store) read: String,
+    /// The same, locked.
+    pub(in crate::store) lock: String,
+    /// Reads and locks every row that some keys affect.
+    pub(in crate::store) lock_affected: String,
+}
+
+/// Every transaction locks rows in the order of their ids, so that none waits in a circle; here the lock comes after
+/// the sort.
+macro_rules! in_lock_order {
+    () => {
+        "order by id for update"
+    };
+}
+pub(in crate::store) use in_lock_order;
+
+/// The statements of this build.
+pub(in crate::store) fn statements() -> &'static Statements {
+    static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| Statements::of(COLUMNS));
+    #[cfg(test)]
+    if let Some(statements) = OVERRIDE.get() {
+        return statements;
+    }
+    &STATEMENTS
+}
+
+#[cfg(test)]
+std::thread_local! {
+    /// What a test has instead, with columns of its own.
+    pub(in crate::store) static OVERRIDE: std::cell::Cell<Option<&'static Statements>> = const { std::cell::Cell::new(None) };
+}
+
+impl Statements {
+    pub(in crate::store) fn of(columns: &[Column]) -> Self {
+        let rows = rows(columns);
+        let list = |line: fn(&Column) -> Option<String>| {
+            columns.iter().filter_map(line).collect::<Vec<_>>().join(",\n    ")
+        };
+        let read = include_str!("state_of_users.sql").replace("{state_columns}", &list(read_column));
+        Self {
+            columns: columns.to_vec(),
+            write: include_str!("write_users.sql")
+                .replace("{assignments}", &list(assignment))
+                .replace("{rows}", &rows),
+            compare: include_str!("compare_users.sql")
+                .replace("{comparisons}", &list(comparison))
+                .replace("{rows}", &rows),
+            lock: format!("{read}where id = any ($1) {}", in_lock_order!()),
+            lock_affected: format!(
+                "{}{read}where id in (select id from touched) {}",
+                include_str!("touched_users.sql"),
+                in_lock_order!()
+            ),
+            read: format!("{read}where id = any ($1)"),
+        }
+    }
+
+    /// Binds rows as arrays, the ids and then a column each.
+    pub(in crate::store) fn bind<'q>(
+        &self,
+        statement: &'static str,
+        rows: &[UserRow<'_>],
+    ) -> Query<'q, Postgres, PgArguments> {
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+        let query = sqlx::query(statement).bind(ids);
+        self.columns.iter().fold(query, |query, column| match column.values {
+            Values::Text(value) => query.bind(rows.iter().map(value).collect::<Vec<_>>()),
+            Values::Bool(value) => query.bind(rows.iter().map(value).collect::<Vec<_>>()),
+            Values::BigInt(value) => query.bind(rows.iter().map(value).collect::<Vec<_>>()),
+            Values::Date(value) => query.bind(rows.iter().map(value).collect::<Vec<_>>()),
+            Values::Time(value) => query.bind(rows.iter().map(value).collect::<Vec<_>>()),
+            Values::Uuid(value) => query.bind(rows.iter().map(value).collect::<Vec<_>>()),
+        })
+    }
+}
+
+/// The rows of [`Statements::bind`] as a table named `new`.
+fn rows(columns: &[Column]) -> String {
+    let key = ("id", "uuid");
+    let columns =
+        || std::iter::once(key).chain(columns.iter().map(|column| (column.name, column.values.sql_type())));
+    let arrays: Vec<String> =
+        columns().zip(1..).map(|((_, sql_type), at)| format!("${at}::{sql_type}[]")).collect();
+    let names: Vec<&str> = columns().map(|(name, _)| name).collect();
+    format!("unnest({}) as new ({})", arrays.join(", "), names.join(", "))
+}
+
+/// A column as it is written.
+fn assignment(column: &Column) -> Option<String> {
+    Some(format!(
+        "{} = {}",
+        column.name,
+        unless_owned(column, new_value(column), |name| format!("users.{name}"))
+    ))
+}
+
+/// A column as it is compared: its name, the stored value and the expected one, both as text.
+fn comparison(column: &Column) -> Option<String> {
+    let name = column.name;
+    let stored = |name: &str| format!("users.{name}::text");
+    let new = format!("{}::text", new_value(column));
+    let expected = match column.compared {
+        Compared::Always => unless_owned(column, new, stored),
+        Compared::Where(condition) => format!("case when {condition} then {new} else {} end", stored(name)),
+        Compared::Never => return None,
+    };
+    Some(format!("('{name}', {}, {expected})", stored(name)))
+}
+
+/// A column as its state is read.
+fn read_column(column: &Column) -> Option<String> {
+    let name = column.name;
+    // As `inet` is written, a network's length would follow an address.
+    column.is_state.then(|| {
+        if column.cast == Some("inet") { format!("host({name}) as {name}") } else { name.to_owned() }
+    })
+}
+
+fn new_value(column: &Column) -> String {
+    match column.cast {
+        Some(sql_type) => format!("new.{}::{sql_type}", column.name),
+        None => format!("new.{}", column.name),
+    }
+}
+
+/// What the application made its own stays as it is stored.
+fn unless_owned(column: &Column, new: String, stored: impl Fn(&str) -> String) -> String {
+    let name = column.name;
+    if !column.is_ownable {
+        return new;
+    }
+    format!("case when '{name}' = any (users.app_owned) then {} else {new} end", stored(name))
+}
+
+impl Values {
+    fn sql_type(self) -> &'static str {
+        match self {
+            Self::Text(_) => "text",
+            Self::Bool(_) => "bool",
+            Self::BigInt(_) => "bigint",
+            Self::Date(_) => "date",
+            Self::Time(_) => "timestamptz",
+            Self::Uuid(_) => "uuid",
+        }
+    }
+}

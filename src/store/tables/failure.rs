@@ -1,0 +1,156 @@
+//! What a failed transaction means for its messages.
+
+use std::time::Duration;
+
+use cognito_user_sync_triggers::retry::Schedule;
+
+use crate::store::tables::ledger::LedgerInsert;
+
+/// How long a transaction is tried again while others are in its way.
+pub(in crate::store) struct Patience {
+    attempts: u32,
+    schedule: Schedule,
+    /// Whether to try again when a lock was not granted in time, too. Each such try takes the whole lock timeout.
+    waits_for_locks: bool,
+}
+
+/// A batch of messages: they can go back to the queue.
+pub(in crate::store) const OF_A_BATCH: Patience = Patience {
+    attempts: 8,
+    schedule: Schedule { first: Duration::from_millis(10), cap: Duration::from_millis(640) },
+    waits_for_locks: false,
+};
+
+/// An operator's command.
+pub(in crate::store) const OF_A_COMMAND: Patience = Patience {
+    attempts: 10,
+    schedule: Schedule { first: Duration::from_millis(50), cap: Duration::from_secs(2) },
+    waits_for_locks: true,
+};
+
+/// A month of the ledger, which consumers under load and another `maintain` may hold.
+pub(in crate::store) const OF_A_MONTH: Patience = Patience {
+    attempts: 10,
+    schedule: Schedule { first: Duration::from_millis(200), cap: Duration::from_secs(10) },
+    waits_for_locks: true,
+};
+
+/// Tries a transaction again while others are in its way.
+pub(in crate::store) async fn retry_conflicts<T, F>(
+    patience: Patience,
+    attempt: impl Fn() -> F,
+) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    let mut attempts = 1;
+    loop {
+        match attempt().await {
+            Err(failure) if attempts < patience.attempts && failure.may_pass(patience.waits_for_locks) => {
+                tracing::debug!(error = %failure, attempts, "another transaction was in the way, trying again");
+            }
+            done => return done,
+        }
+        tokio::time::sleep(patience.schedule.delay(attempts)).await;
+        attempts += 1;
+    }
+}
+
+/// What the store was asked to do, and why it failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing} failed")]
+pub struct StoreError {
+    doing: &'static str,
+    #[source]
+    failure: Failure,
+}
+
+impl StoreError {
+    /// Says what was being done when something failed.
+    pub(in crate::store) fn when<E: Into<Failure>>(doing: &'static str) -> impl Fn(E) -> Self {
+        move |error| Self { doing, failure: error.into() }
+    }
+}
+
+/// Why a transaction did not commit. What PostgreSQL says is repeated only where it cannot quote a row's values.
+/// Everything but [`Failure::Refused`] may pass when tried again.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::store) enum Failure {
+    /// Another transaction was in the way: a serialization failure, a deadlock, or our own recheck.
+    #[error("in conflict with another transaction ({sqlstate})")]
+    Conflict { sqlstate: String },
+    /// Somebody outside the service holds a row's lock for long.
+    #[error("timed out waiting for a lock ({sqlstate})")]
+    Blocked { sqlstate: String },
+    /// The ledger has no partition for an event: the horizon moved since it was read.
+    #[error("the ledger's partitions changed")]
+    HorizonMoved,
+    /// Nothing was committed, because the ledger had some of the events before: they must not count again.
+    #[error("some events were recorded before")]
+    AlreadyRecorded(Box<LedgerInsert>),
+    /// The database is unavailable, or cannot serve now.
+    #[error("the database is unavailable")]
+    Unavailable(#[source] sqlx::Error),
+    /// The database answers, but the schema or the grants are not what this build needs.
+    #[error("the database is not set up for this")]
+    Misconfigured(#[source] sqlx::Error),
+    /// The database refuses a row, and would refuse it again.
+    #[error("the database refuses a row ({sqlstate})")]
+    Refused { sqlstate: String },
+}
+
+impl Failure {
+    /// Whether it may be the fault of one event, or of one row, so that the others can go through without it.
+    pub(in crate::store) fn is_of_one_event(&self) -> bool {
+        match self {
+            Self::Refused { .. } | Self::Conflict { .. } | Self::Blocked { .. } => true,
+            Self::AlreadyRecorded(_) | Self::HorizonMoved | Self::Unavailable(_) | Self::Misconfigured(_) => {
+                false
+            }
+        }
+    }
+
+    /// Whether it passes when the others have ended.
+    fn may_pass(&self, waits_for_locks: bool) -> bool {
+        match self {
+            Self::Conflict { .. } => true,
+            Self::Blocked { .. } => waits_for_locks,
+            Self::AlreadyRecorded(_)
+            | Self::HorizonMoved
+            | Self::Unavailable(_)
+            | Self::Misconfigured(_)
+            | Self::Refused { .. } => false,
+        }
+    }
+
+    /// Our own conflict: what was read before the locks is not what stands under them.
+    pub(in crate::store) fn recheck() -> Self {
+        Self::Conflict { sqlstate: "40001".into() }
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    /// By SQLSTATE ("PostgreSQL Error Codes", appendix A of PostgreSQL's manual). What is not known is taken
+    /// for passing, because nothing is lost by trying again.
+    fn from(error: sqlx::Error) -> Self {
+        if let sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } = &error {
+            // A row holds what this service never writes: its user's events are refused, and nobody else's.
+            return Self::Refused { sqlstate: "a corrupt row".to_owned() };
+        }
+        let Some(sqlstate) = error.as_database_error().and_then(|error| error.code()).map(String::from)
+        else {
+            return Self::Unavailable(error);
+        };
+        let constraint = error.as_database_error().and_then(|error| error.constraint());
+        let class = sqlstate.get(..2).unwrap_or_default();
+        match (class, sqlstate.as_str()) {
+            (_, "40001" | "40P01") => Self::Conflict { sqlstate },
+            (_, "55P03" | "57014") => Self::Blocked { sqlstate },
+            // A check violation without a constraint is a row without a partition.
+            (_, "23514") if constraint.is_none() => Self::HorizonMoved,
+            ("42" | "3D" | "3F", _) => Self::Misconfigured(error),
+            ("21" | "22" | "23" | "54", _) => Self::Refused { sqlstate },
+            _ => Self::Unavailable(error),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Reads the ledger and the baseline back, folded per user by the same fold that applies events.
+
+use std::collections::BTreeMap;
+
+use cognito_user_sync_triggers::event::{Data, EventId, Kind, UserEvent};
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+use sqlx::{PgConnection, Row as _};
+use uuid::Uuid;
+
+use crate::store::model::claims::{Claims, Identifier};
+use crate::store::model::state::{self, Delta, UserState};
+use crate::store::tables::users::corrupt;
+
+/// Rows that one fetch takes from a cursor.
+const FETCH_ROWS: usize = 5_000;
+
+/// A claim as the baseline stores it.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct StoredClaim {
+    #[serde(flatten)]
+    identifier: Identifier,
+    since: Option<Timestamp>,
+}
+
+/// A stream of users with what their history amounts to, in the order of the ids and in bounded memory.
+///
+/// The statement must yield `user_id, id, type, user_pool_id, data, state, claims`, ordered by `user_id`: a
+/// row is an event (`id` is not null) or a baseline.
+pub(in crate::store) struct History {
+    /// The user whose rows may go on in the next fetch.
+    unfinished: Option<(Uuid, Delta)>,
+    exhausted: bool,
+    /// Events read so far.
+    pub(in crate::store) events: u64,
+}
+
+impl History {
+    /// Opens the cursor; the transaction must last as long as this.
+    pub(in crate::store) async fn open(
+        tx: &mut PgConnection,
+        declare: sqlx::SqlStr,
+    ) -> Result<Self, sqlx::Error> {
+        // A sort of the whole ledger: it spills to disk, and larger runs make fewer of them.
+        sqlx::query("set local work_mem = '64MB'").execute(&mut *tx).await?;
+        sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
+        sqlx::query(declare).execute(tx).await?;
+        Ok(Self { unfinished: None, exhausted: false, events: 0 })
+    }
+
+    /// The next users, each whole; empty at the end.
+    pub(in crate::store) async fn next(
+        &mut self,
+        tx: &mut PgConnection,
+    ) -> Result<BTreeMap<Uuid, Delta>, sqlx::Error> {
+        let mut users = BTreeMap::new();
+        while users.is_empty() && !self.exhausted {
+            let rows = sqlx::query(sqlx::AssertSqlSafe(format!("fetch {FETCH_ROWS} from history")));
+            let rows = rows.fetch_all(&mut *tx).await?;
+            self.exhausted = rows.len() < FETCH_ROWS;
+            for row in &rows {
+                let (user, delta) = read(row)?;
+                self.events += u64::from(row.try_get::<Option<Uuid>, _>("id")?.is_some());
+                match &mut self.unfinished {
+                    Some((current, own)) if *current == user => own.merge(delta),
+                    unfinished => users.extend(unfinished.replace((user, delta))),
+                }
+            }
+            if self.exhausted {
+                users.extend(self.unfinished.take());
+                // A partition cannot be dropped while a cursor reads it.
+                sqlx::query("close history").execute(&mut *tx).await?;
+            }
+        }
+        Ok(users)
+    }
+}
+
+/// One event of the ledger.
+pub(in crate::store) fn event(row: &PgRow) -> Result<UserEvent<'static>, sqlx::Error> {
+    let kind: String = row.try_get("type")?;
+    let Json(data) = row.try_get::<Json<Data<'_>>, _>("data")?;
+    Ok(UserEvent {
+        id: EventId::from_uuid(row.try_get("id")?).map_err(|_| corrupt("user_events.id"))?,
+        user_pool_id: row.try_get::<String, _>("user_pool_id")?.into(),
+        sub: row.try_get("user_id")?,
+        kind: Kind::parse(&kind).ok_or_else(|| corrupt("user_events.type"))?,
+        data: data.into_owned(),
+    })
+}
+
+fn read(row: &PgRow) -> Result<(Uuid, Delta), sqlx::Error> {
+    let user = row.try_get("user_id")?;
+    if row.try_get::<Option<Uuid>, _>("id")?.is_some() {
+        return Ok((user, Delta::of(&event(row)?)));
+    }
+    let Json(state) = row.try_get::<Json<UserState>, _>("state")?;
+    let Json(claims) = row.try_get::<Json<Vec<StoredClaim>>, _>("claims")?;
+    let claims: Claims = claims.into_iter().map(|claim| (claim.identifier, claim.since)).collect();
+    Ok((user, Delta { state, claims }))
+}
+
+/// Merges deltas into the baseline.
+pub(in crate::store) async fn merge_into_baseline(
+    tx: &mut PgConnection,
+    mut deltas: BTreeMap<Uuid, Delta>,
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<Uuid> = deltas.keys().copied().collect();
+    let baseline = "select user_id, null::uuid as id, state, claims from user_baseline where user_id = any($1) for update";
+    for row in sqlx::query(baseline).bind(&ids).fetch_all(&mut *tx).await? {
+        let (user, folded) = read(&row)?;
+        if let Some(delta) = deltas.get_mut(&user) {
+            delta.merge(folded);
+        }
+    }
+    write_baseline(tx, &deltas).await
+}
+
+/// Changes a user's baseline, if it has one.
+pub(in crate::store) async fn rewrite_baseline(
+    tx: &mut PgConnection,
+    user: Uuid,
+    change: impl FnOnce(&mut Delta),
+) -> Result<(), sqlx::Error> {
+    let baseline =
+        "select user_id, null::uuid as id, state, claims from user_baseline where user_id = $1 for update";
+    let Some(row) = sqlx::query(baseline).bind(user).fetch_optional(&mut *tx).await? else { return Ok(()) };
+    let (_, mut delta) = read(&row)?;
+    change(&mut delta);
+    write_baseline(tx, &BTreeMap::from([(user, delta)])).await
+}
+
+async fn write_baseline(tx: &mut PgConnection, deltas: &BTreeMap<Uuid, Delta>) -> Result<(), sqlx::Error> {
+    let ids: Vec<Uuid> = deltas.keys().copied().collect();
+    let encode = |error: serde_json::Error| sqlx::Error::Encode(error.into());
+    let states: Result<Vec<_>, _> =
+        deltas.values().map(|delta| serde_json::to_string(&delta.state)).collect();
+    let claims = |delta: &Delta| {
+        let stored = |(identifier, since): (&Identifier, &Option<_>)| StoredClaim {
+            identifier: identifier.clone(),
+            since: *since,
+        };
+        serde_json::to_string(&delta.claims.iter().map(stored).collect::<Vec<_>>())
+    };
+    let claims: Result<Vec<_>, _> = deltas.values().map(claims).collect();
+    let query = sqlx::query(include_str!("write_baseline.sql"));
+    query.bind(ids).bind(states.map_err(encode)?).bind(claims.map_err(encode)?).execute(tx).await.map(drop)
+}
+
+/// Everything that a moment's ledger and baseline say, for `declare history cursor for …`.
+pub(in crate::store) const ALL: &str = "declare history no scroll cursor for
+    select user_id, null::uuid as id, null as type, null as user_pool_id, null::jsonb as data, state, claims
+    from user_baseline
+    union all
+    select user_id, id, type, user_pool_id, data, null::jsonb, null::jsonb
+    from user_events
+    order by user_id";
+
+/// The history of some users, by a scan of the ledger: it has no index on users, which every event would pay.
+pub(in crate::store) async fn of_users(
+    tx: &mut PgConnection,
+    ids: &[Uuid],
+) -> Result<BTreeMap<Uuid, Delta>, sqlx::Error> {
+    let mut deltas = BTreeMap::<Uuid, Delta>::new();
+    for row in sqlx::query(include_str!("read_history.sql")).bind(ids).fetch_all(tx).await? {
+        let (user, delta) = read(&row)?;
+        state::add(&mut deltas, user, delta);
+    }
+    Ok(deltas)
+}
+
+/// One user's events and baseline, each a row, for [`event`]; a baseline has no `id`.
+pub(in crate::store) async fn rows_of_user(
+    tx: &mut PgConnection,
+    user: Uuid,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    sqlx::query(include_str!("read_history.sql")).bind([user].as_slice()).fetch_all(tx).await
+}

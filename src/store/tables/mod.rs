@@ -1,0 +1,8 @@
+//! Reads and writes the tables, each with its statements. Decides nothing.
+
+pub(in crate::store) mod columns;
+pub(in crate::store) mod failure;
+pub(in crate::store) mod heartbeat;
+pub(in crate::store) mod history;
+pub(in crate::store) mod ledger;
+pub(in crate::store) mod users;

@@ -1,0 +1,283 @@
+//! Reads and writes rows of `users` and `user_claims`. Knows the SQL; decides nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cognito_user_sync_triggers::event::EventId;
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+use sqlx::{PgConnection, Row as _};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::store::model::affected::AffectedKeys;
+use crate::store::model::claims::{Claims, Identifier, IdentifierKind};
+use crate::store::model::columns::{NAMELESS, Owned, Since, UserRow};
+use crate::store::model::device::Device;
+use crate::store::model::referral::referral_code;
+use crate::store::model::state::{
+    Delta, Login, Register, Registers, STATUS, SignUp, USER_POOL_ID, USERNAME, UserState, flag_of,
+};
+use crate::store::model::user::StoredUser;
+use crate::store::tables::columns::{in_lock_order, statements};
+use crate::store::tables::failure::Failure;
+
+/// The users that exist among `ids`, unlocked.
+pub(in crate::store) async fn read(
+    tx: &mut PgConnection,
+    ids: &[Uuid],
+) -> Result<BTreeMap<Uuid, StoredUser>, sqlx::Error> {
+    stored(&sqlx::query(statements().read.as_str()).bind(ids).fetch_all(tx).await?)
+}
+
+/// The same, locked in the order of the ids.
+pub(in crate::store) async fn lock(
+    tx: &mut PgConnection,
+    ids: &[Uuid],
+) -> Result<BTreeMap<Uuid, StoredUser>, sqlx::Error> {
+    stored(&sqlx::query(statements().lock.as_str()).bind(ids).fetch_all(tx).await?)
+}
+
+/// Those of the users who are erased.
+pub(in crate::store) fn erased(users: &BTreeMap<Uuid, StoredUser>) -> BTreeSet<Uuid> {
+    users.values().filter(|user| user.is_erased).map(|user| user.id).collect()
+}
+
+/// Fails where a user was erased since its events were scrubbed, or not: they would bring the person back.
+pub(in crate::store) fn recheck_erased(
+    locked: &BTreeMap<Uuid, StoredUser>,
+    known: &BTreeSet<Uuid>,
+    ids: impl IntoIterator<Item = Uuid>,
+) -> Result<(), Failure> {
+    let is_news = |id: Uuid| locked.get(&id).is_some_and(|user| user.is_erased) && !known.contains(&id);
+    if ids.into_iter().any(is_news) { Err(Failure::recheck()) } else { Ok(()) }
+}
+
+/// Locks users who were read, in the order of the ids, and reads those again whom somebody has changed since: one whose
+/// `xmin` is the same is the same version. So this transaction must not have written them itself, since all that it
+/// writes has one `xmin`.
+///
+/// Returns the users, and whether all of them are as they were read.
+pub(in crate::store) async fn lock_read(
+    tx: &mut PgConnection,
+    mut users: BTreeMap<Uuid, StoredUser>,
+) -> Result<(BTreeMap<Uuid, StoredUser>, bool), sqlx::Error> {
+    let ids: Vec<Uuid> = users.keys().copied().collect();
+    let lock = sqlx::query_as(concat!(
+        "select id, xmin::text::bigint from users where id = any ($1) ",
+        in_lock_order!()
+    ));
+    let locked: BTreeMap<Uuid, i64> = lock.bind(&ids).fetch_all(&mut *tx).await?.into_iter().collect();
+    users.retain(|id, user| locked.get(id) == Some(&user.written_by));
+    if users.len() == ids.len() {
+        return Ok((users, true));
+    }
+    let changed: Vec<Uuid> = locked.into_keys().filter(|id| !users.contains_key(id)).collect();
+    users.extend(read(tx, &changed).await?);
+    Ok((users, false))
+}
+
+/// Inserts the rows that are missing, in the order of the ids, with nothing in them but what cannot be null.
+pub(in crate::store) async fn insert_skeletons(
+    tx: &mut PgConnection,
+    new: &BTreeMap<Uuid, &Delta>,
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<Uuid> = new.keys().copied().collect();
+    let at =
+        |time: fn(&UserState) -> Timestamp| new.values().map(|delta| time(&delta.state).into()).collect();
+    let created_at: Vec<OffsetDateTime> = at(|state| state.created_at);
+    let synced_at: Vec<OffsetDateTime> = at(|state| state.synced_at);
+    let codes: Vec<String> = ids.iter().map(|id| referral_code(*id)).collect();
+    let query = sqlx::query(include_str!("insert_skeletons.sql"));
+    query.bind(ids).bind(NAMELESS).bind(codes).bind(created_at).bind(synced_at).execute(tx).await.map(drop)
+}
+
+/// Locks every row that a change of `keys` may touch besides `batch`, in the order of the ids: who owns an address now,
+/// who would be next among those outside the batch, who waits for a referrer.
+pub(in crate::store) async fn lock_affected(
+    tx: &mut PgConnection,
+    batch: &[Uuid],
+    keys: &AffectedKeys,
+) -> Result<BTreeMap<Uuid, StoredUser>, sqlx::Error> {
+    let (kinds, values) = keys.kinds_and_values();
+    let codes: Vec<&str> = keys.new_codes.iter().map(String::as_str).collect();
+    let query =
+        sqlx::query(statements().lock_affected.as_str()).bind(batch).bind(kinds).bind(values).bind(codes);
+    stored(&query.fetch_all(tx).await?)
+}
+
+/// Records the addresses shown; returns since when each of them is verified.
+pub(in crate::store) async fn upsert_claims(
+    tx: &mut PgConnection,
+    claims: &BTreeMap<Uuid, &Claims>,
+) -> Result<BTreeMap<(Uuid, Identifier), Option<Timestamp>>, sqlx::Error> {
+    let rows = claims
+        .iter()
+        .flat_map(|(id, claims)| claims.iter().map(move |(identifier, since)| (*id, identifier, *since)));
+    let (mut ids, mut kinds, mut values, mut since) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (id, identifier, shown_verified) in rows {
+        ids.push(id);
+        kinds.push(identifier.kind.as_str());
+        values.push(identifier.value.as_str());
+        since.push(shown_verified.map(OffsetDateTime::from));
+    }
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let query = sqlx::query(include_str!("upsert_claims.sql")).bind(kinds).bind(values).bind(ids).bind(since);
+    let read = |row: &PgRow| {
+        let kind: String = row.try_get("kind")?;
+        let kind = IdentifierKind::parse(&kind).ok_or_else(|| corrupt("user_claims.kind"))?;
+        let identifier = Identifier { kind, value: row.try_get("value")? };
+        let since = row.try_get::<Option<OffsetDateTime>, _>("since")?.map(Timestamp::from);
+        Ok(((row.try_get("user_id")?, identifier), since))
+    };
+    query.fetch_all(tx).await?.iter().map(read).collect()
+}
+
+/// Takes the unique columns from those who lose them, so that others can take them in the next statement.
+pub(in crate::store) async fn release(
+    tx: &mut PgConnection,
+    losers: &BTreeMap<IdentifierKind, Vec<Uuid>>,
+) -> Result<(), sqlx::Error> {
+    let of = |kind| losers.get(&kind).map(Vec::as_slice).unwrap_or_default();
+    let query = sqlx::query(include_str!("release_identifiers.sql"));
+    query.bind(of(IdentifierKind::Email)).bind(of(IdentifierKind::Phone)).execute(tx).await.map(drop)
+}
+
+/// Gives the unique columns to winners outside the batch, whose rows are not written otherwise.
+pub(in crate::store) async fn acquire(
+    tx: &mut PgConnection,
+    winners: &[(Identifier, Uuid)],
+) -> Result<(), sqlx::Error> {
+    let kinds: Vec<&str> = winners.iter().map(|(identifier, _)| identifier.kind.as_str()).collect();
+    let values: Vec<&str> = winners.iter().map(|(identifier, _)| identifier.value.as_str()).collect();
+    let ids: Vec<Uuid> = winners.iter().map(|(_, id)| *id).collect();
+    let query = sqlx::query(include_str!("acquire_identifiers.sql"));
+    query.bind(kinds).bind(values).bind(ids).execute(tx).await.map(drop)
+}
+
+/// Resolves the referral codes affected, whichever of the two users came first.
+pub(in crate::store) async fn resolve_referrals(
+    tx: &mut PgConnection,
+    batch: &[Uuid],
+    keys: &AffectedKeys,
+) -> Result<(), sqlx::Error> {
+    if keys.sign_up_codes.is_empty() && keys.new_codes.is_empty() {
+        return Ok(());
+    }
+    let new_codes: Vec<&str> = keys.new_codes.iter().map(String::as_str).collect();
+    let query = sqlx::query(include_str!("resolve_referrals.sql"));
+    query.bind(batch).bind(new_codes).execute(tx).await.map(drop)
+}
+
+/// Writes the service's columns of locked rows.
+pub(in crate::store) async fn write(tx: &mut PgConnection, rows: &[UserRow<'_>]) -> Result<(), sqlx::Error> {
+    let statements = statements();
+    statements.bind(&statements.write, rows).execute(tx).await.map(drop)
+}
+
+/// Compares rows with those stored: a line a column that differs, as `id, name, stored, expected`.
+pub(in crate::store) async fn compare(
+    tx: &mut PgConnection,
+    rows: &[UserRow<'_>],
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let statements = statements();
+    statements.bind(&statements.compare, rows).fetch_all(tx).await
+}
+
+fn stored(rows: &[PgRow]) -> Result<BTreeMap<Uuid, StoredUser>, sqlx::Error> {
+    rows.iter().map(|row| StoredUser::from_row(row).map(|user| (user.id, user))).collect()
+}
+
+impl StoredUser {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let time = |column: &str| row.try_get::<OffsetDateTime, _>(column).map(Timestamp::from);
+        let optional_time =
+            |column: &str| row.try_get::<Option<OffsetDateTime>, _>(column).map(|at| at.map(Timestamp::from));
+        let event_id = |column: &'static str| {
+            let id = row.try_get::<Option<Uuid>, _>(column)?;
+            id.map(|id| EventId::from_uuid(id).map_err(|_| corrupt(column))).transpose()
+        };
+        let ip = |column: &'static str| {
+            let ip = row.try_get::<Option<String>, _>(column)?;
+            ip.map(|ip| ip.parse().map_err(|_| corrupt(column))).transpose()
+        };
+        let last_login = match event_id("last_login_id")? {
+            None => None,
+            Some(id) => Some(Login {
+                id,
+                ip: ip("last_login_ip")?,
+                device: row.try_get::<Option<&str>, _>("last_login_device")?.and_then(Device::parse),
+                location: row.try_get("last_login_location")?,
+                user_agent: None,
+            }),
+        };
+        let sign_up = match event_id("sign_up_id")? {
+            None => None,
+            Some(id) => Some(SignUp {
+                id,
+                ip: ip("created_ip")?,
+                referral_code: row.try_get("sign_up_referral_code")?,
+            }),
+        };
+        let enabled: bool = row.try_get("enabled")?;
+        let federated_login = row.try_get("federated_login")?;
+        let login_count =
+            u64::try_from(row.try_get::<i64, _>("login_count")?).map_err(|_| corrupt("login_count"))?;
+        let state = UserState {
+            registers: registers(row)?,
+            disabled: optional_time("enabled_at")?.map(|time| (time, !enabled)),
+            deleted_at: optional_time("deleted_at")?,
+            authentications: login_count.saturating_sub(u64::from(federated_login)),
+            federated_login,
+            last_login,
+            sign_up,
+            created_at: time("created_at")?,
+            synced_at: time("synced_at")?,
+        };
+        Ok(Self {
+            id: row.try_get("id")?,
+            written_by: row.try_get("written_by")?,
+            state,
+            owned: Owned { email: row.try_get("email")?, phone_number: row.try_get("phone_number")? },
+            since: Since {
+                email: optional_time("email_since")?,
+                phone_number: optional_time("phone_since")?,
+            },
+            referred_by: row.try_get("referred_by")?,
+            is_erased: row.try_get("is_erased")?,
+        })
+    }
+}
+
+fn registers(row: &PgRow) -> Result<Registers, sqlx::Error> {
+    let version = |id: Uuid| EventId::from_uuid(id).map_err(|_| corrupt("attributes_version"));
+    let Some(newest) = row.try_get::<Option<Uuid>, _>("attributes_version")?.map(version).transpose()? else {
+        return Ok(Registers::new());
+    };
+    let Json(exceptions) = row.try_get::<Json<BTreeMap<String, Uuid>>, _>("attribute_versions")?;
+    let Json(mut attributes) = row.try_get::<Json<BTreeMap<String, String>>, _>("cognito_attributes")?;
+    let flags: BTreeMap<_, _> = IdentifierKind::ALL
+        .into_iter()
+        .filter_map(|kind| Some((kind.attribute(), attributes.remove(flag_of(kind.attribute())?)?)))
+        .collect();
+    for (name, column) in
+        [(STATUS, "cognito_status"), (USERNAME, "cognito_username"), (USER_POOL_ID, "user_pool_id")]
+    {
+        if let Some(value) = row.try_get(column)? {
+            attributes.insert(name.to_owned(), value);
+        }
+    }
+    let register = |(name, value): (String, String)| {
+        let version = exceptions.get(&name).copied().map(version).transpose()?.unwrap_or(newest);
+        let flag = flags.get(name.as_str()).cloned();
+        Ok((name, Register { version, value, flag }))
+    };
+    attributes.into_iter().map(register).collect()
+}
+
+/// The service wrote the column, so somebody else changed it: nothing is guessed.
+pub(in crate::store) fn corrupt(column: &str) -> sqlx::Error {
+    sqlx::Error::Decode(format!("users.{column} holds what this service never writes").into())
+}
