@@ -23,6 +23,8 @@ mod model;
 pub mod outcome;
 pub mod report;
 mod tables;
+#[cfg(all(test, feature = "dev"))]
+mod tests;
 
 pub use self::apply::Applier;
 pub use self::model::referral::referral_code;

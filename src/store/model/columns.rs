@@ -231,7 +231,7 @@ impl<'a> UserRow<'a> {
         }
     }
 
-    fn attribute(&self, name: &str) -> Option<Cow<'a, str>> {
+    pub(in crate::store) fn attribute(&self, name: &str) -> Option<Cow<'a, str>> {
         borrowed(self.state.attribute(name))
     }
 
