@@ -1,4 +1,4 @@
-//! The limit: the statements of the consumer's way of logins, sent by pgbench. What they are bound to comes from a
+//! The limit: the statements of the consumer's fast path, sent by pgbench. What they are bound to comes from a
 //! table, so that nothing is measured but PostgreSQL and the round trips.
 
 use std::process::Stdio;

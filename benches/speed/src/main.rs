@@ -88,7 +88,7 @@ impl Options {
         drain::Plan { users, batches, processes, contestants, renames: false, runs, seconds }
     }
 
-    /// `pgbench` has no part in it: what the long way sends depends on what it reads.
+    /// `pgbench` has no part in it: what the slow path sends depends on what it reads.
     fn renames_plan(&self) -> drain::Plan {
         let plan = self.drain_plan();
         let contestants =
