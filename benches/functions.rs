@@ -4,7 +4,7 @@
 
 #![allow(missing_docs)]
 
-use cognito_user_sync::geoip::Places;
+use cognito_user_sync::geoip::GeoIp;
 use cognito_user_sync::store::bench::{self, Change};
 use cognito_user_sync::store::referral_code;
 use cognito_user_sync_triggers::event::{Data, EventId, Kind, UserEvent};
@@ -49,8 +49,8 @@ fn login(user: u64, time: u64) -> UserEvent<'static> {
 
 fn fold(bencher: Bencher<'_, '_>, users: u64) {
     let events = logins(users);
-    let places = Places::default();
-    bencher.bench(|| bench::fold_events(black_box(&events), &places));
+    let geoip = GeoIp::default();
+    bencher.bench(|| bench::fold_events(black_box(&events), &geoip));
 }
 
 #[divan::bench]

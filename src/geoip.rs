@@ -16,11 +16,11 @@ pub const VARIABLE: &str = "USER_SYNC_GEOIP_FILE";
 
 /// Finds the places of addresses; by default it knows none. Cloning shares the file.
 #[derive(Clone, Default)]
-pub struct Places(Option<Arc<Reader<Vec<u8>>>>);
+pub struct GeoIp(Option<Arc<Reader<Vec<u8>>>>);
 
 /// The file that the variable names cannot serve.
 #[derive(Debug, thiserror::Error)]
-pub enum PlacesError {
+pub enum GeoIpError {
     /// The file is missing, unreadable or no MaxMind database.
     #[error("{variable} is {path:?}: it must be a MaxMind database of cities, and cannot be read as one")]
     Unreadable {
@@ -43,14 +43,14 @@ pub enum PlacesError {
     },
 }
 
-impl Places {
+impl GeoIp {
     /// Reads the file; without one every place is unknown.
     ///
     /// # Errors
     /// When the file cannot be read, or is no database of cities.
-    pub fn open(file: Option<&Path>) -> Result<Self, PlacesError> {
+    pub fn open(file: Option<&Path>) -> Result<Self, GeoIpError> {
         let (Some(path), variable) = (file, VARIABLE) else { return Ok(Self::default()) };
-        let reader = Reader::open_readfile(path).map_err(|source| PlacesError::Unreadable {
+        let reader = Reader::open_readfile(path).map_err(|source| GeoIpError::Unreadable {
             variable,
             path: path.to_owned(),
             source,
@@ -58,7 +58,7 @@ impl Places {
         let kind = &reader.metadata().database_type;
         // GeoIP2 Enterprise holds all that City does.
         if !(kind.contains("City") || kind.contains("Enterprise")) {
-            return Err(PlacesError::NotOfCities { variable, path: path.to_owned(), kind: kind.clone() });
+            return Err(GeoIpError::NotOfCities { variable, path: path.to_owned(), kind: kind.clone() });
         }
         Ok(Self(Some(Arc::new(reader))))
     }
@@ -94,10 +94,10 @@ pub(crate) fn names_a_city(place: &str) -> bool {
 }
 
 /// Without the file's megabytes.
-impl fmt::Debug for Places {
+impl fmt::Debug for GeoIp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = self.0.as_ref().map(|reader| reader.metadata().database_type.as_str());
-        formatter.debug_tuple("Places").field(&kind).finish()
+        formatter.debug_tuple("GeoIp").field(&kind).finish()
     }
 }
 
@@ -117,8 +117,8 @@ mod tests {
 
     #[test]
     fn without_a_file_every_place_is_unknown() {
-        let places = Places::open(None).unwrap_or_default();
-        assert_eq!(places.of(IpAddr::from([192, 0, 2, 1])), None);
-        assert_eq!(format!("{places:?}"), "Places(None)");
+        let geoip = GeoIp::open(None).unwrap_or_default();
+        assert_eq!(geoip.of(IpAddr::from([192, 0, 2, 1])), None);
+        assert_eq!(format!("{geoip:?}"), "GeoIp(None)");
     }
 }

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::dev::local::{self, Deployment};
-use cognito_user_sync::geoip::Places;
+use cognito_user_sync::geoip::GeoIp;
 use cognito_user_sync::postgres;
 use cognito_user_sync::store::maintenance::repair::repair;
 use cognito_user_sync::store::maintenance::verify::verify;
@@ -108,7 +108,7 @@ async fn ten_thousand_rows_are_adopted_and_events_come_on_top() {
     // Repairing every user changes nothing: the history says just what the rows say.
     let rows = database.rows().await;
     let all: BTreeSet<Uuid> = users.iter().map(OldUser::sub).collect();
-    repair(&operator(&database.deployment).await, &Places::default(), &all).await.unwrap();
+    repair(&operator(&database.deployment).await, &GeoIp::default(), &all).await.unwrap();
     assert_eq!(database.rows().await, rows);
 
     let events = events_on_top(&users);
@@ -570,7 +570,7 @@ async fn other_types_of_the_families_are_read_and_cognito_may_own_the_profile() 
     let mut found = Vec::new();
     verify(
         &operator(&database.deployment).await,
-        &Places::default(),
+        &GeoIp::default(),
         |difference| found.push(difference),
         |_| {},
     )

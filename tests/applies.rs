@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use cognito_user_sync::geoip::Places;
+use cognito_user_sync::geoip::GeoIp;
 use cognito_user_sync::store::outcome::Outcome;
 use cognito_user_sync::store::referral_code;
 use cognito_user_sync_triggers::event::{Data, Event, EventId, Kind};
@@ -11,7 +11,7 @@ use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 
 use crate::support::events::{at, confirmed, event, login, sub};
-use crate::support::{TestDatabase, applier, deployment, eventually, places};
+use crate::support::{TestDatabase, applier, deployment, eventually, geoip};
 
 /// Applies events one by one and compares columns of the first user.
 async fn check(events: Vec<Event<'static>>, expected: &[(&str, Option<&str>)]) {
@@ -156,9 +156,9 @@ async fn the_device_is_the_clients_word_else_its_user_agents_class() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_place_is_the_clients_word_else_the_addresses() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), places::cities()).unwrap();
+    std::fs::write(file.path(), geoip::cities()).unwrap();
     let deployment = deployment().await;
-    let applier = applier(&deployment, 4).await.with_places(Places::open(Some(file.path())).unwrap());
+    let applier = applier(&deployment, 4).await.with_geoip(GeoIp::open(Some(file.path())).unwrap());
     let database = TestDatabase { applier: applier.into(), ..TestDatabase::of(deployment).await };
     let logins: [(&str, Option<&str>, Option<&str>); 9] = [
         ("192.0.2.7", None, Some("Porto, PT")),
@@ -189,12 +189,12 @@ async fn the_place_is_the_clients_word_else_the_addresses() {
 }
 
 #[test]
-fn a_file_of_places_that_cannot_serve_is_named_with_its_variable() {
+fn a_geoip_file_that_cannot_serve_is_named_with_its_variable() {
     let directory = tempfile::tempdir().unwrap();
     let open = |content: Option<Vec<u8>>| {
         let path = directory.path().join("places.mmdb");
         content.iter().for_each(|content| std::fs::write(&path, content).unwrap());
-        let error = Places::open(Some(&path)).unwrap_err();
+        let error = GeoIp::open(Some(&path)).unwrap_err();
         let message = error.to_string();
         assert!(
             message.starts_with("USER_SYNC_GEOIP_FILE is ") && message.contains("places.mmdb"),
@@ -204,7 +204,7 @@ fn a_file_of_places_that_cannot_serve_is_named_with_its_variable() {
     };
     open(None);
     open(Some(b"not a database".to_vec()));
-    let networks = places::mmdb("GeoLite2-ASN", &[("::192.0.2.0/120", serde_json::json!({}))]);
+    let networks = geoip::mmdb("GeoLite2-ASN", &[("::192.0.2.0/120", serde_json::json!({}))]);
     assert!(open(Some(networks)).ends_with("its type is \"GeoLite2-ASN\""));
 }
 

@@ -13,7 +13,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::consumer::worker;
 use cognito_user_sync::dev::local::{Deployment, REGION};
-use cognito_user_sync::geoip::Places;
+use cognito_user_sync::geoip::GeoIp;
 use cognito_user_sync::postgres;
 use cognito_user_sync::postgres::credentials::{Source, TokenSigner};
 use cognito_user_sync::store::Applier;
@@ -137,7 +137,7 @@ impl Server {
         let operator = DatabaseConfig::with_url(&database.deployment.operator_url);
         let operator = postgres::connect(&operator, 2).await.unwrap();
         let mut found = Vec::new();
-        verify(operator.pool(), &Places::default(), |difference| found.push(difference), |_| {})
+        verify(operator.pool(), &GeoIp::default(), |difference| found.push(difference), |_| {})
             .await
             .unwrap();
         assert!(found.is_empty(), "{found:?}");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::geoip::Places;
+use cognito_user_sync::geoip::GeoIp;
 use cognito_user_sync::postgres;
 use cognito_user_sync::store::maintenance::erase::{Erased, erase};
 use cognito_user_sync::store::maintenance::partitions::maintain;
@@ -29,7 +29,7 @@ async fn operator(database: &TestDatabase) -> PgPool {
 }
 
 async fn differences(pool: &PgPool) -> u64 {
-    verify(pool, &Places::default(), |_| {}, |_| {}).await.unwrap().differences
+    verify(pool, &GeoIp::default(), |_| {}, |_| {}).await.unwrap().differences
 }
 
 /// What is left of an event of somebody who was erased, told a second time.
@@ -125,7 +125,7 @@ async fn nothing_personal_is_left_and_counts_stay() {
     assert_impersonal(&everything(&database).await);
     assert_eq!(column("login_count").await.as_deref(), Some("3"));
     assert_eq!(differences(&operator).await, 0);
-    repair(&operator, &Places::default(), &BTreeSet::from([sub(1)])).await.unwrap();
+    repair(&operator, &GeoIp::default(), &BTreeSet::from([sub(1)])).await.unwrap();
     assert_impersonal(&everything(&database).await);
     assert!(erase(&operator, sub(1), false).await.unwrap().before, "idempotent");
 }
@@ -326,7 +326,7 @@ async fn a_month_that_is_folded_and_a_repair_at_the_same_moment_bring_nobody_bac
     };
     let repair_often = async {
         for _ in 0..3 {
-            repair(&operator, &Places::default(), &everybody).await.unwrap();
+            repair(&operator, &GeoIp::default(), &everybody).await.unwrap();
         }
     };
     let ((), (), folded) = tokio::join!(erase_all, repair_often, maintain(&operator, 3, 90, now, |_, _| {}));

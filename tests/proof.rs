@@ -2,7 +2,7 @@
 //! every value that was changed behind the service's back.
 
 use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::geoip::Places;
+use cognito_user_sync::geoip::GeoIp;
 use cognito_user_sync::postgres;
 use cognito_user_sync::store::maintenance::explain::{Entry, explain};
 use cognito_user_sync::store::maintenance::partitions::{Maintained, maintain};
@@ -28,7 +28,7 @@ async fn operator(database: &TestDatabase) -> PgPool {
 async fn differences(pool: &PgPool) -> Vec<Difference> {
     let mut found = Vec::new();
     let verified =
-        verify(pool, &Places::default(), |difference| found.push(difference), |_| {}).await.unwrap();
+        verify(pool, &GeoIp::default(), |difference| found.push(difference), |_| {}).await.unwrap();
     assert_eq!(verified.differences, u64::try_from(found.len()).unwrap());
     found
 }
@@ -92,7 +92,7 @@ async fn a_folded_month_changes_no_row_and_no_proof() {
         matches!(&outcomes[..], [Outcome::Rejected(rejection)] if rejection.reason == "too_old"),
         "{outcomes:?}"
     );
-    let explained = explain(&operator, &Places::default(), sub(0)).await.unwrap();
+    let explained = explain(&operator, &GeoIp::default(), sub(0)).await.unwrap();
     assert!(explained.history.contains(&Entry::Baseline), "{explained:?}");
     assert_eq!(explained.outcome.unwrap().differences, []);
 }
@@ -172,7 +172,7 @@ async fn every_value_that_was_changed_is_found_and_mended() {
         sqlx::raw_sql(sqlx::AssertSqlSafe(change.clone())).execute(&operator).await.unwrap();
         let found = differences(&operator).await;
         assert!(found.iter().any(|difference| difference.column == column), "{change}: {found:?}");
-        repair(&operator, &Places::default(), &found.iter().map(|difference| difference.user).collect())
+        repair(&operator, &GeoIp::default(), &found.iter().map(|difference| difference.user).collect())
             .await
             .unwrap();
         assert_eq!(differences(&operator).await, [], "{change}");

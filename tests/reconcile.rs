@@ -7,7 +7,7 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use cognito_user_sync::cognito::user_pool::{LookUp, PoolUser};
-use cognito_user_sync::geoip::Places;
+use cognito_user_sync::geoip::GeoIp;
 use cognito_user_sync::store::maintenance::drift::{self, Kind as Drift};
 use cognito_user_sync::store::maintenance::verify::verify;
 use cognito_user_sync_triggers::event::{Data, Event, EventId, Kind, UserEvent};
@@ -118,7 +118,7 @@ impl Scene {
         assert_eq!(u64::try_from(deleted_rows).unwrap(), deleted);
         let pool = self.database.applier.pool();
         let mut differences = Vec::new();
-        verify(pool, &Places::default(), |difference| differences.push(difference), |_| {}).await.unwrap();
+        verify(pool, &GeoIp::default(), |difference| differences.push(difference), |_| {}).await.unwrap();
         assert_eq!(differences, []);
     }
 }

@@ -3,7 +3,7 @@
 
 use cognito_user_sync::config::Config;
 use cognito_user_sync::consumer::lambda;
-use cognito_user_sync::geoip::Places;
+use cognito_user_sync::geoip::GeoIp;
 use cognito_user_sync::sqs::queue::Queue;
 use cognito_user_sync::store::Applier;
 use cognito_user_sync::{logging, metrics, postgres};
@@ -15,9 +15,9 @@ use lambda_runtime::Error;
 async fn main() -> Result<(), Error> {
     logging::init("info");
     let config = Config::from_env()?;
-    let places = Places::open(config.geoip_file.as_deref())?;
+    let geoip = GeoIp::open(config.geoip_file.as_deref())?;
     let database = postgres::connect(&config.database, 2).await?;
-    let applier = Applier::new(database).with_places(places);
+    let applier = Applier::new(database).with_geoip(geoip);
     let queue = Queue::new(config.queue_url, config.dlq_url).await;
     let metrics = metrics::embedded(function_name("user-sync-consumer"))?;
     let (applier, queue, metrics) = (&applier, &queue, &metrics);

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use cognito_user_sync::geoip::{self, Places};
+use cognito_user_sync::geoip::{self, GeoIp};
 use cognito_user_sync::store::maintenance::adopt::{Adopted, KEPT_AS, Options, Profile};
 use cognito_user_sync::store::migrate::{self, Migrated};
 use cognito_user_sync_triggers::timestamp::Timestamp;
@@ -66,7 +66,7 @@ fn user_pool_id(text: &str) -> Result<String, String> {
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let pool = super::database(2).await?;
-    let places = Places::open(std::env::var_os(geoip::VARIABLE).as_deref().map(Path::new))?;
+    let geoip = GeoIp::open(std::env::var_os(geoip::VARIABLE).as_deref().map(Path::new))?;
     let (profile, user_pool_id) = (arguments.profile.into(), arguments.user_pool_id);
     let options = Options { profile, user_pool_id, now: Timestamp::now() };
     let bar = ProgressBar::no_length();
@@ -76,8 +76,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         bar.set_position(done);
     };
     let migrated = match arguments.dry_run {
-        true => migrate::survey(&pool, &options, &places, progress).await,
-        false => Box::pin(migrate::run_and_adopt(&pool, &options, &places, progress)).await,
+        true => migrate::survey(&pool, &options, &geoip, progress).await,
+        false => Box::pin(migrate::run_and_adopt(&pool, &options, &geoip, progress)).await,
     };
     bar.finish_and_clear();
     let migrated = migrated?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args};
 use cognito_user_sync::aws;
-use cognito_user_sync::geoip::{self, Places};
+use cognito_user_sync::geoip::{self, GeoIp};
 use cognito_user_sync::sqs::replay::{self, Place, ReadError};
 use cognito_user_sync::store::maintenance::repair::{self, Selection};
 use cognito_user_sync_triggers::event::Event;
@@ -251,10 +251,10 @@ fn read_file(path: &Path, sender: &mpsc::Sender<Reading>) {
 
 async fn from_ledger(selection: Selection, json: bool) -> anyhow::Result<()> {
     let pool = super::database(2).await?;
-    let places = Places::open(std::env::var_os(geoip::VARIABLE).as_deref().map(Path::new))?;
+    let geoip = GeoIp::open(std::env::var_os(geoip::VARIABLE).as_deref().map(Path::new))?;
     let style = ProgressStyle::with_template("{spinner} {pos} users, {per_sec}, {elapsed}")?;
     let progress = ProgressBar::new_spinner().with_style(style);
-    let users = repair::rederive(&pool, &places, selection, |users| progress.set_position(users)).await;
+    let users = repair::rederive(&pool, &geoip, selection, |users| progress.set_position(users)).await;
     progress.finish_and_clear();
     let users = users?;
     match selection.user {

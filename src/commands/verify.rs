@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::bail;
 use clap::Args;
-use cognito_user_sync::geoip::{self, Places};
+use cognito_user_sync::geoip::{self, GeoIp};
 use cognito_user_sync::store::maintenance::explain::{self, Address, Entry, Explanation, Source, Value};
 use cognito_user_sync::store::maintenance::repair;
 use cognito_user_sync::store::maintenance::verify::{self, Difference};
@@ -41,12 +41,12 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let pool = super::database(2).await?;
-    let places = Places::open(std::env::var_os(geoip::VARIABLE).as_deref().map(Path::new))?;
+    let geoip = GeoIp::open(std::env::var_os(geoip::VARIABLE).as_deref().map(Path::new))?;
     let mut out = std::io::stdout().lock();
     if let Some(user) = arguments.user {
-        return print_explanation(user, &explain::explain(&pool, &places, user).await?, &mut out);
+        return print_explanation(user, &explain::explain(&pool, &geoip, user).await?, &mut out);
     }
-    let compared = compare(&pool, &places).await?;
+    let compared = compare(&pool, &geoip).await?;
     if compared.verified.differences == 0 || !arguments.repair {
         compared.print(arguments.json, &mut out)?;
         return match compared.verified.differences {
@@ -59,11 +59,11 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if !arguments.json {
         compared.print(false, &mut out)?;
     }
-    repair::repair(&pool, &places, &compared.users).await?;
+    repair::repair(&pool, &geoip, &compared.users).await?;
     if !arguments.json {
         writeln!(out, "repaired the rows of {} users; comparing again", compared.users.len())?;
     }
-    let compared = compare(&pool, &places).await?;
+    let compared = compare(&pool, &geoip).await?;
     compared.print(arguments.json, &mut out)?;
     match compared.verified.differences {
         0 => Ok(()),
@@ -78,7 +78,7 @@ struct Compared {
     shown: Vec<Difference>,
 }
 
-async fn compare(pool: &sqlx::PgPool, places: &Places) -> anyhow::Result<Compared> {
+async fn compare(pool: &sqlx::PgPool, geoip: &GeoIp) -> anyhow::Result<Compared> {
     let (events,): (i64,) = sqlx::query_as("select count(*) from user_events").fetch_one(pool).await?;
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} events, {per_sec}, {eta} left")?;
     let bar = ProgressBar::new(u64::try_from(events)?).with_style(style);
@@ -90,7 +90,7 @@ async fn compare(pool: &sqlx::PgPool, places: &Places) -> anyhow::Result<Compare
             shown.push(difference);
         }
     };
-    let verified = verify::verify(pool, places, found, |events| bar.set_position(events)).await;
+    let verified = verify::verify(pool, geoip, found, |events| bar.set_position(events)).await;
     bar.finish_and_clear();
     Ok(Compared { verified: verified?, users, shown })
 }

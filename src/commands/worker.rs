@@ -8,7 +8,7 @@ use clap::Args;
 use cognito_user_sync::config::Config;
 use cognito_user_sync::consumer::monitoring;
 use cognito_user_sync::consumer::worker::{self, Options};
-use cognito_user_sync::geoip::Places;
+use cognito_user_sync::geoip::GeoIp;
 use cognito_user_sync::sqs::queue::Queue;
 use cognito_user_sync::store::Applier;
 use cognito_user_sync::{metrics, postgres};
@@ -39,9 +39,9 @@ const EMF_INTERVAL: Duration = Duration::from_secs(30);
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = Config::from_env()?;
     // One connection a batch under way, one for the question whether the database is there, one for /readyz.
-    let places = Places::open(config.geoip_file.as_deref())?;
+    let geoip = GeoIp::open(config.geoip_file.as_deref())?;
     let database = postgres::connect(&config.database, config.concurrency + 2).await?;
-    let applier = Applier::new(database.clone()).with_places(places);
+    let applier = Applier::new(database.clone()).with_geoip(geoip);
     let queue = Queue::new(config.queue_url, config.dlq_url).await;
     let options = Options {
         batch_size: config.batch_size,

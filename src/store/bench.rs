@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use cognito_user_sync_triggers::event::UserEvent;
 
-use crate::geoip::Places;
+use crate::geoip::GeoIp;
 use crate::store::model::columns::{COLUMNS, Owned, Since, UserRow, Values};
 use crate::store::model::state::{Delta, UserState, fold};
 use crate::store::model::{country, device};
@@ -30,8 +30,8 @@ impl Change {
 
 /// Folds events; returns how many users they are of.
 #[must_use]
-pub fn fold_events(events: &[UserEvent<'_>], places: &Places) -> usize {
-    black_box(fold(events, places)).len()
+pub fn fold_events(events: &[UserEvent<'_>], geoip: &GeoIp) -> usize {
+    black_box(fold(events, geoip)).len()
 }
 
 /// Returns a function that derives every column of an event's user.

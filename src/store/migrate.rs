@@ -9,7 +9,7 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::types::Oid;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, SqlStr};
 
-use crate::geoip::Places;
+use crate::geoip::GeoIp;
 use crate::store::locks::lock_adoption;
 use crate::store::maintenance::adopt::{self, AdoptError, Adopted, KEPT_AS, OldTable, Options};
 
@@ -112,7 +112,7 @@ pub async fn upgrade(pool: &PgPool) -> Result<Migrated, Error> {
 pub async fn run_and_adopt(
     pool: &PgPool,
     options: &Options,
-    places: &Places,
+    geoip: &GeoIp,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Migrated, Error> {
     let mut tx = pool.begin().await?;
@@ -130,7 +130,7 @@ pub async fn run_and_adopt(
     set_aside(&mut tx, &table).await?;
     Box::pin(migrator().run(&mut *tx)).await?;
     let rows = table.rows;
-    let adopted = adopt::adopt(&mut tx, &table, options, places, |done| progress(done, rows)).await?;
+    let adopted = adopt::adopt(&mut tx, &table, options, geoip, |done| progress(done, rows)).await?;
     tx.commit().await?;
     Ok(Migrated { ran: pending.into_iter().collect(), adopted: Some(adopted) })
 }
@@ -142,7 +142,7 @@ pub async fn run_and_adopt(
 pub async fn survey(
     pool: &PgPool,
     options: &Options,
-    places: &Places,
+    geoip: &GeoIp,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Migrated, Error> {
     let mut tx = pool.begin_with("begin isolation level repeatable read read only").await?;
@@ -151,7 +151,7 @@ pub async fn survey(
         None => None,
         Some(table) => {
             let rows = table.rows;
-            Some(adopt::survey(&mut tx, &table, options, places, |done| progress(done, rows)).await?)
+            Some(adopt::survey(&mut tx, &table, options, geoip, |done| progress(done, rows)).await?)
         }
     };
     tx.rollback().await?;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::config::DatabaseConfig;
 use crate::dev::stack::{Postgres, PostgresOptions, PostgresSource, Progress};
-use crate::geoip::Places;
+use crate::geoip::GeoIp;
 use crate::postgres;
 use crate::store::maintenance::repair::repair;
 use crate::store::maintenance::verify::{Difference, verify};
@@ -47,7 +47,7 @@ async fn a_column_is_a_migration_and_one_line() {
     let (stored, expected) = (Some("Eve".to_owned()), Some("Ada".to_owned()));
     let difference = Difference { user: SUB, column: "nickname".to_owned(), stored, expected };
     assert_eq!(differences(pool).await, [difference]);
-    repair(pool, &Places::default(), &BTreeSet::from([SUB])).await.unwrap();
+    repair(pool, &GeoIp::default(), &BTreeSet::from([SUB])).await.unwrap();
     assert_eq!(shown(pool).await.as_deref(), Some("Ada"));
     assert_eq!(differences(pool).await, []);
 
@@ -82,6 +82,6 @@ async fn shown(pool: &PgPool) -> Option<String> {
 
 async fn differences(pool: &PgPool) -> Vec<Difference> {
     let mut found = Vec::new();
-    verify(pool, &Places::default(), |difference| found.push(difference), |_| {}).await.unwrap();
+    verify(pool, &GeoIp::default(), |difference| found.push(difference), |_| {}).await.unwrap();
     found
 }

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::geoip::Places;
+use crate::geoip::GeoIp;
 use crate::store::model::device::Device;
 use crate::store::model::digest;
 use crate::store::model::state::Login;
@@ -34,7 +34,7 @@ pub(super) fn may_take(event: &UserEvent<'_>) -> bool {
 pub(super) async fn record<'a>(
     tx: &mut PgConnection,
     events: impl Iterator<Item = &'a UserEvent<'a>>,
-    places: &Places,
+    geoip: &GeoIp,
 ) -> Result<LedgerInsert, Failure> {
     let mut events: Vec<&UserEvent<'a>> = events.collect();
     let mut logins: Vec<Logins<'_>> = events.iter().map(|event| Logins::of(event)).collect();
@@ -52,7 +52,7 @@ pub(super) async fn record<'a>(
         events.retain(|event| logins.binary_search_by_key(&event.sub, Logins::user).is_ok());
     }
     let rows = ledger::Rows::of(&events)?;
-    let (counted, fresh) = count(tx, &logins, places, &rows).await?;
+    let (counted, fresh) = count(tx, &logins, geoip, &rows).await?;
     if let Some(counted) = counted {
         let counted: HashSet<Uuid> = counted.into_iter().collect();
         events.retain(|event| counted.contains(&event.sub));
@@ -99,14 +99,14 @@ type Counted = (Option<Vec<Uuid>>, Option<Vec<Uuid>>);
 async fn count(
     tx: &mut PgConnection,
     logins: &[Logins<'_>],
-    places: &Places,
+    geoip: &GeoIp,
     events: &ledger::Rows<'_>,
 ) -> Result<Counted, sqlx::Error> {
     let mut devices = HashMap::<&str, Option<Device>>::new();
     let mut device_of =
         |user_agent| *devices.entry(user_agent).or_insert_with(|| Device::of_user_agent(user_agent));
     let latest: Vec<Login> =
-        logins.iter().map(|logins| Login::resolved(logins.latest, places, &mut device_of)).collect();
+        logins.iter().map(|logins| Login::resolved(logins.latest, geoip, &mut device_of)).collect();
     // As the client wrote what can be read: PostgreSQL reads it likewise.
     let ips = latest
         .iter()

@@ -19,7 +19,7 @@ use sqlx::PgPool;
 
 use self::batch::Batch;
 use self::transaction::Path;
-use crate::geoip::Places;
+use crate::geoip::GeoIp;
 use crate::postgres::Database;
 use crate::store::outcome::{Outcome, Rejection, RetryCause};
 use crate::store::tables::failure::Failure;
@@ -31,7 +31,7 @@ pub struct Applier {
     database: Database,
     /// Read once, and again when it may have moved: partitions are made and dropped by `maintain`.
     horizon: Mutex<Option<Horizon>>,
-    places: Places,
+    geoip: GeoIp,
 }
 
 /// What became of some events.
@@ -41,13 +41,13 @@ impl Applier {
     /// Applies to `database`, with the rights of `user_sync_consumer`.
     #[must_use]
     pub fn new(database: impl Into<Database>) -> Self {
-        Self { database: database.into(), horizon: Mutex::new(None), places: Places::default() }
+        Self { database: database.into(), horizon: Mutex::new(None), geoip: GeoIp::default() }
     }
 
     /// The same, with places for logins whose client does not say where it is.
     #[must_use]
-    pub fn with_places(mut self, places: Places) -> Self {
-        self.places = places;
+    pub fn with_geoip(mut self, geoip: GeoIp) -> Self {
+        self.geoip = geoip;
         self
     }
 

@@ -8,7 +8,7 @@ use cognito_user_sync_triggers::event::UserEvent;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::geoip::Places;
+use crate::geoip::GeoIp;
 use crate::store::apply::batch::Batch;
 use crate::store::model::affected::{AffectedKeys, affected_keys};
 use crate::store::model::scrub::scrub;
@@ -26,7 +26,7 @@ type Deltas = BTreeMap<Uuid, Delta>;
 pub(super) async fn record(
     tx: &mut PgConnection,
     batch: &Batch<'_>,
-    places: &Places,
+    geoip: &GeoIp,
 ) -> Result<LedgerInsert, Failure> {
     let users: BTreeSet<Uuid> = batch.users.values().map(|event| event.sub).collect();
     let users: Vec<Uuid> = users.into_iter().collect();
@@ -36,7 +36,7 @@ pub(super) async fn record(
         batch.users.values().copied().map(|event| scrub_if_erased(event, &erased)).collect();
     let events: Vec<&UserEvent<'_>> = scrubbed.iter().map(AsRef::as_ref).collect();
     // Locked for all of the events: which of them are new is known when the ledger has taken them.
-    let reported = state::fold(events.iter().copied(), places);
+    let reported = state::fold(events.iter().copied(), geoip);
     let new: Vec<Uuid> = reported.keys().filter(|id| !read.contains_key(id)).copied().collect();
     let keys = affected_keys(&read, &reported);
     let (stored, nobody_changed) = lock(tx, read, &reported, &keys).await?;
@@ -46,7 +46,7 @@ pub(super) async fn record(
     // Of a user who is erased, the ledger may have more of an event than is left of the message.
     inserted.take_for_same(events.iter().filter(|event| erased.contains(&event.sub)).map(|event| event.id));
     let deltas = match inserted.had_any() {
-        true => state::fold(events.into_iter().filter(|event| inserted.is_new(event.id)), places),
+        true => state::fold(events.into_iter().filter(|event| inserted.is_new(event.id)), geoip),
         false => reported,
     };
     // A row is for a user of whom the ledger has an event: not for one whose events were another's.

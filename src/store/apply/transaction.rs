@@ -79,9 +79,9 @@ impl Applier {
         path: Path,
     ) -> Result<LedgerInsert, Failure> {
         let recorded = match path {
-            Path::Fast => fast_path::record(&mut tx, batch.users.values().copied(), &self.places).await,
+            Path::Fast => fast_path::record(&mut tx, batch.users.values().copied(), &self.geoip).await,
             Path::Slow if batch.users.is_empty() => Ok(LedgerInsert::default()),
-            Path::Slow => slow_path::record(&mut tx, batch, &self.places).await,
+            Path::Slow => slow_path::record(&mut tx, batch, &self.geoip).await,
         };
         if let Err(Failure::AlreadyRecorded(_)) = recorded {
             // At once, for the rest is tried at once, maybe on another connection.

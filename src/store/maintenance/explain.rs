@@ -6,7 +6,7 @@ use sqlx::{PgPool, Row as _};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::geoip::Places;
+use crate::geoip::GeoIp;
 use crate::store::maintenance::verify::{Difference, compare};
 use crate::store::model::claims::IdentifierKind;
 use crate::store::model::state::{Delta, UserState};
@@ -109,13 +109,13 @@ pub struct Address {
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn explain(pool: &PgPool, places: &Places, user: Uuid) -> Result<Explanation, StoreError> {
+pub async fn explain(pool: &PgPool, geoip: &GeoIp, user: Uuid) -> Result<Explanation, StoreError> {
     let failed = StoreError::when("reading the user's history");
     let mut tx = pool.begin_with("begin isolation level repeatable read read only").await.map_err(&failed)?;
     let rows = history::rows_of_user(&mut tx, user).await.map_err(&failed)?;
     let history = rows.iter().map(entry).collect::<Result<_, _>>().map_err(&failed)?;
     let mut deltas = history::of_users(&mut tx, &[user]).await.map_err(&failed)?;
-    let differences = compare(&mut tx, &mut deltas, places).await.map_err(&failed)?;
+    let differences = compare(&mut tx, &mut deltas, geoip).await.map_err(&failed)?;
     let stored = users::read(&mut tx, &[user]).await.map_err(&failed)?;
     let outcome = deltas.get(&user).map(|delta| Outcome {
         values: values(&delta.state),

@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::geoip::Places;
+use crate::geoip::GeoIp;
 use crate::store::maintenance::verify::{
     CrossUserDifference, cross_user_differences, expected, forget_erased,
 };
@@ -27,11 +27,11 @@ const REPAIR_USERS: usize = 1_000;
 ///
 /// # Errors
 /// When a transaction failed; what was repaired before stays so.
-pub async fn repair(pool: &PgPool, places: &Places, users: &BTreeSet<Uuid>) -> Result<(), StoreError> {
+pub async fn repair(pool: &PgPool, geoip: &GeoIp, users: &BTreeSet<Uuid>) -> Result<(), StoreError> {
     let failed = StoreError::when("repairing rows");
     let users: Vec<Uuid> = users.iter().copied().collect();
     for chunk in users.chunks(REPAIR_USERS) {
-        retry_conflicts(OF_A_COMMAND, || repair_rows(pool, places, chunk)).await.map_err(&failed)?;
+        retry_conflicts(OF_A_COMMAND, || repair_rows(pool, geoip, chunk)).await.map_err(&failed)?;
     }
     // Who owns what may have been wrong all along, or be wrong because rows were repaired.
     let failed = StoreError::when("repairing who owns which address");
@@ -44,7 +44,7 @@ pub async fn repair(pool: &PgPool, places: &Places, users: &BTreeSet<Uuid>) -> R
     Ok(())
 }
 
-async fn repair_rows(pool: &PgPool, places: &Places, ids: &[Uuid]) -> Result<(), Failure> {
+async fn repair_rows(pool: &PgPool, geoip: &GeoIp, ids: &[Uuid]) -> Result<(), Failure> {
     let mut tx = pool.begin().await?;
     sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
     // Locked before the history is read, so that nothing is applied in between.
@@ -56,7 +56,7 @@ async fn repair_rows(pool: &PgPool, places: &Places, ids: &[Uuid]) -> Result<(),
     let stored = users::lock(&mut tx, ids).await?;
     // Who had no row a moment ago may have been erased in between.
     users::recheck_erased(&stored, &users::erased(&present), ids.iter().copied())?;
-    let expected = expected(&deltas, &stored, places);
+    let expected = expected(&deltas, &stored, geoip);
     users::write(&mut tx, &expected.iter().map(UserRow::of).collect::<Vec<_>>()).await?;
     let query = sqlx::query("delete from user_claims where user_id = any($1)");
     query.bind(deltas.keys().copied().collect::<Vec<_>>()).execute(&mut *tx).await?;
@@ -99,7 +99,7 @@ pub struct Selection {
 /// When a transaction failed; what was written before stays so.
 pub async fn rederive(
     pool: &PgPool,
-    places: &Places,
+    geoip: &GeoIp,
     selection: Selection,
     mut progress: impl FnMut(u64),
 ) -> Result<u64, StoreError> {
@@ -121,13 +121,13 @@ pub async fn rederive(
         if ids.is_empty() {
             break;
         }
-        let repaired = retry_conflicts(OF_A_COMMAND, || repair_rows(pool, places, &ids)).await;
+        let repaired = retry_conflicts(OF_A_COMMAND, || repair_rows(pool, geoip, &ids)).await;
         repaired.map_err(StoreError::when("writing rows"))?;
         users += u64::try_from(ids.len()).unwrap_or(u64::MAX);
         progress(users);
     }
     tx.commit().await.map_err(&failed)?;
     // What remains is who owns which address.
-    repair(pool, places, &BTreeSet::new()).await?;
+    repair(pool, geoip, &BTreeSet::new()).await?;
     Ok(users)
 }

@@ -11,7 +11,7 @@ use sqlx::{PgConnection, PgPool, Row as _, SqlStr};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::geoip::Places;
+use crate::geoip::GeoIp;
 use crate::store::model::claims::{Identifier, IdentifierKind};
 use crate::store::model::columns::{Since, UserRow};
 use crate::store::model::scrub;
@@ -53,7 +53,7 @@ pub struct Verified {
 /// When the database cannot be read.
 pub async fn verify(
     pool: &PgPool,
-    places: &Places,
+    geoip: &GeoIp,
     mut found: impl FnMut(Difference),
     mut progress: impl FnMut(u64),
 ) -> Result<Verified, StoreError> {
@@ -67,7 +67,7 @@ pub async fn verify(
             break;
         }
         verified.users += u64::try_from(deltas.len()).unwrap_or(u64::MAX);
-        for difference in compare(&mut tx, &mut deltas, places).await.map_err(&failed)? {
+        for difference in compare(&mut tx, &mut deltas, geoip).await.map_err(&failed)? {
             verified.differences += 1;
             found(difference);
         }
@@ -85,12 +85,12 @@ pub async fn verify(
 pub(super) async fn compare(
     tx: &mut PgConnection,
     deltas: &mut BTreeMap<Uuid, Delta>,
-    places: &Places,
+    geoip: &GeoIp,
 ) -> Result<Vec<Difference>, sqlx::Error> {
     let ids: Vec<Uuid> = deltas.keys().copied().collect();
     let stored = users::read(tx, &ids).await?;
     forget_erased(deltas, &stored);
-    let expected = expected(deltas, &stored, places);
+    let expected = expected(deltas, &stored, geoip);
     let rows = users::compare(tx, &expected.iter().map(UserRow::of).collect::<Vec<_>>()).await?;
     let mut differences = read(&rows)?;
     differences.extend(compare_claims(tx, &ids, deltas).await?);
@@ -125,22 +125,22 @@ pub(super) fn forget_erased(deltas: &mut BTreeMap<Uuid, Delta>, stored: &BTreeMa
 pub(super) fn expected(
     deltas: &BTreeMap<Uuid, Delta>,
     stored: &BTreeMap<Uuid, StoredUser>,
-    places: &Places,
+    geoip: &GeoIp,
 ) -> Vec<StoredUser> {
-    deltas.iter().map(|(id, delta)| expected_user(*id, delta, stored.get(id), places)).collect()
+    deltas.iter().map(|(id, delta)| expected_user(*id, delta, stored.get(id), geoip)).collect()
 }
 
 /// The user that a history amounts to. What depends on other users is taken from the stored row.
 ///
 /// The place of a login by its address is the operator's file's word, not the ledger's: without the file it is
 /// taken from the stored row as well.
-fn expected_user(id: Uuid, delta: &Delta, stored: Option<&StoredUser>, places: &Places) -> StoredUser {
+fn expected_user(id: Uuid, delta: &Delta, stored: Option<&StoredUser>, geoip: &GeoIp) -> StoredUser {
     let mut state = delta.state.clone();
     if let Some(login) = &mut state.last_login {
-        login.resolve(places);
+        login.resolve(geoip);
         let stored =
             stored.and_then(|user| user.state.last_login.as_ref()).filter(|stored| stored.id == login.id);
-        if let Some(stored) = stored.filter(|_| places.is_empty() && login.location.is_none()) {
+        if let Some(stored) = stored.filter(|_| geoip.is_empty() && login.location.is_none()) {
             login.location.clone_from(&stored.location);
         }
     }

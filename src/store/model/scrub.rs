@@ -44,7 +44,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::geoip::Places;
+    use crate::geoip::GeoIp;
     use crate::store::model::state::fold;
 
     fn events() -> impl Strategy<Value = Vec<UserEvent<'static>>> {
@@ -82,10 +82,10 @@ mod tests {
         /// events came before the erasure.
         #[test]
         fn erasing_goes_through_the_fold(events in events()) {
-            let mut whole = fold(&events, &Places::default()).remove(&Uuid::nil()).unwrap();
+            let mut whole = fold(&events, &GeoIp::default()).remove(&Uuid::nil()).unwrap();
             forget(&mut whole);
             let scrubbed: Vec<UserEvent<'static>> = events.iter().map(scrub).collect();
-            let parts = fold(&scrubbed, &Places::default()).remove(&Uuid::nil()).unwrap();
+            let parts = fold(&scrubbed, &GeoIp::default()).remove(&Uuid::nil()).unwrap();
             prop_assert_eq!(whole, parts);
         }
 

@@ -13,7 +13,7 @@ use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::geoip::{Places, names_a_city};
+use crate::geoip::{GeoIp, names_a_city};
 use crate::store::model::claims::{Claims, Identifier, IdentifierKind};
 use crate::store::model::device::Device;
 use crate::store::model::referral;
@@ -109,11 +109,11 @@ impl Login {
     /// The same, resolved by devices that the caller may know already: reading a user agent takes 2 µs.
     pub(in crate::store) fn resolved<'a>(
         event: &'a UserEvent<'_>,
-        places: &Places,
+        geoip: &GeoIp,
         device_of: impl FnOnce(&'a str) -> Option<Device>,
     ) -> Self {
         let mut login = Self::from_client(event);
-        login.resolve_by(places, || device_of(event.data.client.user_agent.as_deref()?));
+        login.resolve_by(geoip, || device_of(event.data.client.user_agent.as_deref()?));
         login
     }
 
@@ -133,14 +133,14 @@ impl Login {
     ///
     /// Both follow from this one event (with the parser and the file that all consumers share), not from the
     /// registers: so they may be stored with the login, and no order of events can change them.
-    pub(in crate::store) fn resolve(&mut self, places: &Places) {
+    pub(in crate::store) fn resolve(&mut self, geoip: &GeoIp) {
         let user_agent = self.user_agent.take();
-        self.resolve_by(places, || Device::of_user_agent(&user_agent?));
+        self.resolve_by(geoip, || Device::of_user_agent(&user_agent?));
     }
 
-    fn resolve_by(&mut self, places: &Places, device: impl FnOnce() -> Option<Device>) {
+    fn resolve_by(&mut self, geoip: &GeoIp, device: impl FnOnce() -> Option<Device>) {
         self.device = self.device.or_else(device);
-        self.location = self.location.take().or_else(|| self.ip.and_then(|ip| places.of(ip)));
+        self.location = self.location.take().or_else(|| self.ip.and_then(|ip| geoip.of(ip)));
     }
 }
 
@@ -277,7 +277,7 @@ impl Delta {
 /// Folds distinct events per user, in the order of the users' ids.
 pub(in crate::store) fn fold<'a>(
     events: impl IntoIterator<Item = &'a UserEvent<'a>>,
-    places: &Places,
+    geoip: &GeoIp,
 ) -> BTreeMap<Uuid, Delta> {
     let mut deltas = BTreeMap::<Uuid, Delta>::new();
     for event in events {
@@ -287,7 +287,7 @@ pub(in crate::store) fn fold<'a>(
     let mut devices = HashMap::<String, Option<Device>>::new();
     for login in deltas.values_mut().filter_map(|delta| delta.state.last_login.as_mut()) {
         let user_agent = login.user_agent.take();
-        login.resolve_by(places, || {
+        login.resolve_by(geoip, || {
             *devices.entry(user_agent?).or_insert_with_key(|user_agent| Device::of_user_agent(user_agent))
         });
     }

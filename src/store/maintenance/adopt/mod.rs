@@ -18,7 +18,7 @@ use uuid::Uuid;
 pub(crate) use crate::store::maintenance::adopt::shape::inspect;
 pub use crate::store::maintenance::adopt::shape::{KEPT_AS, OldTable};
 
-use crate::geoip::Places;
+use crate::geoip::GeoIp;
 use crate::store::maintenance::adopt::row::{ApplicationColumns, NewRow, OldRow};
 use crate::store::merge;
 use crate::store::model::affected::{AffectedKeys, sign_up_code};
@@ -131,13 +131,13 @@ pub(crate) async fn survey(
     tx: &mut PgConnection,
     table: &OldTable,
     options: &Options,
-    places: &Places,
+    geoip: &GeoIp,
     mut progress: impl FnMut(u64),
 ) -> Result<Adopted, AdoptError> {
     let mut adopted = Adopted::default();
     open(tx, "users", table).await?;
     loop {
-        let rows = next(tx, options, places).await?;
+        let rows = next(tx, options, geoip).await?;
         if rows.is_empty() {
             return Ok(adopted);
         }
@@ -156,14 +156,14 @@ pub(crate) async fn adopt(
     tx: &mut PgConnection,
     table: &OldTable,
     options: &Options,
-    places: &Places,
+    geoip: &GeoIp,
     mut progress: impl FnMut(u64),
 ) -> Result<Adopted, AdoptError> {
     let mut adopted = Adopted::default();
     let mut analyze_at = 1;
     open(tx, KEPT_AS, table).await?;
     loop {
-        let rows = next(tx, options, places).await?;
+        let rows = next(tx, options, geoip).await?;
         if rows.is_empty() {
             break;
         }
@@ -210,10 +210,10 @@ async fn open(tx: &mut PgConnection, name: &str, table: &OldTable) -> Result<(),
 }
 
 /// The next rows; none at the end.
-async fn next(tx: &mut PgConnection, options: &Options, places: &Places) -> Result<Vec<NewRow>, sqlx::Error> {
+async fn next(tx: &mut PgConnection, options: &Options, geoip: &GeoIp) -> Result<Vec<NewRow>, sqlx::Error> {
     let fetch = sqlx::query(AssertSqlSafe(format!("fetch {CHUNK_ROWS} from old_rows")));
     let rows = fetch.fetch_all(tx).await?;
-    rows.iter().map(|row| Ok(NewRow::of(&read(row)?, options, places))).collect()
+    rows.iter().map(|row| Ok(NewRow::of(&read(row)?, options, geoip))).collect()
 }
 
 fn read(row: &PgRow) -> Result<OldRow, sqlx::Error> {

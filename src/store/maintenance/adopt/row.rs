@@ -9,7 +9,7 @@ use cognito_user_sync_triggers::timestamp::Timestamp;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::geoip::{Places, names_a_city};
+use crate::geoip::{GeoIp, names_a_city};
 use crate::store::maintenance::adopt::{Options, Profile};
 use crate::store::maintenance::release::ownable_columns;
 use crate::store::model::claims::IdentifierKind;
@@ -97,24 +97,19 @@ pub(super) struct NewRow {
 
 impl NewRow {
     /// What `old` amounts to.
-    pub(super) fn of(old: &OldRow, options: &Options, places: &Places) -> Self {
+    pub(super) fn of(old: &OldRow, options: &Options, geoip: &GeoIp) -> Self {
         let mut not_carried = BTreeSet::new();
-        let delta = delta(old, options, places, &mut not_carried);
+        let delta = delta(old, options, geoip, &mut not_carried);
         let application = application_columns(old, options.profile, &mut not_carried);
         note_what_is_derived(old, &delta.state, &application, &mut not_carried);
         Self { id: old.id, delta, application, not_carried }
     }
 }
 
-fn delta(
-    old: &OldRow,
-    options: &Options,
-    places: &Places,
-    not_carried: &mut BTreeSet<&'static str>,
-) -> Delta {
+fn delta(old: &OldRow, options: &Options, geoip: &GeoIp, not_carried: &mut BTreeSet<&'static str>) -> Delta {
     let (created_at, updated_at) = (old.created_at.min(options.now), old.updated_at.min(options.now));
     let deleted_at = old.is_deleted.then(|| old.deleted_at.unwrap_or(updated_at).min(options.now));
-    let last_login = last_login(old, options.now, places, not_carried);
+    let last_login = last_login(old, options.now, geoip, not_carried);
     let seen = [Some(updated_at), deleted_at, last_login.as_ref().map(|login| login.id.time())];
     let state = UserState {
         registers: registers(old, event_id(old.id, "profile", updated_at), options),
@@ -169,7 +164,7 @@ fn registers(old: &OldRow, version: EventId, options: &Options) -> Registers {
 fn last_login(
     old: &OldRow,
     now: Timestamp,
-    places: &Places,
+    geoip: &GeoIp,
     not_carried: &mut BTreeSet<&'static str>,
 ) -> Option<Login> {
     let at = old.last_login_at.map(|at| at.min(now));
@@ -190,7 +185,7 @@ fn last_login(
     }
     let id = event_id(old.id, "login", at?);
     let mut login = Login { id, ip, device, location, user_agent: None };
-    login.resolve(places);
+    login.resolve(geoip);
     Some(login)
 }
 
