@@ -314,7 +314,7 @@ def renames(section):
     return "\n\n".join(
         [
             "## Logins that tell of a new name",
-            "The same, but each login has a given name that its row does not have yet: the consumer's slow path. "
+            "The same, but each login tells of a given name that its row does not hold yet: the consumer's long way. "
             + runs(cell["events_per_second"] for cell in cells.cells.values()),
             *compared(cells),
         ]
