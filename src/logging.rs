@@ -6,6 +6,20 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 
+/// An error with its causes, on one line: a log line and CloudFormation show no more.
+#[must_use]
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
+    let mut shown = Vec::<String>::new();
+    for cause in causes {
+        // Some errors state their cause themselves.
+        if !shown.iter().any(|before| before.contains(&cause)) {
+            shown.push(cause);
+        }
+    }
+    shown.join(": ")
+}
+
 /// The name of the variable that sets what is logged.
 pub const FILTER_VARIABLE: &str = "USER_SYNC_LOG";
 

@@ -48,12 +48,9 @@ impl Command {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    run().await.map_err(|error| {
-        let database = error.chain().find_map(|cause| cause.downcast_ref::<sqlx::Error>());
-        match database.and_then(postgres::next_step) {
-            Some(step) => error.context(step),
-            None => error,
-        }
+    run().await.map_err(|error| match postgres::advice_for(error.as_ref()) {
+        Some(advice) => error.context(advice),
+        None => error,
     })
 }
 

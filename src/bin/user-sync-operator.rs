@@ -22,7 +22,7 @@ async fn main() -> Result<(), Error> {
         // A metric that cannot be written must not undo what was done.
         drop(metrics.flush(std::io::stdout()));
         done.map_err(|error| {
-            let message = chain(&error);
+            let message = logging::causes(&error);
             tracing::error!(error = message, "the operation failed");
             Diagnostic { error_type: "UserSync.OperationFailed".to_owned(), error_message: message }
         })
@@ -32,17 +32,4 @@ async fn main() -> Result<(), Error> {
 
 fn time_left(deadline: SystemTime) -> Duration {
     deadline.duration_since(SystemTime::now()).unwrap_or_default()
-}
-
-/// The error and what is behind it, on the one line that CloudFormation shows.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
-    let mut said = Vec::<String>::new();
-    for cause in causes {
-        // Some say their cause themselves.
-        if !said.iter().any(|before| before.contains(&cause)) {
-            said.push(cause);
-        }
-    }
-    said.join(": ")
 }

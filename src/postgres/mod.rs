@@ -7,7 +7,7 @@ mod options;
 mod session;
 
 pub(crate) use self::advice::hint_suffix;
-pub use self::advice::next_step;
+pub use self::advice::{advice_for, next_step};
 pub use self::options::DatabaseError;
 use self::options::connect_options;
 

@@ -103,7 +103,7 @@ pub async fn upgrade(pool: &PgPool) -> Result<Migrated, Error> {
 }
 
 /// The same as [`run`], and adopts the application's own `users` table if there is one; it stays as [`KEPT_AS`].
-/// `progress` is told the rows that are done and all rows.
+/// `progress` is called with the rows that are done and all rows.
 ///
 /// While it adopts, the old table is locked: nobody reads it or writes to it. `pool` must have two connections.
 ///

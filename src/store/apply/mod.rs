@@ -20,7 +20,8 @@ use sqlx::PgPool;
 use self::batch::Batch;
 use self::transaction::Path;
 use crate::geoip::GeoIp;
-use crate::postgres::Database;
+use crate::logging::causes;
+use crate::postgres::{Database, advice_for};
 use crate::store::outcome::{Outcome, Rejection, RetryCause};
 use crate::store::tables::failure::Failure;
 use crate::store::tables::ledger::{self, Horizon};
@@ -233,14 +234,14 @@ fn outcomes_for(
     failure: &Failure,
 ) -> impl Iterator<Item = (EventId, Outcome)> {
     let cause = cause(failure);
-    let error = failure as &dyn std::error::Error;
-    tracing::warn!(cause = cause.as_str(), error, "events return to the queue");
+    let advice = advice_for(failure);
+    tracing::warn!(cause = cause.as_str(), error = causes(failure), advice, "events return to the queue");
     ids.map(move |id| (id, Outcome::Retry(cause.clone())))
 }
 
 /// What becomes of the single event that a failure is about.
 fn disposition_of(failure: &Failure, id: EventId) -> Outcome {
-    tracing::warn!(event.id = %id, error = failure as &dyn std::error::Error, "an event failed alone");
+    tracing::warn!(event.id = %id, error = causes(failure), "an event failed alone");
     match failure {
         Failure::Refused { sqlstate } => Outcome::Rejected(Rejection {
             reason: "refused_by_database",

@@ -1,5 +1,5 @@
--- Logins of users of whom they tell nothing new: what the newest event told, and what has stood since before the
--- first of them. Rows are locked in the order of their ids, like everywhere: see begin_logins.sql. In whatever order
+-- Logins that report nothing new of their user: only what the newest event reported, and what has stood since before
+-- the first of them. Rows are locked in the order of their ids, like everywhere: see begin_logins.sql. In whatever order
 -- logins come, the latest one is the one with the greatest id. The ledger takes what was counted, as in
 -- insert_events.sql.
 with counted as (
@@ -10,7 +10,7 @@ with counted as (
         last_login_ip = case when users.last_login_id > new.id then users.last_login_ip else new.ip::inet end,
         last_login_device = case when users.last_login_id > new.id then users.last_login_device else new.device end,
         last_login_location = case when users.last_login_id > new.id then users.last_login_location else new.location end,
-        -- What they told again is of their version now.
+        -- What they reported again is of their version now.
         attributes_version = greatest(users.attributes_version, new.id),
         profile_version = greatest(users.attributes_version, new.id),
         synced_at = greatest(users.synced_at, new.occurred_at),

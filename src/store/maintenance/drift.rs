@@ -1,6 +1,6 @@
 //! Where the rows differ from what the user pool says: exactly what a snapshot of the pool would change.
 //!
-//! A snapshot is merged into the stored state by the apply's own rules, so nothing is told twice. Must not know
+//! A snapshot is merged into the stored state by the apply's own rules, so no rule is written twice. Must not know
 //! how the pool was asked.
 
 use std::collections::BTreeSet;

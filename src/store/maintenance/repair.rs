@@ -91,7 +91,7 @@ pub struct Selection {
 }
 
 /// Writes the rows and claims of the selected users again from their history, as [`repair`] does, whether they
-/// differ or not; returns how many users that were, and tells `progress` so meanwhile. In bounded memory.
+/// differ or not; returns the number of users, and calls `progress` with it meanwhile. In bounded memory.
 ///
 /// Needs two connections, and the rights of `user_sync_owner`.
 ///

@@ -45,7 +45,7 @@ pub struct Verified {
     pub differences: u64,
 }
 
-/// Compares everything; `found` is told each difference, `progress` the events read so far.
+/// Compares everything; calls `found` with each difference and `progress` with the events read so far.
 ///
 /// Reads only. Consumers go on meanwhile: what they do after the start is not seen.
 ///

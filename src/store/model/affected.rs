@@ -182,7 +182,7 @@ mod tests {
                 prop_assert!(!changes_claims(&user, &merged, &reported));
                 prop_assert_eq!(sign_up_code(&merged), sign_up_code(&user.state));
             }
-            // A login that tells the same again is the case that it is for.
+            // The usual case: a login that reports the same again.
             let mut again = known;
             again.state.sign_up = None;
             if again.state.deleted_at.is_none() && again.claims.len() == user_holds(&user) {

@@ -29,7 +29,7 @@ impl Device {
     /// The class of a browser's user agent. Robots, TV sets, libraries and what is unknown have none.
     ///
     /// The parser knows the browsers and the robots, but calls every Android a smartphone and every Linux a
-    /// computer; what it cannot tell is told here from tokens that the vendors document, or is unknown. An iPad
+    /// computer; what it does not know is found here from tokens that the vendors document, or is unknown. An iPad
     /// that asks for desktop sites sends what a Mac sends, and nobody can tell the two.
     pub(in crate::store) fn of_user_agent(user_agent: &str) -> Option<Self> {
         if is_no_persons_device(user_agent) {

@@ -185,7 +185,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Inserts the events that are not there yet, and tells them from those that are.
+/// Inserts the events that the ledger does not have, and says which it had before.
 ///
 /// Waits for another transaction that is inserting one of them. `events` holds each id once, in ascending
 /// order, so that two transactions wait for each other in one direction only.

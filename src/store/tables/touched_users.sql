@@ -1,31 +1,31 @@
--- Every row that the batch, and the addresses and referral codes it concerns, may touch. One statement, so
+-- Every row that the batch, and the addresses and referral codes it affects, may touch. One statement, so
 -- that one order holds for all of them. The value locks are held: no other transaction changes who holds
 -- one of these addresses. state_of_users.sql follows.
-with concerned as (
+with affected as (
     select kind, value from unnest($2::text[], $3::text[]) as c (kind, value)
 ), touched as (
     select unnest($1::uuid[]) as id
     union
     -- Who owns an address now.
-    select users.id from concerned join users on concerned.kind = 'email' and users.email = concerned.value
+    select users.id from affected join users on affected.kind = 'email' and users.email = affected.value
     union
-    select users.id from concerned join users on concerned.kind = 'phone' and users.phone_number = concerned.value
+    select users.id from affected join users on affected.kind = 'phone' and users.phone_number = affected.value
     union
     -- Who would own it, were there nobody in the batch: the greatest claimant (claims.rs has the order).
     select next.id
-    from concerned
+    from affected
     cross join lateral (
         select users.id
         from user_claims
         join users on users.id = user_claims.user_id
-        where user_claims.kind = concerned.kind
-          and user_claims.value = concerned.value
+        where user_claims.kind = affected.kind
+          and user_claims.value = affected.value
           and user_claims.user_id <> all ($1::uuid[])
           and users.deleted_at is null
-          and concerned.value = lower((users.cognito_attributes ->>
-                case concerned.kind when 'email' then 'email' else 'phone_number' end) collate "C")
+          and affected.value = lower((users.cognito_attributes ->>
+                case affected.kind when 'email' then 'email' else 'phone_number' end) collate "C")
         order by lower(coalesce(users.cognito_attributes ->>
-                case concerned.kind when 'email' then 'email_verified' else 'phone_number_verified' end, '')) = 'true' desc,
+                case affected.kind when 'email' then 'email_verified' else 'phone_number_verified' end, '')) = 'true' desc,
             user_claims.since desc nulls last,
             users.id
         limit 1

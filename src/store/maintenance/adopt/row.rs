@@ -11,7 +11,6 @@ use uuid::Uuid;
 
 use crate::geoip::{GeoIp, names_a_city};
 use crate::store::maintenance::adopt::{Options, Profile};
-use crate::store::maintenance::release::ownable_columns;
 use crate::store::model::claims::IdentifierKind;
 use crate::store::model::columns::{DEFAULT_LANGUAGE, NAMELESS, Owned, Since, UserRow};
 use crate::store::model::device::Device;
@@ -238,19 +237,19 @@ fn application_columns(
     let gender = own(&old.gender);
     let profile_picture_url = own(&old.profile_picture_url);
     let timezone = own(&old.timezone);
-    let is_owned = |column: &&str| match *column {
-        "name" => name.is_some(),
-        "first_name" => first_name.is_some(),
-        "last_name" => last_name.is_some(),
-        "date_of_birth" => date_of_birth.is_some(),
-        "gender" => gender.is_some(),
-        "profile_picture_url" => profile_picture_url.is_some(),
-        "country_code" => country.is_some(),
-        "timezone" => timezone.is_some(),
-        "language" => language.is_some(),
-        _ => false,
-    };
-    let app_owned = ownable_columns().into_iter().filter(is_owned).collect::<Vec<_>>().join(",");
+    let owned = [
+        ("name", name.is_some()),
+        ("first_name", first_name.is_some()),
+        ("last_name", last_name.is_some()),
+        ("date_of_birth", date_of_birth.is_some()),
+        ("gender", gender.is_some()),
+        ("profile_picture_url", profile_picture_url.is_some()),
+        ("country_code", country.is_some()),
+        ("timezone", timezone.is_some()),
+        ("language", language.is_some()),
+    ];
+    let app_owned = owned.into_iter().filter_map(|(column, is_owned)| is_owned.then_some(column));
+    let app_owned = app_owned.collect::<Vec<_>>().join(",");
     if old.referral_code.is_some() && old.referral_code.as_deref().and_then(referral::parse).is_none() {
         not_carried.insert("referral_code");
     }
