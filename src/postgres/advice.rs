@@ -5,8 +5,10 @@ use std::error::Error;
 /// What to do about an error that a database error is behind; `None` where nothing helps.
 #[must_use]
 pub fn advice_for(error: &(dyn Error + 'static)) -> Option<&'static str> {
-    let mut causes = std::iter::successors(Some(error), |error| error.source());
-    causes.find_map(|cause| cause.downcast_ref()).and_then(next_step)
+    match error.downcast_ref() {
+        Some(database) => next_step(database),
+        None => error.source().and_then(advice_for),
+    }
 }
 
 /// What to do about a database error; `None` where it says nothing that helps.

@@ -52,7 +52,7 @@ async fn a_column_is_a_migration_and_one_line() {
     assert_eq!(differences(pool).await, []);
 
     OVERRIDE.set(None);
-    pool.close().await;
+    applier.database().close().await;
     server.stop().await.unwrap();
 }
 
