@@ -34,4 +34,7 @@ mod report;
 mod rules;
 mod runbook;
 mod stack;
+mod statements;
+mod style;
 mod trigger_contract;
+mod walls;

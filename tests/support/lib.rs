@@ -18,6 +18,7 @@ pub mod proxy;
 pub mod rds;
 pub mod rds_server;
 pub mod secrets;
+pub mod source;
 pub mod sqs_stub;
 pub mod strict_pool;
 
