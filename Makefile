@@ -28,13 +28,13 @@ dev: needs ## keep PostgreSQL, an SQS server and a worker running, to try things
 	cargo run --features dev --bin user-sync -- dev $(ARGS)
 
 test: needs infra ## run every test; builds the release programs too, since they are what is tested
-	INSTA_UPDATE=no cargo test --workspace --features dev $(ARGS)
+	INSTA_UPDATE=no cargo test --workspace $(ARGS)
 
 crash: needs ## kill the consumer at every step, SEEDS times (10000 by default)
-	USER_SYNC_TEST_CRASH_SEEDS=$(or $(SEEDS),10000) cargo test --features dev --test main -- crash:: --nocapture
+	USER_SYNC_TEST_CRASH_SEEDS=$(or $(SEEDS),10000) cargo test --test main -- crash:: --nocapture
 soak: needs ## let consumers race for SECONDS=600, and random histories arrive, CASES=5000 of them
 	USER_SYNC_TEST_SECONDS=$(SECONDS) USER_SYNC_TEST_CASES=$(CASES) \
-		cargo test --features dev -p cognito-user-sync --test main -- --nocapture convergence
+		cargo test -p cognito-user-sync --test main -- --nocapture convergence
 
 fuzz: needs ## fuzz the two parsers for FUZZ_SECONDS=1800 together (needs cargo-fuzz)
 	cd fuzz && for target in message trigger; do \
@@ -49,7 +49,7 @@ bench: bench-peers ## measure everything beside its peers: an hour and a quarter
 	$(if $(filter --quick,$(ARGS)),@echo 'a quick run: the page stays as it is',$(MAKE) bench-functions)
 
 bench-functions: bench-peers ## time what is computed without a database or a network, and render the page
-	cargo bench --locked --features dev -p cognito-user-sync -p cognito-user-sync-triggers --bench functions > $(PEERS)/functions.txt
+	cargo bench --locked -p cognito-user-sync -p cognito-user-sync-triggers --bench functions > $(PEERS)/functions.txt
 	@cat $(PEERS)/functions.txt
 	$(PEERS)/python/bin/python -B benches/render.py --functions $(PEERS)/functions.txt
 
@@ -63,13 +63,13 @@ bench-peers: needs needs-infra needs-bench
 	@cd $(PEERS)/node && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-progress --loglevel=error; }
 
 bench-verify: needs ## time `user-sync verify` on USERS=1000000 and EVENTS=5000000, and its memory
-	cargo bench --features dev --bench verify -- $(or $(USERS),1000000) $(or $(EVENTS),5000000)
+	cargo bench --bench verify -- $(or $(USERS),1000000) $(or $(EVENTS),5000000)
 
 bench-reconcile: needs ## repair USERS=100000 users on the emulator, killed half-way: what is found, time, memory
-	cargo bench --features dev --bench reconcile -- emulator $(or $(USERS),100000)
+	cargo bench --bench reconcile -- emulator $(or $(USERS),100000)
 
 bench-reconcile-stub: needs ## compare USERS=5000000 made-up users: time and memory
-	cargo bench --features dev --bench reconcile -- stub $(or $(USERS),5000000)
+	cargo bench --bench reconcile -- stub $(or $(USERS),5000000)
 
 # The Lambda functions of the root package; the trigger, which is a package of its own, is built with them.
 FUNCTIONS := user-sync-consumer user-sync-lifecycle user-sync-operator
@@ -84,8 +84,8 @@ lambda: needs ## build the Lambda functions and the worker into dist/, and check
 
 check: needs needs-lints ## formatting, lints and documentation, without a warning
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets --features dev -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --features dev --no-deps
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
 	python3 -B infra/check-lambda-test.py
 	python3 -B benches/render-test.py
 

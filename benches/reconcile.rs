@@ -12,11 +12,6 @@
     missing_docs
 )]
 
-#[path = "../tests/support/large_pool.rs"]
-mod large_pool;
-#[path = "../tests/support/pool.rs"]
-mod pool;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -33,6 +28,7 @@ use cognito_user_sync::store::maintenance::drift::Kind;
 use cognito_user_sync::store::maintenance::verify::verify;
 use serde_json::Value;
 use tokio::process::Command;
+use user_sync_test_support::{large_pool, pool};
 
 #[tokio::main]
 async fn main() {

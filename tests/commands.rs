@@ -1,12 +1,17 @@
 //! The commands as a person runs them.
 
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use crate::support::events::{at, login};
 use crate::support::{TestDatabase, binaries, deployment, send};
 
 fn run(arguments: &[&str], env: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(binaries::user_sync());
+    run_program(&binaries::user_sync(), arguments, env)
+}
+
+fn run_program(program: &Path, arguments: &[&str], env: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(env.iter().copied()).stdin(Stdio::null());
     command.output().unwrap()
 }
@@ -17,14 +22,16 @@ fn stderr(output: &Output) -> String {
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
-    let overview = String::from_utf8_lossy(&run(&["--help"], &[]).stdout).into_owned();
+    let program = binaries::user_sync_dev();
+    let overview = run_program(&program, &["--help"], &[]);
+    let overview = String::from_utf8_lossy(&overview.stdout).into_owned();
     let (_, listed) = overview.split_once("Commands:").unwrap();
     let listed = listed.lines().skip(1).take_while(|line| !line.is_empty());
     let commands: Vec<&str> =
         listed.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect();
     assert!(commands.len() >= 14, "{overview}");
     for command in commands {
-        let help = run(&[command, "--help"], &[]);
+        let help = run_program(&program, &[command, "--help"], &[]);
         let text = String::from_utf8_lossy(&help.stdout).into_owned();
         assert!(help.status.success() && text.contains("Example: "), "{command}: {text}");
     }
@@ -90,8 +97,8 @@ fn the_demo_shows_rows_dead_letters_and_the_proof() {
     let path = std::env::var("PATH").unwrap();
     let home = std::env::var("HOME").unwrap_or_default();
     let cache = std::env::var("XDG_CACHE_HOME").unwrap_or_else(|_| format!("{home}/.cache"));
-    let output =
-        run(&["demo", "--users=18"], &[("PATH", &path), ("HOME", &home), ("XDG_CACHE_HOME", &cache)]);
+    let env = [("PATH", path.as_str()), ("HOME", &home), ("XDG_CACHE_HOME", &cache)];
+    let output = run_program(&binaries::user_sync_dev(), &["demo", "--users=18"], &env);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}{}", stderr(&output));
     for expected in

@@ -3,13 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
-mod support;
+use user_sync_test_support as support;
 
 mod adopt;
-mod applies;
 mod bad_input;
-mod chain;
-mod chained;
 mod commands;
 mod conformance;
 mod convergence;
@@ -18,19 +15,26 @@ mod credentials;
 mod deployed;
 mod dlq;
 mod doctor;
-mod echo;
+mod end_to_end;
 mod erase;
 mod faults;
+mod former_trigger;
 mod grants;
 mod lifecycle;
 mod metrics;
 mod model;
-mod night;
 mod operator;
 mod outage;
 mod pool_triggers;
+mod production;
 mod proof;
 mod reconcile;
 mod replay;
 mod report;
+mod rules;
+mod runbook;
 mod stack;
+mod statements;
+mod style;
+mod trigger_contract;
+mod walls;

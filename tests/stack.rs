@@ -24,7 +24,7 @@ fn nothing_is_left_after_kill_9() {
     let directory = tempfile::Builder::new().prefix("us-kill-").tempdir_in("/tmp").unwrap();
     let mark = directory.path().file_name().unwrap().to_str().unwrap().to_owned();
     std::fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o1777)).unwrap();
-    let mut dev = Command::new(binaries::user_sync())
+    let mut dev = Command::new(binaries::user_sync_dev())
         .arg("dev")
         .env("TMPDIR", directory.path())
         .env_remove("USER_SYNC_DEV_DATABASE_URL")

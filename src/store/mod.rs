@@ -29,3 +29,11 @@ mod tests;
 pub use self::apply::Applier;
 pub use self::model::referral::referral_code;
 pub use self::tables::failure::StoreError;
+
+/// The statements that are made at run time, for the test that prepares every one.
+#[cfg(feature = "dev")]
+#[must_use]
+pub fn statements() -> Vec<String> {
+    let made = tables::columns::statements();
+    [&made.write, &made.compare, &made.read, &made.lock, &made.lock_affected].map(Clone::clone).to_vec()
+}

@@ -1,38 +1,64 @@
 //! The programs as they are deployed: optimised builds, made once for all tests.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 /// The build of the trigger, in its own profile. Built by itself, as it is for Lambda: a build of the whole
 /// workspace would unite the features of what it shares with the consumer.
-pub(crate) fn trigger() -> PathBuf {
+pub fn trigger() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| build("cognito-user-sync-triggers", "trigger")).join("user-sync-trigger")
 }
 
 /// The release build of the consumer.
-pub(crate) fn consumer() -> PathBuf {
+pub fn consumer() -> PathBuf {
     root().join("user-sync-consumer")
 }
 
 /// The release build of the command-line tool.
-pub(crate) fn user_sync() -> PathBuf {
+pub fn user_sync() -> PathBuf {
     root().join("user-sync")
+}
+
+/// The command-line tool with the feature `dev`, as cargo built it for the test that runs.
+pub fn user_sync_dev() -> PathBuf {
+    dev_copy().expect("cargo runs the test, and names the program")
+}
+
+/// A link of its own: where the tests run in the profile of the programs, the build without the feature replaces
+/// the one with it.
+fn dev_copy() -> Option<PathBuf> {
+    static COPIED: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let copy = || {
+        let built = std::env::var_os("CARGO_BIN_EXE_user-sync")?;
+        let folder = Path::new(&built).with_file_name("with-dev");
+        std::fs::create_dir_all(&folder).expect("the folder can be written");
+        let copied = folder.join("user-sync");
+        // What an earlier run left.
+        drop(std::fs::remove_file(&copied));
+        std::fs::hard_link(&built, &copied).expect("a program can be linked");
+        Some(copied)
+    };
+    COPIED.get_or_init(copy).clone()
 }
 
 fn root() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| build("cognito-user-sync", "release")).clone()
+    let build_root = || {
+        dev_copy();
+        build("cognito-user-sync", "release")
+    };
+    BUILT.get_or_init(build_root).clone()
 }
 
 /// The release build of the Lambda for lifecycle events.
-pub(crate) fn lifecycle() -> PathBuf {
+pub fn lifecycle() -> PathBuf {
     root().join("user-sync-lifecycle")
 }
 
 /// The release build of the Lambda for custom resources and schedules.
-pub(crate) fn operator() -> PathBuf {
+pub fn operator() -> PathBuf {
     root().join("user-sync-operator")
 }
 

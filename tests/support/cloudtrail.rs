@@ -6,7 +6,7 @@ use cognito_user_sync_triggers::timestamp::Timestamp;
 use uuid::Uuid;
 
 /// The event of a fixture, about this user of this pool, as if the call was made at `at`.
-pub(crate) fn event(name: &str, user_pool_id: &str, sub: Uuid, at: Timestamp) -> String {
+pub fn event(name: &str, user_pool_id: &str, sub: Uuid, at: Timestamp) -> String {
     let text = std::fs::read_to_string(folder().join(format!("{name}.json"))).unwrap();
     // CloudTrail's times are whole seconds.
     let at = format!("{}Z", &at.to_string()[..19]);
@@ -16,7 +16,7 @@ pub(crate) fn event(name: &str, user_pool_id: &str, sub: Uuid, at: Timestamp) ->
 }
 
 /// The names of the fixtures that start so, in order.
-pub(crate) fn names(start: &str) -> Vec<String> {
+pub fn names(start: &str) -> Vec<String> {
     let files = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
     let json = files.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
     let names = json.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned());
@@ -27,5 +27,5 @@ pub(crate) fn names(start: &str) -> Vec<String> {
 }
 
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/cloudtrail")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures/cloudtrail")
 }

@@ -18,7 +18,7 @@ use super::lambda_runtime_api::{Function, Invocation, LambdaRuntimeApi};
 
 /// How deliveries reach the heart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Adapter {
+pub enum Adapter {
     /// `user-sync-consumer` behind an event source mapping.
     Lambda,
     /// `user-sync worker`.
@@ -26,16 +26,16 @@ pub(crate) enum Adapter {
 }
 
 /// A consumer that runs.
-pub(crate) enum Consumer {
+pub enum Consumer {
     Lambda { mapping: JoinHandle<Vec<String>>, stop: Arc<AtomicBool> },
     Worker { process: Box<Child>, log: NamedTempFile },
 }
 
 impl Adapter {
-    pub(crate) const ALL: [Self; 2] = [Self::Lambda, Self::Worker];
+    pub const ALL: [Self; 2] = [Self::Lambda, Self::Worker];
 
     /// Starts the release binary on `deployment`.
-    pub(crate) async fn start(self, deployment: &Deployment, env: &[(&str, &str)]) -> Consumer {
+    pub async fn start(self, deployment: &Deployment, env: &[(&str, &str)]) -> Consumer {
         match self {
             Self::Lambda => {
                 let api = LambdaRuntimeApi::start().await;
@@ -59,7 +59,7 @@ impl Adapter {
 
 impl Consumer {
     /// Waits until the queue holds nothing, hidden messages included.
-    pub(crate) async fn drained(&self, deployment: &Deployment) {
+    pub async fn drained(&self, deployment: &Deployment) {
         let queue = deployment.queue();
         eventually("the queue is drained", Duration::from_secs(60), async || {
             queue.backlog().await.is_ok_and(|left| left == 0)
@@ -68,7 +68,7 @@ impl Consumer {
     }
 
     /// Ends it as its platform would, and returns what it has logged. The worker must exit with 0.
-    pub(crate) async fn end(self) -> Vec<String> {
+    pub async fn end(self) -> Vec<String> {
         match self {
             Self::Lambda { mapping, stop } => {
                 stop.store(true, Ordering::SeqCst);

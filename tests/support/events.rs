@@ -8,7 +8,7 @@ use cognito_user_sync_triggers::timestamp::Timestamp;
 use uuid::Uuid;
 
 /// A moment of today: `seconds` after a fixed one that every ledger takes.
-pub(crate) fn at(seconds: u64) -> Timestamp {
+pub fn at(seconds: u64) -> Timestamp {
     /// The same for all of a run, which may go on past midnight.
     static YESTERDAY: LazyLock<u64> = LazyLock::new(|| {
         let day = 86_400_000;
@@ -18,12 +18,12 @@ pub(crate) fn at(seconds: u64) -> Timestamp {
 }
 
 /// A user by number.
-pub(crate) fn sub(number: u128) -> Uuid {
+pub fn sub(number: u128) -> Uuid {
     uuid::Builder::from_random_bytes((number * 0x1234_5678_9abc_def1).to_be_bytes()).into_uuid()
 }
 
 /// An event to be completed.
-pub(crate) fn event(kind: Kind, user: u128, time: Timestamp) -> EventBuilder {
+pub fn event(kind: Kind, user: u128, time: Timestamp) -> EventBuilder {
     EventBuilder(UserEvent {
         id: EventId::new(time),
         user_pool_id: "eu-west-1_Test00000".into(),
@@ -33,32 +33,32 @@ pub(crate) fn event(kind: Kind, user: u128, time: Timestamp) -> EventBuilder {
     })
 }
 
-pub(crate) fn login(user: u128, time: Timestamp) -> EventBuilder {
+pub fn login(user: u128, time: Timestamp) -> EventBuilder {
     event(Kind::Authenticated, user, time)
 }
 
-pub(crate) fn confirmed(user: u128, time: Timestamp) -> EventBuilder {
+pub fn confirmed(user: u128, time: Timestamp) -> EventBuilder {
     event(Kind::Confirmed, user, time)
 }
 
 /// Builds one event.
 #[derive(Debug, Clone)]
-pub(crate) struct EventBuilder(UserEvent<'static>);
+pub struct EventBuilder(UserEvent<'static>);
 
 impl EventBuilder {
-    pub(crate) fn with(mut self, change: impl FnOnce(&mut Data<'static>)) -> Self {
+    pub fn with(mut self, change: impl FnOnce(&mut Data<'static>)) -> Self {
         change(&mut self.0.data);
         self
     }
 
-    pub(crate) fn attributes(self, attributes: &[(&str, &str)]) -> Self {
+    pub fn attributes(self, attributes: &[(&str, &str)]) -> Self {
         let attributes =
             attributes.iter().map(|(name, value)| ((*name).to_owned().into(), (*value).to_owned().into()));
         self.with(|data| data.attributes.extend(attributes.collect::<BTreeMap<_, _>>()))
     }
 
     /// An id whose random part is the test's own, so that a seed tells the whole history.
-    pub(crate) fn random_part(mut self, random: u128) -> Self {
+    pub fn random_part(mut self, random: u128) -> Self {
         let bytes: [u8; 10] = std::array::from_fn(|index| random.to_be_bytes()[index]);
         let id =
             uuid::Builder::from_unix_timestamp_millis(self.0.id.time().unix_millis(), &bytes).into_uuid();
@@ -67,17 +67,17 @@ impl EventBuilder {
     }
 
     /// In another user pool.
-    pub(crate) fn pool(mut self, user_pool_id: &str) -> Self {
+    pub fn pool(mut self, user_pool_id: &str) -> Self {
         self.0.user_pool_id = user_pool_id.to_owned().into();
         self
     }
 
     /// A verified e-mail address.
-    pub(crate) fn email(self, address: &str) -> Self {
+    pub fn email(self, address: &str) -> Self {
         self.attributes(&[("email", address), ("email_verified", "true")])
     }
 
-    pub(crate) fn build(self) -> Event<'static> {
+    pub fn build(self) -> Event<'static> {
         Event::User(self.0)
     }
 }

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 
 /// What it does when it is called.
 #[derive(Debug, Clone)]
-pub(crate) enum Does {
+pub enum Does {
     /// Answers these bytes.
     Answers(&'static str),
     /// Fails with this payload.
@@ -29,14 +29,14 @@ pub(crate) enum Does {
 
 /// A call: the function, and what it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Call {
-    pub(crate) function: String,
-    pub(crate) payload: String,
+pub struct Call {
+    pub function: String,
+    pub payload: String,
 }
 
 /// Lambda's Invoke on a loopback port.
-pub(crate) struct FormerFunction {
-    pub(crate) endpoint: String,
+pub struct FormerFunction {
+    pub endpoint: String,
     shared: Arc<Shared>,
 }
 
@@ -47,7 +47,7 @@ struct Shared {
 }
 
 impl FormerFunction {
-    pub(crate) async fn start(does: Does) -> Self {
+    pub async fn start(does: Does) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let (calls, dry_runs) = (Mutex::default(), Mutex::default());
@@ -59,15 +59,15 @@ impl FormerFunction {
         Self { endpoint, shared }
     }
 
-    pub(crate) fn now(&self, does: Does) {
+    pub fn now(&self, does: Does) {
         *self.shared.does.lock().unwrap() = does;
     }
 
-    pub(crate) fn calls(&self) -> Vec<Call> {
+    pub fn calls(&self) -> Vec<Call> {
         self.shared.calls.lock().unwrap().clone()
     }
 
-    pub(crate) fn dry_runs(&self) -> u32 {
+    pub fn dry_runs(&self) -> u32 {
         *self.shared.dry_runs.lock().unwrap()
     }
 }

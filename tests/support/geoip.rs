@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 /// The bytes of an `.mmdb` file of this type, with a value for each network. As in MaxMind's own, the tree is of
 /// IPv6 addresses, and IPv4's are the first of them.
-pub(crate) fn mmdb(kind: &str, networks: &[(&str, Value)]) -> Vec<u8> {
+pub fn mmdb(kind: &str, networks: &[(&str, Value)]) -> Vec<u8> {
     let mut database = Database::default();
     database.metadata.ip_version = IpVersion::V6;
     database.metadata.database_type = kind.to_owned();
@@ -21,7 +21,7 @@ pub(crate) fn mmdb(kind: &str, networks: &[(&str, Value)]) -> Vec<u8> {
 }
 
 /// Three towns on the networks that are reserved for documentation; of one the city is unknown.
-pub(crate) fn cities() -> Vec<u8> {
+pub fn cities() -> Vec<u8> {
     let place = |city: &str, country: &str| json!({ "city": { "names": { "en": city, "de": "anders" } }, "country": { "iso_code": country } });
     mmdb(
         "GeoLite2-City",

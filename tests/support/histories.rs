@@ -20,28 +20,28 @@ const MOMENTS: u64 = 12;
 
 /// A history, and ways in which it arrives.
 #[derive(Debug, Clone)]
-pub(crate) struct Case {
-    pub(crate) history: History,
-    pub(crate) ways: Vec<Way>,
+pub struct Case {
+    pub history: History,
+    pub ways: Vec<Way>,
 }
 
 /// Distinct events.
 #[derive(Clone)]
-pub(crate) struct History(pub(crate) Vec<Event<'static>>);
+pub struct History(pub Vec<Event<'static>>);
 
 /// One way in which a history arrives.
 #[derive(Clone)]
-pub(crate) struct Way {
+pub struct Way {
     /// Indices of the history's events, each of them at least once.
-    pub(crate) deliveries: Vec<usize>,
+    pub deliveries: Vec<usize>,
     /// The sizes of the batches, over and over.
-    pub(crate) batch_sizes: Vec<usize>,
-    pub(crate) consumers: usize,
+    pub batch_sizes: Vec<usize>,
+    pub consumers: usize,
 }
 
 impl Way {
     /// The deliveries in their batches.
-    pub(crate) fn batches(&self, History(events): &History) -> Vec<Vec<String>> {
+    pub fn batches(&self, History(events): &History) -> Vec<Vec<String>> {
         let mut bodies = self.deliveries.iter().map(|index| events[*index].encode());
         let batches = self.batch_sizes.iter().cycle().map(|size| bodies.by_ref().take(*size).collect());
         batches.take_while(|batch: &Vec<_>| !batch.is_empty()).collect()
@@ -63,7 +63,7 @@ impl fmt::Debug for History {
 }
 
 /// Up to 40 events of every kind.
-pub(crate) fn case() -> impl Strategy<Value = Case> {
+pub fn case() -> impl Strategy<Value = Case> {
     // When an event arrives goes with the event, so that shrinking removes both. The keys only order.
     let arrivals = || prop_oneof![3 => vec(any::<u16>(), 1), 1 => vec(any::<u16>(), 2..=4)];
     let events = vec((told(), vec(arrivals(), WAYS)), 1..40);
@@ -91,7 +91,7 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
 
 /// One event, but for an id that no other has.
 #[derive(Debug, Clone)]
-pub(crate) struct Told {
+pub struct Told {
     kind: Kind,
     user: u128,
     second: u64,
@@ -103,11 +103,11 @@ pub(crate) struct Told {
 
 impl Told {
     /// The same, told of another moment.
-    pub(crate) fn at_second(self, second: u64) -> Self {
+    pub fn at_second(self, second: u64) -> Self {
         Self { second, ..self }
     }
 
-    pub(crate) fn event(&self, number: usize) -> Event<'static> {
+    pub fn event(&self, number: usize) -> Event<'static> {
         let number = u128::try_from(number).unwrap();
         let random = u128::from(self.order) << 112 | number << 80;
         let event = event(self.kind, self.user, at(self.second)).random_part(random);
@@ -116,12 +116,12 @@ impl Told {
 }
 
 /// What may be told of one of a few users, at one of a few moments.
-pub(crate) fn told() -> impl Strategy<Value = Told> {
+pub fn told() -> impl Strategy<Value = Told> {
     told_of(USERS, MOMENTS)
 }
 
 /// The same of so many users, within so many seconds, with addresses for as many circles as it takes.
-pub(crate) fn told_of(users: u128, moments: u64) -> impl Strategy<Value = Told> {
+pub fn told_of(users: u128, moments: u64) -> impl Strategy<Value = Told> {
     let kind = prop_oneof![
         8 => Just(Kind::Authenticated),
         5 => Just(Kind::Confirmed),

@@ -32,7 +32,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
 
 const REGION: &str = "eu-west-1";
-pub(crate) const FUNCTION_NAME: &str = "user-sync-under-test";
+pub const FUNCTION_NAME: &str = "user-sync-under-test";
 const FUNCTION_ARN: &str = "arn:aws:lambda:eu-west-1:111122223333:function:user-sync-under-test";
 const TRACE_ID: &str = "Root=1-00000000-000000000000000000000000;Parent=0000000000000000;Sampled=0";
 const ERROR_TYPE_HEADER: &str = "lambda-runtime-function-error-type";
@@ -40,14 +40,14 @@ const ERROR_TYPE_HEADER: &str = "lambda-runtime-function-error-type";
 /// A Lambda Runtime API on a loopback port, for one function process at a time.
 ///
 /// When dropped it takes no new connection; those it has end with the test's tokio runtime.
-pub(crate) struct LambdaRuntimeApi {
+pub struct LambdaRuntimeApi {
     address: SocketAddr,
     shared: Arc<Shared>,
     server: JoinHandle<()>,
 }
 
 /// How an invocation ended, as the caller of the function sees it.
-pub(crate) enum Invocation {
+pub enum Invocation {
     /// The function answered.
     ///
     /// `elapsed` runs from [`LambdaRuntimeApi::invoke`], so it includes a cold start, as Cognito's
@@ -64,7 +64,7 @@ pub(crate) enum Invocation {
 /// A spawned Lambda function process; killed when dropped.
 ///
 /// If the test is failing by then, the process's stderr is shown.
-pub(crate) struct Function {
+pub struct Function {
     child: Child,
     stdout: CapturedLines,
     stderr: CapturedLines,
@@ -95,7 +95,7 @@ enum Answer {
 
 impl LambdaRuntimeApi {
     /// Listens on a free loopback port; must be called inside a tokio runtime.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener =
             TcpListener::bind(("127.0.0.1", 0)).await.expect("bind the runtime API to a loopback port");
         let address = listener.local_addr().expect("read the runtime API's address");
@@ -125,14 +125,14 @@ impl LambdaRuntimeApi {
     }
 
     /// `host:port`, the value of `AWS_LAMBDA_RUNTIME_API`.
-    pub(crate) fn address(&self) -> String {
+    pub fn address(&self) -> String {
         self.address.to_string()
     }
 
     /// Queues an invocation and waits for its end; the function is told `timeout` as its deadline.
     ///
     /// Concurrent calls are handed out in the order in which they were first polled.
-    pub(crate) async fn invoke(&self, payload: impl Into<Vec<u8>>, timeout: Duration) -> Invocation {
+    pub async fn invoke(&self, payload: impl Into<Vec<u8>>, timeout: Duration) -> Invocation {
         let started_at = Instant::now();
         let number = self.shared.request_count.fetch_add(1, Ordering::Relaxed) + 1;
         let request_id = format!("00000000-0000-4000-8000-{number:012x}");
@@ -162,7 +162,7 @@ impl LambdaRuntimeApi {
     ///
     /// # Panics
     /// When that does not happen within `timeout`.
-    pub(crate) async fn wait_until_ready(&self, timeout: Duration) {
+    pub async fn wait_until_ready(&self, timeout: Duration) {
         let mut idle = self.shared.idle.subscribe();
         if tokio::time::timeout(timeout, idle.wait_for(|waiting| *waiting > 0)).await.is_err() {
             let init_error = locked(&self.shared.init_error).take();
@@ -276,7 +276,7 @@ impl Function {
     /// Starts `binary` with Lambda's environment, and nothing of the test's own but `PATH`.
     ///
     /// `env` is set last: it adds variables and overrides those of Lambda.
-    pub(crate) fn spawn(binary: &Path, api: &LambdaRuntimeApi, env: &[(&str, &str)]) -> Self {
+    pub fn spawn(binary: &Path, api: &LambdaRuntimeApi, env: &[(&str, &str)]) -> Self {
         let mut child = Command::new(binary)
             .env_clear()
             // Lambda Developer Guide, "Defined runtime environment variables".
@@ -308,29 +308,29 @@ impl Function {
     }
 
     /// The lines written to stdout so far; complete after `terminate` or `kill`.
-    pub(crate) fn stdout_lines(&self) -> Vec<String> {
+    pub fn stdout_lines(&self) -> Vec<String> {
         self.stdout.so_far()
     }
 
     /// The lines written to stderr so far; complete after `terminate` or `kill`.
-    pub(crate) fn stderr_lines(&self) -> Vec<String> {
+    pub fn stderr_lines(&self) -> Vec<String> {
         self.stderr.so_far()
     }
 
     /// Whether the process still runs.
-    pub(crate) fn is_alive(&mut self) -> bool {
+    pub fn is_alive(&mut self) -> bool {
         self.child.try_wait().expect("ask whether the function runs").is_none()
     }
 
     /// The process id.
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Sends SIGKILL, and waits for the end and the last lines of output.
     ///
     /// Does nothing to a process that has ended.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         // Both fail only for a process that is gone. `drop` calls this: no panic here.
         drop(self.child.kill());
         drop(self.child.wait());

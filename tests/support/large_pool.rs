@@ -19,7 +19,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 /// The pool's id.
-pub(crate) const ID: &str = "eu-west-1_Large0000";
+pub const ID: &str = "eu-west-1_Large0000";
 
 /// 2025-01-01, when everybody was created.
 const CREATED_AT: u64 = 1_735_689_600;
@@ -32,7 +32,7 @@ const GONE: u64 = 1_500;
 const WITHOUT_SUB: u64 = 2_000;
 
 /// What differs among so many users.
-pub(crate) fn drift(users: u64) -> BTreeMap<Kind, u64> {
+pub fn drift(users: u64) -> BTreeMap<Kind, u64> {
     let count = |is: fn(u64) -> bool| (0..users).filter(|number| is(*number)).count() as u64;
     let drift = [
         (Kind::Missing, count(is_missing)),
@@ -82,12 +82,12 @@ fn user(number: u64, attributes: &str) -> Value {
 }
 
 /// The API, on a loopback port; it ends with the runtime.
-pub(crate) struct LargePool {
+pub struct LargePool {
     address: std::net::SocketAddr,
 }
 
 impl LargePool {
-    pub(crate) async fn start(users: u64) -> Self {
+    pub async fn start(users: u64) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/", post(answer)).with_state(Arc::new(users));
@@ -95,7 +95,7 @@ impl LargePool {
         Self { address }
     }
 
-    pub(crate) fn endpoint(&self) -> String {
+    pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 }
@@ -149,7 +149,7 @@ fn get(name: &str, users: u64) -> Result<Value, &'static str> {
 }
 
 /// Makes the rows that the pool's users should have, but for those that differ, by one statement.
-pub(crate) async fn fill(owner: &PgPool, users: u64) {
+pub async fn fill(owner: &PgPool, users: u64) {
     let number = |number: u64| i64::try_from(number).unwrap();
     let mut tx = owner.begin().await.unwrap();
     sqlx::query("set local user_sync.service = 'on'").execute(&mut *tx).await.unwrap();
@@ -180,7 +180,7 @@ pub(crate) async fn fill(owner: &PgPool, users: u64) {
 }
 
 /// What a program printed, and the most memory that it had, in kB.
-pub(crate) async fn measured(mut program: tokio::process::Child) -> (Output, u64) {
+pub async fn measured(mut program: tokio::process::Child) -> (Output, u64) {
     let status = format!("/proc/{}/status", program.id().unwrap());
     let mut peak = 0;
     while program.try_wait().unwrap().is_none() {
@@ -191,7 +191,7 @@ pub(crate) async fn measured(mut program: tokio::process::Child) -> (Output, u64
 }
 
 /// The most memory that a process had until now, in kB.
-pub(crate) fn peak(status: &str) -> Option<u64> {
+pub fn peak(status: &str) -> Option<u64> {
     let text = std::fs::read_to_string(status).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.split_whitespace().next()?.parse().ok()

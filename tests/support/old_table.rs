@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::events::sub;
 
 /// The documented table: 35 columns and ten indexes.
-pub(crate) const CREATE: &str = "
+pub const CREATE: &str = "
     create table users (
         id varchar(255) not null constraint users_pkey primary key,
         phone_number varchar(20), phone_number_verified boolean not null, name varchar(100) not null,
@@ -35,28 +35,28 @@ pub(crate) const CREATE: &str = "
 
 /// A user of the old table, as far as tests ask.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct OldUser {
-    pub(crate) number: u128,
-    pub(crate) logins: u32,
-    pub(crate) is_deleted: bool,
-    pub(crate) referrer: Option<u128>,
-    pub(crate) bio: Option<String>,
-    pub(crate) code: Option<String>,
+pub struct OldUser {
+    pub number: u128,
+    pub logins: u32,
+    pub is_deleted: bool,
+    pub referrer: Option<u128>,
+    pub bio: Option<String>,
+    pub code: Option<String>,
 }
 
 impl OldUser {
-    pub(crate) fn sub(&self) -> Uuid {
+    pub fn sub(&self) -> Uuid {
         sub(self.number)
     }
 }
 
 /// An empty database of the test's own, with the old table in it.
-pub(crate) async fn create(pool: &PgPool) {
+pub async fn create(pool: &PgPool) {
     sqlx::raw_sql(CREATE).execute(pool).await.unwrap();
 }
 
 /// Fills the table with `rows` users, by a seed.
-pub(crate) async fn fill(pool: &PgPool, rows: u32, seed: u64) -> Vec<OldUser> {
+pub async fn fill(pool: &PgPool, rows: u32, seed: u64) -> Vec<OldUser> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut users = Vec::new();
     let mut insert = String::new();
@@ -174,7 +174,7 @@ fn row(insert: &mut String, number: u32, rows: u32, random: &mut fastrand::Rng) 
 }
 
 /// Everything that the old table holds, and how it is built: equal before and after, if nothing was changed.
-pub(crate) async fn fingerprint(pool: &PgPool, table: &str) -> String {
+pub async fn fingerprint(pool: &PgPool, table: &str) -> String {
     let rows = format!("select md5(string_agg(old::text, E'\\n' order by old::text)) from {table} as old");
     let rows: Option<String> = sqlx::query_scalar(AssertSqlSafe(rows)).fetch_one(pool).await.unwrap();
     let indexes = "select count(*) from pg_index where indrelid = to_regclass($1)";

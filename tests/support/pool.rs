@@ -23,15 +23,15 @@ const CONCURRENCY: usize = 16;
 const BATCH: usize = 1_000;
 
 /// A user pool.
-pub(crate) struct TestPool {
-    pub(crate) client: Client,
-    pub(crate) id: String,
-    pub(crate) pool: UserPool,
+pub struct TestPool {
+    pub client: Client,
+    pub id: String,
+    pub pool: UserPool,
 }
 
 impl TestPool {
     /// Creates an empty one.
-    pub(crate) async fn create(endpoint: &str) -> Self {
+    pub async fn create(endpoint: &str) -> Self {
         let client = client(endpoint);
         let created = client.create_user_pool().pool_name("test").send().await.unwrap();
         let id = created.user_pool.unwrap().id.unwrap();
@@ -40,35 +40,35 @@ impl TestPool {
     }
 
     /// AdminCreateUser: the status is FORCE_CHANGE_PASSWORD.
-    pub(crate) async fn add(&self, username: &str, attributes: &[(&str, &str)]) {
+    pub async fn add(&self, username: &str, attributes: &[(&str, &str)]) {
         let request = self.client.admin_create_user().user_pool_id(&self.id).username(username);
         let request = request.message_action(MessageActionType::Suppress);
         request.set_user_attributes(Some(self::attributes(attributes))).send().await.unwrap();
     }
 
-    pub(crate) async fn update(&self, username: &str, attributes: &[(&str, &str)]) {
+    pub async fn update(&self, username: &str, attributes: &[(&str, &str)]) {
         let request = self.client.admin_update_user_attributes().user_pool_id(&self.id).username(username);
         request.set_user_attributes(Some(self::attributes(attributes))).send().await.unwrap();
     }
 
     /// The status becomes CONFIRMED.
-    pub(crate) async fn confirm(&self, username: &str) {
+    pub async fn confirm(&self, username: &str) {
         let request = self.client.admin_set_user_password().user_pool_id(&self.id).username(username);
         request.password("Correct-horse-7").permanent(true).send().await.unwrap();
     }
 
-    pub(crate) async fn disable(&self, username: &str) {
+    pub async fn disable(&self, username: &str) {
         let request = self.client.admin_disable_user().user_pool_id(&self.id).username(username);
         request.send().await.unwrap();
     }
 
-    pub(crate) async fn delete(&self, username: &str) {
+    pub async fn delete(&self, username: &str) {
         let request = self.client.admin_delete_user().user_pool_id(&self.id).username(username);
         request.send().await.unwrap();
     }
 
     /// Everybody who has a sub, in the pool's order.
-    pub(crate) async fn users(&self) -> Vec<PoolUser> {
+    pub async fn users(&self) -> Vec<PoolUser> {
         let (mut users, mut token) = (Vec::new(), None);
         loop {
             let page = self.pool.list(token.as_deref()).await.unwrap();
@@ -80,13 +80,13 @@ impl TestPool {
         }
     }
 
-    pub(crate) fn snapshot(&self, user: &PoolUser) -> UserEvent<'static> {
+    pub fn snapshot(&self, user: &PoolUser) -> UserEvent<'static> {
         user.snapshot(&self.id, Timestamp::now())
     }
 
     /// Makes `users` users and rows for them that differ in `each` users of each kind, or a few more: each kind
     /// has its own number. Says what must be found.
-    pub(crate) async fn drift(&self, applier: &Applier, users: usize, each: usize) -> BTreeMap<Drift, u64> {
+    pub async fn drift(&self, applier: &Applier, users: usize, each: usize) -> BTreeMap<Drift, u64> {
         in_parallel((0..users).collect(), |number| async move {
             let email = format!("user{number}@example.com");
             let attributes = [("email", email.as_str()), ("email_verified", "true"), ("given_name", "Given")];
@@ -179,7 +179,7 @@ impl<'a> Groups<'a> {
 }
 
 /// Applies events in batches, all for the first time.
-pub(crate) async fn apply(applier: &Applier, events: &[Event<'static>]) {
+pub async fn apply(applier: &Applier, events: &[Event<'static>]) {
     for batch in events.chunks(BATCH) {
         let bodies: Vec<String> = batch.iter().map(Event::encode).collect();
         let outcomes = applier.apply(&bodies).await;
@@ -197,7 +197,7 @@ fn attributes(attributes: &[(&str, &str)]) -> Vec<AttributeType> {
     attributes.iter().map(attribute).collect()
 }
 
-pub(crate) fn client(endpoint: &str) -> Client {
+pub fn client(endpoint: &str) -> Client {
     let config = aws_sdk_cognitoidentityprovider::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(local::REGION))

@@ -13,14 +13,14 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Speaker {
+pub enum Speaker {
     Program,
     Server,
 }
 
 /// What happens when the trap springs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Action {
+pub enum Action {
     /// The test is told, and the connection waits until it has done what it wants; what was said is passed on
     /// before, or never.
     Tell { pass_on: bool },
@@ -32,26 +32,26 @@ pub(crate) enum Action {
 
 /// A moment: the speaker says the words for the n-th time, or every n-th time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Trap {
-    pub(crate) speaker: Speaker,
-    pub(crate) words: &'static str,
-    pub(crate) nth: u32,
-    pub(crate) repeats: bool,
-    pub(crate) action: Action,
+pub struct Trap {
+    pub speaker: Speaker,
+    pub words: &'static str,
+    pub nth: u32,
+    pub repeats: bool,
+    pub action: Action,
 }
 
 /// A proxy on a loopback port; it ends with the test's runtime.
-pub(crate) struct Proxy {
+pub struct Proxy {
     address: SocketAddr,
     upstream: SocketAddr,
     /// A message each time the trap tells; the connection goes on when the sender is dropped or used.
-    pub(crate) sprung: mpsc::Receiver<oneshot::Sender<()>>,
-    pub(crate) count: Arc<AtomicU32>,
+    pub sprung: mpsc::Receiver<oneshot::Sender<()>>,
+    pub count: Arc<AtomicU32>,
 }
 
 impl Proxy {
     /// Passes on to `upstream`, with one trap for all connections together.
-    pub(crate) async fn start(upstream: SocketAddr, trap: Option<Trap>) -> Self {
+    pub async fn start(upstream: SocketAddr, trap: Option<Trap>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (tell, sprung) = mpsc::channel(64);
@@ -71,13 +71,13 @@ impl Proxy {
     }
 
     /// Passes on to the HTTP server at `endpoint`.
-    pub(crate) async fn in_front_of(endpoint: &str, trap: Option<Trap>) -> Self {
+    pub async fn in_front_of(endpoint: &str, trap: Option<Trap>) -> Self {
         let upstream = endpoint.trim_start_matches("http://").parse().expect("an address and a port");
         Self::start(upstream, trap).await
     }
 
     /// A URL of the server that leads through the proxy.
-    pub(crate) fn through(&self, url: &str) -> String {
+    pub fn through(&self, url: &str) -> String {
         let through = url.replace(&self.upstream.to_string(), &self.address.to_string());
         assert_ne!(through, url, "the URL names the server");
         through

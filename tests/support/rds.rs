@@ -21,23 +21,23 @@ const ACCESS_KEY: (&str, &str) = ("test", "test");
 
 /// What a token must be of.
 #[derive(Debug, Clone)]
-pub(crate) struct Signed {
-    pub(crate) user: String,
+pub struct Signed {
+    pub user: String,
     /// The session of the AWS credentials: Lambda's have one.
-    pub(crate) session: Option<&'static str>,
+    pub session: Option<&'static str>,
 }
 
 /// A login that was tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Attempt {
-    pub(crate) token: String,
+pub struct Attempt {
+    pub token: String,
     /// Why it was refused.
-    pub(crate) refused: Option<String>,
+    pub refused: Option<String>,
 }
 
 /// The server; it ends with the test's runtime.
-pub(crate) struct Rds {
-    pub(crate) address: SocketAddr,
+pub struct Rds {
+    pub address: SocketAddr,
     shared: Arc<Shared>,
 }
 
@@ -53,12 +53,7 @@ struct Shared {
 
 impl Rds {
     /// In front of `upstream`, where the user has this password.
-    pub(crate) async fn start(
-        upstream: SocketAddr,
-        signed: Signed,
-        password: &str,
-        refusal: &'static str,
-    ) -> Self {
+    pub async fn start(upstream: SocketAddr, signed: Signed, password: &str, refusal: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let password = password.to_owned();
@@ -75,17 +70,17 @@ impl Rds {
     }
 
     /// All logins so far.
-    pub(crate) fn attempts(&self) -> Vec<Attempt> {
+    pub fn attempts(&self) -> Vec<Attempt> {
         self.shared.attempts.lock().unwrap().clone()
     }
 
     /// The tokens that were tried so far.
-    pub(crate) fn tokens(&self) -> HashSet<String> {
+    pub fn tokens(&self) -> HashSet<String> {
         self.attempts().into_iter().map(|attempt| attempt.token).collect()
     }
 
     /// From now on every token that was seen so far is too old.
-    pub(crate) fn expire_all(&self) {
+    pub fn expire_all(&self) {
         self.shared.expired.lock().unwrap().extend(self.tokens());
     }
 }

@@ -10,11 +10,11 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-pub(crate) const MASTER: &str = "rds_master";
-pub(crate) const MASTER_PASSWORD: &str = "master-0f9d";
+pub const MASTER: &str = "rds_master";
+pub const MASTER_PASSWORD: &str = "master-0f9d";
 
 /// The server, which all tests share.
-pub(crate) async fn server() -> &'static Postgres {
+pub async fn server() -> &'static Postgres {
     static SERVER: OnceCell<Postgres> = OnceCell::const_new();
     let start = async || {
         let options = PostgresOptions { source: PostgresSource::Package, durable: false };
@@ -31,7 +31,7 @@ pub(crate) async fn server() -> &'static Postgres {
 }
 
 /// Makes a database of a new name for `owner`, and returns the name.
-pub(crate) async fn create_database(admin_url: &str, owner: &str) -> String {
+pub async fn create_database(admin_url: &str, owner: &str) -> String {
     let name = format!("deployed_{}", Uuid::now_v7().simple());
     let mut admin = PgConnectOptions::from_str(admin_url).unwrap().connect().await.unwrap();
     let create = format!("create database {name} owner {owner}");
@@ -40,7 +40,7 @@ pub(crate) async fn create_database(admin_url: &str, owner: &str) -> String {
 }
 
 /// The master's connections to a database of the server.
-pub(crate) async fn connect(name: &str) -> PgPool {
+pub async fn connect(name: &str) -> PgPool {
     let (host, port) = (server().await.host(), server().await.port());
     let url = format!("postgres://{MASTER}:{MASTER_PASSWORD}@{host}:{port}/{name}");
     local::connect(&url, 2).await.unwrap()

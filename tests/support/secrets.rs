@@ -7,7 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 /// A client of the emulator at `endpoint`.
-pub(crate) fn client(endpoint: &str) -> Client {
+pub fn client(endpoint: &str) -> Client {
     let config = aws_sdk_secretsmanager::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("eu-west-1"))
@@ -19,14 +19,14 @@ pub(crate) fn client(endpoint: &str) -> Client {
 }
 
 /// Makes a secret of a new name, and returns its ARN.
-pub(crate) async fn create(client: &Client, username: &str, password: &str) -> String {
+pub async fn create(client: &Client, username: &str, password: &str) -> String {
     let value = value(username, password);
     let name = format!("user-sync/{}", Uuid::now_v7().simple());
     client.create_secret().name(name).secret_string(value).send().await.unwrap().arn.unwrap()
 }
 
 /// Gives a secret another password.
-pub(crate) async fn put(client: &Client, arn: &str, username: &str, password: &str) {
+pub async fn put(client: &Client, arn: &str, username: &str, password: &str) {
     let value = value(username, password);
     client.put_secret_value().secret_id(arn).secret_string(value).send().await.unwrap();
 }

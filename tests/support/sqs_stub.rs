@@ -25,10 +25,10 @@ use tokio_rustls::server::TlsStream;
 /// Where a machine's own authorities are: on Debian, and on Amazon Linux.
 const BUNDLES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
-pub(crate) struct SqsStub {
-    pub(crate) endpoint: String,
+pub struct SqsStub {
+    pub endpoint: String,
     /// The authority of its certificate, as PEM.
-    pub(crate) authority: String,
+    pub authority: String,
     shared: Arc<Shared>,
 }
 
@@ -40,7 +40,7 @@ struct Shared {
 
 impl SqsStub {
     /// Serves on a free port of this machine.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         let (authority, config) = certified();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let endpoint = format!("https://localhost:{}", listener.local_addr().unwrap().port());
@@ -52,13 +52,13 @@ impl SqsStub {
     }
 
     /// How many messages it was sent, and the last of them.
-    pub(crate) fn sent(&self) -> (u64, String) {
+    pub fn sent(&self) -> (u64, String) {
         (self.shared.sent.load(Ordering::SeqCst), self.shared.last.lock().unwrap().clone())
     }
 
     /// Writes the machine's own authorities and the stub's into a file: as many as there are on Lambda, since
     /// reading them is part of a cold start.
-    pub(crate) fn bundle(&self, folder: &Path) -> PathBuf {
+    pub fn bundle(&self, folder: &Path) -> PathBuf {
         let own = BUNDLES.iter().find_map(|bundle| std::fs::read_to_string(bundle).ok());
         let file = folder.join("authorities.pem");
         std::fs::write(&file, own.expect("ca-certificates are installed") + &self.authority).unwrap();

@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 
 use super::pool;
 
-pub(crate) const ID: &str = "eu-west-1_Strict123";
+pub const ID: &str = "eu-west-1_Strict123";
 
 const READ_ONLY: [&str; 15] = [
     "Id",
@@ -41,49 +41,49 @@ const READ_ONLY: [&str; 15] = [
 ];
 
 /// The pool, served on a loopback port until the test's runtime ends.
-pub(crate) struct StrictPool {
-    pub(crate) client: Client,
-    pub(crate) endpoint: String,
+pub struct StrictPool {
+    pub client: Client,
+    pub endpoint: String,
     shared: Arc<Mutex<Pool>>,
 }
 
 /// What the server holds, for tests to see and to change.
 #[derive(Default)]
-pub(crate) struct Pool {
+pub struct Pool {
     /// As DescribeUserPool says it.
-    pub(crate) settings: Map<String, Value>,
+    pub settings: Map<String, Value>,
     /// As GetUserPoolMfaConfig says it.
-    pub(crate) mfa: Map<String, Value>,
+    pub mfa: Map<String, Value>,
     /// The requests of UpdateUserPool that were taken.
-    pub(crate) updates: Vec<Value>,
+    pub updates: Vec<Value>,
     /// How often SetUserPoolMfaConfig was taken.
-    pub(crate) mfa_updates: u32,
-    pub(crate) faults: Faults,
+    pub mfa_updates: u32,
+    pub faults: Faults,
     former: Map<String, Value>,
 }
 
 /// What goes wrong.
 #[derive(Default)]
-pub(crate) struct Faults {
+pub struct Faults {
     /// These operations are refused by IAM, with these sentences.
-    pub(crate) denied: Vec<(&'static str, &'static str)>,
+    pub denied: Vec<(&'static str, &'static str)>,
     /// These are so from the first update on.
-    pub(crate) denied_later: Vec<(&'static str, &'static str)>,
+    pub denied_later: Vec<(&'static str, &'static str)>,
     /// A setting that every update resets, whatever is sent.
-    pub(crate) resets: Option<&'static str>,
+    pub resets: Option<&'static str>,
     /// Every update turns the software token off.
-    pub(crate) loses_factors: bool,
+    pub loses_factors: bool,
     /// So many descriptions after an update are those of before.
-    pub(crate) stale: u32,
+    pub stale: u32,
     /// After so many descriptions, somebody else has changed the pool.
-    pub(crate) edits: u32,
+    pub edits: u32,
     /// So many updates meet another one.
-    pub(crate) concurrent: u32,
-    pub(crate) gone: bool,
+    pub concurrent: u32,
+    pub gone: bool,
 }
 
 impl StrictPool {
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let (settings, mfa) = every_setting();
@@ -93,16 +93,16 @@ impl StrictPool {
         Self { client: pool::client(&endpoint), endpoint, shared }
     }
 
-    pub(crate) fn pool(&self) -> MutexGuard<'_, Pool> {
+    pub fn pool(&self) -> MutexGuard<'_, Pool> {
         self.shared.lock().unwrap()
     }
 
-    pub(crate) fn trigger(&self, name: &str) -> Option<String> {
+    pub fn trigger(&self, name: &str) -> Option<String> {
         Some(self.pool().settings["LambdaConfig"].get(name)?.as_str()?.to_owned())
     }
 
     /// Sets a trigger as somebody else would; `None` removes it.
-    pub(crate) fn set_trigger(&self, name: &str, arn: Option<&str>) {
+    pub fn set_trigger(&self, name: &str, arn: Option<&str>) {
         let mut pool = self.pool();
         let config = pool.settings["LambdaConfig"].as_object_mut().unwrap();
         match arn {
@@ -112,7 +112,7 @@ impl StrictPool {
     }
 
     /// Everything but the two triggers and the time of the last change.
-    pub(crate) fn others(&self) -> Value {
+    pub fn others(&self) -> Value {
         let pool = self.pool();
         let mut settings = pool.settings.clone();
         settings.remove("LastModifiedDate");

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use cognito_user_sync_triggers::event::UserEvent;
 use serde_json::{Value, json};
 
-use crate::lambda_runtime_api::{Function, Invocation, LambdaRuntimeApi};
 use crate::sample::Spread;
 use crate::server::{self, Database, Server, SharedBuffers};
-use crate::{binaries, limit, process};
+use crate::{limit, process};
+use user_sync_test_support::binaries;
+use user_sync_test_support::lambda_runtime_api::{Function, Invocation, LambdaRuntimeApi};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 

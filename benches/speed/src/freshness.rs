@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::process;
 use crate::queue::Queue;
 use crate::sample::percentile;
 use crate::server::{self, Server, SharedBuffers};
-use crate::{binaries, process};
+use user_sync_test_support::binaries;
 
 pub(crate) async fn run(users: u64, rates: &[u64], quick: bool) -> Value {
     let seconds: u64 = if quick { 5 } else { 30 };

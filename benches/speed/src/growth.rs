@@ -3,10 +3,10 @@
 use cognito_user_sync_triggers::event::{Kind, UserEvent};
 use serde_json::{Value, json};
 
-use crate::binaries;
 use crate::drain::{Contestant, Drained, Run, drain, hand_over, logins, payloads, program};
 use crate::sample::Spread;
 use crate::server::{self, Database, Server, SharedBuffers, Who};
+use user_sync_test_support::binaries;
 
 const BATCH: usize = 1_000;
 const PROCESSES: usize = 4;
@@ -181,8 +181,12 @@ async fn sign_ups(database: &Database, runs: usize, batches: usize, address: Opt
             })
             .collect();
         database.quiet().await;
-        let api = crate::lambda_runtime_api::LambdaRuntimeApi::start().await;
-        let _function = crate::lambda_runtime_api::Function::spawn(&binaries::consumer(), &api, &environment);
+        let api = user_sync_test_support::lambda_runtime_api::LambdaRuntimeApi::start().await;
+        let _function = user_sync_test_support::lambda_runtime_api::Function::spawn(
+            &binaries::consumer(),
+            &api,
+            &environment,
+        );
         api.wait_until_ready(crate::drain::PATIENCE).await;
         let mut payloads = payloads(&new, SIZE).into_iter();
         assert!(crate::drain::invoke(&api, payloads.next().unwrap()).await);

@@ -14,23 +14,15 @@
     missing_docs
 )]
 
-#[allow(dead_code)]
-#[path = "../../../tests/support/binaries.rs"]
-mod binaries;
 mod drain;
 mod freshness;
 mod growth;
-#[allow(dead_code)]
-#[path = "../../../tests/support/lambda_runtime_api.rs"]
-mod lambda_runtime_api;
 mod limit;
 mod machine;
 mod process;
 mod queue;
 mod sample;
 mod server;
-#[path = "../../../tests/support/sqs_stub.rs"]
-mod sqs_stub;
 mod trigger;
 
 use std::path::PathBuf;

@@ -13,10 +13,11 @@ use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
-use crate::lambda_runtime_api::{Function, Invocation, LambdaRuntimeApi};
 use crate::sample::{Spread, percentile};
-use crate::sqs_stub::SqsStub;
-use crate::{binaries, drain, process};
+use crate::{drain, process};
+use user_sync_test_support::binaries;
+use user_sync_test_support::lambda_runtime_api::{Function, Invocation, LambdaRuntimeApi};
+use user_sync_test_support::sqs_stub::SqsStub;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const EVENT: &str = include_str!("../../../triggers/fixtures/post_authentication_with_client_metadata.json");

@@ -1,23 +1,26 @@
 //! What the tests share: one stack, a deployment each, the release binaries, events and questions.
 
-pub(crate) mod binaries;
-pub(crate) mod cloudtrail;
-pub(crate) mod conformance;
-pub(crate) mod events;
-pub(crate) mod former_function;
-pub(crate) mod geoip;
-pub(crate) mod histories;
-pub(crate) mod lambda_runtime_api;
-pub(crate) mod large_pool;
-pub(crate) mod move_tasks;
-pub(crate) mod old_table;
-pub(crate) mod pool;
-pub(crate) mod proxy;
-pub(crate) mod rds;
-pub(crate) mod rds_server;
-pub(crate) mod secrets;
-pub(crate) mod sqs_stub;
-pub(crate) mod strict_pool;
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+
+pub mod binaries;
+pub mod cloudtrail;
+pub mod conformance;
+pub mod events;
+pub mod former_function;
+pub mod geoip;
+pub mod histories;
+pub mod lambda_runtime_api;
+pub mod large_pool;
+pub mod move_tasks;
+pub mod old_table;
+pub mod pool;
+pub mod proxy;
+pub mod rds;
+pub mod rds_server;
+pub mod secrets;
+pub mod source;
+pub mod sqs_stub;
+pub mod strict_pool;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,12 +40,12 @@ use tokio::sync::OnceCell;
 static STACK: OnceCell<Stack> = OnceCell::const_new();
 
 /// Starts servers of the test's own, to stop and start them.
-pub(crate) async fn own_stack() -> Stack {
+pub async fn own_stack() -> Stack {
     start(PostgresSource::Search).await
 }
 
 /// The servers that all tests share; they end with this process.
-pub(crate) async fn stack() -> &'static Stack {
+pub async fn stack() -> &'static Stack {
     STACK.get_or_init(|| start(PostgresSource::from_env())).await
 }
 
@@ -52,14 +55,14 @@ async fn start(source: PostgresSource) -> Stack {
 }
 
 /// A database and queues of the test's own on the shared servers.
-pub(crate) async fn deployment() -> Deployment {
+pub async fn deployment() -> Deployment {
     let stack = stack().await;
     not_across_midnight().await;
     Deployment::create(stack).await.expect("the deployment is made")
 }
 
 /// Waits for the next day (UTC) where a test would go on past midnight: the product counts days and months from now.
-pub(crate) async fn not_across_midnight() {
+pub async fn not_across_midnight() {
     const DAY: u64 = 86_400_000;
     let left = DAY - Timestamp::now().unix_millis() % DAY;
     if left < 120_000 {
@@ -68,57 +71,57 @@ pub(crate) async fn not_across_midnight() {
 }
 
 /// A database of the test's own, with the consumer's and the owner's way in.
-pub(crate) struct TestDatabase {
-    pub(crate) deployment: Deployment,
+pub struct TestDatabase {
+    pub deployment: Deployment,
     /// As `user_sync_consumer`.
-    pub(crate) applier: Arc<Applier>,
+    pub applier: Arc<Applier>,
     /// As the owner, for questions.
-    pub(crate) owner: PgPool,
+    pub owner: PgPool,
 }
 
 impl TestDatabase {
-    pub(crate) async fn create() -> Self {
+    pub async fn create() -> Self {
         Self::of(deployment().await).await
     }
 
-    pub(crate) async fn of(deployment: Deployment) -> Self {
+    pub async fn of(deployment: Deployment) -> Self {
         let owner = local::connect(&deployment.owner_url, 2).await.expect("the owner connects");
         let applier = Arc::new(applier(&deployment, 4).await);
         Self { deployment, applier, owner }
     }
 
     /// Applies events as one batch.
-    pub(crate) async fn apply(&self, events: &[Event<'static>]) -> Vec<Outcome> {
+    pub async fn apply(&self, events: &[Event<'static>]) -> Vec<Outcome> {
         let bodies: Vec<String> = events.iter().map(Event::encode).collect();
         self.applier.apply(&bodies).await
     }
 
     /// Every row of `users` as JSON, in the order of the ids, and the claims.
-    pub(crate) async fn rows(&self) -> Vec<serde_json::Value> {
+    pub async fn rows(&self) -> Vec<serde_json::Value> {
         rows(&self.owner).await
     }
 
     /// One column of one user as text; `None` is null.
-    pub(crate) async fn column(&self, sub: uuid::Uuid, column: &str) -> Option<String> {
+    pub async fn column(&self, sub: uuid::Uuid, column: &str) -> Option<String> {
         let query = format!("select to_jsonb(users) ->> '{column}' from users where id = $1");
         let value =
             sqlx::query_scalar(sqlx::AssertSqlSafe(query)).bind(sub).fetch_optional(&self.owner).await;
         value.unwrap().unwrap_or_else(|| panic!("no user {sub}"))
     }
 
-    pub(crate) async fn count(&self, table: &str) -> i64 {
+    pub async fn count(&self, table: &str) -> i64 {
         let query = format!("select count(*) from {table}");
         sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(&self.owner).await.unwrap()
     }
 }
 
-pub(crate) async fn applier(deployment: &Deployment, connections: usize) -> Applier {
+pub async fn applier(deployment: &Deployment, connections: usize) -> Applier {
     let config = DatabaseConfig::with_url(&deployment.consumer_url);
     Applier::new(postgres::connect(&config, connections).await.unwrap())
 }
 
 /// Everything the service derives: rows of `users` and `user_claims`, as JSON.
-pub(crate) async fn rows(pool: &PgPool) -> Vec<serde_json::Value> {
+pub async fn rows(pool: &PgPool) -> Vec<serde_json::Value> {
     let query = "select to_jsonb(users) from users union all select to_jsonb(user_claims) from user_claims";
     let query = format!(
         "select row from ({query}) as rows (row) order by row ->> 'id', row ->> 'user_id', row ->> 'kind', row ->> 'value'"
@@ -127,7 +130,7 @@ pub(crate) async fn rows(pool: &PgPool) -> Vec<serde_json::Value> {
 }
 
 /// Waits until so many sessions wait for a lock in the test's database.
-pub(crate) async fn sessions_wait(database: &TestDatabase, sessions: i64) {
+pub async fn sessions_wait(database: &TestDatabase, sessions: i64) {
     let waiting = "pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     eventually(&format!("{sessions} wait"), Duration::from_secs(30), async || {
         database.count(waiting).await == sessions
@@ -136,7 +139,7 @@ pub(crate) async fn sessions_wait(database: &TestDatabase, sessions: i64) {
 }
 
 /// Does both while every row of `users` is held, and lets go when both wait, `first` before `second`.
-pub(crate) async fn in_turn_for_rows<A, B>(
+pub async fn in_turn_for_rows<A, B>(
     database: &TestDatabase,
     first: impl Future<Output = A>,
     second: impl Future<Output = B>,
@@ -155,7 +158,7 @@ pub(crate) async fn in_turn_for_rows<A, B>(
 }
 
 /// An endpoint that refuses every connection as long as the socket is kept: it is bound, and does not listen.
-pub(crate) fn refusing() -> (tokio::net::TcpSocket, String) {
+pub fn refusing() -> (tokio::net::TcpSocket, String) {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let endpoint = format!("http://{}", socket.local_addr().unwrap());
@@ -163,7 +166,7 @@ pub(crate) fn refusing() -> (tokio::net::TcpSocket, String) {
 }
 
 /// Asks until the answer is yes; fails after `limit` with what was waited for.
-pub(crate) async fn eventually(what: &str, limit: Duration, mut is_so: impl AsyncFnMut() -> bool) {
+pub async fn eventually(what: &str, limit: Duration, mut is_so: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !is_so().await {
         assert!(started.elapsed() < limit, "not within {limit:?}: {what}");
@@ -173,14 +176,14 @@ pub(crate) async fn eventually(what: &str, limit: Duration, mut is_so: impl Asyn
 
 /// A dead letter: its body, reason and field.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct DeadLetter {
-    pub(crate) body: String,
-    pub(crate) reason: String,
-    pub(crate) field: String,
+pub struct DeadLetter {
+    pub body: String,
+    pub reason: String,
+    pub field: String,
 }
 
 /// Takes everything from the dead-letter queue.
-pub(crate) async fn dead_letters(deployment: &Deployment) -> Vec<DeadLetter> {
+pub async fn dead_letters(deployment: &Deployment) -> Vec<DeadLetter> {
     let received = take(deployment, &deployment.dlq_url).await;
     let mut letters: Vec<DeadLetter> = received
         .into_iter()
@@ -199,12 +202,12 @@ pub(crate) async fn dead_letters(deployment: &Deployment) -> Vec<DeadLetter> {
 }
 
 /// Takes the queue's distinct messages: where an answer of SQS's is late, a sender sends its message twice.
-pub(crate) async fn queued(deployment: &Deployment) -> BTreeSet<String> {
+pub async fn queued(deployment: &Deployment) -> BTreeSet<String> {
     take(deployment, &deployment.queue_url).await.into_iter().filter_map(|message| message.body).collect()
 }
 
 /// Takes everything that is visible: it stays hidden until a test has ended.
-pub(crate) async fn take(deployment: &Deployment, url: &str) -> Vec<aws_sdk_sqs::types::Message> {
+pub async fn take(deployment: &Deployment, url: &str) -> Vec<aws_sdk_sqs::types::Message> {
     let mut messages = Vec::new();
     loop {
         let request = deployment.client().receive_message().queue_url(url).max_number_of_messages(10);
@@ -218,7 +221,7 @@ pub(crate) async fn take(deployment: &Deployment, url: &str) -> Vec<aws_sdk_sqs:
 }
 
 /// Sends bodies to the queue as they are.
-pub(crate) async fn send(deployment: &Deployment, bodies: &[String]) {
+pub async fn send(deployment: &Deployment, bodies: &[String]) {
     for chunk in bodies.chunks(10) {
         let entries = chunk.iter().enumerate().map(|(index, body)| {
             let entry = aws_sdk_sqs::types::SendMessageBatchRequestEntry::builder();

@@ -1,0 +1,212 @@
+//! The walls between the wings of `src/`: what each part must not name. ARCHITECTURE.md says why.
+
+use std::collections::BTreeSet;
+
+use crate::support::source::{Source, sources};
+
+/// What some files may name, of a part of all names.
+struct Wall {
+    /// The places of the files, with all below them; none is all of `src/`.
+    who: &'static [&'static str],
+    except: &'static [&'static str],
+    /// The names in question, with all below them; a star at the end stands for any rest of a name.
+    of: &'static [&'static str],
+    /// What is allowed of them.
+    only: &'static [&'static str],
+    /// The rule holds for files that name this, too; none is every file.
+    beside: &'static [&'static str],
+    /// A file and a text that break the rule.
+    broken: (&'static str, &'static str),
+}
+
+const INFRASTRUCTURE: [&str; 4] = ["sqlx", "tokio", "aws_*", "lambda_runtime"];
+const WINGS: [&str; 8] = [
+    "crate::store",
+    "crate::postgres",
+    "crate::sqs",
+    "crate::cognito",
+    "crate::consumer",
+    "crate::ops",
+    "crate::dev",
+    "crate::commands",
+];
+
+const ANY: Wall = Wall { who: &[], except: &[], of: &[], only: &[], beside: &[], broken: ("", "") };
+
+const WALLS: &[Wall] = &[
+    Wall {
+        who: &["sqs"],
+        of: &["crate::store"],
+        only: &["crate::store::outcome"],
+        broken: ("sqs/queue.rs", "use crate::store::{outcome, Applier};"),
+        ..ANY
+    },
+    Wall {
+        who: &["store::model"],
+        of: &INFRASTRUCTURE,
+        broken: ("store/model/state.rs", "fn f(pool: &sqlx::PgPool) {}"),
+        ..ANY
+    },
+    Wall {
+        who: &["store::model"],
+        of: &["crate"],
+        only: &["crate::store::model", "crate::geoip"],
+        broken: ("store/model/state.rs", "use super::super::tables::users;"),
+        ..ANY
+    },
+    Wall {
+        except: &["ops", "commands", "bin", "main"],
+        of: &["crate::ops"],
+        broken: ("consumer/worker.rs", "use crate::ops::doctor;"),
+        ..ANY
+    },
+    Wall {
+        who: &["store::tables"],
+        of: &[
+            "crate::store::apply",
+            "crate::store::Applier",
+            "crate::store::merge",
+            "crate::store::maintenance",
+            "crate::store::migrate",
+            "crate::store::report",
+        ],
+        broken: ("store/tables/users.rs", "use crate::store::merge::write;"),
+        ..ANY
+    },
+    Wall {
+        who: &["store::merge", "store::apply"],
+        of: &["crate::store::maintenance"],
+        broken: ("store/apply/batch.rs", "fn f() { crate::store::maintenance::verify::verify() }"),
+        ..ANY
+    },
+    Wall {
+        who: &["store::merge"],
+        of: &["crate::store::apply", "crate::store::Applier"],
+        broken: ("store/merge.rs", "use super::apply::batch::Batch;"),
+        ..ANY
+    },
+    Wall {
+        who: &["store"],
+        of: &["crate"],
+        only: &["crate::store", "crate::postgres", "crate::geoip", "crate::metrics"],
+        broken: ("store/report.rs", "use crate::{geoip, config::Config};"),
+        ..ANY
+    },
+    Wall {
+        who: &["store"],
+        of: &["aws_*", "lambda_runtime"],
+        broken: ("store/report.rs", "use aws_sdk_sqs::Client;"),
+        ..ANY
+    },
+    Wall {
+        who: &["postgres"],
+        of: &["crate"],
+        only: &["crate::postgres", "crate::config", "crate::aws"],
+        broken: ("postgres/session.rs", "fn f() { debug!(\"{}\", crate::metrics::name()); }"),
+        ..ANY
+    },
+    Wall {
+        who: &["cognito"],
+        of: &["crate::store"],
+        only: &["crate::store::maintenance::drift"],
+        broken: ("cognito/lifecycle.rs", "use crate::store::maintenance::{drift::Kind, verify};"),
+        ..ANY
+    },
+    Wall {
+        except: &["store", "consumer", "commands", "main", "bin", "dev", "ops"],
+        of: &["crate::store::apply", "crate::store::Applier"],
+        beside: &["crate::sqs"],
+        broken: ("cognito/user_pool.rs", "use crate::{sqs::queue, store}; fn f(applier: &store::Applier) {}"),
+        ..ANY
+    },
+    Wall {
+        except: &["dev", "commands"],
+        of: &["crate::dev"],
+        broken: ("main.rs", "fn f() { cognito_user_sync::dev::local::connect() }"),
+        ..ANY
+    },
+    Wall {
+        who: &["config", "aws", "geoip", "metrics", "logging"],
+        of: &WINGS,
+        broken: ("config.rs", "mod inner { use super::super::sqs::queue; }"),
+        ..ANY
+    },
+];
+
+fn is_within(name: &str, of: &str) -> bool {
+    match of.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with("::")),
+    }
+}
+
+impl Wall {
+    /// The names that break the rule, each after its file.
+    fn breaches(&self, source: &Source, names: &BTreeSet<String>) -> Vec<String> {
+        let any = |name: &str, of: &[&str]| of.iter().any(|of| is_within(name, of));
+        let place = source.place();
+        let is_beside = self.beside.is_empty() || names.iter().any(|name| any(name, self.beside));
+        if any(&place, self.except) || !(self.who.is_empty() || any(&place, self.who)) || !is_beside {
+            return Vec::new();
+        }
+        let breaks = |name: &&String| any(name, self.of) && !any(name, self.only);
+        names.iter().filter(breaks).map(|name| format!("{} names {name}", source.path)).collect()
+    }
+}
+
+#[test]
+fn every_wall_stands() {
+    let sources = sources();
+    assert!(sources.len() > 50, "the sources are read");
+    let of_source = |source: &Source| {
+        let names = source.names();
+        WALLS.iter().flat_map(|wall| wall.breaches(source, &names)).collect::<Vec<_>>()
+    };
+    let breaches: Vec<String> = sources.iter().flat_map(of_source).collect();
+    assert!(breaches.is_empty(), "{breaches:#?}");
+}
+
+#[test]
+fn every_wall_is_seen_to_break() {
+    for wall in WALLS {
+        let (path, text) = wall.broken;
+        let source = Source::parse(path, text.to_owned());
+        let breaches = wall.breaches(&source, &source.names());
+        assert_eq!(breaches.len(), 1, "{path}: {text}: {breaches:?}");
+    }
+}
+
+#[test]
+fn every_kind_of_name_is_read() {
+    let text = r#"
+        //! Not [`crate::one`], and
+        /// not [`crate::two`].
+        use crate::{a, b::{self, c as d}, e::*};
+        pub(in crate::three) use super::sibling::Thing;
+        mod child;
+        fn f() -> sqlx::Result<()> { a::inner(); child::g(); d::h(); vec![crate::i::j, self::k::l::<crate::m::N>()] }
+        mod nested { use super::child; fn n() { super::super::up::o(); child::p(); } }
+        #[cfg(test)] mod tests { use crate::four; }
+        #[cfg(test)] use crate::five::{self};
+        /* crate::six */ const S: &str = "crate::seven";
+    "#;
+    let names = Source::parse("x/y.rs", text.to_owned()).names();
+    let expected = [
+        "crate::a",
+        "crate::a::inner",
+        "crate::b",
+        "crate::b::c",
+        "crate::b::c::h",
+        "crate::e::*",
+        "crate::i::j",
+        "crate::m::N",
+        "crate::x::sibling::Thing",
+        "crate::x::up::o",
+        "crate::x::y::child",
+        "crate::x::y::child::g",
+        "crate::x::y::child::p",
+        "crate::x::y::k::l",
+        "sqlx::Result",
+    ];
+    assert_eq!(names.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+}
