@@ -43,8 +43,8 @@ pub(crate) const RETRY_BUDGET: Duration = Duration::from_secs(60);
 pub struct UserPool {
     client: Client,
     id: String,
-    lists: Pace,
-    reads: Pace,
+    lists: RateLimiter,
+    reads: RateLimiter,
 }
 
 /// A user as Cognito knows it. Its attributes are personal data.
@@ -169,14 +169,15 @@ impl UserPool {
     /// The pool of this id, by a client that is there already.
     #[must_use]
     pub fn with_client(client: Client, id: String) -> Self {
-        let (lists, reads) = (Pace::new(DEFAULT_LISTS_PER_SECOND), Pace::new(DEFAULT_READS_PER_SECOND));
+        let (lists, reads) =
+            (RateLimiter::new(DEFAULT_LISTS_PER_SECOND), RateLimiter::new(DEFAULT_READS_PER_SECOND));
         Self { client, id, lists, reads }
     }
 
     /// The same, asked at most so often a second: ListUsers and AdminGetUser, which have quotas of their own.
     #[must_use]
     pub fn at_rates(mut self, lists_per_second: u32, reads_per_second: u32) -> Self {
-        (self.lists, self.reads) = (Pace::new(lists_per_second), Pace::new(reads_per_second));
+        (self.lists, self.reads) = (RateLimiter::new(lists_per_second), RateLimiter::new(reads_per_second));
         self
     }
 
@@ -350,12 +351,12 @@ fn timestamp(time: &DateTime) -> Option<Timestamp> {
 
 /// Lets requests through one after the other, at most so many a second.
 #[derive(Debug)]
-struct Pace {
+struct RateLimiter {
     interval: Duration,
     next: tokio::sync::Mutex<Instant>,
 }
 
-impl Pace {
+impl RateLimiter {
     fn new(per_second: u32) -> Self {
         let interval = Duration::from_secs(1) / per_second.max(1);
         Self { interval, next: tokio::sync::Mutex::new(Instant::now()) }
