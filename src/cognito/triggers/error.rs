@@ -71,8 +71,8 @@ fn listed(taken: &[(Hook, String)]) -> String {
 /// What to grant the permission on; the first two surprise everybody.
 fn hint(action: &str) -> &'static str {
     match action {
-        // IAM requires it of whoever sets a role, even if the role stays the same ("Granting a user permissions to pass a role
-        // to an AWS service", IAM User Guide).
+        // IAM requires it of whoever sets a role, even if the role stays the same ("Granting a user permissions to
+        // pass a role to an AWS service", IAM User Guide).
         "iam:PassRole" => {
             " on the role by which the pool sends SMS messages, since every update sends that role: \
              give the construct's smsRole"

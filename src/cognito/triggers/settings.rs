@@ -35,9 +35,9 @@ const READ_ONLY: [&str; 15] = [
     "UsernameConfiguration",
 ];
 
-/// Old settings, each with the one that replaced it. Cognito describes both, with one value, and refuses a request
-/// in which they differ. The newer one counts. "This parameter is no longer used" ("UpdateUserPool"); "its value must be identical"
-/// ("LambdaConfigType").
+/// Old settings, each with the one that replaced it. Cognito describes both, with one value, and refuses a request in
+/// which they differ. The newer one counts. "This parameter is no longer used" ("UpdateUserPool"); "its value must be
+/// identical" ("LambdaConfigType").
 const REPLACED: [(&str, &str); 4] = [
     ("/EmailVerificationMessage", "/VerificationMessageTemplate/EmailMessage"),
     ("/EmailVerificationSubject", "/VerificationMessageTemplate/EmailSubject"),
@@ -52,8 +52,8 @@ const UNUSED_ACCOUNT: (&str, &str) = (
     "/Policies/PasswordPolicy/TemporaryPasswordValidityDays",
 );
 
-/// The prefix of AWS's own tags: nobody may write them, and leaving them out does not remove them ("Tag naming limits and
-/// requirements", Tagging AWS Resources User Guide).
+/// The prefix of AWS's own tags: nobody may write them, and leaving them out does not remove them ("Tag naming limits
+/// and requirements", Tagging AWS Resources User Guide).
 const RESERVED_TAGS: &str = "aws:";
 
 /// The MFA factors, which GetUserPoolMfaConfig returns and UpdateUserPool does not accept. Passkeys
