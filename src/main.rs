@@ -1,5 +1,5 @@
-//! `user-sync`: the worker and the operator's commands. One file a command; each does its work with the
-//! library and prints the answer on stdout, progress on stderr.
+//! `user-sync`: the worker and the operator's commands, one file each. A command calls the library, and prints its
+//! answer on stdout and its progress on stderr.
 
 mod commands;
 
@@ -35,10 +35,10 @@ enum Command {
 }
 
 impl Command {
-    /// What is logged if `USER_SYNC_LOG` does not say.
+    /// The log filter if `USER_SYNC_LOG` is not set.
     fn log_filter(&self) -> &'static str {
         match self {
-            // A progress bar and a log line a batch do not go together.
+            // A log line per batch would break the progress bar.
             #[cfg(feature = "dev")]
             Self::Demo(_) => "error",
             _ => "info",

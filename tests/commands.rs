@@ -88,7 +88,7 @@ async fn replay_names_the_line_it_cannot_read_and_sends_the_rest() {
     let output = run(&["replay", file.to_str().unwrap()], &deployment.environment());
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("line 2: "), "{}", stderr(&output));
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "1 sent, 1 other lines passed over, 1 failed\n");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "1 sent, 1 other lines skipped, 1 failed\n");
     assert_eq!(deployment.queue().backlog().await.unwrap(), 1);
 }
 
@@ -135,7 +135,7 @@ async fn verify_says_where_the_rows_differ_and_mends_them() {
     assert_eq!((&as_json["differences"], &as_json["shown"][0]["column"]), (&1.into(), &"login_count".into()));
     let mended = run(&["verify", "--repair"], &as_operator);
     assert!(
-        mended.status.success() && said(&mended).contains("mended the rows of 1 users"),
+        mended.status.success() && said(&mended).contains("repaired the rows of 1 users"),
         "{}",
         stderr(&mended)
     );

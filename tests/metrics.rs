@@ -119,7 +119,7 @@ async fn a_worker_without_its_database_is_alive_and_not_ready() {
     let address = worker.address().await;
     assert_eq!(get(&address, "/healthz").0, 200);
     let (status, text) = get(&address, "/readyz");
-    assert_eq!((status, text.as_str()), (503, "the database is away, or not migrated\n"));
+    assert_eq!((status, text.as_str()), (503, "the database is unavailable, or not migrated\n"));
     assert_eq!(get(&address, "/metrics").0, 200);
     assert!(!worker.stderr.lock().unwrap().join("\n").contains("hunter2"));
 }

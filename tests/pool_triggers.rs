@@ -27,7 +27,7 @@ fn wanted(user_pool_id: &str, function_arn: &str) -> Wanted {
         chain_post_confirmation: Some(THEIRS.to_owned()),
         chain_post_authentication: None,
         overwrite: false,
-        yielding: false,
+        keep_foreign: false,
     }
 }
 
@@ -252,7 +252,7 @@ async fn a_pool_that_somebody_is_changing_is_not_written_over() {
     assert_eq!(strict.pool().settings["SmsAuthenticationMessage"], "edit 0", "what somebody wrote is kept");
     strict.pool().faults.edits = 100;
     let error = detach(&strict.client, ID, OURS, &before()).await.unwrap_err();
-    assert_eq!(error, Error::Restless);
+    assert_eq!(error, Error::ConcurrentlyModified);
     assert_eq!(strict.trigger("PostConfirmation").as_deref(), Some(OURS));
     strict.pool().faults.edits = 0;
     strict.pool().faults.concurrent = 2;

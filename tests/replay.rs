@@ -148,7 +148,7 @@ async fn every_form_gives_the_same_events_back() {
         for (compression, input) in [("plain", &bytes), ("gzip", &gzip(&bytes)), ("two members", &members)] {
             let output = replay(&deployment, &["-"], input);
             assert!(output.status.success(), "{name}, {compression}: {}", errors(&output));
-            let summary = format!("{} sent, {others} other lines passed over, 0 failed\n", expected.len());
+            let summary = format!("{} sent, {others} other lines skipped, 0 failed\n", expected.len());
             assert_eq!(said(&output), summary, "{name}, {compression}");
             assert_eq!(queued(&deployment).await, encoded(&expected), "{name}, {compression}");
         }
@@ -180,13 +180,13 @@ async fn a_folder_is_read_in_the_order_of_its_names_and_counted_first() {
     let output = replay(&deployment, &["--dry-run", path], b"");
     let times = format!("from {} to {}", at(1), at(3));
     let expected =
-        format!("3 would be sent (3 user.authenticated) {times}, 1 other lines passed over, 0 failed\n");
+        format!("3 would be sent (3 user.authenticated) {times}, 1 other lines skipped, 0 failed\n");
     assert_eq!(said(&output), expected, "{}", errors(&output));
     assert_eq!(queued(&deployment).await, Vec::<String>::new());
     // Several arguments, one of which is not there: the rest is sent.
     let output = replay(&deployment, &["/nowhere/000000.gz", path], b"");
     assert_eq!(output.status.code(), Some(1));
-    assert!(errors(&output).contains("/nowhere/000000.gz: cannot be read on"), "{}", errors(&output));
+    assert!(errors(&output).contains("/nowhere/000000.gz: cannot read further"), "{}", errors(&output));
     assert_eq!(queued(&deployment).await, encoded(&events));
 }
 
@@ -200,7 +200,7 @@ async fn a_dry_run_needs_no_queue() {
     let output = command.args(["replay", "--dry-run"]).arg(&file).env_clear().output().unwrap();
     let times = format!("from {} to {}", at(7), at(9));
     let expected = format!(
-        "3 would be sent (2 user.authenticated, 1 user.confirmed) {times}, 0 other lines passed over, 0 failed\n"
+        "3 would be sent (2 user.authenticated, 1 user.confirmed) {times}, 0 other lines skipped, 0 failed\n"
     );
     assert_eq!(said(&output), expected, "{}", errors(&output));
     let mut command = Command::new(binaries::user_sync());
@@ -278,7 +278,7 @@ async fn what_is_damaged_is_named_and_the_rest_is_sent() {
             "log message 1: an event in a place",
         ),
         ("a document's cut message", text(messages(&[second, cut, third])), "log message 2: undelivered: "),
-        ("a document that is cut", text(whole[..whole.len() - 4].to_owned()), "not sound JSON"),
+        ("a document that is cut", text(whole[..whole.len() - 4].to_owned()), "not valid JSON"),
         (
             "a document of events",
             text(format!("[{},\n{},{}]", json!(second), json!(third), events[0].encode())),
@@ -287,7 +287,7 @@ async fn what_is_damaged_is_named_and_the_rest_is_sent() {
         (
             "gzip that is cut",
             gzip(format!("{second}\n{third}\n{long}").as_bytes()).split_last_chunk::<9>().unwrap().0.to_vec(),
-            "stdin: cannot be read on",
+            "stdin: cannot read further",
         ),
     ] {
         let output = replay(&deployment, &["-"], &input);
@@ -309,7 +309,7 @@ async fn what_is_damaged_is_named_and_the_rest_is_sent() {
             "line 1: not UTF-8",
         ),
         ("a string without an end", text(format!("[\"{long}")), "longer than 2097152 bytes"),
-        ("a document too deep", text("[".repeat(100_000)), "not sound JSON"),
+        ("a document too deep", text("[".repeat(100_000)), "not valid JSON"),
     ] {
         let output = replay(&deployment, &["-"], &input);
         assert_eq!(output.status.code(), Some(1), "{what}: {}", said(&output));

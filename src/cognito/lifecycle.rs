@@ -1,218 +1,64 @@
-//! What happens to a user beside signing up and in: CloudTrail's word for it, as an event on the queue.
-//! Knows EventBridge's and CloudTrail's shapes, the pool and the queue; must not know Lambda or the tables.
+//! Publishes the changes of a user that no trigger reports, such as an update or a deletion. Knows the user pool and
+//! the queue; must not know Lambda or the tables.
 //!
-//! CloudTrail says that a user changed, not how: names and attributes are hidden ("Amazon Cognito logging in AWS
-//! CloudTrail", Cognito Developer Guide). So the user is read again, and what was read is published.
+//! [`cloudtrail`] reads that a user changed. How the user changed is hidden there, so we ask the pool and publish its
+//! answer.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cognito_user_sync_triggers::event::{Event, EventId};
 use cognito_user_sync_triggers::publish::{PublishError, Publisher, QUEUE_URL_VARIABLE};
 use cognito_user_sync_triggers::timestamp::Timestamp;
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::aws;
+use crate::cognito::cloudtrail::{self, Notice};
 use crate::cognito::user_pool::{self, LookUp, PoolError, UserPool};
 use crate::config::ConfigError;
 
-/// All that reading a user may cost. With [`PUBLISH_BUDGET`] it must lie inside the function's timeout.
+pub use crate::cognito::cloudtrail::Ignored;
+
+/// How long reading a user may take. Together with [`PUBLISH_BUDGET`] it must be shorter than the function's timeout.
 pub const LOOK_UP_BUDGET: Duration = Duration::from_secs(20);
 
-/// All that publishing may cost. Nobody waits here, so it is longer than a sign-in's.
+/// How long publishing may take: longer than at a sign-in, since nobody waits here.
 pub const PUBLISH_BUDGET: Duration = Duration::from_secs(10);
 
-/// The function that the pool's two triggers should call. Looked at with each heartbeat, because whoever sets a
-/// pool's settings anew takes the triggers away without a word, and then no login is counted.
+/// The function that the pool's two triggers should call. Checked with each heartbeat: an update of the pool's settings
+/// can remove the triggers silently, and then no login is counted.
 pub const TRIGGER_VARIABLE: &str = "USER_SYNC_TRIGGER_ARN";
 
-const EVENT_SOURCE: &str = "cognito-idp.amazonaws.com";
-
-/// What a call did to a user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Effect {
-    Changed,
-    Deleted,
-}
-
-/// The operations that change what the pool says of a user (Amazon Cognito user pools API Reference). Groups,
-/// devices, sessions and MFA are no part of a row; a sign-in has its trigger; an import has no `sub` and is
-/// left to reconcile.
-const OPERATIONS: [(&str, Effect); 18] = [
-    ("AdminCreateUser", Effect::Changed),
-    ("SignUp", Effect::Changed),
-    ("AdminConfirmSignUp", Effect::Changed),
-    ("ConfirmSignUp", Effect::Changed),
-    ("AdminUpdateUserAttributes", Effect::Changed),
-    ("UpdateUserAttributes", Effect::Changed),
-    ("AdminDeleteUserAttributes", Effect::Changed),
-    ("DeleteUserAttributes", Effect::Changed),
-    // The attribute's verified flag.
-    ("VerifyUserAttribute", Effect::Changed),
-    ("AdminDisableUser", Effect::Changed),
-    ("AdminEnableUser", Effect::Changed),
-    // These three move the status: FORCE_CHANGE_PASSWORD, RESET_REQUIRED, CONFIRMED.
-    ("AdminSetUserPassword", Effect::Changed),
-    ("AdminResetUserPassword", Effect::Changed),
-    ("ConfirmForgotPassword", Effect::Changed),
-    // The attribute `identities`.
-    ("AdminLinkProviderForUser", Effect::Changed),
-    ("AdminDisableProviderForUser", Effect::Changed),
-    ("AdminDeleteUser", Effect::Deleted),
-    ("DeleteUser", Effect::Deleted),
-];
-
-/// What an event from EventBridge asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
-    /// The user was created or changed.
-    Changed {
-        /// The user.
-        sub: Uuid,
-    },
-    /// The user was deleted.
-    Deleted {
-        /// The user.
-        sub: Uuid,
-        /// When, to the second, if the event says so.
-        at: Option<Timestamp>,
-    },
-    /// The schedule asks for a heartbeat.
-    Heartbeat,
-    /// Nothing.
-    Ignored(Ignored),
-}
-
-/// Why an event is not published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Ignored {
-    /// The call failed, so it changed nothing.
-    FailedCall,
-    /// The event names no user by a `sub` that is a UUID.
-    NoSub,
-    /// An operation that changes no user, or that this build does not know.
-    UnknownName,
-    /// Neither Cognito user pools' nor the schedule's.
-    NotCognito,
-    /// It names another user pool.
-    OtherPool,
-    /// The payload cannot be read as a JSON object.
-    Unreadable,
-}
-
-impl Ignored {
-    /// A stable word: the label of a metric.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::FailedCall => "failed_call",
-            Self::NoSub => "no_sub",
-            Self::UnknownName => "unknown_name",
-            Self::NotCognito => "not_cognito",
-            Self::OtherPool => "other_pool",
-            Self::Unreadable => "unreadable",
-        }
-    }
-}
-
-/// Reads what EventBridge hands over, for the pool `user_pool_id`. Pure; anything may be missing or null.
-///
-/// A call by an access token (DeleteUser, UpdateUserAttributes) may name no pool: it is taken for one of ours.
-#[must_use]
-pub fn read(payload: &str, user_pool_id: &str) -> Notice {
-    let Ok(envelope) = serde_json::from_str::<Object<'_>>(payload) else {
-        return Notice::Ignored(Ignored::Unreadable);
-    };
-    if is_schedule(&envelope) {
-        return Notice::Heartbeat;
-    }
-    user_notice(&envelope, user_pool_id).unwrap_or_else(Notice::Ignored)
-}
-
-/// An EventBridge rule's schedule, EventBridge Scheduler's own event, or the input that a schedule was given.
-fn is_schedule(envelope: &Object<'_>) -> bool {
-    let is_asked = envelope.get("heartbeat").is_some_and(|value| value.get() == "true");
-    let source = text(envelope, "source");
-    let is_scheduler = matches!(source.as_deref(), Some("aws.events" | "aws.scheduler"));
-    is_asked || is_scheduler && text(envelope, "detail-type").as_deref() == Some("Scheduled Event")
-}
-
-fn user_notice(envelope: &Object<'_>, user_pool_id: &str) -> Result<Notice, Ignored> {
-    let detail = object(envelope, "detail");
-    if text(&detail, "eventSource").as_deref() != Some(EVENT_SOURCE) {
-        return Err(Ignored::NotCognito);
-    }
-    let name = text(&detail, "eventName").unwrap_or_default();
-    let effect = OPERATIONS.iter().find(|(operation, _)| *operation == name).map(|(_, effect)| *effect);
-    let effect = effect.ok_or(Ignored::UnknownName)?;
-    // A call that succeeded may carry an empty code: the guide's example of a hosted sign-up does.
-    if text(&detail, "errorCode").is_some_and(|code| !code.is_empty()) {
-        return Err(Ignored::FailedCall);
-    }
-    let additional = object(&detail, "additionalEventData");
-    let places =
-        [&object(&detail, "requestParameters"), &additional, &object(&detail, "serviceEventDetails")];
-    let pool = places.into_iter().find_map(|place| text(place, "userPoolId"));
-    if pool.is_some_and(|pool| pool != user_pool_id) {
-        return Err(Ignored::OtherPool);
-    }
-    // SignUp answers with the new user's.
-    let sub = text(&additional, "sub").or_else(|| text(&object(&detail, "responseElements"), "userSub"));
-    let sub = sub.and_then(|sub| Uuid::try_parse(&sub).ok()).ok_or(Ignored::NoSub)?;
-    Ok(match effect {
-        Effect::Changed => Notice::Changed { sub },
-        Effect::Deleted => {
-            let at = text(&detail, "eventTime").or_else(|| text(envelope, "time"));
-            Notice::Deleted { sub, at: at.and_then(|at| Timestamp::parse(&at).ok()) }
-        }
-    })
-}
-
-/// An object whose values are left unparsed: what concerns us is read, and nothing else can fail.
-type Object<'a> = BTreeMap<String, &'a RawValue>;
-
-/// The members of an object's member; whatever is no object has none.
-fn object<'a>(parent: &Object<'a>, name: &str) -> Object<'a> {
-    parent.get(name).and_then(|value| serde_json::from_str(value.get()).ok()).unwrap_or_default()
-}
-
-/// A member that is a string.
-fn text(parent: &Object<'_>, name: &str) -> Option<String> {
-    serde_json::from_str(parent.get(name)?.get()).ok()
-}
-
-/// What became of an event.
+/// How an event was handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handled {
-    /// What it asked for is on the queue.
+    /// The event that it asked for is on the queue.
     Published,
     /// It asked for nothing.
     Ignored(Ignored),
 }
 
-/// Why an event must be handed over again. Names no user: it is logged.
+/// Why Lambda must deliver an event again. Names no user: it is logged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LifecycleError {
     /// A user who changed is not in the pool.
     #[error(
-        "a user who changed is not found in the pool: the read may lag, so this is no deletion; \
-         asked again when Lambda retries, and a user deleted since has a deletion event of its own"
+        "a user who changed is not found in the pool. Cognito's reads may lag, so this is not taken for a deletion: \
+         Lambda retries, and a user who was deleted since has a separate deletion event"
     )]
     NotFound,
     /// A user who was deleted is in the pool.
     #[error(
-        "a user who was deleted is still found in the pool: the read may lag, and a deletion is final; \
-         asked again when Lambda retries"
+        "a user who was deleted is still found in the pool. Cognito's reads may lag, and a deletion is final: Lambda \
+         retries"
     )]
     StillThere,
     /// Cognito refused a request.
     #[error(transparent)]
     Pool(#[from] PoolError),
-    /// Cognito did not answer in time.
-    #[error("no answer from Cognito within {} s", LOOK_UP_BUDGET.as_secs())]
+    /// Cognito did not respond in time.
+    #[error("no response from Cognito within {} s", LOOK_UP_BUDGET.as_secs())]
     PoolTimedOut,
-    /// The queue did not take the event.
+    /// The queue did not accept the event.
     #[error("the event is not on the queue: {0}")]
     Publish(#[from] PublishError),
 }
@@ -220,16 +66,16 @@ pub enum LifecycleError {
 /// Follows one user pool.
 #[derive(Debug)]
 pub struct Lifecycle {
-    pool: UserPool,
+    user_pool: UserPool,
     publisher: Publisher,
     trigger_arn: Option<String>,
 }
 
 impl Lifecycle {
-    /// Reads `pool`, sends to `publisher`, and looks at no trigger.
+    /// Reads `user_pool`, sends to `publisher`, and does not check the triggers.
     #[must_use]
-    pub fn new(pool: UserPool, publisher: Publisher) -> Self {
-        Self { pool, publisher, trigger_arn: None }
+    pub fn new(user_pool: UserPool, publisher: Publisher) -> Self {
+        Self { user_pool, publisher, trigger_arn: None }
     }
 
     /// Configured by `USER_SYNC_USER_POOL_ID`, `USER_SYNC_QUEUE_URL`, `USER_SYNC_TRIGGER_ARN` if it is set, and
@@ -255,40 +101,39 @@ impl Lifecycle {
         self.publisher.warm().await;
     }
 
-    /// Publishes what `payload` asks for, once it is sure of it.
+    /// Publishes what `payload` asks for, if the pool confirms it.
     ///
-    /// Handing the same payload over again is safe: a snapshot says what the pool says, and a user is deleted
-    /// once.
+    /// Idempotent: a snapshot repeats what the pool says, and a second deletion changes nothing.
     ///
     /// # Errors
-    /// When the pool does not agree with the event, or the pool or the queue does not answer: hand the same
-    /// payload over again.
+    /// When the pool contradicts the event, or when the pool or the queue does not respond. Call it again with the same
+    /// payload.
     pub async fn handle(&self, payload: &str) -> Result<Handled, LifecycleError> {
-        let event = match read(payload, self.pool.id()) {
+        let event = match cloudtrail::read(payload, self.user_pool.id()) {
             Notice::Ignored(why) => return Ok(Handled::Ignored(why)),
             Notice::Heartbeat => Event::Heartbeat { id: EventId::new(Timestamp::now()) },
             Notice::Changed { sub } => match self.look_up(sub).await? {
-                LookUp::Present(user, asked_at) => Event::User(user.snapshot(self.pool.id(), asked_at)),
+                LookUp::Present(user, asked_at) => Event::User(user.snapshot(self.user_pool.id(), asked_at)),
                 LookUp::Absent(_) => return Err(LifecycleError::NotFound),
             },
             Notice::Deleted { sub, at } => match self.look_up(sub).await? {
                 LookUp::Present(..) => return Err(LifecycleError::StillThere),
                 LookUp::Absent(asked_at) => {
                     let at = at.map_or(asked_at, |at| at.min(asked_at));
-                    Event::User(user_pool::deletion(self.pool.id(), sub, at))
+                    Event::User(user_pool::deletion(self.user_pool.id(), sub, at))
                 }
             },
         };
         self.publisher.publish(&event, PUBLISH_BUDGET).await?;
         if let (Event::Heartbeat { .. }, Some(trigger_arn)) = (&event, &self.trigger_arn) {
-            self.look_at_triggers(trigger_arn).await;
+            self.check_triggers(trigger_arn).await;
         }
         Ok(Handled::Published)
     }
 
-    /// Counts the triggers that call something else. The heartbeat has been sent: nothing here fails it.
-    async fn look_at_triggers(&self, trigger_arn: &str) {
-        match tokio::time::timeout(LOOK_UP_BUDGET, self.pool.missing_triggers(trigger_arn)).await {
+    /// Counts the triggers that do not call our function. The heartbeat has been sent, so a failure is only logged.
+    async fn check_triggers(&self, trigger_arn: &str) {
+        match tokio::time::timeout(LOOK_UP_BUDGET, self.user_pool.missing_triggers(trigger_arn)).await {
             Ok(Ok(missing)) => {
                 if missing > 0 {
                     tracing::error!(
@@ -301,200 +146,16 @@ impl Lifecycle {
             }
             Ok(Err(error)) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "whether the user pool calls the trigger is not known"
+                "cannot check whether the user pool calls the trigger"
             ),
             Err(_) => {
-                tracing::warn!("whether the user pool calls the trigger is not known: no answer in time")
+                tracing::warn!("cannot check whether the user pool calls the trigger: no response in time")
             }
         }
     }
 
     async fn look_up(&self, sub: Uuid) -> Result<LookUp, LifecycleError> {
-        let looked_up = tokio::time::timeout(LOOK_UP_BUDGET, self.pool.look_up(sub, None)).await;
+        let looked_up = tokio::time::timeout(LOOK_UP_BUDGET, self.user_pool.look_up(sub, None)).await;
         Ok(looked_up.map_err(|_| LifecycleError::PoolTimedOut)??)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-    use super::*;
-    use proptest::prelude::*;
-    use serde_json::{Value, json};
-
-    const POOL: &str = "eu-west-1_Abc123Def";
-    const SUB: Uuid = Uuid::from_u128(0xabda_62a8_5732_41ef_8c00_31d8_dc08_3c34);
-
-    fn call(name: &str) -> Value {
-        json!({
-            "version": "0", "detail-type": "AWS API Call via CloudTrail", "source": "aws.cognito-idp",
-            "time": "2026-11-23T15:31:02Z",
-            "detail": {
-                "eventSource": EVENT_SOURCE, "eventName": name, "eventTime": "2026-11-23T15:31:00Z",
-                "requestParameters": { "userPoolId": POOL, "username": "HIDDEN_DUE_TO_SECURITY_REASONS" },
-                "responseElements": null,
-                "additionalEventData": { "sub": SUB },
-            }
-        })
-    }
-
-    /// The deletion's event after a change at a path.
-    fn changed(path: &str, value: Value) -> Notice {
-        let mut event = call("AdminDeleteUser");
-        let (parent, name) = path.rsplit_once('/').unwrap();
-        event.pointer_mut(parent).unwrap()[name] = value;
-        read(&event.to_string(), POOL)
-    }
-
-    fn deleted(at: &str) -> Notice {
-        Notice::Deleted { sub: SUB, at: Timestamp::parse(at).ok() }
-    }
-
-    #[test]
-    fn each_operation_means_what_its_table_says() {
-        for (name, effect) in OPERATIONS {
-            let expected = match effect {
-                Effect::Changed => Notice::Changed { sub: SUB },
-                Effect::Deleted => deleted("2026-11-23T15:31:00Z"),
-            };
-            assert_eq!(read(&call(name).to_string(), POOL), expected, "{name}");
-        }
-        for name in [
-            "ListUsers",
-            "AdminGetUser",
-            "InitiateAuth",
-            "AdminAddUserToGroup",
-            "Confirm_POST",
-            "admindeleteuser",
-        ] {
-            assert_eq!(read(&call(name).to_string(), POOL), Notice::Ignored(Ignored::UnknownName), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_field_that_is_not_as_documented_is_told_apart() {
-        let at = "2026-11-23T15:31:00Z";
-        let other = || json!("eu-west-1_Other0000");
-        for (path, value, expected) in [
-            ("/detail/errorCode", json!("UserNotFoundException"), Notice::Ignored(Ignored::FailedCall)),
-            ("/detail/errorCode", json!(""), deleted(at)),
-            ("/detail/errorCode", Value::Null, deleted(at)),
-            ("/detail/requestParameters", Value::Null, deleted(at)),
-            ("/detail/requestParameters/userPoolId", Value::Null, deleted(at)),
-            ("/detail/requestParameters/userPoolId", other(), Notice::Ignored(Ignored::OtherPool)),
-            ("/detail/requestParameters", json!({ "accessToken": "HIDDEN" }), deleted(at)),
-            ("/detail/additionalEventData", json!({ "sub": 7 }), Notice::Ignored(Ignored::NoSub)),
-            ("/detail/additionalEventData", json!({ "sub": "HIDDEN" }), Notice::Ignored(Ignored::NoSub)),
-            ("/detail/additionalEventData", Value::Null, Notice::Ignored(Ignored::NoSub)),
-            ("/detail/eventName", Value::Null, Notice::Ignored(Ignored::UnknownName)),
-            (
-                "/detail/eventSource",
-                json!("cognito-identity.amazonaws.com"),
-                Notice::Ignored(Ignored::NotCognito),
-            ),
-            ("/detail", Value::Null, Notice::Ignored(Ignored::NotCognito)),
-            ("/source", json!("aws.events"), deleted(at)),
-            ("/detail/eventTime", Value::Null, deleted("2026-11-23T15:31:02Z")),
-            ("/detail/eventTime", json!("yesterday"), Notice::Deleted { sub: SUB, at: None }),
-        ] {
-            assert_eq!(changed(path, value.clone()), expected, "{path}: {value}");
-        }
-    }
-
-    #[test]
-    fn a_call_without_a_pool_in_its_parameters_may_name_it_elsewhere() {
-        for place in ["additionalEventData", "serviceEventDetails"] {
-            let mut event = call("DeleteUser");
-            event["detail"]["requestParameters"] = Value::Null;
-            event["detail"][place]["userPoolId"] = json!("eu-west-1_Other0000");
-            assert_eq!(read(&event.to_string(), POOL), Notice::Ignored(Ignored::OtherPool), "{place}");
-        }
-    }
-
-    #[test]
-    fn a_sign_up_names_the_user_in_its_answer() {
-        let mut event = call("SignUp");
-        event["detail"]["additionalEventData"] = Value::Null;
-        event["detail"]["responseElements"] = json!({ "userConfirmed": false, "userSub": SUB });
-        assert_eq!(read(&event.to_string(), POOL), Notice::Changed { sub: SUB });
-    }
-
-    #[test]
-    fn a_schedule_asks_for_a_heartbeat() {
-        for payload in [
-            r#"{"heartbeat":true}"#,
-            r#"{"source":"aws.events","detail-type":"Scheduled Event","detail":{}}"#,
-            r#"{"source":"aws.scheduler","detail-type":"Scheduled Event"}"#,
-        ] {
-            assert_eq!(read(payload, POOL), Notice::Heartbeat, "{payload}");
-        }
-        for payload in [r#"{"heartbeat":false}"#, r#"{"source":"me","detail-type":"Scheduled Event"}"#, "{}"]
-        {
-            assert_eq!(read(payload, POOL), Notice::Ignored(Ignored::NotCognito), "{payload}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_object_is_unreadable() {
-        for payload in ["", "null", "[]", "7", "\"text\"", "{", "{\"a\":}"] {
-            assert_eq!(read(payload, POOL), Notice::Ignored(Ignored::Unreadable), "{payload}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_ours_to_read_cannot_fail() {
-        let event = call("AdminDeleteUser").to_string();
-        let odd = event.replacen(
-            "\"version\":\"0\"",
-            "\"version\":\"\\ud83d\",\"deep\":[[[[{}]]]],\"big\":1e999",
-            1,
-        );
-        assert_ne!(odd, event);
-        assert_eq!(read(&odd, POOL), deleted("2026-11-23T15:31:00Z"));
-    }
-
-    /// JSON that is like an event, with anything in its places.
-    fn almost_an_event() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            ".*".prop_map(Value::from),
-            Just(Value::from(SUB.to_string())),
-            Just(Value::from("AdminDeleteUser")),
-            Just(Value::from(EVENT_SOURCE)),
-        ];
-        const NAMES: [&str; 13] = [
-            "source",
-            "detail",
-            "detail-type",
-            "time",
-            "eventSource",
-            "eventName",
-            "errorCode",
-            "eventTime",
-            "requestParameters",
-            "additionalEventData",
-            "sub",
-            "userPoolId",
-            "heartbeat",
-        ];
-        leaf.prop_recursive(4, 40, 10, |inner| {
-            let name = proptest::sample::select(&NAMES[..]);
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::btree_map(name.prop_map(str::to_owned), inner, 0..10)
-                    .prop_map(|members| Value::Object(members.into_iter().collect())),
-            ]
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn no_json_panics_it(event in almost_an_event(), text in ".*") {
-            let (read_event, read_text) = (read(&event.to_string(), POOL), read(&text, POOL));
-            prop_assert_eq!(read_event == Notice::Ignored(Ignored::Unreadable), !event.is_object());
-            prop_assert!(matches!(read_text, Notice::Ignored(_)));
-        }
     }
 }

@@ -1,7 +1,8 @@
-//! The user pool: what it holds, what CloudTrail reports of it, and the triggers on it.
+//! The user pool: its users, what CloudTrail reports of them, and its triggers.
 //!
-//! Publishes events and reads rows through [`crate::store::maintenance::drift`]. Must never write a table.
+//! Publishes events, and reads rows only through [`crate::store::maintenance::drift`]. Must never write a table.
 
+pub mod cloudtrail;
 pub mod lifecycle;
 pub mod reconcile;
 pub mod triggers;

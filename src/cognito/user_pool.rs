@@ -1,7 +1,7 @@
-//! The user pool, read: who is in it and what Cognito knows of them. Knows Cognito's API; must not know the
-//! queue or the tables.
+//! Reads a user pool: its users, and what Cognito knows of them. Knows Cognito's API; must not know the queue or the
+//! tables.
 //!
-//! ListUsers is eventually consistent, so what it says is a hint; what is published was asked of AdminGetUser
+//! ListUsers is eventually consistent, so its result is only a hint; what is published comes from AdminGetUser
 //! ("ListUsers" and "AdminGetUser", Amazon Cognito user pools API reference).
 
 use std::collections::BTreeMap;
@@ -20,17 +20,17 @@ use uuid::Uuid;
 
 use crate::aws::{self, Timeouts};
 
-/// The name of the variable that names the user pool.
+/// The environment variable with the user pool's id.
 pub const VARIABLE: &str = "USER_SYNC_USER_POOL_ID";
 
-/// Users of one page of ListUsers; Cognito gives no more.
+/// Users of one page of ListUsers: Cognito's limit.
 pub const PAGE_USERS: usize = 60;
 
-/// ListUsers per second that are asked unless told otherwise: below the account's 30 ("Quotas in Amazon
-/// Cognito", category UserList), so that the application's own calls are not throttled.
+/// The default of ListUsers requests per second: below the account's quota of 30 ("Quotas in Amazon Cognito", category
+/// UserList), so that the application's own calls are not throttled.
 pub const DEFAULT_LISTS_PER_SECOND: u32 = 20;
 
-/// AdminGetUser per second that are asked unless told otherwise: half of the account's 120 (category UserRead).
+/// The default of AdminGetUser requests per second: half of the account's quota of 120 (category UserRead).
 pub const DEFAULT_READS_PER_SECOND: u32 = 60;
 
 const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(3), attempt: Duration::from_secs(10) };
@@ -43,16 +43,16 @@ pub(crate) const RETRY_BUDGET: Duration = Duration::from_secs(60);
 pub struct UserPool {
     client: Client,
     id: String,
-    lists: Pace,
-    reads: Pace,
+    lists: RateLimiter,
+    reads: RateLimiter,
 }
 
 /// A user as Cognito knows it. Its attributes are personal data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolUser {
-    /// Never reassigned.
+    /// The user's id, which Cognito never reassigns.
     pub sub: Uuid,
-    /// The user name, by which Cognito is asked.
+    /// The user name, which AdminGetUser takes.
     pub username: String,
     /// Such as `CONFIRMED` or `EXTERNAL_PROVIDER`.
     pub status: Option<String>,
@@ -62,12 +62,12 @@ pub struct PoolUser {
     pub created_at: Option<Timestamp>,
     /// `UserLastModifiedDate`.
     pub modified_at: Option<Timestamp>,
-    /// Without the `sub`.
+    /// The attributes without the `sub`.
     pub attributes: BTreeMap<String, String>,
 }
 
 impl PoolUser {
-    /// The event that says what the pool answered to a request that was sent at `asked_at`.
+    /// The event with what the pool returned to a request that was sent at `asked_at`.
     #[must_use]
     pub fn snapshot(&self, user_pool_id: &str, asked_at: Timestamp) -> UserEvent<'static> {
         let mut data = Data {
@@ -93,7 +93,7 @@ impl PoolUser {
     }
 }
 
-/// The event that says that a user was deleted from the pool, at `at` or before.
+/// The event of a user's deletion from the pool, at `at` or before.
 #[must_use]
 pub fn deletion(user_pool_id: &str, sub: Uuid, at: Timestamp) -> UserEvent<'static> {
     let (id, user_pool_id) = (EventId::new(at), user_pool_id.to_owned().into());
@@ -105,18 +105,18 @@ pub fn deletion(user_pool_id: &str, sub: Uuid, at: Timestamp) -> UserEvent<'stat
 pub struct Page {
     /// The users of the page.
     pub users: Vec<PoolUser>,
-    /// Users of the page that have no `sub` that is a UUID: they can have no row.
+    /// Users of the page without a `sub` that is a UUID: they can have no row.
     pub without_sub: u64,
-    /// What the next page is asked for with; `None` on the last one.
+    /// The pagination token of the next page; `None` on the last one.
     pub next: Option<String>,
 }
 
-/// What the pool says of a `sub`, asked at a certain moment.
+/// What the pool knows of a `sub` at a certain moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LookUp {
-    /// It is in the pool. The moment is that before the request was sent.
+    /// The user is in the pool. The time is before the request was sent.
     Present(PoolUser, Timestamp),
-    /// It is not, by every question there is.
+    /// The user is not in the pool, by every way there is to ask.
     Absent(Timestamp),
 }
 
@@ -160,23 +160,24 @@ impl PoolError {
 }
 
 impl UserPool {
-    /// The pool of this id, configured by the SDK's own variables, asked at the default rates.
+    /// The pool of this id, configured by the SDK's own variables, with the default rates.
     pub async fn new(id: String) -> Self {
         let config = aws::sdk_config(TIMEOUTS).await;
         Self::with_client(Client::new(&config), id)
     }
 
-    /// The pool of this id, by a client that is there already.
+    /// The pool of this id, with an existing client.
     #[must_use]
     pub fn with_client(client: Client, id: String) -> Self {
-        let (lists, reads) = (Pace::new(DEFAULT_LISTS_PER_SECOND), Pace::new(DEFAULT_READS_PER_SECOND));
+        let (lists, reads) =
+            (RateLimiter::new(DEFAULT_LISTS_PER_SECOND), RateLimiter::new(DEFAULT_READS_PER_SECOND));
         Self { client, id, lists, reads }
     }
 
-    /// The same, asked at most so often a second: ListUsers and AdminGetUser, which have quotas of their own.
+    /// Limits the requests per second: ListUsers and AdminGetUser have separate quotas.
     #[must_use]
     pub fn at_rates(mut self, lists_per_second: u32, reads_per_second: u32) -> Self {
-        (self.lists, self.reads) = (Pace::new(lists_per_second), Pace::new(reads_per_second));
+        (self.lists, self.reads) = (RateLimiter::new(lists_per_second), RateLimiter::new(reads_per_second));
         self
     }
 
@@ -186,7 +187,7 @@ impl UserPool {
         &self.id
     }
 
-    /// The client, for questions that are not about users.
+    /// The client, for requests that are not about users.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
@@ -195,7 +196,7 @@ impl UserPool {
     /// A page of users, disabled ones included: the first one, or the one after `token`.
     ///
     /// # Errors
-    /// When Cognito refuses, or does not answer for a minute.
+    /// When Cognito refuses, or is unavailable for a minute.
     pub async fn list(&self, token: Option<&str>) -> Result<Page, PoolError> {
         let limit = i32::try_from(PAGE_USERS).unwrap_or(60);
         let list = || async {
@@ -215,10 +216,10 @@ impl UserPool {
         Ok(page)
     }
 
-    /// About how many users there are (`EstimatedNumberOfUsers`); `None` where Cognito does not say.
+    /// About how many users there are (`EstimatedNumberOfUsers`); `None` if Cognito does not know.
     ///
     /// # Errors
-    /// When Cognito refuses, or does not answer for a minute.
+    /// When Cognito refuses, or is unavailable for a minute.
     pub async fn estimated_users(&self) -> Result<Option<u64>, PoolError> {
         let users = self.describe().await?.map(|pool| pool.estimated_number_of_users);
         Ok(users.and_then(|users| u64::try_from(users).ok()).filter(|users| *users > 0))
@@ -227,7 +228,7 @@ impl UserPool {
     /// How many of the two triggers do not call `function_arn`, or a version or an alias of it.
     ///
     /// # Errors
-    /// When Cognito refuses, or does not answer for a minute.
+    /// When Cognito refuses, or is unavailable for a minute.
     pub async fn missing_triggers(&self, function_arn: &str) -> Result<usize, PoolError> {
         let config = self.describe().await?.and_then(|pool| pool.lambda_config);
         let triggers = config.map(|config| [config.post_confirmation, config.post_authentication]);
@@ -246,13 +247,13 @@ impl UserPool {
         Ok(SCHEDULE.retry(RETRY_BUDGET, |error| error.transient, describe).await?.user_pool)
     }
 
-    /// What the pool says of a user now: by its user name if that is known, else by its `sub`.
+    /// What the pool knows of a user now: asks by the user name if it is known, then by the `sub`.
     ///
-    /// [`LookUp::Absent`] is never concluded from one answer: a user name may have gone to somebody else, a
-    /// federated user is not found by its `sub`, and ListUsers may lag behind. All three must say so.
+    /// One answer never suffices for [`LookUp::Absent`]: the user name may have been reassigned, a federated user is
+    /// not found by its `sub`, and ListUsers may lag behind. All three must not find the user.
     ///
     /// # Errors
-    /// When Cognito refuses, or does not answer for a minute.
+    /// When Cognito refuses, or is unavailable for a minute.
     pub async fn look_up(&self, sub: Uuid, username: Option<&str>) -> Result<LookUp, PoolError> {
         if let Some(username) = username
             && let Some(present) = self.get(sub, username).await?
@@ -265,12 +266,12 @@ impl UserPool {
         {
             return Ok(present);
         }
-        // The `sub` stands for the user name of a local user.
+        // For a local user, AdminGetUser accepts the `sub` as the user name.
         let asked_at = Timestamp::now();
         Ok(self.get(sub, &sub.to_string()).await?.unwrap_or(LookUp::Absent(asked_at)))
     }
 
-    /// The user of this name, if it is the one with this `sub`.
+    /// The user of this name, if it has this `sub`.
     async fn get(&self, sub: Uuid, username: &str) -> Result<Option<LookUp>, PoolError> {
         let get = || async {
             self.reads.wait().await;
@@ -302,7 +303,7 @@ impl UserPool {
         Ok((found == Some(sub)).then_some(LookUp::Present(user, asked_at)))
     }
 
-    /// The name of the user with this `sub`, by ListUsers' filter. A page may be empty and not be the last.
+    /// The name of the user with this `sub`, by ListUsers' filter. An empty page need not be the last.
     async fn username_of(&self, sub: Uuid) -> Result<Option<String>, PoolError> {
         let filter = format!("sub = \"{sub}\"");
         let mut token: Option<String> = None;
@@ -348,14 +349,14 @@ fn timestamp(time: &DateTime) -> Option<Timestamp> {
     time.to_millis().ok().and_then(|millis| u64::try_from(millis).ok()).map(Timestamp::from_unix_millis)
 }
 
-/// Lets requests through one after the other, at most so many a second.
+/// Lets requests through one after the other, at a limited rate.
 #[derive(Debug)]
-struct Pace {
+struct RateLimiter {
     interval: Duration,
     next: tokio::sync::Mutex<Instant>,
 }
 
-impl Pace {
+impl RateLimiter {
     fn new(per_second: u32) -> Self {
         let interval = Duration::from_secs(1) / per_second.max(1);
         Self { interval, next: tokio::sync::Mutex::new(Instant::now()) }

@@ -40,7 +40,7 @@ pub(crate) async fn run(_: Arguments) -> anyhow::Result<()> {
         error = stack.failure() => Some(error.into()),
     };
     applier.database().close().await;
-    // After a server died there may be nothing to remove from; it is not why we end.
+    // After a server died, removing may fail; report the first error, not this one.
     let removed = deployment.remove().await;
     stack.stop().await?;
     match failed {
@@ -73,13 +73,10 @@ fn explain(deployment: &Deployment) -> anyhow::Result<()> {
     writeln!(out, "psql '{}' -c \"update users set bio = 'hello'\"", deployment.app_url)?;
     writeln!(
         out,
-        "\n# is it well? (a worker is quicker than a function, so its visibility timeout is shorter)"
+        "\n# is it healthy? (a worker is quicker than a function, so its visibility timeout is shorter)"
     )?;
     writeln!(out, "{program} doctor --consumer-timeout-seconds 5")?;
-    writeln!(
-        out,
-        "\n# a message that can never be applied, and the reason it ended in the dead-letter queue"
-    )?;
+    writeln!(out, "\n# a message that can never be applied, and why it is in the dead-letter queue")?;
     let send = "aws sqs send-message --queue-url \"$USER_SYNC_QUEUE_URL\" --message-body oops";
     writeln!(out, "{send}\n{program} dlq list\n\nCtrl-C ends the stack and removes everything.")?;
     Ok(())

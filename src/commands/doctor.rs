@@ -1,4 +1,4 @@
-//! `user-sync doctor`: one screen that says whether the deployment is as it should be.
+//! `user-sync doctor`: checks the deployment and prints what is wrong, on one screen.
 
 use std::io::{IsTerminal as _, Write};
 
@@ -10,31 +10,31 @@ use cognito_user_sync::ops::doctor::{self, Check, Options, Section, Status};
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use serde_json::json;
 
-/// Check the database, the ledger, the queues and the user pool, and say how to mend what is wrong
+/// Check the database, the ledger, the queues and the user pool, and say how to fix what is wrong
 ///
-/// Reads only, and receives no message. Each line says what was found and, unless all is well, what to do. Takes
-/// the consumer's own variables, so run it where the consumer runs: DATABASE_URL, USER_SYNC_QUEUE_URL,
-/// USER_SYNC_DLQ_URL, and USER_SYNC_USER_POOL_ID for the triggers. What a missing variable leaves out is
+/// Only reads, and receives no message. Each line says what was found and, if something is wrong, what to do. Uses the
+/// consumer's own variables, so run it where the consumer runs: DATABASE_URL, USER_SYNC_QUEUE_URL,
+/// USER_SYNC_DLQ_URL, and USER_SYNC_USER_POOL_ID for the triggers. Checks whose variable is missing are
 /// skipped. Needs a member of user_sync_consumer, sqs:GetQueueAttributes on both queues and
-/// cognito-idp:DescribeUserPool. Exits with 0 when nothing failed, warnings allowed, and with 1 otherwise.
+/// cognito-idp:DescribeUserPool. Exits with 0 if no check failed (warnings are allowed), and with 1 otherwise.
 ///
 /// Example: user-sync doctor --user-pool-id eu-west-1_Abc123Def --json
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// The user pool, whose triggers are looked at.
+    /// The user pool whose triggers are checked.
     #[arg(long, value_name = "ID", env = user_pool::VARIABLE)]
     user_pool_id: Option<String>,
     /// The function that both triggers must call; without it, they must call the same one.
     #[arg(long, value_name = "ARN", requires = "user_pool_id")]
     trigger_arn: Option<String>,
-    /// The timeout of the consumer's function, in seconds; the visibility timeout follows from it.
+    /// The timeout of the consumer's function in seconds, from which the right visibility timeout follows.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=900))]
     consumer_timeout_seconds: u32,
-    /// From when on the latest heartbeat is too old, in minutes.
+    /// The age in minutes from which the latest heartbeat is too old.
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=10_080))]
     max_heartbeat_age_minutes: u32,
-    /// Print JSON: the checks, and how many of them went how.
+    /// Print JSON: the checks, and how many have each status.
     #[arg(long)]
     json: bool,
 }
@@ -66,7 +66,7 @@ fn count(checks: &[Check], status: Status) -> usize {
     checks.iter().filter(|check| check.status == status).count()
 }
 
-/// On a terminal, unless it is asked not to (<https://no-color.org>).
+/// Whether to print colours: on a terminal, unless NO_COLOR is set (<https://no-color.org>).
 fn is_coloured() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
@@ -82,7 +82,7 @@ fn write_json(out: &mut impl Write, checks: &[Check]) -> anyhow::Result<()> {
     Ok(writeln!(out)?)
 }
 
-/// Whether both were skipped for one reason: that is said once.
+/// Whether both were skipped for the same reason, which is then printed once.
 fn is_same_gap(check: &Check, next: &Check) -> bool {
     let is_alike = check.section == next.section && check.found == next.found && check.fix == next.fix;
     check.status == Status::Skipped && next.status == Status::Skipped && is_alike

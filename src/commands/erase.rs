@@ -1,4 +1,4 @@
-//! `user-sync erase`: the right to be forgotten.
+//! `user-sync erase`: erases a user's personal data (the right to be forgotten).
 
 use std::io::Write as _;
 
@@ -6,15 +6,16 @@ use clap::Args;
 use cognito_user_sync::store::maintenance::erase;
 use uuid::Uuid;
 
-/// Erase a person: all personal data of one user, for good
+/// Erase all personal data of one user permanently
 ///
-/// Gone from users, user_claims, the ledger's events and the baseline: attributes, addresses, user name, IP
-/// addresses, devices, places, referral, and what the application kept in bio, preferences, settings and
-/// metadata. What stays, under the sub: how many logins there were and when, the status, and that the person was
-/// erased, so that a message that comes late cannot bring it back. Counts and verify stay exact.
+/// Removes from users, user_claims, the ledger's events and the baseline: attributes, addresses, user name, IP
+/// addresses, devices, locations, referral, and what the application kept in bio, preferences, settings and
+/// metadata. Keeps, under the sub: how many logins there were and when, the status, and that the user was erased, so
+/// that a late message cannot restore the data. Counts and verify stay exact.
 ///
-/// It does not reach Cognito (delete the user there first), the dead-letter queue (user-sync dlq), `undelivered`
-/// log lines, backups, or users_before_user_sync where migrate adopted a table. Reads the whole ledger. Needs DATABASE_URL of a member of user_sync_owner.
+/// It does not reach Cognito (delete the user there first), the dead-letter queue (user-sync dlq), `undelivered` log
+/// lines, backups, or users_before_user_sync where migrate adopted a table. Reads the whole ledger. Needs
+/// DATABASE_URL of a member of user_sync_owner.
 ///
 /// Example: user-sync erase 1b4e28ba-2fa1-41d2-883f-0016d3cca427
 #[derive(Debug, Args)]
@@ -22,7 +23,7 @@ use uuid::Uuid;
 pub(crate) struct Arguments {
     /// The user's sub.
     user: Uuid,
-    /// Remember a sub that has no row: its messages may be under way.
+    /// Record the erasure also if the sub has no row: its messages may be under way.
     #[arg(long)]
     even_unknown: bool,
 }
@@ -32,7 +33,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { user, even_unknown } = arguments;
     let erased = erase::erase(&pool, user, even_unknown).await?;
     let mut out = std::io::stdout().lock();
-    let again = if erased.before { "had been erased before, and was again" } else { "is erased" };
+    let again = if erased.before { "had been erased before, and is erased again" } else { "is erased" };
     writeln!(out, "{user} {again}: {} events, {} addresses", erased.events, erased.claims)?;
     writeln!(
         out,

@@ -1,4 +1,4 @@
-//! `user-sync heartbeat`: sends the canary through the queue.
+//! `user-sync heartbeat`: sends a heartbeat through the queue, and waits for its arrival.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -15,27 +15,27 @@ use sqlx::PgPool;
 /// How long sending may take, retries included.
 const BUDGET: Duration = Duration::from_secs(10);
 
-/// How often the table is asked whether the heartbeat arrived.
+/// How often we check whether the heartbeat arrived.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Send a heartbeat through the queue, and with --wait see it arrive
 ///
-/// A heartbeat travels the same way as a login; the consumer notes its arrival in sync_status. In production a
-/// schedule sends them and an alarm watches their age; this sends one by hand. Needs USER_SYNC_QUEUE_URL, and
+/// A heartbeat takes the same path as a login; the consumer records its arrival in sync_status. In production a
+/// schedule sends heartbeats and an alarm watches their age; this sends one by hand. Needs USER_SYNC_QUEUE_URL, and
 /// with --wait DATABASE_URL of a member of user_sync_consumer or user_sync_reader. Exits with 1 if it was not
-/// sent, or did not arrive in time.
+/// sent or did not arrive in time.
 ///
 /// Example: user-sync heartbeat --wait
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// Wait until it arrived, and say how long it took.
+    /// Wait until it arrives, and print how long it took.
     #[arg(long)]
     wait: bool,
     /// How long to wait, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "wait")]
     timeout_seconds: u64,
-    /// Answer as one JSON object: `id`, and with --wait the `seconds` it took.
+    /// Print one JSON object: `id`, and with --wait the `seconds` it took.
     #[arg(long)]
     json: bool,
 }
@@ -44,7 +44,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let queue_url = std::env::var(QUEUE_URL_VARIABLE).ok().filter(|url| !url.is_empty());
     let queue_url =
         queue_url.with_context(|| format!("{QUEUE_URL_VARIABLE} is not set: the queue to send to"))?;
-    // Before anything is sent, so that a missing variable costs nothing.
+    // Connect before sending, so that a missing variable has no effect.
     let pool = match arguments.wait {
         true => Some(super::database(1).await?),
         false => None,
@@ -70,7 +70,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until this heartbeat, or a later one, arrived.
+/// Waits until this heartbeat or a later one has arrived.
 async fn arrival(pool: &PgPool, id: EventId, timeout: Duration) -> anyhow::Result<()> {
     let style = ProgressStyle::with_template("{spinner} heartbeat sent, waiting for it: {elapsed}")?;
     let progress = ProgressBar::new_spinner().with_style(style);
@@ -81,7 +81,7 @@ async fn arrival(pool: &PgPool, id: EventId, timeout: Duration) -> anyhow::Resul
             progress.finish_and_clear();
             let seconds = timeout.as_secs();
             bail!(
-                "the heartbeat was sent and did not arrive within {seconds} s: user-sync doctor says what stands still"
+                "the heartbeat was sent but did not arrive within {seconds} s: user-sync doctor shows what is not working"
             );
         }
         tokio::time::sleep(POLL_INTERVAL).await;

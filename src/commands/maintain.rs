@@ -1,4 +1,4 @@
-//! `user-sync maintain`: keeps the ledger's partitions.
+//! `user-sync maintain`: creates the ledger's partitions, and folds and drops old ones.
 
 use std::io::Write as _;
 
@@ -10,17 +10,17 @@ use cognito_user_sync::store::maintenance::partitions::{
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Make the ledger's coming months, and fold and drop those past the retention
+/// Create the ledger's coming months, and fold and drop those past the retention
 ///
-/// Run it daily. Safe to run from several places at once, and under load. What a dropped month's events
-/// amounted to stays in user_baseline, so verify stays exact. Needs DATABASE_URL of a member of
+/// Run it daily. It is safe to run several at once, and under load. user_baseline keeps the sums of a dropped month's
+/// events, so verify stays exact. Needs DATABASE_URL of a member of
 /// user_sync_owner.
 ///
 /// Example: user-sync maintain --retention-days 400
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// Months that stand ready after this one.
+    /// Months to create after this one.
     #[arg(long, default_value_t = DEFAULT_MONTHS_AHEAD, value_parser = clap::value_parser!(u32).range(1..=24))]
     months_ahead: u32,
     /// Days that a month is kept after its end.
@@ -40,8 +40,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let maintained =
         partitions::maintain(&pool, months_ahead, retention_days, Timestamp::now(), progress).await;
     bar.finish_and_clear();
-    let maintained =
-        maintained.context("what was not done is as it was; run it again when this is mended")?;
+    let maintained = maintained.context("what was not done is unchanged; fix the cause and run it again")?;
     let mut out = std::io::stdout().lock();
     for name in &maintained.created {
         writeln!(out, "made {name}")?;

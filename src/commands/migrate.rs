@@ -1,4 +1,4 @@
-//! `user-sync migrate`: brings the schema to this build's version, and adopts a `users` table that is there.
+//! `user-sync migrate`: migrates the schema to this build's version, and adopts an existing `users` table.
 
 use std::io::Write;
 use std::path::Path;
@@ -15,24 +15,23 @@ const USER_POOL_ID_MAX_CHARS: usize = 55;
 
 /// Create or upgrade the tables, roles and grants
 ///
-/// Does nothing when the schema is current. Where an application kept a documented `users` table itself, its
-/// rows are adopted, in one transaction: the old table stays, untouched, as `users_before_user_sync`. Any
-/// other `users` is refused with the list of differences, and nothing is changed. docs/adopting.md has the
-/// order of steps.
+/// Does nothing if the schema is current. If the application already has the documented `users` table, adopts its
+/// rows in one transaction: the old table stays unchanged as `users_before_user_sync`. Refuses any other `users`
+/// table with a list of differences, and changes nothing. docs/adopting.md has the order of steps.
 ///
 /// Needs DATABASE_URL of a role that may create tables and roles (on RDS: the master user, or a member of
-/// user_sync_owner once the roles are there), and that owns the old table. USER_SYNC_GEOIP_FILE, if the
-/// consumers have it. Exits with 0 when the schema is current, else with 1.
+/// user_sync_owner once the roles exist), and that owns the old table. Set USER_SYNC_GEOIP_FILE if the
+/// consumers have it. Exits with 0 if the schema is current, else with 1.
 ///
 /// Example: DATABASE_URL=postgres://owner:…@db.example.com/app user-sync migrate
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// Say what would be done, and change nothing.
+    /// Print what would be done, and change nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Whose the profile columns of an old table are: the application's, which events do not change until
-    /// `user-sync release`, or Cognito's, whose next word wins.
+    /// Who owns the profile columns of an old table: the application (events do not change them until
+    /// `user-sync release`) or Cognito (its next event changes them).
     #[arg(long, value_enum, default_value_t = Owner::Application)]
     profile: Owner,
     /// The user pool that the users of an old table are in.

@@ -1,4 +1,5 @@
-//! The commands: arguments in, an answer on stdout out.
+//! The commands of `user-sync`, one file each: parses arguments, calls the library, prints the answer on stdout. Must
+//! not decide what the library can decide.
 
 #[cfg(feature = "dev")]
 pub(crate) mod demo;
@@ -21,7 +22,7 @@ use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::postgres;
 use sqlx::PgPool;
 
-/// The database of the environment's variables, whose password is kept fresh until the process ends.
+/// Connects to the database of DATABASE_URL, and renews its credentials until the process ends.
 async fn database(connections: usize) -> anyhow::Result<PgPool> {
     let database = postgres::connect(&DatabaseConfig::from_env()?, connections).await?;
     let pool = database.pool().clone();
@@ -29,7 +30,7 @@ async fn database(connections: usize) -> anyhow::Result<PgPool> {
     Ok(pool)
 }
 
-/// Completes when the process is asked to end: SIGTERM, as ECS sends it, or Ctrl-C.
+/// Completes when the process should end: on SIGTERM, which ECS sends, or on Ctrl-C.
 async fn asked_to_end() {
     let interrupted = tokio::signal::ctrl_c();
     match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {

@@ -1,14 +1,15 @@
-//! `user-sync reconcile`: compares the user pool with the table; also the first fill of a table, the backfill.
+//! `user-sync reconcile`: compares the user pool with the table and publishes the repairs; also fills a new table (the
+//! backfill). Must not write to the database.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
 use cognito_user_sync::aws;
-use cognito_user_sync::cognito::reconcile::{Checkpoint, Phase, Reconcile, Tally};
+use cognito_user_sync::cognito::reconcile::{Checkpoint, Mode, Phase, Reconcile, Tally};
 use cognito_user_sync::cognito::user_pool::{
     self, DEFAULT_LISTS_PER_SECOND, DEFAULT_READS_PER_SECOND, UserPool,
 };
@@ -17,25 +18,25 @@ use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// The exit code of a dry run that found what a repair would mend.
+/// The exit code of a dry run that found drift.
 const DRIFT_FOUND: i32 = 2;
 
 const TABLE_WIDTH: u16 = 120;
 
-/// Compare the user pool with the table, and send what would mend the difference to the queue
+/// Compare the user pool with the table, and publish the events that repair the differences
 ///
 /// Lists the whole pool, compares each user with its row, and each row with the pool. A difference counts only
-/// when AdminGetUser confirms it. By default it prints the drift by kind and changes nothing. With --repair it
+/// if AdminGetUser confirms it. By default it prints the drift by kind and changes nothing. With --repair it
 /// publishes user.snapshot and user.deleted events to the queue; the consumer applies them. It never writes to
-/// the database. On an empty table that is the backfill: each user is confirmed once, so 1,000,000 users at 60
+/// the database. On an empty table this is the backfill: each user is confirmed once, so 1,000,000 users at 60
 /// confirmations a second take 4.6 hours.
 ///
-/// A run that ended early, however it ended, goes on where it was when the same command is run again.
+/// If a run ends early, for whatever reason, run the same command again: it continues from there.
 ///
 /// Needs DATABASE_URL of a member of user_sync_reader, credentials that permit cognito-idp:ListUsers,
-/// AdminGetUser and DescribeUserPool, and with --repair USER_SYNC_QUEUE_URL. Exits with 0 when nothing is to be
-/// repaired or all of it was published, with 2 when a dry run found drift, with 1 on an error. That users differ in
-/// nothing but created_at is reported and is no drift in this sense: a trigger does not know the creation date.
+/// AdminGetUser and DescribeUserPool, and with --repair USER_SYNC_QUEUE_URL. Exits with 0 if there is nothing to
+/// repair or every repair was published, with 2 if a dry run found drift, with 1 on an error. Users who differ only in
+/// created_at are reported but do not count as drift here: a trigger does not know the creation date.
 ///
 /// Example: user-sync reconcile --user-pool-id eu-west-1_Abc123Def --repair
 #[derive(Debug, Args)]
@@ -44,32 +45,32 @@ pub(crate) struct Arguments {
     /// The user pool.
     #[arg(long, env = user_pool::VARIABLE, value_name = "ID", value_parser = user_pool_id)]
     user_pool_id: String,
-    /// Publish what mends the differences.
+    /// Publish the events that repair the differences.
     #[arg(long, conflicts_with = "dry_run")]
     repair: bool,
     /// Only print the differences; the default.
     #[arg(long)]
     dry_run: bool,
-    /// ListUsers requests a second. The account has 30 for everybody.
+    /// ListUsers requests a second. The account's quota is 30, shared with the application.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_LISTS_PER_SECOND, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     max_requests_per_second: u32,
-    /// AdminGetUser requests a second. The account has 120 for everybody.
+    /// AdminGetUser requests a second. The account's quota is 120, shared with the application.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_READS_PER_SECOND, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     max_confirmations_per_second: u32,
-    /// Leave users alone who changed in the last so many seconds: their events are under way.
+    /// Skip users who changed in the last N seconds: their events are under way.
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     settle_seconds: u64,
-    /// The folder that holds how far it is [default: the user's state folder, user-sync/reconcile-ID].
+    /// The folder for the progress of the run [default: the user's state folder, user-sync/reconcile-ID].
     #[arg(long, value_name = "DIR")]
     checkpoint: Option<PathBuf>,
     /// Discard the checkpoint and begin again.
     #[arg(long)]
     restart: bool,
-    /// Count rows without a user_pool_id, as an adopted table has them, as this pool's: with --repair, those
-    /// that the pool does not have are deleted, for good. Not while another pool's users may be among them.
+    /// Count rows without a user_pool_id, as in an adopted table, as this pool's. With --repair, those that the pool
+    /// does not have are deleted permanently. Do not use it while another pool's users may be among them.
     #[arg(long)]
     claim_rows_without_pool: bool,
-    /// End with an error rather than publish more deletions than this.
+    /// Stop with an error before publishing more deletions than this.
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     max_deletions: u64,
     /// Permit a table that holds another pool's users and none of this one's.
@@ -82,6 +83,35 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let started = Instant::now();
+    let reconcile = prepare(&arguments).await?;
+    let (users, rows) = reconcile.estimate().await?;
+    if !arguments.add_pool {
+        reconcile.check_table().await?;
+    }
+    let mut checkpoint = open_checkpoint(&arguments, reconcile.mode())?;
+    let resumed = checkpoint.is_resumed();
+    let mut progress = Progress::new(users, rows)?;
+    // Boxed: its future is large, since it holds many requests under way.
+    let done = Box::pin(reconcile.run(&mut checkpoint, |phase, tally| progress.report(phase, tally))).await;
+    progress.bar.finish_and_clear();
+    done?;
+    let tally = checkpoint.tally().clone();
+    checkpoint.remove()?;
+
+    let summary = Summary { arguments: &arguments, tally: &tally, resumed, took: started.elapsed() };
+    let mut out = std::io::stdout().lock();
+    match arguments.json {
+        true => writeln!(out, "{}", summary.json())?,
+        false => summary.write(&mut out)?,
+    }
+    out.flush()?;
+    if !arguments.repair && tally.to_repair > tally.only_created_at {
+        std::process::exit(DRIFT_FOUND);
+    }
+    Ok(())
+}
+
+async fn prepare(arguments: &Arguments) -> anyhow::Result<Reconcile> {
     let publisher = match arguments.repair {
         true => Some(aws::publisher(queue_url()?).await),
         false => None,
@@ -89,65 +119,60 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let user_pool = UserPool::new(arguments.user_pool_id.clone())
         .await
         .at_rates(arguments.max_requests_per_second, arguments.max_confirmations_per_second);
-    let reconcile = Reconcile {
+    Ok(Reconcile {
         user_pool,
         database: super::database(1).await?,
         publisher,
         settle: Duration::from_secs(arguments.settle_seconds),
         claim_rows_without_pool: arguments.claim_rows_without_pool,
         max_deletions: arguments.max_deletions,
-    };
-    let (users, rows) = reconcile.estimate().await?;
-    if !arguments.add_pool {
-        reconcile.check_table().await?;
-    }
+    })
+}
+
+fn open_checkpoint(arguments: &Arguments, mode: Mode) -> anyhow::Result<Checkpoint> {
     let folder = arguments.checkpoint.clone().unwrap_or_else(|| default_folder(&arguments.user_pool_id));
-    let mut checkpoint =
-        Checkpoint::open(&folder, &arguments.user_pool_id, reconcile.mode(), arguments.restart)?;
-    let resumed = checkpoint.is_resumed();
-    if resumed {
+    let checkpoint = Checkpoint::open(&folder, &arguments.user_pool_id, mode, arguments.restart)?;
+    if checkpoint.is_resumed() {
         tracing::info!(
             begun_at = %checkpoint.started_at(),
             users = checkpoint.tally().users,
             checkpoint = %folder.display(),
-            "going on where an earlier run ended"
+            "resuming an earlier run"
         );
     }
-    let bar = ProgressBar::new(users);
-    bar.set_style(style("users")?);
-    let (row_style, mut phase) = (style("rows")?, Phase::Users);
-    let report = |now: Phase, tally: &Tally| {
-        if now != phase {
-            phase = now;
-            bar.set_style(row_style.clone());
-            bar.set_length(rows);
-            bar.reset();
-        }
-        let (position, total) = match now {
-            Phase::Users => (tally.users, users),
-            Phase::Rows => (tally.rows, rows),
-        };
-        // Both are estimates.
-        bar.set_length(total.max(position));
-        bar.set_position(position);
-    };
-    // Boxed: what is under way at once makes it large.
-    let done = Box::pin(reconcile.run(&mut checkpoint, report)).await;
-    bar.finish_and_clear();
-    done?;
-    let tally = checkpoint.tally().clone();
-    checkpoint.remove()?;
+    Ok(checkpoint)
+}
 
-    let mut out = std::io::stdout().lock();
-    match arguments.json {
-        true => writeln!(out, "{}", json(&arguments, &tally, resumed, started.elapsed()))?,
-        false => print(&mut out, &arguments, &tally, started.elapsed())?,
+/// The progress bar: first over the pool's users, then over the rows.
+struct Progress {
+    bar: ProgressBar,
+    row_style: ProgressStyle,
+    phase: Phase,
+    users: u64,
+    rows: u64,
+}
+
+impl Progress {
+    /// `users` and `rows` are estimates.
+    fn new(users: u64, rows: u64) -> anyhow::Result<Self> {
+        let bar = ProgressBar::new(users).with_style(style("users")?);
+        Ok(Self { bar, row_style: style("rows")?, phase: Phase::Users, users, rows })
     }
-    out.flush()?;
-    if !arguments.repair && tally.to_repair > tally.only_created_at {
-        std::process::exit(DRIFT_FOUND);
+
+    fn report(&mut self, phase: Phase, tally: &Tally) {
+        if phase != self.phase {
+            self.phase = phase;
+            self.bar.set_style(self.row_style.clone());
+            self.bar.set_length(self.rows);
+            self.bar.reset();
+        }
+        let (position, total) = match phase {
+            Phase::Users => (tally.users, self.users),
+            Phase::Rows => (tally.rows, self.rows),
+        };
+        self.bar.set_length(total.max(position));
+        self.bar.set_position(position);
     }
-    Ok(())
 }
 
 fn queue_url() -> anyhow::Result<String> {
@@ -180,85 +205,99 @@ fn style(what: &str) -> anyhow::Result<ProgressStyle> {
     Ok(ProgressStyle::with_template(&template)?)
 }
 
-fn json(arguments: &Arguments, tally: &Tally, resumed: bool, took: Duration) -> serde_json::Value {
-    let drift: BTreeMap<&str, u64> =
-        Kind::ALL.into_iter().map(|kind| (kind.as_str(), count(tally, kind))).collect();
-    let published = |events: u64| if arguments.repair { events } else { 0 };
-    serde_json::json!({
-        "user_pool_id": arguments.user_pool_id,
-        "mode": if arguments.repair { "repair" } else { "dry_run" },
-        "resumed": resumed,
-        "users": tally.users,
-        "rows": tally.rows,
-        "drift": drift,
-        "to_repair": tally.to_repair,
-        "only_created_at": tally.only_created_at,
-        "only_reported": tally.only_reported,
-        "settling": tally.settling,
-        "published": { "snapshots": published(tally.snapshots), "deletions": published(tally.deletions) },
-        "seconds": took.as_secs_f64(),
-    })
+/// What a complete run found and did.
+struct Summary<'a> {
+    arguments: &'a Arguments,
+    tally: &'a Tally,
+    resumed: bool,
+    took: Duration,
 }
 
-fn print(
-    out: &mut impl std::io::Write,
-    arguments: &Arguments,
-    tally: &Tally,
-    took: Duration,
-) -> std::io::Result<()> {
-    let Tally {
-        users,
-        rows,
-        to_repair,
-        only_created_at,
-        only_reported,
-        settling,
-        snapshots,
-        deletions,
-        drift,
-    } = tally;
-    let id = &arguments.user_pool_id;
-    writeln!(out, "{id}: {users} users in the pool, {rows} rows, {:.0} s", took.as_secs_f64())?;
-    if !drift.is_empty() {
-        let found = Kind::ALL.into_iter().filter(|kind| count(tally, *kind) > 0);
-        let row =
-            |kind: Kind| [kind.as_str().to_owned(), count(tally, kind).to_string(), meaning(kind).to_owned()];
-        let mut table = Table::new();
-        table
-            .load_style(presets::UTF8_FULL_CONDENSED)
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width(TABLE_WIDTH)
-            .set_header(["drift", "users", "what it means"])
-            .add_rows(found.map(row));
-        writeln!(out, "{table}")?;
+impl Summary<'_> {
+    fn json(&self) -> serde_json::Value {
+        let Self { arguments, tally, resumed, took } = self;
+        let drift: BTreeMap<&str, u64> =
+            Kind::ALL.into_iter().map(|kind| (kind.as_str(), count(tally, kind))).collect();
+        let published = |events: u64| if arguments.repair { events } else { 0 };
+        serde_json::json!({
+            "user_pool_id": arguments.user_pool_id,
+            "mode": if arguments.repair { "repair" } else { "dry_run" },
+            "resumed": resumed,
+            "users": tally.users,
+            "rows": tally.rows,
+            "drift": drift,
+            "to_repair": tally.to_repair,
+            "only_created_at": tally.only_created_at,
+            "only_reported": tally.only_reported,
+            "settling": tally.settling,
+            "published": { "snapshots": published(tally.snapshots), "deletions": published(tally.deletions) },
+            "seconds": took.as_secs_f64(),
+        })
     }
-    match (arguments.repair, to_repair) {
-        (_, 0) => writeln!(out, "nothing to repair")?,
-        (false, users) => writeln!(out, "{users} users differ: --repair publishes what mends them")?,
-        (true, users) => writeln!(
-            out,
-            "{users} users differed: {snapshots} snapshots and {deletions} deletions are on the queue\n\
-             when the consumer has drained it (user-sync doctor shows the backlog), a dry run should find nothing"
-        )?,
+
+    fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
+        let Tally { users, rows, drift, .. } = self.tally;
+        let (id, seconds) = (&self.arguments.user_pool_id, self.took.as_secs_f64());
+        writeln!(out, "{id}: {users} users in the pool, {rows} rows, {seconds:.0} s")?;
+        if !drift.is_empty() {
+            writeln!(out, "{}", drift_table(self.tally))?;
+        }
+        self.write_repair(out)?;
+        self.write_not_repaired(out)
     }
-    if *only_created_at > 0 && !arguments.repair {
-        writeln!(
-            out,
-            "{only_created_at} of them in nothing but created_at, as every user whom only a trigger has told of: \
-             no reason for an alarm"
-        )?;
+
+    /// What was repaired, or would be.
+    fn write_repair(&self, out: &mut impl Write) -> std::io::Result<()> {
+        let Tally { to_repair, only_created_at, snapshots, deletions, .. } = self.tally;
+        match (self.arguments.repair, to_repair) {
+            (_, 0) => writeln!(out, "nothing to repair")?,
+            (false, users) => {
+                writeln!(out, "{users} users differ: --repair publishes the events that repair them")?
+            }
+            (true, users) => writeln!(
+                out,
+                "{users} users differed: {snapshots} snapshots and {deletions} deletions are on the queue\n\
+                 when the consumer has drained it (user-sync doctor shows the backlog), a dry run should find nothing"
+            )?,
+        }
+        if *only_created_at > 0 && !self.arguments.repair {
+            writeln!(
+                out,
+                "{only_created_at} of them differ only in created_at: expected for users whom only a trigger has \
+                 reported"
+            )?;
+        }
+        Ok(())
     }
-    if *only_reported > 0 {
-        writeln!(out, "{only_reported} users differ in a way that no event mends; see the table")?;
+
+    fn write_not_repaired(&self, out: &mut impl Write) -> std::io::Result<()> {
+        let Tally { only_reported, settling, .. } = self.tally;
+        if *only_reported > 0 {
+            writeln!(out, "{only_reported} users differ in a way that no event repairs; see the table")?;
+        }
+        if *settling > 0 {
+            writeln!(
+                out,
+                "{settling} users differ and changed in the last {} s: their events are under way; run again later",
+                self.arguments.settle_seconds
+            )?;
+        }
+        Ok(())
     }
-    if *settling > 0 {
-        writeln!(
-            out,
-            "{settling} users differ and changed in the last {} s: left to the events under way; run again later",
-            arguments.settle_seconds
-        )?;
-    }
-    Ok(())
+}
+
+fn drift_table(tally: &Tally) -> Table {
+    let found = Kind::ALL.into_iter().filter(|kind| count(tally, *kind) > 0);
+    let row =
+        |kind: Kind| [kind.as_str().to_owned(), count(tally, kind).to_string(), meaning(kind).to_owned()];
+    let mut table = Table::new();
+    table
+        .load_style(presets::UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(TABLE_WIDTH)
+        .set_header(["drift", "users", "what it means"])
+        .add_rows(found.map(row));
+    table
 }
 
 fn count(tally: &Tally, kind: Kind) -> u64 {
@@ -275,7 +314,7 @@ fn meaning(kind: Kind) -> &'static str {
         Kind::CreatedAt => "created_at is later than the pool's creation date",
         Kind::Gone => "deleted from the pool, not in the table",
         Kind::Unclaimed => {
-            "a row that names no pool, whose user is not in this one; deleted only with --claim-rows-without-pool"
+            "names no pool, and its user is not in this one; deleted only with --claim-rows-without-pool"
         }
         Kind::DeletedButPresent => "deleted in the table, still in the pool; a deletion is final",
         Kind::ErasedButPresent => "erased from the table, still in the pool; delete the user there as well",

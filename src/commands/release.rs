@@ -1,4 +1,4 @@
-//! `user-sync release`: gives a column that the application made its own back to the service.
+//! `user-sync release`: lets the service write a column again that the application changed.
 
 use std::io::Write as _;
 
@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 /// Let the service write a column again that the application changed
 ///
-/// A column that the application changed is its own: events no longer change it. This gives it back, and it
-/// shows what the user's events say. Needs DATABASE_URL of a member of user_sync_owner.
+/// If the application changes a column, it owns the column: events no longer change it. This command gives it back to
+/// the service, and sets it to what the user's events say. Needs DATABASE_URL of a member of user_sync_owner.
 ///
 /// Example: user-sync release 1b4e28ba-2fa1-41d2-883f-0016d3cca427 name
 #[derive(Debug, Args)]

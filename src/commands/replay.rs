@@ -1,5 +1,5 @@
-//! `user-sync replay`: sends again what the trigger could only write to its log, or re-derives rows from the
-//! ledger.
+//! `user-sync replay`: sends events to the queue that the trigger could only write to its log, or rewrites rows from
+//! the ledger.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,22 +21,22 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-/// How long one event may take; nobody waits for a sign-in here.
+/// How long sending one event may take: longer than at a sign-in, since nobody waits here.
 const BUDGET: Duration = Duration::from_secs(30);
 
 /// Events that are being sent at once.
 const CONCURRENCY: usize = 16;
 
-/// Send `undelivered` log lines, or events, to the queue again
+/// Send `undelivered` log lines, or events, to the queue
 ///
-/// Reads files, folders (every file below them, in the order of the names) or stdin (-): the log's own lines,
-/// CloudWatch's exports to S3, the JSON of aws logs filter-log-events, get-log-events and get-query-results, a
-/// subscription's JSON, Logs Insights' CSV, or events, one a line; each compressed by gzip or not. Events are
-/// sent as they are, with the same id and time, so that what had arrived after all counts once, and so does a
-/// replay that is run twice. Other lines are passed over. Needs USER_SYNC_QUEUE_URL.
+/// Reads files, folders (every file below them, by name) or stdin (-): the log's own lines, CloudWatch's exports to
+/// S3, the JSON of aws logs filter-log-events, get-log-events and get-query-results, a subscription's JSON, Logs
+/// Insights' CSV, or events, one per line; each may be compressed by gzip. Events are sent unchanged, with the same id
+/// and time. So an event that did arrive counts once, and a replay may be run twice. Other lines are skipped. Needs
+/// USER_SYNC_QUEUE_URL.
 ///
-/// With --from-ledger it reads no file and sends nothing: it writes the rows of one user, or of the users with
-/// events in a range of time, again from the ledger. Needs DATABASE_URL of a member of user_sync_owner.
+/// With --from-ledger it reads no file and sends nothing: it rewrites the rows of one user, or of the users with
+/// events in a range of time, from the ledger. Needs DATABASE_URL of a member of user_sync_owner.
 ///
 /// Exits with 1 if anything that looks like an event could not be read or sent; the rest is sent.
 ///
@@ -50,16 +50,16 @@ pub(crate) struct Arguments {
     /// Say what would be sent, and send nothing.
     #[arg(long, conflicts_with = "from_ledger")]
     dry_run: bool,
-    /// Write rows again from the ledger; needs --user, --since or --until.
+    /// Rewrite rows from the ledger; needs --user, --since or --until.
     #[arg(long, requires = "selection")]
     from_ledger: bool,
-    /// Of this user only.
+    /// Only this user.
     #[arg(long, value_name = "SUB", group = "selection", requires = "from_ledger")]
     user: Option<Uuid>,
-    /// Of users with an event at this time or later: RFC 3339, or a date (from midnight UTC on).
+    /// Only users with an event at this time or later: RFC 3339, or a date (from midnight UTC).
     #[arg(long, value_name = "TIME", group = "selection", requires = "from_ledger", value_parser = moment)]
     since: Option<Timestamp>,
-    /// Of users with an event before this time: RFC 3339, or a date (its day not included).
+    /// Only users with an event before this time: RFC 3339, or a date (that day not included).
     #[arg(long, value_name = "TIME", group = "selection", requires = "from_ledger", value_parser = moment)]
     until: Option<Timestamp>,
     /// Answer as one JSON object.
@@ -99,7 +99,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         (failed, true) => bail!("{failed} events could not be read"),
         (failed, false) => {
             bail!(
-                "{failed} failed, named above; when they are mended, running this again is safe: the same ids count once"
+                "{failed} failed, listed above: fix the cause and run this again, which is safe, since the same id counts once"
             )
         }
     }
@@ -133,7 +133,7 @@ impl Tally {
     fn text(&self, is_dry_run: bool) -> String {
         let Self { passed_over, failed, .. } = self;
         let events = if is_dry_run { self.preview() } else { format!("{} sent", self.events()) };
-        format!("{events}, {passed_over} other lines passed over, {failed} failed")
+        format!("{events}, {passed_over} other lines skipped, {failed} failed")
     }
 
     fn preview(&self) -> String {
@@ -157,7 +157,7 @@ impl Tally {
     }
 }
 
-/// What the reader says.
+/// What the reader found.
 #[expect(clippy::large_enum_variant, reason = "nearly every one is an event")]
 enum Reading {
     Found { file: String, place: Place, read: Result<Event<'static>, ReadError> },
@@ -187,7 +187,7 @@ async fn send(files: Vec<PathBuf>, publisher: Option<&Publisher>) -> anyhow::Res
             Ok(Sent::PassedOver(lines)) => tally.passed_over += lines,
             Err(problem) => {
                 tally.failed += 1;
-                progress.suspend(|| eprintln!("{problem}"));
+                progress.suspend(|| eprintln!("{problem:#}"));
             }
         }
     }
@@ -196,30 +196,30 @@ async fn send(files: Vec<PathBuf>, publisher: Option<&Publisher>) -> anyhow::Res
     Ok(tally)
 }
 
-/// What became of something that was read.
+/// What became of something that the reader found.
 #[expect(clippy::large_enum_variant, reason = "nearly every one is an event")]
 enum Sent {
     Event(Event<'static>),
     PassedOver(u64),
 }
 
-async fn sent(read: Reading, publisher: Option<&Publisher>) -> Result<Sent, String> {
+async fn sent(read: Reading, publisher: Option<&Publisher>) -> anyhow::Result<Sent> {
     match read {
         Reading::Found { file, place, read } => {
-            let event = read.map_err(|error| format!("{file}: {place}: {error}"))?;
+            let where_it_is = || format!("{file}: {place}");
+            let event = read.with_context(where_it_is)?;
             if let Some(publisher) = publisher {
-                let published = publisher.publish(&event, BUDGET).await;
-                published.map_err(|error| format!("{file}: {place}: {error}"))?;
+                publisher.publish(&event, BUDGET).await.with_context(where_it_is)?;
             }
             Ok(Sent::Event(event))
         }
         Reading::Ended { file, ended } => {
-            ended.map(Sent::PassedOver).map_err(|error| format!("{file}: cannot be read on: {error}"))
+            ended.map(Sent::PassedOver).with_context(|| format!("{file}: cannot read further"))
         }
     }
 }
 
-/// Every file, those in folders in the order of their names.
+/// Every file, and those below folders, by name.
 fn walk(paths: Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
@@ -236,7 +236,7 @@ fn walk(paths: Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Reads one file; waits when the queue is slower.
+/// Reads one file; waits while the queue is slower.
 fn read_file(path: &Path, sender: &mpsc::Sender<Reading>) {
     let file = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
     let tell = |read| drop(sender.blocking_send(read));

@@ -1,4 +1,4 @@
-//! `user-sync report`: what operators ask most often, as tables, JSON or CSV.
+//! `user-sync report`: prints the reports that operators need most often, as tables, JSON or CSV.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use sqlx::PgPool;
 use time::{Date, OffsetDateTime};
 
-/// What the application's guide always asked.
+/// The days that the application's guide reports.
 const LOGIN_DAYS: u32 = 7;
 const DAYS: u32 = 30;
 /// A report of a large ledger takes longer than a batch may; compiling it takes longer than most of them.
@@ -24,8 +24,8 @@ const TABLE_WIDTH: u16 = 120;
 /// Show user growth, active users, login activity, devices and retention
 ///
 /// Reads the views report_*, which any other tool can read as well. Days and weeks are UTC. `logins`, and so
-/// `all`, shows names and addresses: personal data, mind where the output goes. Needs DATABASE_URL of a member
-/// of user_sync_reader. Exits with 1 when the database cannot be asked.
+/// `all`, shows names and addresses, which are personal data. Needs DATABASE_URL of a member
+/// of user_sync_reader. Exits with 1 if the database cannot be read.
 ///
 /// Example: user-sync report growth --days 90 --csv
 #[derive(Debug, Args)]
@@ -55,9 +55,9 @@ pub(crate) struct Arguments {
 enum Report {
     /// Users by the day of their creation, without those deleted since.
     Growth,
-    /// Active users, and how many signed in lately.
+    /// Active users, and how many signed in recently.
     Active,
-    /// Users who signed in lately, the latest first. Personal data.
+    /// Users who signed in recently, the latest first. Personal data.
     Logins,
     /// Logins by day.
     Daily,
@@ -193,7 +193,7 @@ impl Answer {
     }
 }
 
-/// The header also where there are no rows, which the csv crate leaves out.
+/// Writes the header even if there are no rows, which the csv crate does not.
 fn csv(out: &mut impl Write, header: &[&str], rows: &[impl Serialize]) -> anyhow::Result<()> {
     let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(out);
     writer.write_record(header)?;
@@ -287,7 +287,7 @@ fn write_sparkline(out: &mut impl Write, numbers: &[i64]) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Columns from `numbers_from` on are numbers, and aligned as such.
+/// Columns from `numbers_from` on are numbers and aligned to the right.
 fn write_table(
     out: &mut impl Write,
     header: &[&str],
@@ -320,7 +320,7 @@ fn percent(part: i64, whole: i64) -> String {
     }
 }
 
-/// A name is whatever its user typed: it must not steer the operator's terminal.
+/// A user may type anything as a name, and it must not control the operator's terminal.
 fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }

@@ -1,4 +1,4 @@
-//! `user-sync verify`: proves that the rows are what the ledger says, or says where they are not.
+//! `user-sync verify`: compares the rows with the ledger, and repairs or explains them.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -19,21 +19,21 @@ const DIFFERENCES_SHOWN: usize = 100;
 
 /// Recompute every derivable column from the ledger and compare it with the rows
 ///
-/// Reads one moment of the database, in bounded memory, while consumers go on. Prints the differences and
-/// exits with 1 if there is any. Values are personal data: mind where the output goes. Needs DATABASE_URL of
+/// Reads one snapshot of the database, in bounded memory, while consumers continue. Prints the differences and
+/// exits with 1 if there are any. The output is personal data. Needs DATABASE_URL of
 /// a member of user_sync_consumer, or of user_sync_owner with --repair.
 ///
 /// Example: user-sync verify --repair
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// Repair what differs, and say what was repaired; exits with 0 when nothing differs afterwards.
+    /// Repair the differences and print them; exits with 0 if nothing differs afterwards.
     #[arg(long)]
     repair: bool,
-    /// Show one user's history, and where each value comes from, instead.
+    /// Instead, show one user's history and the source of each value.
     #[arg(long, value_name = "SUB", conflicts_with = "repair")]
     user: Option<Uuid>,
-    /// Print one JSON object: users, events, differences, and the first hundred of them; with --repair, as they are
+    /// Print one JSON object: users, events, differences, and the first hundred of them; with --repair, those left
     /// afterwards.
     #[arg(long, conflicts_with = "user")]
     json: bool,

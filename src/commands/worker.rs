@@ -1,4 +1,4 @@
-//! `user-sync worker`: drains the queue, as long as it runs.
+//! `user-sync worker`: drains the queue until the process ends.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use cognito_user_sync::{metrics, postgres};
 /// Drain the queue into the database until SIGTERM
 ///
 /// Needs DATABASE_URL, USER_SYNC_QUEUE_URL and USER_SYNC_DLQ_URL. On SIGTERM or Ctrl-C it finishes the
-/// batches under way and exits with 0. While the database is away it waits and receives nothing.
+/// batches under way and exits with 0. While the database is unavailable it waits and receives nothing.
 ///
 /// Example: user-sync worker --metrics-addr 0.0.0.0:9464
 #[derive(Debug, Args)]
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     /// Serve /metrics (Prometheus), /healthz and /readyz here, such as 0.0.0.0:9464; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", env = "USER_SYNC_METRICS_ADDR")]
     metrics_addr: Option<SocketAddr>,
-    /// Write the metrics to stdout for CloudWatch (embedded metric format), every half minute, as of this service.
+    /// Write the metrics of this service to stdout for CloudWatch (embedded metric format), every 30 seconds.
     #[arg(long, value_name = "SERVICE", env = "USER_SYNC_EMF_SERVICE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     emf_service: Option<String>,
 }
@@ -59,7 +59,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     tokio::select! {
         worked = worked => worked.context("the worker stopped")?,
         never = database.keep_fresh() => match never {},
-        failed = monitoring => return failed.context("the metrics could not be served any more"),
+        failed = monitoring => return failed.context("the metrics endpoint failed"),
         () = write_metrics(embedded) => {}
     }
     if let Some(embedded) = embedded {
@@ -70,7 +70,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes the metrics now and then, if they are for CloudWatch; never completes.
+/// Writes the metrics periodically if they are for CloudWatch; never completes.
 async fn write_metrics(embedded: Option<metrics::Embedded>) {
     let Some(embedded) = embedded else { return std::future::pending().await };
     loop {
@@ -81,7 +81,7 @@ async fn write_metrics(embedded: Option<metrics::Embedded>) {
     }
 }
 
-/// Serves the metrics, if an address is given; the future never completes but by a failure.
+/// Serves the metrics if an address is given. The future completes only on failure.
 async fn monitor(
     address: Option<SocketAddr>,
     is_prometheus: bool,
@@ -93,7 +93,7 @@ async fn monitor(
         Some(address) => {
             let listener = monitoring::listen(address).await;
             let listener = listener.with_context(|| {
-                format!("cannot listen on {address} (--metrics-addr): is another worker there?")
+                format!("cannot listen on {address} (--metrics-addr): does another worker use it?")
             })?;
             let address = listener.local_addr().context("the listener has no address")?;
             tracing::info!(metrics.addr = %address, "serving /metrics, /healthz and /readyz");

@@ -1,7 +1,8 @@
-//! Lambda's event source mapping: a batch in, the deliveries that failed out.
+//! The consumer as a Lambda function: takes the batch of an event source mapping and returns the deliveries that
+//! failed. Must not know the outcome of a single message: `settle` does.
 //!
-//! Needs `ReportBatchItemFailures` on the mapping ("Using Lambda with Amazon SQS"): an empty list means
-//! that all succeeded.
+//! Needs `ReportBatchItemFailures` on the mapping ("Using Lambda with Amazon SQS"): an empty list means that all
+//! succeeded.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -18,24 +19,24 @@ use crate::consumer::settle::settle;
 use crate::sqs::queue::{Delivery, Queue};
 use crate::store::Applier;
 
-/// Why a batch is failed whole. Quotes nothing of it.
+/// Why the whole batch fails. Quotes nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
-    /// It is not what an event source mapping hands over.
-    #[error("no batch of SQS records: line {line}, column {column}: check the event source")]
+    /// The payload is not what an event source mapping sends.
+    #[error("not a batch of SQS records (line {line}, column {column}): check the event source")]
     Unreadable {
-        /// Where, from 1; 0 where it is not UTF-8.
+        /// The line, from 1; 0 if the payload is not UTF-8.
         line: usize,
-        /// Where, from 1; 0 where it is not UTF-8, or at the end of a line.
+        /// The column, from 1; 0 if the payload is not UTF-8, or at the end of a line.
         column: usize,
     },
-    /// A record without an id came in: Lambda could not be told that it failed.
-    #[error("a record without messageId failed, so the whole batch is failed: check the event source")]
+    /// A record without an id failed, and Lambda cannot be told which one.
+    #[error("a record without messageId failed, so the whole batch fails: check the event source")]
     AnonymousRecord,
 }
 
-/// A batch as the mapping hands it over, as far as it is needed: of aws_lambda_events's `SqsEvent`, whose other
-/// members would be a quarter of what a message costs here, and are dropped unread.
+/// The part of a batch that we need. aws_lambda_events's `SqsEvent` has more members; reading them would be a quarter
+/// of what a message costs here.
 #[derive(Deserialize)]
 struct Batch<'a> {
     #[serde(rename = "Records", borrow)]
@@ -62,10 +63,10 @@ struct Attributes<'a> {
     approximate_receive_count: Option<Text<'a>>,
 }
 
-/// Serves Lambda's runtime: hands each invocation's payload to `handler` as it came.
+/// Serves Lambda's runtime: passes each invocation's payload to `handler` unparsed.
 ///
-/// The runtime itself would read it into something that borrows nothing, keeping track of where it is for an error
-/// that never comes: as much work as all of the reading that is left. So it is given nothing to read.
+/// The runtime would parse the payload into owned values and track the position for an error message, which costs as
+/// much as all our own reading. So we give it `null` to parse.
 ///
 /// # Errors
 /// When the runtime ends.
@@ -86,14 +87,13 @@ where
 /// Applies a batch and reports the deliveries that Lambda must not delete.
 ///
 /// # Errors
-/// When the batch cannot be read, or a record that has no id has to fail: an unknown id would fail the whole batch
-/// all the same.
+/// When the batch cannot be read, or when a record without an id fails: an unknown id would fail the whole batch, too.
 pub async fn handle(
     applier: &Applier,
     queue: &Queue,
     payload: &[u8],
 ) -> Result<SqsBatchResponse, BatchError> {
-    // Checked as a whole: `from_slice` would check each text by itself.
+    // Check UTF-8 once: `from_slice` would check each text by itself.
     let batch: Batch<'_> = std::str::from_utf8(payload)
         .map_err(serde::de::Error::custom)
         .and_then(serde_json::from_str)

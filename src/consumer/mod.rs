@@ -1,8 +1,8 @@
-//! The consumer: takes deliveries from the queue, has the store apply them, and settles each by its outcome. The only place
-//! that joins `sqs` to `store`.
+//! The consumer: takes deliveries from the queue, has the store apply them, and settles each by its outcome. The
+//! only place that joins `sqs` to `store`; must not know a table.
 //!
-//! Two adapters, [`lambda`] and [`worker`], acknowledge what [`settle`] says and nothing else; one conformance suite
-//! runs against both.
+//! Two adapters, [`lambda`] and [`worker`], acknowledge exactly what [`settle`] reports. One conformance suite runs
+//! against both.
 
 pub mod lambda;
 pub mod monitoring;

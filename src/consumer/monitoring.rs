@@ -1,5 +1,5 @@
-//! What the worker tells a scraper and an orchestrator: `/metrics`, `/healthz`, `/readyz`. Knows HTTP; must not
-//! know messages or rows.
+//! The worker's HTTP endpoints for a scraper and an orchestrator: `/metrics`, `/healthz`, `/readyz`. Must not know
+//! messages or rows.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use crate::postgres::Database;
 use crate::sqs::queue::Queue;
 
-/// How long a question to the database or the queue may take; an orchestrator asks again.
+/// How long a query to the database or the queue may take; an orchestrator asks again.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Clone)]
@@ -27,12 +27,12 @@ struct Sources {
     metrics: Option<PrometheusHandle>,
     database: Database,
     queue: Queue,
-    /// One question to the database at a time: whoever asks often must not take the batches' connections.
+    /// One query to the database at a time: a client that asks often must not take the batches' connections.
     turn: Arc<Mutex<()>>,
 }
 
 impl Sources {
-    /// What the database answers to `query`, in time or not at all.
+    /// The result of `query`; `None` if it fails or takes too long.
     async fn ask<T>(&self, query: impl Future<Output = Result<T, sqlx::Error>>) -> Option<T> {
         let asked = async {
             let _turn = self.turn.lock().await;
@@ -44,10 +44,10 @@ impl Sources {
 
 /// Serves until the future is dropped.
 ///
-/// - `/healthz` answers 200 while the process lives: to be restarted for.
-/// - `/readyz` answers 200 when the database and the queue answer now, else 503 with what does not: never a
-///   reason to restart, since the worker waits for both.
-/// - `/metrics` is Prometheus's text format, with the time of the last heartbeat from the database; 404 where the
+/// - `/healthz` returns 200 while the process lives. Restart the worker if it does not.
+/// - `/readyz` returns 200 if the database and the queue respond, else 503 with the name of what does not. That is
+///   no reason to restart: the worker waits for both.
+/// - `/metrics` returns Prometheus's text format, with the time of the last heartbeat from the database; 404 if the
 ///   metrics go to CloudWatch (`metrics` is `None`).
 ///
 /// # Errors
@@ -69,7 +69,7 @@ pub async fn serve(
 /// Listens on `address`; port 0 takes a free one.
 ///
 /// # Errors
-/// When the address cannot be had.
+/// When the address is taken or not permitted.
 pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
@@ -84,8 +84,8 @@ async fn readyz(State(sources): State<Sources>) -> Response {
             let down = |is_up: bool, what| if is_up { "" } else { what };
             let text = format!(
                 "{}{}",
-                down(database, "the database is away, or not migrated\n"),
-                down(queue, "the queue does not answer\n")
+                down(database, "the database is unavailable, or not migrated\n"),
+                down(queue, "the queue does not respond\n")
             );
             (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
         }
@@ -98,7 +98,7 @@ async fn render(State(sources): State<Sources>) -> Response {
     };
     let last = "select heartbeat_at from sync_status";
     let last = sources.ask(sqlx::query_scalar(last).fetch_one(sources.database.pool())).await;
-    // Without the database the gauge keeps what it said: a time does not get wrong.
+    // Without the database the gauge keeps its value: the time of a heartbeat stays true.
     if let Some(Some(at)) = last {
         metrics::gauge!("heartbeat_timestamp_seconds").set(seconds(at));
     }

@@ -1,4 +1,5 @@
-//! What is done with a message after its outcome: the one step that both adapters share.
+//! Settles a batch by its outcomes: the one step that both adapters share. Must not know how a delivery is
+//! acknowledged, which differs between them.
 
 use std::time::{Duration, Instant};
 
@@ -9,41 +10,49 @@ use tracing::Instrument as _;
 use crate::metrics::record;
 use crate::sqs::queue::{Delivery, Queue};
 use crate::store::Applier;
-use crate::store::outcome::{Outcome, RetryCause};
+use crate::store::outcome::{Outcome, Rejection, RetryCause};
 
-/// How long a message that could not be applied stays hidden: the ceiling doubles with each receive, 2 s,
-/// 4 s, 8 s … up to 15 minutes, and the delay is drawn below it (full jitter).
+/// How long a message that could not be applied stays hidden. The ceiling doubles with each receive, 2 s, 4 s,
+/// 8 s … up to 15 minutes; the delay is drawn at random below it (full jitter).
 pub const RETRY_SCHEDULE: Schedule =
     Schedule { first: Duration::from_secs(2), cap: Duration::from_secs(15 * 60) };
 
-/// All that a batch's dead letters may take together: the other messages wait to be acknowledged.
+/// How long all dead letters of a batch may take together, since the other messages wait to be acknowledged.
 const DEAD_LETTER_BUDGET: Duration = Duration::from_secs(10);
 
 /// Dead letters sent at once.
 const DEAD_LETTER_CONCURRENCY: usize = 8;
 
-/// What came of a batch of deliveries.
+/// How a batch of deliveries was settled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settled {
-    /// For each delivery, in their order, whether it may be acknowledged: its effect is committed, or the
-    /// dead-letter queue has it.
+    /// For each delivery, in order, whether it may be acknowledged: its effect is committed, or the dead-letter
+    /// queue has it.
     pub acknowledged: Vec<bool>,
     /// Deliveries whose effect this batch committed.
     pub applied: usize,
-    /// Deliveries whose effect was committed before.
+    /// Deliveries whose effect had been committed before.
     pub duplicates: usize,
-    /// Deliveries that the dead-letter queue has now.
+    /// Deliveries that are now in the dead-letter queue.
     pub rejected: usize,
-    /// Deliveries that come again.
+    /// Deliveries that are returned to the queue.
     pub retried: usize,
-    /// Why, where any does because of the database.
+    /// Why, if the database is the cause for any of them.
     pub retry_cause: Option<RetryCause>,
 }
 
-/// Applies a batch of deliveries, sends the rejected ones to the dead-letter queue and hides those that are
-/// to come again. Acknowledging is left to the adapter: the worker deletes, Lambda reports the others.
+impl Settled {
+    fn acknowledge(&mut self, index: usize) {
+        if let Some(acknowledged) = self.acknowledged.get_mut(index) {
+            *acknowledged = true;
+        }
+    }
+}
+
+/// Applies a batch of deliveries, sends the rejected ones to the dead-letter queue and delays those that must be
+/// delivered again. Acknowledging is left to the adapter: the worker deletes, Lambda reports the others.
 ///
-/// Never fails: a delivery that is not acknowledged comes again.
+/// Never fails: SQS delivers again what is not acknowledged.
 pub async fn settle(applier: &Applier, queue: &Queue, deliveries: &[Delivery<'_>]) -> Settled {
     let span = tracing::info_span!("batch", batch.messages = deliveries.len());
     settle_batch(applier, queue, deliveries).instrument(span).await
@@ -55,35 +64,69 @@ async fn settle_batch(applier: &Applier, queue: &Queue, deliveries: &[Delivery<'
     let outcomes = applier.apply(&bodies).await;
     let apply_seconds = started.elapsed().as_secs_f64();
     let mut settled = Settled { acknowledged: vec![false; deliveries.len()], ..Settled::default() };
-    let mut rejected = Vec::new();
-    let mut delayed = Vec::new();
+    let mut sorted = sort(deliveries, outcomes, &mut settled);
+    let refused = send_dead_letters(queue, sorted.rejected, &mut settled).await;
+    sorted.retried.extend(refused);
+    settled.retried = sorted.retried.len();
+    queue.delay(&with_delays(&sorted.retried)).await;
+    report(&settled, apply_seconds);
+    settled
+}
+
+/// A delivery whose message can never be applied.
+struct Rejected<'a> {
+    /// Its place in the batch.
+    index: usize,
+    delivery: &'a Delivery<'a>,
+    rejection: Rejection,
+}
+
+/// The deliveries that are not settled by their outcome alone.
+#[derive(Default)]
+struct Sorted<'a> {
+    rejected: Vec<Rejected<'a>>,
+    retried: Vec<&'a Delivery<'a>>,
+}
+
+/// Acknowledges what is applied or a duplicate, and returns the rest.
+fn sort<'a>(deliveries: &'a [Delivery<'a>], outcomes: Vec<Outcome>, settled: &mut Settled) -> Sorted<'a> {
+    let mut sorted = Sorted::default();
     for (index, (delivery, outcome)) in deliveries.iter().zip(outcomes).enumerate() {
-        let mut acknowledge =
-            || settled.acknowledged.get_mut(index).into_iter().for_each(|flag| *flag = true);
         match outcome {
             Outcome::Applied => {
-                acknowledge();
+                settled.acknowledge(index);
                 settled.applied += 1;
             }
             Outcome::Duplicate => {
-                acknowledge();
+                settled.acknowledge(index);
                 settled.duplicates += 1;
             }
-            Outcome::Rejected(rejection) => rejected.push((index, delivery, rejection)),
+            Outcome::Rejected(rejection) => sorted.rejected.push(Rejected { index, delivery, rejection }),
             Outcome::Retry(cause) => {
                 metrics::counter!("retried", "cause" => cause.as_str()).increment(1);
                 settled.retry_cause = Some(cause);
-                delayed.push((delivery, RETRY_SCHEDULE.delay(delivery.receive_count)));
+                sorted.retried.push(delivery);
             }
         }
     }
+    sorted
+}
+
+/// Sends rejected messages to the dead-letter queue, several at once, and acknowledges those that it accepted. Returns
+/// the others: they must be delivered again.
+async fn send_dead_letters<'a>(
+    queue: &Queue,
+    rejected: Vec<Rejected<'a>>,
+    settled: &mut Settled,
+) -> Vec<&'a Delivery<'a>> {
     let deadline = Instant::now() + DEAD_LETTER_BUDGET;
-    let send = |(index, delivery, rejection)| async move {
-        let sent = queue.dead_letter(delivery, &rejection, deadline).await;
-        (index, delivery, rejection, sent)
+    let send = |rejected: Rejected<'a>| async move {
+        let sent = queue.dead_letter(rejected.delivery, &rejected.rejection, deadline).await;
+        (rejected, sent)
     };
     let mut sent = futures::stream::iter(rejected).map(send).buffer_unordered(DEAD_LETTER_CONCURRENCY);
-    while let Some((index, delivery, rejection, sent)) = sent.next().await {
+    let mut refused = Vec::new();
+    while let Some((Rejected { index, delivery, rejection }, sent)) = sent.next().await {
         match sent {
             Ok(()) => {
                 metrics::counter!("rejected", "reason" => rejection.reason).increment(1);
@@ -93,7 +136,7 @@ async fn settle_batch(applier: &Applier, queue: &Queue, deliveries: &[Delivery<'
                     field = rejection.field,
                     "message rejected, sent to the dead-letter queue"
                 );
-                settled.acknowledged.get_mut(index).into_iter().for_each(|flag| *flag = true);
+                settled.acknowledge(index);
                 settled.rejected += 1;
             }
             Err(error) => {
@@ -101,15 +144,28 @@ async fn settle_batch(applier: &Applier, queue: &Queue, deliveries: &[Delivery<'
                 tracing::error!(
                     message.id = delivery.message_id.as_str(),
                     error = &error as &dyn std::error::Error,
-                    "message rejected, and the dead-letter queue did not take it; it comes again"
+                    "message rejected, but the dead-letter queue did not accept it; returned to the queue"
                 );
-                delayed.push((delivery, RETRY_SCHEDULE.delay(delivery.receive_count)));
+                refused.push(delivery);
             }
         }
     }
-    settled.retried = delayed.len();
-    queue.delay(&delayed).await;
-    measure(&settled, deliveries.len(), apply_seconds);
+    refused
+}
+
+fn with_delays<'a>(retried: &[&'a Delivery<'a>]) -> Vec<(&'a Delivery<'a>, Duration)> {
+    let delay = |delivery: &&'a Delivery<'a>| (*delivery, RETRY_SCHEDULE.delay(delivery.receive_count));
+    retried.iter().map(delay).collect()
+}
+
+/// Measures and logs a settled batch.
+fn report(settled: &Settled, apply_seconds: f64) {
+    let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    metrics::counter!("applied").increment(count(settled.applied));
+    metrics::counter!("duplicates").increment(count(settled.duplicates));
+    // No batch is large enough for an f64 to round.
+    record("batch_messages", [u32::try_from(settled.acknowledged.len()).unwrap_or(u32::MAX).into()]);
+    record("apply_duration", [apply_seconds]);
     tracing::info!(
         batch.applied = settled.applied,
         batch.duplicates = settled.duplicates,
@@ -119,14 +175,4 @@ async fn settle_batch(applier: &Applier, queue: &Queue, deliveries: &[Delivery<'
         batch.apply_seconds = apply_seconds,
         "batch settled"
     );
-    settled
-}
-
-fn measure(settled: &Settled, messages: usize, apply_seconds: f64) {
-    let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-    metrics::counter!("applied").increment(count(settled.applied));
-    metrics::counter!("duplicates").increment(count(settled.duplicates));
-    // No batch is anywhere near where an f64 would round.
-    record("batch_messages", [u32::try_from(messages).unwrap_or(u32::MAX).into()]);
-    record("apply_duration", [apply_seconds]);
 }

@@ -1,7 +1,8 @@
-//! The long-polling worker, for ECS, EC2 or a laptop: receive, settle, delete, again.
+//! The consumer as a long-polling worker, for ECS, EC2 or a laptop: receives, settles and deletes in a loop. Must not
+//! know the outcome of a single message: `settle` does.
 //!
-//! **Invariant:** a message is deleted only after [`settle`] said so, which is after commit. While the
-//! database is away nothing is received, so that no message spends its receives on an outage.
+//! **Invariant:** the worker deletes a message only after [`settle`] acknowledged it, which is after commit. While
+//! the database is unavailable it receives nothing, so that an outage does not use up the messages' receives.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::sqs::queue::{Delivery, Queue, QueueError, RECEIVE_WAIT};
 use crate::store::Applier;
 use crate::store::outcome::RetryCause;
 
-/// How long the worker waits before it asks again for a database or a queue that is away.
+/// How long the worker waits before it tries an unavailable database or queue again.
 const OUTAGE_SCHEDULE: Schedule =
     Schedule { first: Duration::from_millis(500), cap: Duration::from_secs(30) };
 
@@ -25,12 +26,12 @@ pub struct Options {
     pub batch_size: usize,
     /// Batches under way at once.
     pub concurrency: usize,
-    /// Return when the queue holds nothing any more, hidden messages included.
+    /// Return when the queue is empty, hidden messages included.
     pub until_empty: bool,
 }
 
-/// Drains the queue until `shutdown` completes (or it is empty, if asked), then finishes the batches under
-/// way and returns.
+/// Drains the queue until `shutdown` completes (or, with `until_empty`, until it is empty), then finishes the
+/// batches under way and returns.
 ///
 /// # Errors
 /// Never for an outage: it waits. With `until_empty`, when the queue's depth cannot be read.
@@ -88,13 +89,13 @@ async fn drain(
             }
             continue;
         }
-        // From here on the batch is finished, whatever happens: shutdown waits for it.
+        // From here on shutdown waits for the batch.
         let settled = settle(applier, queue, &deliveries).await;
         let acknowledged =
             deliveries.iter().zip(&settled.acknowledged).filter(|(_, acknowledged)| **acknowledged);
         queue.delete(&acknowledged.map(|(delivery, _)| delivery).collect::<Vec<_>>()).await;
-        // The database answers and yet refuses the work (read-only after a failover, a full disk): receiving
-        // on would only spend the messages' receives.
+        // The database responds but refuses the work (read-only after a failover, a full disk): to receive more
+        // would only use up the messages' receives.
         failures = match settled.retry_cause {
             Some(RetryCause::DatabaseUnavailable | RetryCause::DatabaseMisconfigured) => {
                 failures.saturating_add(1)
@@ -107,7 +108,7 @@ async fn drain(
     }
 }
 
-/// Waits as the schedule says; `false` when it is time to stop.
+/// Waits as the schedule says; returns `false` if the worker should stop.
 async fn pause(failures: u32, stopped: &mut watch::Receiver<bool>) -> bool {
     tokio::select! {
         _ = stopped.wait_for(|stopped| *stopped) => false,
@@ -117,14 +118,14 @@ async fn pause(failures: u32, stopped: &mut watch::Receiver<bool>) -> bool {
 
 #[derive(Debug, thiserror::Error)]
 enum ReceiveError {
-    #[error("the database is away, or not migrated: {0}{step}", step = hint_suffix(.0))]
+    #[error("the database is unavailable, or not migrated: {0}{step}", step = hint_suffix(.0))]
     Database(#[source] sqlx::Error),
     #[error(transparent)]
     Queue(#[from] QueueError),
 }
 
-/// Receives only while the database answers, and answers as this build needs: a forgotten migration must not
-/// cost messages their receives either.
+/// Receives only while the database responds and has this build's schema: a forgotten migration must not use up the
+/// messages' receives either.
 async fn receive(
     applier: &Applier,
     queue: &Queue,

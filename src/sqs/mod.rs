@@ -1,4 +1,4 @@
-//! The queue and the dead-letter queue. Of the store it knows [`crate::store::outcome`], and nothing of a database.
+//! The queue and the dead-letter queue. Of the store it knows only [`crate::store::outcome`]; must not know a database.
 
 pub mod dead_letters;
 pub mod queue;

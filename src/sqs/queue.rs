@@ -1,4 +1,5 @@
-//! The queue and its dead-letter queue, by SQS's terms. Knows nothing of what messages say.
+//! The consumer's side of the queue: receives, deletes and delays messages, and sends dead letters. Must not know what
+//! messages say.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -23,14 +24,14 @@ pub const REQUEST_MAX_MESSAGES: usize = 10;
 /// Long polling's longest wait ("Amazon SQS short and long polling").
 pub const RECEIVE_WAIT: Duration = Duration::from_secs(20);
 
-/// Bodies of one batch, after which no more are received: a statement's parameters have a limit of 1 GiB, and
-/// memory has one too.
+/// We receive no more messages for a batch once their bodies have this many bytes: a statement's parameters are
+/// limited to 1 GiB, and memory is limited, too.
 const RECEIVE_MAX_BYTES: usize = 32 * 1_048_576;
 
 /// Requests under way at once when many messages are deleted, delayed or received.
 pub(crate) const REQUEST_CONCURRENCY: usize = 8;
 
-/// Longer than the longest long poll.
+/// An attempt must last longer than the longest long poll.
 pub(crate) const TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(3), attempt: Duration::from_secs(25) };
 
@@ -92,17 +93,16 @@ impl Queue {
         Self::with_client(Client::new(&config), queue_url, dlq_url)
     }
 
-    /// The queues at these URLs, by a client that is there already.
+    /// The queues at these URLs, with an existing client.
     #[must_use]
     pub fn with_client(client: Client, queue_url: String, dlq_url: String) -> Self {
         Self { client, queue_url, dlq_url }
     }
 
-    /// Receives up to `limit` messages: waits up to `wait` for the first ones, and takes more only while
-    /// there is a backlog, so that a quiet queue's messages do not wait for a batch to fill.
+    /// Receives up to `limit` messages: waits up to `wait` for the first ones, and receives more only while there
+    /// is a backlog, so that the messages of a quiet queue do not wait for a batch to fill.
     ///
-    /// Cancel-safe in that nothing is lost: messages received by a call that is dropped come back after
-    /// their visibility timeout.
+    /// Cancel-safe: messages that a dropped call received are visible again after their visibility timeout.
     ///
     /// # Errors
     /// When the first request fails. A later one's failure ends the batch.
@@ -141,8 +141,7 @@ impl Queue {
         Ok(received.messages.unwrap_or_default().into_iter().filter_map(delivery).collect())
     }
 
-    /// Deletes messages, trying again for those that SQS did not delete. What is not deleted comes again,
-    /// and is a duplicate.
+    /// Deletes messages, with retries. SQS delivers again what was not deleted, and it is then a duplicate.
     pub async fn delete(&self, deliveries: &[&Delivery<'_>]) {
         self.in_batches(deliveries, |chunk| async move {
             let entries = chunk.iter().enumerate().filter_map(|(index, delivery)| {
@@ -162,7 +161,7 @@ impl Queue {
         .await;
     }
 
-    /// Hides messages for a while. One that could not be hidden comes back after its visibility timeout.
+    /// Hides messages for a while. One that could not be hidden is visible again after its visibility timeout.
     pub async fn delay(&self, deliveries: &[(&Delivery<'_>, Duration)]) {
         self.in_batches(deliveries, |chunk| async move {
             let entries = chunk.iter().enumerate().filter_map(|(index, (delivery, delay))| {
@@ -176,13 +175,13 @@ impl Queue {
             });
             let request = self.client.change_message_visibility_batch().queue_url(&self.queue_url);
             let changed = request.set_entries(Some(entries.collect())).send().await;
-            // An entry that failed has been deleted or has come back by itself.
+            // An entry that failed has been deleted or is visible again.
             changed.map(drop).map_err(|error| QueueError::new("ChangeMessageVisibilityBatch", &error))
         })
         .await;
     }
 
-    /// Runs a request for each chunk that fits one, several at once, and logs what still fails after retries.
+    /// Splits `items` into requests, sends several at once, and logs what still fails after retries.
     async fn in_batches<'a, T, F>(&'a self, items: &'a [T], request: impl Fn(&'a [T]) -> F)
     where
         F: Future<Output = Result<(), QueueError>>,
@@ -205,8 +204,8 @@ impl Queue {
     /// `deadline` at the latest.
     ///
     /// # Errors
-    /// When SQS does not take it: the message must not be acknowledged then. A message so large that there
-    /// is no room for the attributes is sent with the reason alone.
+    /// When SQS does not accept it: the message must then not be acknowledged. If a message is so large that there is
+    /// no room for all attributes, it is sent with the reason only.
     pub async fn dead_letter(
         &self,
         delivery: &Delivery<'_>,
@@ -244,8 +243,7 @@ impl Queue {
         })
     }
 
-    /// How many messages the queue holds, those that are hidden or delayed included; approximate, as SQS
-    /// counts.
+    /// How many messages the queue holds, hidden and delayed ones included; SQS's counts are approximate.
     ///
     /// # Errors
     /// When the request fails.
@@ -263,7 +261,7 @@ impl Queue {
     }
 }
 
-/// A message attribute. SQS takes no empty value, and only XML 1.0's characters.
+/// A message attribute. SQS accepts no empty value, and only XML 1.0's characters.
 fn attribute(value: &str) -> Option<MessageAttributeValue> {
     let is_taken =
         |character: &char| !character.is_control() && !matches!(character, '\u{fffe}' | '\u{ffff}');
@@ -278,7 +276,7 @@ fn delivery(message: aws_sdk_sqs::types::Message) -> Option<Delivery<'static>> {
     });
     Some(Delivery {
         message_id: message.message_id.map_or_else(Text::default, Text::from),
-        // Without one the message can be neither deleted nor delayed: it comes again.
+        // Without one we can neither delete nor delay the message: it is delivered again.
         receipt_handle: message.receipt_handle?.into(),
         body: message.body.map_or_else(Text::default, Text::from),
         receive_count: receive_count.unwrap_or(1),

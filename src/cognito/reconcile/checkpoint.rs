@@ -1,5 +1,6 @@
-//! How far a reconcile has come, in a folder: `progress.json`, replaced as a whole after each page, and `seen`,
-//! the subs that were listed. A process that is killed at any moment is resumed from there.
+//! Saves the progress of a reconcile in a folder, so that a run that was killed at any moment can be resumed:
+//! `progress.json`, replaced as a whole after each page, and `seen`, the subs that were listed. Must not know Cognito
+//! or the database.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -27,17 +28,17 @@ const LOCK: &str = "lock";
 pub struct Tally {
     /// Users that the pool listed.
     pub users: u64,
-    /// Rows that were looked for among them.
+    /// Rows that were compared with them.
     pub rows: u64,
-    /// Users by what differs; a user counts once for each kind that it shows.
+    /// Users by what differs; a user counts once for each kind of drift.
     pub drift: BTreeMap<drift::Kind, u64>,
-    /// Users whom an event would mend.
+    /// Users whom an event would repair.
     pub to_repair: u64,
-    /// Of them, those who differ in nothing but `created_at`.
+    /// Those of them who differ only in `created_at`.
     pub only_created_at: u64,
-    /// Users who differ, and whom no event would mend.
+    /// Users who differ, and whom no event would repair.
     pub only_reported: u64,
-    /// Users who differ and changed a moment ago: left to the events that are under way.
+    /// Users who differ and changed a moment ago: skipped, since their events are under way.
     pub settling: u64,
     /// `user.snapshot` events for the queue.
     pub snapshots: u64,
@@ -49,18 +50,18 @@ pub struct Tally {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// The pool is listed, and its users are compared with their rows.
+    /// Lists the pool and compares its users with their rows.
     Users,
-    /// Rows are looked for among the users that were listed.
+    /// Looks for each row's user among those that were listed.
     Rows,
 }
 
-/// A user whose event was decided on, and may have been sent or not when the process ended.
+/// A user whose event was planned, and may or may not have been sent when the process ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Planned {
     pub(super) sub: Uuid,
     pub(super) username: Option<String>,
-    /// Whether a deletion was decided on, rather than a snapshot.
+    /// Whether a deletion was planned, rather than a snapshot.
     pub(super) is_deletion: bool,
 }
 
@@ -73,35 +74,35 @@ pub(super) struct Progress {
     pub(super) phase: Phase,
     /// Pages of the pool that are done.
     pub(super) pages: u64,
-    /// What the next page is asked for with.
+    /// The pagination token of the next page.
     pub(super) next: Option<String>,
-    /// The last row that is done.
+    /// The last row that was compared.
     pub(super) after: Uuid,
     /// The length of `seen`.
     seen_bytes: u64,
-    /// What was found until here, the plan included.
+    /// What was found so far, the plan included.
     pub(super) tally: Tally,
-    /// Written before it is published, with its counts: so whatever happens then is counted once.
+    /// Saved with its counts before it is published, so that each is counted once.
     pub(super) plan: Vec<Planned>,
 }
 
-/// The folder, held by this process alone.
+/// The folder, locked by this process.
 #[derive(Debug)]
 pub struct Checkpoint {
     folder: PathBuf,
     seen: File,
-    /// Held until this is dropped.
+    /// Locked until this is dropped.
     _lock: File,
     pub(super) progress: Progress,
     resumed: bool,
 }
 
 impl Checkpoint {
-    /// Takes the folder, and goes on where an earlier run of the same kind ended; or begins, and with `restart`
-    /// discards what is there.
+    /// Locks the folder and resumes an earlier run of the same kind, or begins a new one. With `restart` it discards
+    /// an earlier run.
     ///
     /// # Errors
-    /// When another process works there, when what is there is of another run, or when the disk fails.
+    /// When another process uses the folder, when it holds a run of another kind, or when the disk fails.
     pub fn open(folder: &Path, user_pool_id: &str, mode: Mode, restart: bool) -> Result<Self, Error> {
         let failed = |source| Error::Checkpoint { folder: folder.to_owned(), source };
         // The plan holds user names.
@@ -137,13 +138,13 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// Whether an earlier run is gone on with.
+    /// Whether it resumes an earlier run.
     #[must_use]
     pub fn is_resumed(&self) -> bool {
         self.resumed
     }
 
-    /// When the first of the runs that make up this one began.
+    /// When the first run of this checkpoint began.
     #[must_use]
     pub fn started_at(&self) -> Timestamp {
         self.progress.started_at
@@ -155,19 +156,19 @@ impl Checkpoint {
         &self.progress.tally
     }
 
-    /// Records that the pool listed these.
+    /// Records that the pool listed these users.
     pub(super) fn see(&mut self, subs: &[Uuid]) -> Result<(), Error> {
         self.progress.seen_bytes += seen::append(&mut self.seen, subs).map_err(|error| self.failed(error))?;
         Ok(())
     }
 
-    /// What was listed, in order.
+    /// The listed subs, in order.
     pub(super) fn sorted(&mut self) -> Result<Sorted, Error> {
         let path = self.folder.join(SORTED);
         seen::sort(&mut self.seen, &path, RUN_SUBS).map_err(|error| self.failed(error))
     }
 
-    /// Writes the progress. Either the old one or the new one is there, whenever the process ends.
+    /// Saves the progress. Whenever the process ends, either the old or the new progress is on disk.
     pub(super) fn save(&self) -> Result<(), Error> {
         let write = || {
             let new = self.folder.join(NEW_PROGRESS);
@@ -184,7 +185,7 @@ impl Checkpoint {
         Error::Checkpoint { folder: self.folder.clone(), source }
     }
 
-    /// Removes the folder, when all is done. What is not ours stays.
+    /// Removes the folder when the run is complete. Files that are not ours stay.
     ///
     /// # Errors
     /// When a file cannot be removed.

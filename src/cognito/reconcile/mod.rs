@@ -1,19 +1,19 @@
-//! Compares the user pool with the table, and sends what would mend the difference to the queue.
+//! Compares the user pool with the table, and publishes the events that repair the differences. Must not write to the
+//! database: the queue is the only way there.
 //!
-//! ListUsers and the table only raise a suspicion: AdminGetUser confirms it, and what is published is its answer,
-//! dated before the question. Must not write to the database: the queue is the only way there.
+//! ListUsers and the table only raise a suspicion. AdminGetUser confirms it, and we publish its answer, with the time
+//! before the request was sent.
 
 mod checkpoint;
+mod compare;
+mod error;
 mod seen;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use cognito_user_sync_triggers::event::{Event, UserEvent};
-use cognito_user_sync_triggers::publish::{PublishError, Publisher};
+use cognito_user_sync_triggers::publish::Publisher;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
@@ -22,24 +22,26 @@ use uuid::Uuid;
 
 use crate::cognito::reconcile::checkpoint::Planned;
 pub use crate::cognito::reconcile::checkpoint::{Checkpoint, Phase, Tally};
-use crate::cognito::user_pool::{LookUp, Page, PoolError, PoolUser, UserPool, deletion};
-use crate::store::maintenance::drift::{self, Drift, Kind, Row};
+use crate::cognito::reconcile::compare::{Finding, Findings, Suspect};
+pub use crate::cognito::reconcile::error::Error;
+use crate::cognito::user_pool::{LookUp, Page, PoolError, UserPool, deletion};
+use crate::store::maintenance::drift::{self, Kind};
 
-/// How long one event may take to the queue; nobody waits for a sign-in here.
+/// How long publishing one event may take: longer than at a sign-in, since nobody waits here.
 const PUBLISH_BUDGET: Duration = Duration::from_secs(30);
 
-/// Requests under way at once, of a kind. Their rate is the pool's own.
+/// Requests of one kind under way at once. [`UserPool`] limits their rate.
 const CONCURRENCY: usize = 8;
 
-/// Rows that are read at once. A checkpoint follows each time.
+/// Rows that are read at once. A checkpoint is saved after each read.
 const ROWS: i64 = 1_000;
 
-/// What a reconcile does about what it finds.
+/// What a reconcile does about the differences that it finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mode {
-    /// Whether what mends it is published, rather than counted only.
+    /// Whether it publishes the events that repair them, rather than only counts them.
     pub repair: bool,
-    /// Whether a row that names no pool counts as this pool's: without its user in the pool, it is deleted.
+    /// Whether a row that names no pool counts as this pool's: if the pool does not have its user, it is deleted.
     pub claim_rows_without_pool: bool,
 }
 
@@ -50,130 +52,25 @@ impl fmt::Display for Mode {
     }
 }
 
-/// A reconcile ended early. What was found and published until then is in its checkpoint.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Cognito knows no such pool.
-    #[error(
-        "there is no user pool {0:?} in this account and region: check --user-pool-id, AWS_REGION and the credentials"
-    )]
-    NoSuchPool(String),
-    /// Cognito refused, or could not be reached.
-    #[error("{0}; run the same command again to go on from here")]
-    Pool(PoolError),
-    /// The pagination token is too old, or not Cognito's.
-    #[error("Cognito no longer takes the pagination token of the checkpoint: begin again with --restart")]
-    TokenRefused,
-    /// The table could not be read.
-    #[error("cannot read the table; run the same command again to go on from here")]
-    Database(#[from] sqlx::Error),
-    /// The table is of another pool.
-    #[error(
-        "the table has users of the pool {found:?} and none of {asked:?}: check --user-pool-id and DATABASE_URL, \
-         or say --add-pool if this table is to hold both"
-    )]
-    OtherPool {
-        /// A pool that the table has users of.
-        found: String,
-        /// The pool that was asked for.
-        asked: String,
-    },
-    /// A repair would delete more users than was permitted. Nothing of the page was published.
-    #[error(
-        "more than {limit} users of the table are no longer in the pool, and a deletion is final: if that is meant, \
-         run the same command again with a higher --max-deletions"
-    )]
-    TooManyDeletions {
-        /// The most that were permitted.
-        limit: u64,
-    },
-    /// An event did not reach the queue.
-    #[error("an event did not reach the queue: {0}; run the same command again to go on from here")]
-    Publish(#[from] PublishError),
-    /// The checkpoint's folder could not be read or written.
-    #[error("cannot keep the checkpoint in {}", folder.display())]
-    Checkpoint {
-        /// The folder.
-        folder: PathBuf,
-        /// What the disk said.
-        source: io::Error,
-    },
-    /// The checkpoint is not one that this build wrote.
-    #[error("cannot read the checkpoint in {}: discard it with --restart", folder.display())]
-    Unreadable {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// Another process works with the checkpoint.
-    #[error(
-        "another reconcile works with {}: wait for it, or name another folder with --checkpoint",
-        folder.display()
-    )]
-    Locked {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// The checkpoint is of a run that does something else.
-    #[error(
-        "{} holds the checkpoint of {mode} of {user_pool_id}, begun at {started_at}: finish that one, discard it \
-         with --restart, or name another folder with --checkpoint",
-        folder.display()
-    )]
-    OtherRun {
-        /// The folder.
-        folder: PathBuf,
-        /// The checkpoint's pool.
-        user_pool_id: String,
-        /// What its run does.
-        mode: Mode,
-        /// When its run began.
-        started_at: Timestamp,
-    },
-}
-
-/// One user pool and one table, to be compared.
+/// One user pool and one table to compare.
 #[derive(Debug)]
 pub struct Reconcile {
     /// The user pool.
     pub user_pool: UserPool,
-    /// The table; reading is enough.
+    /// The table's database; a role that may only read is enough.
     pub database: PgPool,
-    /// The way to the queue; none for a dry run.
+    /// Sends to the queue; `None` for a dry run.
     pub publisher: Option<Publisher>,
-    /// Users that changed so short a time ago are left to the events that are under way.
+    /// Users that changed within this time are skipped: their events are still under way.
     pub settle: Duration,
     /// See [`Mode::claim_rows_without_pool`].
     pub claim_rows_without_pool: bool,
-    /// Most deletions of a repair, of all its runs together.
+    /// Most deletions that a repair may publish, in all its runs together.
     pub max_deletions: u64,
 }
 
-/// A user who may differ.
-struct Suspect {
-    sub: Uuid,
-    username: Option<String>,
-    /// What it is if the pool does not have the user: nothing, if there is no row.
-    if_absent: Option<Kind>,
-}
-
-/// A user who does differ.
-struct Finding {
-    sub: Uuid,
-    username: Option<String>,
-    kinds: BTreeSet<Kind>,
-    /// What mends it, where anything does.
-    event: Option<UserEvent<'static>>,
-}
-
-/// What was found among some users.
-#[derive(Default)]
-struct Findings {
-    found: Vec<Finding>,
-    settling: u64,
-}
-
 impl Reconcile {
-    /// What this does about what it finds.
+    /// What this reconcile does about the differences that it finds.
     #[must_use]
     pub fn mode(&self) -> Mode {
         Mode { repair: self.publisher.is_some(), claim_rows_without_pool: self.claim_rows_without_pool }
@@ -191,7 +88,7 @@ impl Reconcile {
         }
     }
 
-    /// About how many users there are to list, and rows to look at.
+    /// About how many users there are to list, and how many rows to compare.
     ///
     /// # Errors
     /// When there is no such pool, or the table cannot be read.
@@ -205,11 +102,11 @@ impl Reconcile {
         }
     }
 
-    /// Compares everything that the checkpoint has not yet, and publishes what mends it. Idempotent; what it
-    /// found is in the checkpoint afterwards. `report` is told how far it is.
+    /// Compares everything that the checkpoint does not have yet, and publishes the events that repair the differences.
+    /// Idempotent. The findings are in the checkpoint afterwards. Calls `report` with its progress.
     ///
     /// # Errors
-    /// When the pool, the table, the queue or the disk fails. The checkpoint can be gone on from.
+    /// When the pool, the table, the queue or the disk fails. The checkpoint is good, and the next run resumes there.
     pub async fn run(
         &self,
         checkpoint: &mut Checkpoint,
@@ -223,7 +120,7 @@ impl Reconcile {
         self.compare_rows(checkpoint, &mut report).await
     }
 
-    /// Walks the pool. The next page is asked for while this one is compared.
+    /// Lists the pool. The next page is requested while this one is compared.
     async fn compare_users(
         &self,
         checkpoint: &mut Checkpoint,
@@ -239,7 +136,7 @@ impl Reconcile {
                     None => Ok(None),
                 }
             };
-            let (findings, ahead) = tokio::join!(self.of_page(&listed), ahead);
+            let (findings, ahead) = tokio::join!(self.compare_page(&listed), ahead);
             let findings = findings?;
             let subs: Vec<Uuid> = page.users.iter().map(|user| user.sub).collect();
             checkpoint.see(&subs)?;
@@ -263,7 +160,7 @@ impl Reconcile {
         }
     }
 
-    /// Looks for every row among the users that were listed.
+    /// Looks for each row's user among those that were listed.
     async fn compare_rows(
         &self,
         checkpoint: &mut Checkpoint,
@@ -290,16 +187,6 @@ impl Reconcile {
         }
     }
 
-    /// What a row is if the pool does not have its user. Who came after the walk began may not have been listed.
-    fn if_absent(&self, row: &Row, started_at: Timestamp) -> Option<Kind> {
-        let kind = match row.user_pool_id.as_deref() {
-            Some(pool) if pool == self.user_pool.id() => Kind::Gone,
-            Some(_) => return None,
-            None => Kind::Unclaimed,
-        };
-        (!row.is_deleted && row.created_at < started_at).then_some(kind)
-    }
-
     async fn list(&self, token: Option<&str>) -> Result<(Page, Timestamp), Error> {
         let asked_at = Timestamp::now();
         let listed = self.user_pool.list(token).await;
@@ -314,113 +201,27 @@ impl Reconcile {
         }
     }
 
-    /// Who differs among the users of a page.
-    async fn of_page(&self, (page, asked_at): &(Page, Timestamp)) -> Result<Findings, Error> {
-        let snapshot = |user: &PoolUser| user.snapshot(self.user_pool.id(), *asked_at);
-        let snapshots: Vec<UserEvent<'static>> = page.users.iter().map(snapshot).collect();
-        let drifts = drift::compare(&self.database, &snapshots).await?;
-        let users: HashMap<Uuid, &PoolUser> = page.users.iter().map(|user| (user.sub, user)).collect();
-        let (mut suspects, mut settling) = (Vec::new(), 0);
-        for Drift { sub, kinds } in drifts {
-            let user = users.get(&sub);
-            if user.is_some_and(|user| self.is_settling(user)) {
-                settling += 1;
-                continue;
-            }
-            let has_row = !kinds.contains(&Kind::Missing) && !kinds.contains(&Kind::DeletedButPresent);
-            let username = user.map(|user| user.username.clone());
-            suspects.push(Suspect { sub, username, if_absent: has_row.then_some(Kind::Gone) });
-        }
-        let mut findings = self.confirm(suspects).await?;
-        findings.settling += settling;
-        Ok(findings)
-    }
-
-    fn is_settling(&self, user: &PoolUser) -> bool {
-        let since = |at: Timestamp| Timestamp::now().unix_millis().saturating_sub(at.unix_millis());
-        user.modified_at.is_some_and(|at| u128::from(since(at)) < self.settle.as_millis())
-    }
-
-    /// Asks the pool about each suspect, and compares what it says with the row again.
-    async fn confirm(&self, suspects: Vec<Suspect>) -> Result<Findings, Error> {
-        let looked_up: Vec<(Suspect, LookUp)> = futures::stream::iter(suspects)
-            .map(|suspect| async {
-                let answer = self.look_up(suspect.sub, suspect.username.as_deref()).await?;
-                Ok::<_, Error>((suspect, answer))
-            })
-            .buffered(CONCURRENCY)
-            .try_collect()
-            .await?;
-        let mut findings = Findings::default();
-        let mut present = BTreeMap::new();
-        for (Suspect { sub, username, if_absent }, answer) in looked_up {
-            match (answer, if_absent) {
-                (LookUp::Present(user, asked_at), _) => drop(present.insert(sub, (user, asked_at))),
-                (LookUp::Absent(asked_at), Some(kind)) => {
-                    let is_ours = kind != Kind::Unclaimed || self.claim_rows_without_pool;
-                    let event = is_ours.then(|| deletion(self.user_pool.id(), sub, asked_at));
-                    findings.found.push(Finding { sub, username, kinds: [kind].into(), event });
-                }
-                // Deleted since it was listed, and there is no row that would have to know.
-                (LookUp::Absent(_), None) => {}
-            }
-        }
-        let snapshot =
-            |(user, asked_at): &(PoolUser, Timestamp)| user.snapshot(self.user_pool.id(), *asked_at);
-        let snapshots: Vec<UserEvent<'static>> = present.values().map(snapshot).collect();
-        let mut kinds: HashMap<Uuid, BTreeSet<Kind>> = drift::compare(&self.database, &snapshots)
-            .await?
-            .into_iter()
-            .map(|Drift { sub, kinds }| (sub, kinds))
-            .collect();
-        for (snapshot, (user, _)) in snapshots.into_iter().zip(present.into_values()) {
-            let Some(kinds) = kinds.remove(&snapshot.sub) else { continue };
-            if self.is_settling(&user) {
-                findings.settling += 1;
-                continue;
-            }
-            let event = (!kinds.iter().any(|kind| kind.is_final())).then_some(snapshot);
-            findings.found.push(Finding { sub: user.sub, username: Some(user.username), kinds, event });
-        }
-        Ok(findings)
-    }
-
     async fn look_up(&self, sub: Uuid, username: Option<&str>) -> Result<LookUp, Error> {
         self.user_pool.look_up(sub, username).await.map_err(|error| self.pool_error(error, None))
     }
 
-    /// Records what was found, and then publishes what mends it.
+    /// Records the findings, and then publishes the events that repair them.
     async fn commit(&self, checkpoint: &mut Checkpoint, findings: &Findings) -> Result<(), Error> {
         let Findings { found, settling } = findings;
         let tally = &mut checkpoint.progress.tally;
         tally.settling += settling;
-        for Finding { kinds, event, .. } in found {
-            for kind in kinds {
-                *tally.drift.entry(*kind).or_default() += 1;
-            }
-            let deletes = is_deletion(kinds);
-            tally.to_repair += u64::from(event.is_some());
-            tally.only_created_at += u64::from(kinds.iter().eq([&Kind::CreatedAt]));
-            tally.only_reported += u64::from(event.is_none());
-            tally.snapshots += u64::from(event.is_some() && !deletes);
-            tally.deletions += u64::from(event.is_some() && deletes);
-        }
+        found.iter().for_each(|finding| tally.add(finding));
         if self.publisher.is_some() && tally.deletions > self.max_deletions {
             return Err(Error::TooManyDeletions { limit: self.max_deletions });
         }
         let planned = found.iter().filter(|finding| finding.event.is_some() && self.publisher.is_some());
-        let plan = planned.map(|Finding { sub, username, kinds, .. }| Planned {
-            sub: *sub,
-            username: username.clone(),
-            is_deletion: is_deletion(kinds),
-        });
-        checkpoint.progress.plan = plan.collect();
+        checkpoint.progress.plan = planned.map(Finding::plan).collect();
         checkpoint.save()?;
         self.publish(found.iter().filter_map(|finding| finding.event.clone()).collect()).await
     }
 
-    /// Publishes what a run that was killed had decided on, as the pool says it now. Its counts are written
-    /// already, and an event more has no effect on them.
+    /// Publishes what a run that was killed had planned, with the pool's answer of now. Its counts are already saved,
+    /// and publishing again does not change them.
     async fn publish_again(&self, plan: &[Planned]) -> Result<(), Error> {
         let events = futures::stream::iter(plan).map(|planned| async {
             let answer = self.look_up(planned.sub, planned.username.as_deref()).await?;
@@ -441,8 +242,4 @@ impl Reconcile {
         futures::stream::iter(events).map(send).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
         Ok(())
     }
-}
-
-fn is_deletion(kinds: &BTreeSet<Kind>) -> bool {
-    kinds.contains(&Kind::Gone) || kinds.contains(&Kind::Unclaimed)
 }

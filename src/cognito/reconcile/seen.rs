@@ -1,7 +1,8 @@
-//! The subs that the pool listed, on disk: 16 bytes each, appended as they come, read back in order.
+//! Keeps the subs that the pool listed on disk, 16 bytes each: appends them as they come and reads them back in order.
+//! Must not know what they are compared with.
 //!
-//! So a million users need no memory for a million users, and their rows, which come in the order of their ids,
-//! are compared with them in one pass.
+//! So memory does not grow with the number of users, and the rows, which come in the order of their ids, are compared
+//! with the subs in one pass.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -21,7 +22,7 @@ pub(super) const RUN_SUBS: usize = 500_000;
 /// Subs that are read at once of each sorted run: 64 KiB, so 5 MB for the 80 runs of 40,000,000 users.
 const READ_SUBS: usize = 4_096;
 
-/// Opens the file of subs and cuts it to the length that is known to be good.
+/// Opens the file of subs and truncates it to the length of the last checkpoint.
 pub(super) fn open(path: &Path, bytes: u64) -> io::Result<File> {
     let mut file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
@@ -30,7 +31,7 @@ pub(super) fn open(path: &Path, bytes: u64) -> io::Result<File> {
     Ok(file)
 }
 
-/// Appends subs, and returns when the disk has them.
+/// Appends subs, and returns the bytes written when they are on disk.
 pub(super) fn append(file: &mut File, subs: &[Uuid]) -> io::Result<u64> {
     let bytes: Vec<u8> = subs.iter().flat_map(|sub| *sub.as_bytes()).collect();
     file.write_all(&bytes)?;
@@ -38,7 +39,7 @@ pub(super) fn append(file: &mut File, subs: &[Uuid]) -> io::Result<u64> {
     Ok(bytes.len() as u64)
 }
 
-/// Sorts the subs of `seen` in runs of `run_subs` into the file at `path`, and gives them back in order.
+/// Sorts the subs of `seen` in runs of `run_subs` into the file at `path`, and returns them in order.
 pub(super) fn sort(seen: &mut File, path: &Path, run_subs: usize) -> io::Result<Sorted> {
     let options = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).clone();
     let mut sorted = BufWriter::new(options.open(path)?);
@@ -64,10 +65,10 @@ pub(super) fn sort(seen: &mut File, path: &Path, run_subs: usize) -> io::Result<
 /// A sorted part of the file.
 #[derive(Debug)]
 struct Run {
-    /// Where the bytes begin that were not read yet.
+    /// Where the bytes begin that are not read yet.
     next: u64,
     end: u64,
-    /// What was read, the next sub last.
+    /// The subs that were read, the next one last.
     buffer: Vec<[u8; SUB]>,
 }
 
@@ -103,7 +104,7 @@ impl Sorted {
         Ok(Self { file, runs, heads })
     }
 
-    /// Whether `sub` was listed. Subs must be asked for in ascending order: what lies before is passed over.
+    /// Whether `sub` was listed. Must be called in ascending order: it skips what comes before.
     pub(super) fn contains(&mut self, sub: Uuid) -> io::Result<bool> {
         while let Some(Reverse((head, run))) = self.heads.peek().copied() {
             match head.cmp(sub.as_bytes()) {

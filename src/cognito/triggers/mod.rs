@@ -1,33 +1,25 @@
-//! Makes our function the two triggers of a user pool that somebody else made, and takes it back: nothing else
-//! of the pool changes. Knows Cognito's calls; must not know who asks, such as CloudFormation's envelope.
+//! Makes our function the two triggers of a user pool that already exists, and takes it back; nothing else of the
+//! pool changes. Knows Cognito's calls; must not know the caller, such as CloudFormation's envelope.
 //!
-//! Cognito has no call that sets a trigger: UpdateUserPool sets everything, and what is not sent is reset. So
-//! the pool is read, merged (`settings`), written, read again and compared; if anything but the triggers
-//! differs, what was there is sent back and the failure names the settings. MFA's factors have calls of their
-//! own (GetUserPoolMfaConfig, SetUserPoolMfaConfig) and are watched likewise.
+//! Cognito has no call that sets one trigger: UpdateUserPool sets everything, and resets what is not sent. So we
+//! read the pool, merge the triggers into it (`settings`), write it, read it again and compare (`update`). If
+//! anything but the triggers differs, we send the former settings back and name the settings that differed. MFA's
+//! factors have their own calls (GetUserPoolMfaConfig, SetUserPoolMfaConfig) and are checked likewise.
 
-mod cognito;
+mod api;
+mod error;
 mod settings;
+mod update;
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
 use aws_sdk_cognitoidentityprovider::Client;
 
-use crate::cognito::user_pool::PoolError;
-use cognito::{Pool, Written};
+pub use crate::cognito::triggers::error::Error;
+use api::UserPoolApi;
 use settings::Settings;
-
-/// How often the pool is read and written anew when somebody else changes it meanwhile.
-const ATTEMPTS: u32 = 4;
-
-/// How long a pool that is being changed is left alone.
-const REST: Duration = Duration::from_millis(500);
-
-/// When a written pool is read: a description that is not there yet is no difference.
-const READ_AGAIN: [Duration; 4] =
-    [Duration::ZERO, Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(2)];
+use update::change;
 
 /// One of the two triggers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +52,7 @@ pub struct Triggers {
     pub post_authentication: Option<String>,
 }
 
-/// What the pool had before us. As text it is the two ARNs, with a comma between them.
+/// The triggers of the pool before we changed them. As text: the two ARNs, with a comma between them.
 pub type Before = Triggers;
 
 impl Triggers {
@@ -96,7 +88,7 @@ impl fmt::Display for Triggers {
 /// A text that is not two ARNs with a comma between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not the two functions that the user pool had before: two ARNs, or nothing, with a comma between them"
+    "not the two former trigger functions of the user pool: two ARNs, each of which may be empty, with a comma between them"
 )]
 pub struct InvalidTriggers;
 
@@ -114,21 +106,21 @@ impl FromStr for Triggers {
     }
 }
 
-/// What is wanted of the pool.
+/// What the pool should call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// The pool, such as `eu-west-1_Abc123Def`.
     pub user_pool_id: String,
-    /// The function that is to be both triggers.
+    /// The function that should be both triggers.
     pub function_arn: String,
-    /// The function that our function calls first for PostConfirmation: the one that may be replaced.
+    /// The function that our function calls first for PostConfirmation: this one may be replaced.
     pub chain_post_confirmation: Option<String>,
     /// The same for PostAuthentication.
     pub chain_post_authentication: Option<String>,
-    /// Whether a function that is not chained may be replaced too, and is called no more.
+    /// Whether a function that is not chained may be replaced too; it is then no longer called.
     pub overwrite: bool,
-    /// Whether any other function is left to be the trigger, rather than refused.
-    pub yielding: bool,
+    /// Whether we keep somebody else's function as the trigger, rather than refuse.
+    pub keep_foreign: bool,
 }
 
 impl Wanted {
@@ -140,100 +132,10 @@ impl Wanted {
     }
 }
 
-/// Why the triggers are not as they were asked to be. Quotes no setting's value but a trigger's ARN.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// Another function is the trigger. Nothing was changed.
-    #[error(
-        "the user pool has {} already, and nothing was changed: chain it, so that it goes on being called first, \
-         or overwrite it, so that it is called no more",
-        listed(.0)
-    )]
-    Taken(Vec<(Hook, String)>),
-    /// Cognito could not be reached or refused.
-    #[error(transparent)]
-    Cognito(#[from] PoolError),
-    /// IAM refused.
-    #[error("Cognito: {operation} is not allowed: grant {action}{}", hint(.action))]
-    Denied {
-        /// Cognito's operation.
-        operation: &'static str,
-        /// What has to be granted, such as `iam:PassRole`.
-        action: String,
-    },
-    /// There is no such pool.
-    #[error("there is no user pool of this id: check the id and the region")]
-    NoPool,
-    /// An answer without what it is for.
-    #[error("Cognito: {operation} answered what cannot be read")]
-    Unreadable {
-        /// Cognito's operation.
-        operation: &'static str,
-    },
-    /// Somebody else is changing the pool.
-    #[error(
-        "somebody else is changing the user pool; nothing was changed here: try again when it is at rest"
-    )]
-    Restless,
-    /// More than the triggers differed after the update.
-    #[error("the update changed more than the triggers: {}; what was there was sent back{}", .changed.join(", "), still(.remaining))]
-    Changed {
-        /// The names of the settings that differed.
-        changed: Vec<String>,
-        /// Those that still differ after what was there was sent back.
-        remaining: Vec<String>,
-    },
-    /// The update went wrong, and what was there could not be sent back.
-    #[error("{because}; and what was there could not be sent back: set the user pool's {} by hand", by_hand(.before))]
-    Left {
-        /// What went wrong.
-        because: Box<Error>,
-        /// The triggers as they were.
-        before: Triggers,
-    },
-}
-
-fn by_hand(before: &Triggers) -> String {
-    let each =
-        Hook::ALL.map(|hook| format!("{} trigger to {}", hook.as_str(), before.get(hook).unwrap_or("none")));
-    each.join(" and its ")
-}
-
-fn listed(taken: &[(Hook, String)]) -> String {
-    let each = taken.iter().map(|(hook, arn)| format!("{arn} as its {} trigger", hook.as_str()));
-    each.collect::<Vec<_>>().join(" and ")
-}
-
-/// What to do about a permission that one would not expect.
-fn hint(action: &str) -> &'static str {
-    match action {
-        // IAM asks it of whoever sets a role, though it stays the same ("Granting a user permissions to pass a role
-        // to an AWS service", IAM User Guide).
-        "iam:PassRole" => {
-            " on the role by which the pool sends SMS messages, which goes along with every update: \
-             give the construct's smsRole"
-        }
-        // `KMSKeyID` encrypts what custom senders are handed. Whether an update that keeps it asks for this is
-        // unconfirmed.
-        "kms:CreateGrant" => {
-            " on the key of the pool's custom sender triggers, which goes along with every update"
-        }
-        _ if action.starts_with("cognito-idp:") => " on the user pool",
-        _ => "",
-    }
-}
-
-fn still(remaining: &[String]) -> String {
-    match remaining.is_empty() {
-        true => String::new(),
-        false => format!(", and these still differ, so set them by hand: {}", remaining.join(", ")),
-    }
-}
-
-/// Makes `wanted.function_arn` the two triggers, and returns what they were before us, for [`detach`].
+/// Makes `wanted.function_arn` the two triggers, and returns the former ones, for [`detach`].
 ///
-/// Idempotent: where all is as wanted already, nothing is written. `ours_before` is our function's former ARN;
-/// `before` is what an earlier call returned, and stays true where the trigger is still ours.
+/// Idempotent: writes nothing if the triggers are as wanted already. `ours_before` is our function's former ARN;
+/// `before` is what an earlier call returned, and still holds where the trigger is ours.
 ///
 /// # Errors
 /// [`Error::Taken`] when a trigger is somebody else's that is neither chained nor overwritten.
@@ -243,13 +145,13 @@ pub async fn attach(
     ours_before: Option<&str>,
     before: Option<Before>,
 ) -> Result<Before, Error> {
-    let pool = Pool::new(client, &wanted.user_pool_id);
-    change(&pool, |now| plan(wanted, ours_before, before.as_ref(), now)).await
+    let user_pool = UserPoolApi::new(client, &wanted.user_pool_id);
+    change(&user_pool, |now| plan(wanted, ours_before, before.as_ref(), now)).await
 }
 
-/// Puts back what was before us where the trigger is ours still, and leaves it alone where it is not.
+/// Restores the former trigger where ours is still set, and leaves any other trigger alone.
 ///
-/// Idempotent, and no failure when the pool is gone.
+/// Idempotent. Succeeds if the pool no longer exists.
 ///
 /// # Errors
 /// When Cognito refuses, or the update changed more than the triggers.
@@ -266,13 +168,13 @@ pub async fn detach(
         }
         Ok((wanted, ()))
     };
-    match change(&Pool::new(client, user_pool_id), plan).await {
+    match change(&UserPoolApi::new(client, user_pool_id), plan).await {
         Err(Error::NoPool) => Ok(()),
         detached => detached,
     }
 }
 
-/// The triggers as they shall be, and what they were before us.
+/// The triggers to set, and the former ones.
 fn plan(
     wanted: &Wanted,
     ours_before: Option<&str>,
@@ -280,20 +182,20 @@ fn plan(
     now: &Triggers,
 ) -> Result<(Triggers, Before), Error> {
     let is_ours = |arn: &str| arn == wanted.function_arn || Some(arn) == ours_before;
-    let (mut shall, mut found, mut taken) = (Triggers::default(), Before::default(), Vec::new());
+    let (mut target, mut before_us, mut taken) = (Triggers::default(), Before::default(), Vec::new());
     for hook in Hook::ALL {
-        shall.set(hook, Some(wanted.function_arn.clone()));
+        target.set(hook, Some(wanted.function_arn.clone()));
         let chain = wanted.chain(hook);
         let former = match now.get(hook) {
-            // An attach whose answer was lost: what is chained was there.
+            // An earlier attach whose response was lost: the chained function was the trigger.
             Some(arn) if is_ours(arn) => before.map_or(chain, |before| before.get(hook)),
             Some(arn) if wanted.overwrite || chain == Some(arn) => Some(arn),
-            Some(arn) if wanted.yielding => {
+            Some(arn) if wanted.keep_foreign => {
                 tracing::warn!(
                     trigger = hook.as_str(),
-                    "somebody else's function is the trigger, and is left so"
+                    "somebody else's function is the trigger, and we keep it"
                 );
-                shall.set(hook, Some(arn.to_owned()));
+                target.set(hook, Some(arn.to_owned()));
                 None
             }
             Some(arn) => {
@@ -302,125 +204,9 @@ fn plan(
             }
             None => None,
         };
-        found.set(hook, former.filter(|arn| !is_ours(arn)).map(str::to_owned));
+        before_us.set(hook, former.filter(|arn| !is_ours(arn)).map(str::to_owned));
     }
-    if taken.is_empty() { Ok((shall, found)) } else { Err(Error::Taken(taken)) }
-}
-
-/// Reads the pool, asks what its triggers shall be, and makes it so. Writes nothing where it is so.
-async fn change<T>(
-    pool: &Pool<'_>,
-    plan: impl Fn(&Triggers) -> Result<(Triggers, T), Error>,
-) -> Result<T, Error> {
-    for _ in 0..ATTEMPTS {
-        let first = pool.describe().await?;
-        let now = Triggers::of(&first);
-        let (wanted, outcome) = plan(&now)?;
-        if wanted == now {
-            return Ok(outcome);
-        }
-        let factors = pool.describe_mfa().await?;
-        // Cognito writes unconditionally: what somebody changes between this answer and the update is lost. So
-        // it is read once more, and a pool that somebody is at is left to rest.
-        let latest = pool.describe().await?;
-        if !is_same(&first, &latest) {
-            tokio::time::sleep(REST).await;
-            continue;
-        }
-        let written = match pool.update(settings::merged(&first, &wanted)).await {
-            Ok(Written::Concurrently) => {
-                tokio::time::sleep(REST).await;
-                continue;
-            }
-            Ok(Written::Done) => verify(pool, &first, factors.as_ref(), &wanted).await,
-            // Without an answer it may have been written.
-            Err(error) if cognito::is_transient(&error) => Err(error),
-            Err(error) => return Err(error),
-        };
-        return match written {
-            Ok(()) => Ok(outcome),
-            Err(error) => Err(put_back(pool, &first, factors.as_ref(), &now, error).await),
-        };
-    }
-    Err(Error::Restless)
-}
-
-fn is_same(one: &Settings, other: &Settings) -> bool {
-    one.get("LastModifiedDate") == other.get("LastModifiedDate")
-        && Triggers::of(one) == Triggers::of(other)
-        && settings::differences(one, other).is_empty()
-}
-
-/// Compares the pool with what it was: nothing but the triggers may differ.
-async fn verify(
-    pool: &Pool<'_>,
-    first: &Settings,
-    factors: Option<&Settings>,
-    wanted: &Triggers,
-) -> Result<(), Error> {
-    if let Some(factors) = factors {
-        keep_factors(pool, factors).await?;
-    }
-    let changed = changes(pool, first, factors, wanted).await?;
-    match changed.is_empty() {
-        true => Ok(()),
-        false => Err(Error::Changed { changed, remaining: Vec::new() }),
-    }
-}
-
-/// Sends what was there back: whoever deploys rolls back now, and deletes the function that is the trigger.
-async fn put_back(
-    pool: &Pool<'_>,
-    first: &Settings,
-    factors: Option<&Settings>,
-    now: &Triggers,
-    mut because: Error,
-) -> Error {
-    let Ok(Written::Done) = pool.update(settings::merged(first, now)).await else {
-        return Error::Left { because: Box::new(because), before: now.clone() };
-    };
-    if let Error::Changed { remaining, .. } = &mut because {
-        *remaining = changes(pool, first, factors, now).await.unwrap_or_default();
-    }
-    because
-}
-
-/// Sends MFA's factors again if the update changed them.
-///
-/// It does not where the same `MfaConfiguration` goes along (measured by go-to-k/cdkd, us-east-1, August 2026),
-/// but nothing that AWS says promises it.
-async fn keep_factors(pool: &Pool<'_>, factors: &Settings) -> Result<(), Error> {
-    match pool.describe_mfa().await? {
-        Some(after) if !settings::mfa_differences(factors, &after).is_empty() => pool.set_mfa(factors).await,
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// The names of what differs from how the pool was, its triggers beside what they shall be.
-async fn changes(
-    pool: &Pool<'_>,
-    first: &Settings,
-    factors: Option<&Settings>,
-    wanted: &Triggers,
-) -> Result<Vec<String>, Error> {
-    let mut changes = Vec::new();
-    for delay in READ_AGAIN {
-        tokio::time::sleep(delay).await;
-        let after = pool.describe().await?;
-        let triggers = Triggers::of(&after);
-        let other = Hook::ALL.into_iter().filter(|hook| triggers.get(*hook) != wanted.get(*hook));
-        changes = other.map(|hook| format!("LambdaConfig.{}", hook.as_str())).collect();
-        changes.extend(settings::differences(first, &after));
-        if let Some(factors) = factors
-            && let Some(after) = pool.describe_mfa().await?
-        {
-            changes.extend(settings::mfa_differences(factors, &after));
-        }
-        if changes.is_empty() {
-            break;
-        }
-    }
-    Ok(changes)
+    if taken.is_empty() { Ok((target, before_us)) } else { Err(Error::Taken(taken)) }
 }
 
 #[cfg(test)]
@@ -447,7 +233,7 @@ mod tests {
             chain_post_confirmation: chain.map(str::to_owned),
             chain_post_authentication: None,
             overwrite,
-            yielding: false,
+            keep_foreign: false,
         }
     }
 

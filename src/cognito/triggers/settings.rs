@@ -1,9 +1,9 @@
-//! A user pool's settings as JSON: what DescribeUserPool answers, as the request of an UpdateUserPool that
-//! changes the two triggers and nothing else. Pure: no network.
+//! A user pool's settings as JSON: turns what DescribeUserPool returns into an UpdateUserPool request that changes the
+//! two triggers and nothing else. Pure: must not know the network.
 //!
 //! "If you don't provide a value for an attribute, Amazon Cognito sets it to its default value" ("UpdateUserPool",
-//! Amazon Cognito user pools API reference). So everything is sent back, by what is *not* sent rather than by what
-//! is: a setting that is younger than this build goes back too.
+//! Amazon Cognito user pools API reference). So we send everything back but a list of exceptions:
+//! settings that are newer than this build are kept, too.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::cognito::triggers::Triggers;
 /// Settings by name.
 pub(crate) type Settings = Map<String, Value>;
 
-/// What DescribeUserPool says and UpdateUserPool does not take ("UserPoolType" beside "UpdateUserPool").
+/// What DescribeUserPool returns and UpdateUserPool does not accept ("UserPoolType" beside "UpdateUserPool").
 /// `Name` is sent as `PoolName`, and `Id` as `UserPoolId`.
 const READ_ONLY: [&str; 15] = [
     "AliasAttributes",
@@ -35,9 +35,9 @@ const READ_ONLY: [&str; 15] = [
     "UsernameConfiguration",
 ];
 
-/// Old settings beside what replaced them: Cognito describes both, as one, and refuses two that differ. The
-/// newer one counts. "This parameter is no longer used" ("UpdateUserPool"); "its value must be identical"
-/// ("LambdaConfigType").
+/// Old settings, each with the one that replaced it. Cognito describes both, with one value, and refuses a request in
+/// which they differ. The newer one counts. "This parameter is no longer used" ("UpdateUserPool"); "its value must be
+/// identical" ("LambdaConfigType").
 const REPLACED: [(&str, &str); 4] = [
     ("/EmailVerificationMessage", "/VerificationMessageTemplate/EmailMessage"),
     ("/EmailVerificationSubject", "/VerificationMessageTemplate/EmailSubject"),
@@ -52,15 +52,15 @@ const UNUSED_ACCOUNT: (&str, &str) = (
     "/Policies/PasswordPolicy/TemporaryPasswordValidityDays",
 );
 
-/// Tags of AWS itself: nobody may write them, and leaving them out does not remove them ("Tag naming limits and
-/// requirements", Tagging AWS Resources User Guide).
+/// The prefix of AWS's own tags: nobody may write them, and leaving them out does not remove them ("Tag naming limits
+/// and requirements", Tagging AWS Resources User Guide).
 const RESERVED_TAGS: &str = "aws:";
 
-/// The factors of MFA, which GetUserPoolMfaConfig says and UpdateUserPool does not take. Passkeys
-/// (`WebAuthnConfiguration`) are none of them.
+/// The MFA factors, which GetUserPoolMfaConfig returns and UpdateUserPool does not accept. Passkeys
+/// (`WebAuthnConfiguration`) are not among them.
 const FACTORS: [&str; 3] = ["EmailMfaConfiguration", "SmsMfaConfiguration", "SoftwareTokenMfaConfiguration"];
 
-/// The request of an UpdateUserPool that leaves everything as `described` but the two triggers.
+/// The UpdateUserPool request that keeps everything as `described` but the two triggers.
 pub(crate) fn merged(described: &Settings, triggers: &Triggers) -> Settings {
     let mut request: Settings = described
         .iter()
@@ -96,7 +96,7 @@ pub(crate) fn merged(described: &Settings, triggers: &Triggers) -> Settings {
     object(Some(&request))
 }
 
-/// The request of a SetUserPoolMfaConfig that makes it as it was `described`.
+/// The SetUserPoolMfaConfig request that sets MFA as `described`.
 ///
 /// It replaces everything, and refuses a factor while MFA is off ("can't turn off MFA and configure an MFA
 /// together"), though GetUserPoolMfaConfig may describe one.
@@ -111,7 +111,7 @@ pub(crate) fn mfa_request(user_pool_id: &str, described: &Settings) -> Settings 
 
 /// The names of the settings in which two descriptions differ, such as `Policies.PasswordPolicy`; never a value.
 ///
-/// The two triggers, what cannot be set, and settings that count no more are not compared.
+/// The two triggers, read-only settings, and settings that no longer count are not compared.
 pub(crate) fn differences(one: &Settings, other: &Settings) -> Vec<String> {
     let (one, other) = (kept(one), kept(other));
     let mut names = Vec::new();
@@ -134,7 +134,7 @@ pub(crate) fn mfa_differences(one: &Settings, other: &Settings) -> Vec<String> {
     keys(&one, &other).into_iter().filter(|name| one.get(name) != other.get(name)).collect()
 }
 
-/// A description as it is compared.
+/// The part of a description that we compare.
 fn kept(described: &Settings) -> Settings {
     let mut kept = Value::Object(merged(described, &Triggers::default()));
     for (old, new) in REPLACED {
@@ -153,12 +153,12 @@ pub(crate) fn trigger(described: &Settings, hook: Hook) -> Option<String> {
     (!arn.is_empty()).then(|| arn.to_owned())
 }
 
-/// The value at a JSON pointer's place, if it is one.
+/// The value at a JSON pointer, if it is set.
 fn set<'a>(settings: &'a Value, pointer: &str) -> Option<&'a Value> {
     settings.pointer(pointer).filter(|value| !is_unset(value))
 }
 
-/// What Cognito would not describe, or describes in place of nothing. To send it would be refused.
+/// An empty value, which Cognito describes in place of nothing and refuses in a request.
 fn is_unset(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -176,7 +176,7 @@ fn object(value: Option<&Value>) -> Settings {
     value.and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
-/// Removes the member at a JSON pointer's place.
+/// Removes the member at a JSON pointer.
 fn remove(value: &mut Value, pointer: &str) {
     let Some((parent, name)) = pointer.rsplit_once('/') else { return };
     if let Some(members) = value.pointer_mut(parent).and_then(Value::as_object_mut) {

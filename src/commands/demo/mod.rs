@@ -1,4 +1,4 @@
-//! `user-sync demo`: a morning of traffic, from Cognito's events to rows on the screen.
+//! `user-sync demo`: plays a morning of traffic, from Cognito's events to rows on the screen.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ const BAD_MESSAGES: [&str; 2] = [
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// How many users come in.
+    /// How many users sign up or in.
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     users: u32,
 }
@@ -80,7 +80,7 @@ async fn play_and_show(deployment: &Deployment, users: usize) -> anyhow::Result<
     Ok(())
 }
 
-/// What went in.
+/// What was sent.
 #[derive(Debug, Default)]
 struct Played {
     messages: u64,
@@ -88,7 +88,7 @@ struct Played {
     duplicates: u64,
 }
 
-/// Lets the trigger's own code answer every call, several at once and in no order.
+/// Passes every call to the trigger's own code, several at once and in any order.
 async fn play(deployment: &Deployment, users: usize) -> anyhow::Result<Played> {
     let to = Timestamp::now();
     let from =
@@ -108,13 +108,13 @@ async fn play(deployment: &Deployment, users: usize) -> anyhow::Result<Played> {
         match outcome {
             Outcome::Published => progress.inc(1),
             Outcome::Ignored(why) => bail!("the trigger ignored an event: {}", why.as_str()),
-            Outcome::Undelivered(error) => bail!("the local queue did not take an event: {error}"),
+            Outcome::Undelivered(error) => bail!("the local queue did not accept an event: {error}"),
         }
     }
     drop(outcomes);
 
-    // SQS delivers at least once: one more login, which arrives twice. Not a federated confirmation: however
-    // many a user has, they are one login.
+    // SQS delivers at least once, so send one more login twice. Not a federated confirmation: however many a user
+    // has, they count as one login.
     let is_authentication = |call: &&Call| call.payload.contains("PostAuthentication_Authentication");
     if let Some(call) = calls.iter().find(is_authentication) {
         let event = cognito::user_event(
@@ -180,7 +180,7 @@ async fn show_users(out: &mut impl std::io::Write, pool: &PgPool) -> anyhow::Res
 async fn show_dead_letters(out: &mut impl std::io::Write, deployment: &Deployment) -> anyhow::Result<()> {
     let dead_letters = DeadLetters::with_client(deployment.client().clone(), deployment.dlq_url.clone());
     let (_until_the_end, stop) = watch::channel(false);
-    // Nothing is made visible again: the queue goes with the demo.
+    // The messages stay hidden: the queue is removed with the demo.
     let scan = dead_letters.scan(DEAD_LETTERS_SHOWN, &stop, |_| ()).await?;
     let letters = DeadLetter::fold(scan.received);
     let rows = letters.iter().map(|letter| [letter.reason(), letter.field(), letter.detail()]);
@@ -189,7 +189,7 @@ async fn show_dead_letters(out: &mut impl std::io::Write, deployment: &Deploymen
     Ok(())
 }
 
-/// Compares what was played, what the ledger holds and what the rows say.
+/// Compares what was played with the ledger and the rows.
 async fn show_proof(out: &mut impl std::io::Write, pool: &PgPool, played: &Played) -> anyhow::Result<bool> {
     let (in_ledger, in_rows, different): (i64, i64, i64) =
         sqlx::query_as(include_str!("show_proof.sql")).fetch_one(pool).await?;

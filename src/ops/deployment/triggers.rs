@@ -34,7 +34,7 @@ impl Properties {
             chain_post_confirmation: self.chain_post_confirmation,
             chain_post_authentication: self.chain_post_authentication,
             overwrite: self.overwrite == "true",
-            yielding: false,
+            keep_foreign: false,
         }
     }
 }
@@ -106,7 +106,7 @@ pub(super) async fn handle(payload: &str) -> Result<Value, Error> {
         RequestType::Create | RequestType::Update => {
             // An update that is refused is refused again when CloudFormation rolls it back, and the stack is stuck. That
             // the pool does not call us is the alarm's to say by then.
-            let wanted = Wanted { yielding: request.request_type == RequestType::Update, ..wanted };
+            let wanted = Wanted { keep_foreign: request.request_type == RequestType::Update, ..wanted };
             let ours_before = request.old_resource_properties.map(|old| old.function_arn);
             let before = known.as_ref().map(|name| name.before.clone());
             let before =
@@ -154,7 +154,7 @@ mod tests {
                 chain_post_confirmation: chain.map(str::to_owned),
                 chain_post_authentication: None,
                 overwrite,
-                yielding: false,
+                keep_foreign: false,
             };
             let before =
                 Before { post_confirmation: Some("arn:theirs".to_owned()), post_authentication: None };

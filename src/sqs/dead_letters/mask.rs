@@ -1,20 +1,20 @@
-//! A message shown without what it says of a person: names and forms stay, values go. Pure.
+//! Shows a message without personal data: keeps names and structure, masks values. Pure: must not know SQS.
 
 use cognito_user_sync_triggers::event::ATTRIBUTE_NAME_MAX_CHARS;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-/// Stands for a value; says nothing of it, not even its length.
+/// Stands for a value and reveals nothing of it, not even its length.
 pub const MASK: &str = "•••";
 
 /// The body as indented JSON with its values masked, but for those of the envelope that have the envelope's strict
-/// form; without JSON, only how long it is.
+/// form. If it is not JSON, only its length.
 #[must_use]
 pub fn masked(body: &str) -> String {
     match serde_json::from_str::<Value>(body) {
         Ok(value) => pretty(&mask("", value)),
-        Err(_) => format!("({} bytes that are no JSON)", body.len()),
+        Err(_) => format!("({} bytes that are not JSON)", body.len()),
     }
 }
 
@@ -36,7 +36,7 @@ fn mask(path: &str, value: Value) -> Value {
 
 fn mask_members(path: &str, members: Map<String, Value>) -> Map<String, Value> {
     let member = |(index, (name, value)): (usize, (String, Value))| {
-        // A name may be anything, an address too, in a message that nobody checked.
+        // In a message that nobody checked a name may be anything, even an address.
         let shown = if is_name(&name) { name.clone() } else { format!("{MASK} {}", index + 1) };
         (shown, mask(&format!("{path}.{name}"), value))
     };
@@ -50,7 +50,7 @@ fn is_name(text: &str) -> bool {
         && text.chars().all(is_letter)
 }
 
-/// Whether this is a value of the envelope, in a form that no personal data has.
+/// Whether this value belongs to the envelope and has a form that no personal data has.
 fn is_envelope(path: &str, value: &Value) -> bool {
     let text = value.as_str().unwrap_or_default();
     let only = |limit: usize, allowed: fn(char) -> bool| {
@@ -112,6 +112,6 @@ mod tests {
             let shown = masked(body);
             assert!(!shown.contains("Ada") && !shown.contains("351912"), "{shown}");
         }
-        assert_eq!(masked("Ada's message"), "(13 bytes that are no JSON)");
+        assert_eq!(masked("Ada's message"), "(13 bytes that are not JSON)");
     }
 }

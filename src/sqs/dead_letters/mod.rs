@@ -1,47 +1,46 @@
-//! The dead-letter queue as an operator sees it. Knows SQS and the contract; must not know the database.
+//! The dead-letter queue as an operator uses it: scan, release, delete, redrive. Knows SQS and the contract; must not
+//! know the database.
 //!
-//! SQS cannot browse. To read is to receive, which hides a message for a while and raises its receive count; so
-//! whoever scans makes visible again what was received, whatever happened in between. A dead-letter queue has no
-//! redrive policy of its own: a raised count has no effect there.
+//! SQS cannot browse. To read is to receive, which hides a message for a while and raises its receive count. So whoever
+//! scans makes the messages visible again, whatever happened in between. A dead-letter queue has no redrive policy of
+//! its own, so a raised count has no effect there.
 
+mod letter;
 pub mod mask;
+mod move_task;
 pub mod redrive;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
-    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
-    MessageSystemAttributeName, QueueAttributeName,
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageSystemAttributeName,
+    QueueAttributeName,
 };
-use cognito_user_sync_triggers::event::{DecodeError, Event};
-use cognito_user_sync_triggers::timestamp::Timestamp;
 use futures::StreamExt as _;
 use tokio::sync::watch;
 
 use crate::aws;
+pub use crate::sqs::dead_letters::letter::{DeadLetter, MAX_RECEIVES, Received};
 use crate::sqs::queue::{
     REQUEST_CONCURRENCY, REQUEST_MAX_MESSAGES, RETRY_BUDGET, SCHEDULE, TIMEOUTS, error_context,
 };
 
-/// The reason of a message that SQS itself moved: it carries none.
-pub const MAX_RECEIVES: &str = "max_receives";
-
 /// Most messages that are hidden at once: SQS has at most 120,000 in flight ("Amazon SQS message quotas").
 pub const SCAN_MAX_MESSAGES: usize = 100_000;
 
-/// How long a scan hides what it receives, should nobody be left to make it visible again.
+/// How long a scan hides what it receives, in case the process dies before it makes the messages visible again.
 pub const SCAN_HIDES: Duration = Duration::from_secs(5 * 60);
 
-/// A long poll's wait in seconds: enough to ask all of SQS's servers.
+/// How many seconds a long poll waits: enough to ask all of SQS's servers.
 const WAIT_SECONDS: i32 = 1;
 
-/// Long polls without anything new after which the queue counts as read.
+/// After this many long polls without a new message the scan is complete.
 const EMPTY_RECEIVES: u32 = 2;
 
-/// Tells a scan or a redrive to end early, and in order.
+/// Tells a scan or a redrive to end early and in order.
 pub type Stop = watch::Receiver<bool>;
 
 /// SQS could not be reached or refused a request. Quotes nothing of an answer: it may hold messages.
@@ -93,161 +92,12 @@ fn permissions(operation: &str) -> String {
     }
 }
 
-/// A message as it was received from the dead-letter queue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
-    /// SQS's id of the message in this queue.
-    pub message_id: String,
-    /// The message, as it was sent.
-    pub body: String,
-    /// The message attributes that are texts: `reason`, `field`, `detail` and `source_message_id` are ours.
-    pub attributes: BTreeMap<String, String>,
-    /// When it was first sent, as SQS keeps it.
-    pub sent_at: Option<Timestamp>,
-    /// How often it has been received from this queue, or from the queue that SQS moved it from; this time included.
-    pub receive_count: u32,
-    receipt_handle: String,
-}
-
-impl Received {
-    fn of(message: Message) -> Option<Self> {
-        let system = message.attributes.unwrap_or_default();
-        let number =
-            |name: &MessageSystemAttributeName| system.get(name).and_then(|value| value.parse::<u64>().ok());
-        let count = number(&MessageSystemAttributeName::ApproximateReceiveCount);
-        let texts = message.message_attributes.unwrap_or_default().into_iter();
-        // They are printed: nothing in them may steer a terminal.
-        let printable = |text: String| text.chars().filter(|c| !c.is_control()).collect::<String>();
-        Some(Self {
-            message_id: message.message_id?,
-            body: message.body.unwrap_or_default(),
-            attributes: texts
-                .filter_map(|(name, value)| Some((name, printable(value.string_value?))))
-                .collect(),
-            sent_at: number(&MessageSystemAttributeName::SentTimestamp).map(Timestamp::from_unix_millis),
-            receive_count: count.and_then(|count| u32::try_from(count).ok()).unwrap_or(1),
-            receipt_handle: message.receipt_handle?,
-        })
-    }
-
-    /// A message attribute's text.
-    #[must_use]
-    pub fn attribute(&self, name: &str) -> Option<&str> {
-        self.attributes.get(name).map(String::as_str)
-    }
-
-    /// Why a redrive would bring it back for certain, if it would: a stable word.
-    #[must_use]
-    pub fn rejected_for_good(&self) -> Option<&'static str> {
-        match (Event::decode(&self.body), self.attribute("reason")) {
-            (Err(error), _) => Some(error.reason()),
-            (Ok(_), Some("too_old")) => Some("too_old"),
-            (Ok(_), Some("id_conflict")) => Some("id_conflict"),
-            (Ok(_), Some(_) | None) => None,
-        }
-    }
-}
-
-/// A dead letter: one event, or one message that is none, in one or more copies.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// The event's id; SQS's id of the first copy where the body is no event.
-    pub id: String,
-    /// What the body says to this build.
-    pub event: Result<Event<'static>, DecodeError>,
-    /// The copies, oldest first; at least one.
-    pub copies: Vec<Received>,
-}
-
-impl DeadLetter {
-    /// Folds copies: those of one event, and those that came of one message of the queue.
-    #[must_use]
-    pub fn fold(received: Vec<Received>) -> Vec<Self> {
-        let mut letters = BTreeMap::<String, Vec<Received>>::new();
-        for message in received {
-            let key = match Event::decode(&message.body) {
-                // All of it: two events with one id are two letters.
-                Ok(event) => event.encode(),
-                Err(_) => message.attribute("source_message_id").unwrap_or(&message.message_id).to_owned(),
-            };
-            letters.entry(key).or_default().push(message);
-        }
-        let mut letters: Vec<Self> = letters.into_values().filter_map(Self::of).collect();
-        letters.sort_by(|left, right| {
-            (left.reason(), left.first_seen(), &left.id).cmp(&(right.reason(), right.first_seen(), &right.id))
-        });
-        letters
-    }
-
-    fn of(mut copies: Vec<Received>) -> Option<Self> {
-        copies
-            .sort_by(|left, right| (left.sent_at, &left.message_id).cmp(&(right.sent_at, &right.message_id)));
-        let first = copies.first()?;
-        let event = Event::decode(&first.body).map(Event::into_owned);
-        let id = event.as_ref().map_or_else(|_| first.message_id.clone(), |event| event.id().to_string());
-        Some(Self { id, event, copies })
-    }
-
-    fn attribute(&self, name: &str) -> Option<&str> {
-        self.copies.iter().rev().find_map(|copy| copy.attribute(name))
-    }
-
-    /// Why it is here: the last reason that any copy carries, or [`MAX_RECEIVES`].
-    #[must_use]
-    pub fn reason(&self) -> &str {
-        self.attribute("reason").unwrap_or(MAX_RECEIVES)
-    }
-
-    /// Path of the offending field.
-    #[must_use]
-    pub fn field(&self) -> &str {
-        self.attribute("field").unwrap_or("-")
-    }
-
-    /// For people: what was wrong.
-    #[must_use]
-    pub fn detail(&self) -> &str {
-        let without = match self.attribute("reason") {
-            None => "received maxReceiveCount times without being applied",
-            Some(_) => "-",
-        };
-        self.attribute("detail").unwrap_or(without)
-    }
-
-    /// The CloudEvents type, if this build can read it.
-    #[must_use]
-    pub fn kind(&self) -> Option<&'static str> {
-        match self.event.as_ref().ok()? {
-            Event::User(event) => Some(event.kind.as_str()),
-            Event::Heartbeat { .. } => Some("heartbeat"),
-        }
-    }
-
-    /// When the oldest copy was first sent.
-    #[must_use]
-    pub fn first_seen(&self) -> Option<Timestamp> {
-        self.copies.iter().filter_map(|copy| copy.sent_at).min()
-    }
-
-    /// The highest receive count of any copy.
-    #[must_use]
-    pub fn receive_count(&self) -> u32 {
-        self.copies.iter().map(|copy| copy.receive_count).max().unwrap_or(0)
-    }
-
-    /// Whether an operator means this one: by the event's id, or by SQS's id of a copy.
-    #[must_use]
-    pub fn answers_to(&self, id: &str) -> bool {
-        self.id.eq_ignore_ascii_case(id) || self.copies.iter().any(|copy| copy.message_id == id)
-    }
-}
-
-/// What a scan received. It is hidden until [`DeadLetters::release`].
+/// What a scan received. The messages are hidden until [`DeadLetters::release`].
 #[derive(Debug, Clone, Default)]
 pub struct Scan {
     /// The messages, each once.
     pub received: Vec<Received>,
-    /// Whether everything that was visible has been received: neither the limit nor the operator ended it.
+    /// Whether the scan received every visible message: neither the limit nor the operator ended it.
     pub is_complete: bool,
     /// Whether it was told to stop.
     pub is_stopped: bool,
@@ -267,19 +117,19 @@ impl DeadLetters {
         Self::with_client(Client::new(&config), url)
     }
 
-    /// The dead-letter queue at this URL, by a client that is there already.
+    /// The dead-letter queue at this URL, with an existing client.
     #[must_use]
     pub fn with_client(client: Client, url: String) -> Self {
         Self { client, url }
     }
 
-    /// Receives everything that is visible, up to `limit` messages, and tells `found` how many there are so far.
+    /// Receives every visible message, up to `limit`, and calls `found` with the number so far.
     ///
-    /// The caller makes it visible again ([`DeadLetters::release`]), also when told to stop. Should the process
-    /// die, SQS does, [`SCAN_HIDES`] after each was received.
+    /// The caller must make them visible again ([`DeadLetters::release`]), also after a stop. If the process dies,
+    /// SQS does so [`SCAN_HIDES`] after each was received.
     ///
     /// # Errors
-    /// When SQS refuses or stays away; what was received until then is visible again.
+    /// When SQS refuses or is unavailable; the messages received until then are visible again.
     pub async fn scan(&self, limit: usize, stop: &Stop, mut found: impl FnMut(usize)) -> Result<Scan, Error> {
         let mut scan = Scan::default();
         let mut known = HashMap::<String, usize>::new();
@@ -289,7 +139,7 @@ impl DeadLetters {
                 scan.is_stopped = true;
                 return Ok(scan);
             }
-            // A receive is never cut short: what it hides, nobody else would show again.
+            // A receive is never cancelled: nobody would make the messages visible again that it hides.
             let missing = limit - scan.received.len();
             let (requests, wait) = match is_backlogged {
                 true => (missing.div_ceil(REQUEST_MAX_MESSAGES).min(REQUEST_CONCURRENCY), 0),
@@ -315,7 +165,7 @@ impl DeadLetters {
             found(scan.received.len());
             empty_receives = match (fresh, is_backlogged) {
                 (0, false) => empty_receives + 1,
-                // Short polls ask some of SQS's servers only: none of them proves anything.
+                // Short polls ask only some of SQS's servers, so an empty one proves nothing.
                 (_, _) => 0,
             };
             is_backlogged = fresh >= REQUEST_MAX_MESSAGES;
@@ -341,13 +191,13 @@ impl DeadLetters {
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(Received::of).collect())
     }
 
-    /// Makes messages visible again. Returns how many SQS did not: those come back by themselves.
+    /// Makes messages visible again. Returns how many could not be; those become visible by themselves.
     pub async fn release(&self, messages: &[Received]) -> usize {
         self.hide(messages, Duration::ZERO).await
     }
 
-    /// Hides received messages from now on for this long, up to 12 hours after they were received. Returns how
-    /// many SQS did not.
+    /// Hides received messages for this long from now, up to 12 hours after they were received. Returns how many could
+    /// not be.
     async fn hide(&self, messages: &[Received], time: Duration) -> usize {
         let chunks = messages.chunks(REQUEST_MAX_MESSAGES).map(|chunk| self.hide_chunk(chunk, seconds(time)));
         let failed = futures::stream::iter(chunks).buffer_unordered(REQUEST_CONCURRENCY);
@@ -369,7 +219,7 @@ impl DeadLetters {
         failures(changed.map(|changed| changed.failed.len()), chunk.len())
     }
 
-    /// Deletes received messages, for good. Returns how many SQS did not.
+    /// Deletes received messages permanently. Returns how many could not be.
     pub async fn delete(&self, messages: &[Received]) -> usize {
         let mut failed = 0;
         for chunk in messages.chunks(REQUEST_MAX_MESSAGES) {
@@ -388,7 +238,7 @@ impl DeadLetters {
         failed
     }
 
-    /// How many messages are hidden now, by whoever received them; approximate, as SQS counts.
+    /// How many messages are hidden now, whoever received them; SQS's count is approximate.
     ///
     /// # Errors
     /// When the request fails.
@@ -399,7 +249,7 @@ impl DeadLetters {
     }
 }
 
-/// Keeps a message once: one that came again, since its time to hide was over, has a new receipt handle.
+/// Adds a message, or replaces it if it was received before: after its visibility timeout it has a new receipt handle.
 fn add(scan: &mut Scan, known: &mut HashMap<String, usize>, message: Received) {
     let next = scan.received.len();
     let index = *known.entry(message.message_id.clone()).or_insert(next);
@@ -409,10 +259,14 @@ fn add(scan: &mut Scan, known: &mut HashMap<String, usize>, message: Received) {
     }
 }
 
-/// How many of a request's messages failed; what fails is logged by SQS's code alone.
+/// How many of a request's messages failed. Logs SQS's error code only.
 fn failures(answer: Result<usize, Error>, messages: usize) -> usize {
     answer.unwrap_or_else(|error| {
-        tracing::warn!(error = &error as &dyn std::error::Error, messages, "messages are left as they are");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            messages,
+            "SQS did not change these messages"
+        );
         messages
     })
 }

@@ -1,96 +1,55 @@
-//! Dead letters back to the queue, by SQS's own message move task.
+//! Moves dead letters back to the queue, by SQS's own message move task. Must not know the database.
 //!
-//! The task has no filter. What this build rejects for good would only come back; so it is received, and with that
-//! hidden from the task, until the task has ended.
+//! The task has no filter. A message that this build rejects permanently would only be rejected again. So we receive
+//! it, which hides it from the task, and keep it hidden until the task has ended.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use aws_sdk_sqs::types::{ListMessageMoveTasksResultEntry, QueueAttributeName};
+pub use crate::sqs::dead_letters::move_task::Task;
+use crate::sqs::dead_letters::{DLQ, DeadLetters, Error, Received, SCAN_MAX_MESSAGES, Stop};
 
-use crate::sqs::dead_letters::{DLQ, DeadLetters, Error, Received, SCAN_MAX_MESSAGES, Stop, queue_attribute};
-use crate::sqs::queue::{RETRY_BUDGET, SCHEDULE};
-
-/// The rates that SQS takes, in messages per second ("StartMessageMoveTask", Amazon SQS API Reference).
+/// The rates that SQS accepts, in messages per second ("StartMessageMoveTask", Amazon SQS API Reference).
 pub const RATES: std::ops::RangeInclusive<i64> = 1..=500;
 
-/// How often the task is looked at.
+/// How often we ask for the state of the task.
 const POLL: Duration = Duration::from_secs(1);
 
-/// How long SQS may take to show a new task, or the end of a cancelled one.
+/// How long SQS may take to list a new task, or to end a cancelled one.
 const SETTLE: Duration = Duration::from_secs(60);
 
-/// What is held is hidden at least this long, and at most: SQS's limit is 12 hours.
+/// We hide held messages at least, and at most, this long at a time. SQS's limit is 12 hours.
 const HOLD_MIN: Duration = Duration::from_secs(10 * 60);
 const HOLD_MAX: Duration = Duration::from_secs(11 * 60 * 60);
 
-/// Messages per second that a task of SQS's own rate is reckoned with, low.
-const RECKONED_RATE: u64 = 50;
+/// A low estimate of the messages per second that a task moves if SQS chooses the rate.
+const ESTIMATED_RATE: u64 = 50;
 
 /// How to redrive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Messages moved per second, of [`RATES`]; SQS chooses where none is given.
+    /// Messages moved per second, within [`RATES`]; `None` lets SQS choose.
     pub max_per_second: Option<i32>,
-    /// Moves what this build rejects for good, too.
+    /// Also moves what this build rejects permanently.
     pub all: bool,
-}
-
-/// A message move task, as SQS tells of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Task {
-    /// SQS's word, such as `RUNNING` or `COMPLETED`.
-    pub status: String,
-    /// Messages moved so far.
-    pub moved: u64,
-    /// Messages there were to move when it started.
-    pub to_move: u64,
-    /// The queue that they go to.
-    pub destination_arn: String,
-    /// Why it failed, if it did.
-    pub failure: Option<String>,
-    /// Milliseconds since 1970; tells it from an earlier one.
-    started_at: i64,
-    handle: Option<String>,
-}
-
-impl Task {
-    fn of(entry: ListMessageMoveTasksResultEntry) -> Self {
-        let count = |count: i64| u64::try_from(count).unwrap_or(0);
-        Self {
-            moved: count(entry.approximate_number_of_messages_moved),
-            to_move: count(entry.approximate_number_of_messages_to_move.unwrap_or(0)),
-            started_at: entry.started_timestamp,
-            status: entry.status.unwrap_or_default(),
-            destination_arn: entry.destination_arn.unwrap_or_default(),
-            failure: entry.failure_reason,
-            handle: entry.task_handle,
-        }
-    }
-
-    /// Whether it still moves messages.
-    #[must_use]
-    pub fn is_active(&self) -> bool {
-        matches!(self.status.as_str(), "RUNNING" | "CANCELLING")
-    }
 }
 
 /// How a redrive ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// Everything that was to be moved has been.
+    /// Every message that should move has been moved.
     Completed,
-    /// Nothing was visible but what is left behind: no task was started.
+    /// No visible message should move, so no task was started.
     NothingToMove,
     /// The operator ended it before the task was started.
     Stopped,
     /// The operator cancelled it.
     Cancelled,
-    /// It was cancelled here, because what it moved came back.
+    /// We cancelled it, because the messages that it moved were rejected again.
     ComingBack,
-    /// Another task is active; SQS has one a queue.
+    /// Another task is active; SQS permits one per queue.
     AlreadyActive(Task),
-    /// SQS gave up, with this reason.
+    /// SQS ended the task, for this reason.
     Failed(String),
 }
 
@@ -103,21 +62,34 @@ pub struct Redriven {
     pub moved: u64,
     /// Messages left behind on purpose, by reason.
     pub left_behind: BTreeMap<&'static str, u64>,
-    /// Messages left behind that could not be kept hidden all the time: some may have been moved after all, will be
-    /// rejected again and come back with their reason.
+    /// Messages left behind that could not be kept hidden all the time. Some may have been moved after all; they are
+    /// rejected again and return with their reason.
     pub not_held: u64,
-    /// Messages that could not be made visible at once: they come back by themselves.
+    /// Messages that could not be made visible at once; they become visible by themselves.
     pub hidden_for_now: u64,
-    /// Whether there were more messages than can be looked at: the others were moved unseen.
+    /// Whether there were more messages than a scan can receive: the others were moved without being checked.
     pub has_unseen: bool,
+}
+
+impl Redriven {
+    fn new(end: End) -> Self {
+        Self {
+            end,
+            moved: 0,
+            left_behind: BTreeMap::new(),
+            not_held: 0,
+            hidden_for_now: 0,
+            has_unseen: false,
+        }
+    }
 }
 
 /// What a redrive is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Looking at the messages: so many so far.
+    /// Checking the messages: this many so far.
     Looked(usize),
-    /// The task has moved so many of so many.
+    /// Moving: this many of this many.
     Moved(u64, u64),
 }
 
@@ -125,9 +97,16 @@ pub enum Step {
 struct Started {
     source: String,
     handle: String,
-    /// When the task before it was started.
+    /// When the task before it was started: tells the two apart.
     earlier: Option<i64>,
     expected: u64,
+}
+
+/// The dead letters, by whether they should move.
+#[derive(Default)]
+struct Selection {
+    left_behind: Vec<Received>,
+    movable: Vec<Received>,
 }
 
 /// The messages that the task must not see.
@@ -139,74 +118,48 @@ struct Held {
 }
 
 impl Held {
-    async fn keep(&mut self, dead_letters: &DeadLetters) {
+    fn new(messages: Vec<Received>, time: Duration) -> Self {
+        Self { messages, time, renew_at: Instant::now(), not_held: 0 }
+    }
+
+    /// Hides the messages again for the whole time.
+    async fn renew(&mut self, dead_letters: &DeadLetters) {
         self.renew_at = Instant::now() + self.time / 3;
         self.not_held = self.not_held.max(dead_letters.hide(&self.messages, self.time).await);
     }
 }
 
 impl DeadLetters {
-    /// Moves dead letters to the queue at `queue_url`, all but those that this build rejects for good. Ends in order
-    /// when told to stop: the task is cancelled.
+    /// Moves dead letters to the queue at `queue_url`, all but those that this build rejects permanently. If told to
+    /// stop, it cancels the task and ends in order.
     ///
     /// # Errors
-    /// When SQS refuses or stays away. If that happens while the task runs, the task goes on without us; what is
-    /// held comes back by itself.
+    /// When SQS refuses or is unavailable. If that happens while the task runs, the task goes on without us, and the
+    /// messages that we hold become visible again by themselves.
     pub async fn redrive(
         &self,
         queue_url: &str,
         options: Options,
         stop: &Stop,
-        mut tell: impl FnMut(Step),
+        mut report: impl FnMut(Step),
     ) -> Result<Redriven, Error> {
         let source = self.arn(&self.url, DLQ).await?;
         let destination = self.arn(queue_url, "the queue").await?;
         let earlier = self.latest_task(&source).await?;
-        let mut redriven = Redriven {
-            end: End::NothingToMove,
-            moved: 0,
-            left_behind: BTreeMap::new(),
-            not_held: 0,
-            hidden_for_now: 0,
-            has_unseen: false,
-        };
         if let Some(task) = earlier.clone().filter(Task::is_active) {
-            redriven.end = End::AlreadyActive(task);
+            return Ok(Redriven::new(End::AlreadyActive(task)));
+        }
+        let mut redriven = Redriven::new(End::NothingToMove);
+        let Some(selection) = self.select(options, stop, &mut report, &mut redriven).await? else {
             return Ok(redriven);
-        }
-        let (mut held, movable) = match options.all {
-            true => (Vec::new(), None),
-            false => {
-                let scan = self.scan(SCAN_MAX_MESSAGES, stop, |count| tell(Step::Looked(count))).await?;
-                if scan.is_stopped {
-                    redriven.hidden_for_now = count(self.release(&scan.received).await);
-                    redriven.end = End::Stopped;
-                    return Ok(redriven);
-                }
-                redriven.has_unseen = !scan.is_complete;
-                let (held, others): (Vec<_>, Vec<_>) =
-                    scan.received.into_iter().partition(|message| message.rejected_for_good().is_some());
-                (held, Some(others))
-            }
         };
-        for message in &mut held {
-            if let Some(reason) = message.rejected_for_good() {
-                *redriven.left_behind.entry(reason).or_default() += 1;
-            }
-            // Judged; there may be many.
-            message.body.clear();
-        }
-        let number = movable.as_ref().map_or(0, |movable| count(movable.len()));
-        let mut held =
-            Held { messages: held, time: hold(number, options), renew_at: Instant::now(), not_held: 0 };
-        held.keep(self).await;
-        // Visible again before the task starts: it sees no others.
-        if let Some(movable) = movable {
-            redriven.hidden_for_now = count(self.release(&movable).await);
-        }
-        if number > 0 || options.all || redriven.has_unseen {
-            let started = self.start_task(&source, &destination, options.max_per_second).await;
-            let handle = match started {
+        let expected = count(selection.movable.len());
+        let mut held = Held::new(selection.left_behind, hold_time(expected, options));
+        held.renew(self).await;
+        // The task sees only visible messages, so they must be visible before it starts.
+        redriven.hidden_for_now = count(self.release(&selection.movable).await);
+        if expected > 0 || options.all || redriven.has_unseen {
+            let handle = match self.start_task(&source, &destination, options.max_per_second).await {
                 Ok(handle) => handle,
                 Err(error) => {
                     self.release(&held.messages).await;
@@ -214,21 +167,55 @@ impl DeadLetters {
                 }
             };
             let earlier = earlier.map(|task| task.started_at);
-            let started = Started { source, handle, earlier, expected: number };
-            self.follow(&started, &mut held, stop, &mut tell, &mut redriven).await?;
+            let started = Started { source, handle, earlier, expected };
+            self.follow(&started, &mut held, stop, &mut report, &mut redriven).await?;
         }
         redriven.not_held = count(held.not_held);
         redriven.hidden_for_now += count(self.release(&held.messages).await);
         Ok(redriven)
     }
 
-    /// Waits for the end of the task, keeps `held` hidden meanwhile, and cancels when told to.
+    /// Receives the dead letters and sorts them by whether they should move; `None` if told to stop meanwhile. With
+    /// [`Options::all`] there is nothing to sort, so it receives none.
+    async fn select(
+        &self,
+        options: Options,
+        stop: &Stop,
+        report: &mut impl FnMut(Step),
+        redriven: &mut Redriven,
+    ) -> Result<Option<Selection>, Error> {
+        if options.all {
+            return Ok(Some(Selection::default()));
+        }
+        let scan = self.scan(SCAN_MAX_MESSAGES, stop, |count| report(Step::Looked(count))).await?;
+        if scan.is_stopped {
+            redriven.hidden_for_now = count(self.release(&scan.received).await);
+            redriven.end = End::Stopped;
+            return Ok(None);
+        }
+        redriven.has_unseen = !scan.is_complete;
+        let mut selection = Selection::default();
+        for mut message in scan.received {
+            match message.rejected_for_good() {
+                Some(reason) => {
+                    *redriven.left_behind.entry(reason).or_default() += 1;
+                    // No longer needed, and there may be many.
+                    message.body.clear();
+                    selection.left_behind.push(message);
+                }
+                None => selection.movable.push(message),
+            }
+        }
+        Ok(Some(selection))
+    }
+
+    /// Waits for the end of the task, keeps `held` hidden meanwhile, and cancels the task if told to stop.
     async fn follow(
         &self,
         task: &Started,
         held: &mut Held,
         stop: &Stop,
-        tell: &mut impl FnMut(Step),
+        report: &mut impl FnMut(Step),
         redriven: &mut Redriven,
     ) -> Result<(), Error> {
         let mut stop = stop.clone();
@@ -236,14 +223,14 @@ impl DeadLetters {
         let Started { source, handle, earlier, expected } = task;
         let started = Instant::now();
         loop {
-            let told = tokio::select! {
+            let stop_requested = tokio::select! {
                 () = tokio::time::sleep(POLL) => false,
                 Ok(_) = stop.wait_for(|stop| *stop), if cancelled.is_none() => true,
             };
             if held.renew_at <= Instant::now() {
-                held.keep(self).await;
+                held.renew(self).await;
             }
-            if told {
+            if stop_requested {
                 redriven.moved = self.cancel(handle).await?;
                 cancelled = Some((Instant::now(), End::Cancelled));
             }
@@ -257,81 +244,29 @@ impl DeadLetters {
             };
             redriven.moved = redriven.moved.max(task.moved);
             let total = task.to_move.max(*expected);
-            tell(Step::Moved(redriven.moved, total));
+            report(Step::Moved(redriven.moved, total));
             let is_overdue = cancelled.as_ref().is_some_and(|(at, _)| at.elapsed() > SETTLE);
             if !task.is_active() || is_overdue {
                 redriven.end = match (task.status.as_str(), cancelled) {
                     ("COMPLETED", None) => End::Completed,
                     (_, Some((_, end))) => end,
-                    (status, None) => End::Failed(task.failure.unwrap_or_else(|| status.to_owned())),
+                    (status, None) => End::Failed(task.failure_reason.unwrap_or_else(|| status.to_owned())),
                 };
                 return Ok(());
             }
-            // A consumer that rejects them again feeds the task for ever.
+            // A consumer that rejects them again would feed the task for ever.
             if cancelled.is_none() && redriven.moved > total.saturating_mul(2).saturating_add(100) {
                 redriven.moved = self.cancel(handle).await?.max(redriven.moved);
                 cancelled = Some((Instant::now(), End::ComingBack));
             }
         }
     }
-
-    /// The dead-letter queue's most recent task.
-    ///
-    /// # Errors
-    /// When the request fails.
-    pub async fn task(&self) -> Result<Option<Task>, Error> {
-        let source = self.arn(&self.url, DLQ).await?;
-        self.latest_task(&source).await
-    }
-
-    /// Cancels the active task, if there is one, and returns it with the number of messages that it had moved.
-    ///
-    /// # Errors
-    /// When the request fails.
-    pub async fn cancel_active(&self) -> Result<Option<Task>, Error> {
-        let Some(mut task) = self.task().await?.filter(Task::is_active) else { return Ok(None) };
-        // One that is being cancelled already has no handle.
-        if let Some(handle) = &task.handle {
-            task.moved = task.moved.max(self.cancel(handle).await?);
-        }
-        Ok(Some(task))
-    }
-
-    async fn cancel(&self, handle: &str) -> Result<u64, Error> {
-        let cancel = || async {
-            let request = self.client.cancel_message_move_task().task_handle(handle);
-            request.send().await.map_err(|error| Error::new("CancelMessageMoveTask", DLQ, &error))
-        };
-        let answer = SCHEDULE.retry(RETRY_BUDGET, Error::is_transient, cancel).await?;
-        Ok(u64::try_from(answer.approximate_number_of_messages_moved).unwrap_or(0))
-    }
-
-    async fn latest_task(&self, source: &str) -> Result<Option<Task>, Error> {
-        let list = || async {
-            let request = self.client.list_message_move_tasks().source_arn(source);
-            request.send().await.map_err(|error| Error::new("ListMessageMoveTasks", DLQ, &error))
-        };
-        let answer = SCHEDULE.retry(RETRY_BUDGET, Error::is_transient, list).await?;
-        Ok(answer.results.unwrap_or_default().into_iter().next().map(Task::of))
-    }
-
-    /// Once: a second start, after one whose answer was lost, would be refused because of the first.
-    async fn start_task(&self, source: &str, destination: &str, rate: Option<i32>) -> Result<String, Error> {
-        let request = self.client.start_message_move_task().source_arn(source);
-        let request = request.destination_arn(destination).set_max_number_of_messages_per_second(rate);
-        let started = request.send().await;
-        let started = started.map_err(|error| Error::new("StartMessageMoveTask", DLQ, &error))?;
-        Ok(started.task_handle.unwrap_or_default())
-    }
-
-    async fn arn(&self, url: &str, queue: &'static str) -> Result<String, Error> {
-        queue_attribute(&self.client, url, queue, QueueAttributeName::QueueArn).await
-    }
 }
 
-/// How long messages are hidden at a time: longer than the task should take, in case nobody is left to renew it.
-fn hold(messages: u64, options: Options) -> Duration {
-    let rate = options.max_per_second.and_then(|rate| u64::try_from(rate).ok()).unwrap_or(RECKONED_RATE);
+/// How long messages are hidden at a time: longer than the task should take, in case this process dies and nobody
+/// renews it.
+fn hold_time(messages: u64, options: Options) -> Duration {
+    let rate = options.max_per_second.and_then(|rate| u64::try_from(rate).ok()).unwrap_or(ESTIMATED_RATE);
     Duration::from_secs((messages.saturating_mul(2) / rate.max(1)).saturating_add(120))
         .clamp(HOLD_MIN, HOLD_MAX)
 }
@@ -345,11 +280,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_held_outlasts_the_task() {
+    fn held_messages_stay_hidden_longer_than_the_task_takes() {
         let options = |max_per_second| Options { max_per_second, all: false };
-        assert_eq!(hold(10, options(Some(500))), HOLD_MIN);
-        assert_eq!(hold(6_000, options(Some(10))), Duration::from_secs(1_320));
-        assert_eq!(hold(u64::MAX / 4, options(Some(1))), HOLD_MAX);
-        assert_eq!(hold(100_000, options(None)), Duration::from_secs(4_120));
+        assert_eq!(hold_time(10, options(Some(500))), HOLD_MIN);
+        assert_eq!(hold_time(6_000, options(Some(10))), Duration::from_secs(1_320));
+        assert_eq!(hold_time(u64::MAX / 4, options(Some(1))), HOLD_MAX);
+        assert_eq!(hold_time(100_000, options(None)), Duration::from_secs(4_120));
     }
 }

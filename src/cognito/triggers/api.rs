@@ -1,5 +1,5 @@
-//! Cognito's calls with the JSON as it is on the wire: the SDK signs, sends and tells errors apart, but its
-//! types would lose every setting that is younger than they are.
+//! Cognito's calls for one user pool, with the JSON as it is on the wire. The SDK signs, sends and classifies errors,
+//! but its types would drop every setting that is newer than this build. Must not know what the settings mean.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,20 +16,20 @@ use crate::cognito::triggers::settings::{self, Settings};
 use crate::cognito::user_pool::{PoolError, RETRY_BUDGET, SCHEDULE};
 
 /// One user pool, by its id.
-pub(super) struct Pool<'a> {
+pub(super) struct UserPoolApi<'a> {
     client: &'a Client,
     id: &'a str,
 }
 
-/// How an update ended that Cognito did not refuse.
+/// How an update ended that Cognito accepted or should be tried again.
 pub(super) enum Written {
-    /// It was taken.
+    /// Cognito applied it.
     Done,
-    /// Somebody else's update was under way: it was not.
+    /// Somebody else is changing the pool, so nothing was written.
     Concurrently,
 }
 
-impl<'a> Pool<'a> {
+impl<'a> UserPoolApi<'a> {
     pub(super) fn new(client: &'a Client, id: &'a str) -> Self {
         Self { client, id }
     }
@@ -52,7 +52,7 @@ impl<'a> Pool<'a> {
         }
     }
 
-    /// GetUserPoolMfaConfig's answer; `None` where that may not be asked.
+    /// GetUserPoolMfaConfig's response; `None` where IAM denies it.
     pub(super) async fn describe_mfa(&self) -> Result<Option<Settings>, Error> {
         const OPERATION: &str = "GetUserPoolMfaConfig";
         let describe = || async {
@@ -65,14 +65,14 @@ impl<'a> Pool<'a> {
         match SCHEDULE.retry(RETRY_BUDGET, is_transient, describe).await {
             Ok(answer) => answer.take().map(Some).ok_or(Error::Unreadable { operation: OPERATION }),
             Err(Error::Denied { .. }) => {
-                tracing::warn!("MFA's factors are not compared: grant cognito-idp:{OPERATION}");
+                tracing::warn!("the MFA factors are not compared: grant cognito-idp:{OPERATION}");
                 Ok(None)
             }
             Err(error) => Err(error),
         }
     }
 
-    /// UpdateUserPool with this request. The same request again changes nothing, so it is tried again.
+    /// UpdateUserPool with this request. Sending it twice changes nothing, so we retry it.
     pub(super) async fn update(&self, request: Settings) -> Result<Written, Error> {
         let body = Value::Object(request).to_string();
         let update = || async {
@@ -89,7 +89,7 @@ impl<'a> Pool<'a> {
         }
     }
 
-    /// Makes MFA as it was `described`.
+    /// Sets MFA as `described`.
     pub(super) async fn set_mfa(&self, described: &Settings) -> Result<(), Error> {
         let body = Value::Object(settings::mfa_request(self.id, described)).to_string();
         let set = || async {
@@ -101,7 +101,7 @@ impl<'a> Pool<'a> {
     }
 }
 
-/// Takes the place of the SDK's own request, before it is signed.
+/// Replaces the body of the SDK's own request, before it is signed.
 #[derive(Debug)]
 struct Body(String);
 
@@ -123,7 +123,7 @@ impl Intercept for Body {
     }
 }
 
-/// Keeps the JSON of an answer. Clones share it.
+/// Keeps the JSON of a response. Clones share it.
 #[derive(Debug, Clone, Default)]
 struct Answer(Arc<Mutex<Option<Settings>>>);
 
@@ -150,7 +150,7 @@ impl Intercept for Answer {
     }
 }
 
-/// Whether a request may pass when sent again, or may have passed without an answer.
+/// Whether a request may succeed when sent again, or may have succeeded without a response.
 pub(super) fn is_transient(error: &Error) -> bool {
     match error {
         Error::Cognito(error) => error.is_transient(),
@@ -158,9 +158,9 @@ pub(super) fn is_transient(error: &Error) -> bool {
         | Error::Denied { .. }
         | Error::NoPool
         | Error::Unreadable { .. }
-        | Error::Restless
+        | Error::ConcurrentlyModified
         | Error::Changed { .. }
-        | Error::Left { .. } => false,
+        | Error::NotRestored { .. } => false,
     }
 }
 
@@ -176,7 +176,7 @@ fn failure<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>
 }
 
 /// The action in IAM's sentence, such as "User: … is not authorized to perform: iam:PassRole on resource: …".
-/// The rest of it names roles, accounts and sessions, and is not ours to tell.
+/// We do not repeat the rest, which names roles, accounts and sessions.
 fn denied_action(message: &str) -> Option<String> {
     let (_, rest) = message.split_once("not authorized to perform: ")?;
     let action = rest.split_whitespace().next()?;

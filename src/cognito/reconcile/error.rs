@@ -1,0 +1,91 @@
+//! Why a reconcile ended early, and what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use cognito_user_sync_triggers::publish::PublishError;
+use cognito_user_sync_triggers::timestamp::Timestamp;
+
+use crate::cognito::reconcile::Mode;
+use crate::cognito::user_pool::PoolError;
+
+/// Why a reconcile ended early. Its checkpoint holds what it found and published until then.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Cognito knows no such pool.
+    #[error(
+        "there is no user pool {0:?} in this account and region: check --user-pool-id, AWS_REGION and the credentials"
+    )]
+    NoSuchPool(String),
+    /// Cognito refused, or could not be reached.
+    #[error("cannot read the user pool; run the same command again to continue from here")]
+    Pool(#[source] PoolError),
+    /// The pagination token is too old, or not Cognito's.
+    #[error("Cognito no longer accepts the pagination token of the checkpoint: begin again with --restart")]
+    TokenRefused,
+    /// The table could not be read.
+    #[error("cannot read the table; run the same command again to continue from here")]
+    Database(#[from] sqlx::Error),
+    /// The table belongs to another pool.
+    #[error(
+        "the table has users of the pool {found:?} and none of {asked:?}: check --user-pool-id and DATABASE_URL, \
+         or give --add-pool if this table should hold both"
+    )]
+    OtherPool {
+        /// A pool that the table has users of.
+        found: String,
+        /// The pool that was asked for.
+        asked: String,
+    },
+    /// A repair would delete more users than is permitted. Nothing of the page was published.
+    #[error(
+        "more than {limit} users of the table are no longer in the pool, and a deletion is final: if this is intended, \
+         run the same command again with a higher --max-deletions"
+    )]
+    TooManyDeletions {
+        /// The permitted number.
+        limit: u64,
+    },
+    /// An event did not reach the queue.
+    #[error("an event did not reach the queue; run the same command again to continue from here")]
+    Publish(#[from] PublishError),
+    /// The folder of the checkpoint cannot be read or written.
+    #[error("cannot keep the checkpoint in {}", folder.display())]
+    Checkpoint {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// This build did not write the checkpoint.
+    #[error("cannot read the checkpoint in {}: discard it with --restart", folder.display())]
+    Unreadable {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Another process uses the checkpoint.
+    #[error(
+        "another reconcile uses {}: wait until it ends, or name another folder with --checkpoint",
+        folder.display()
+    )]
+    Locked {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The checkpoint belongs to a run of another kind.
+    #[error(
+        "{} holds the checkpoint of {mode} of {user_pool_id}, begun at {started_at}: finish that one, discard it \
+         with --restart, or name another folder with --checkpoint",
+        folder.display()
+    )]
+    OtherRun {
+        /// The folder.
+        folder: PathBuf,
+        /// The checkpoint's pool.
+        user_pool_id: String,
+        /// What its run does.
+        mode: Mode,
+        /// When its run began.
+        started_at: Timestamp,
+    },
+}

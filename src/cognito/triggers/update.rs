@@ -1,0 +1,140 @@
+//! Writes the two triggers of a user pool and proves that nothing else changed. Knows how one pool is updated; must
+//! not know which functions the triggers should call: the caller's plan says that.
+
+use std::time::Duration;
+
+use crate::cognito::triggers::api::{self, UserPoolApi, Written};
+use crate::cognito::triggers::settings::{self, Settings};
+use crate::cognito::triggers::{Error, Hook, Triggers};
+
+/// How often we read and write the pool anew when somebody else changes it at the same time.
+const ATTEMPTS: u32 = 4;
+
+/// How long we wait before we read a pool again that somebody else is changing.
+const REST: Duration = Duration::from_millis(500);
+
+/// When we read a written pool: a description that lags behind the update is no difference.
+const READ_AGAIN: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(2)];
+
+/// The pool before the update: what we compare with, and what we send back if the update went wrong.
+struct Original {
+    settings: Settings,
+    triggers: Triggers,
+    /// `None` where we may not read it: then it is not compared.
+    mfa: Option<Settings>,
+}
+
+/// Reads the pool, asks `plan` what its triggers should be, and writes them. Writes nothing where they are so already.
+pub(super) async fn change<T>(
+    user_pool: &UserPoolApi<'_>,
+    plan: impl Fn(&Triggers) -> Result<(Triggers, T), Error>,
+) -> Result<T, Error> {
+    for _ in 0..ATTEMPTS {
+        let settings = user_pool.describe().await?;
+        let triggers = Triggers::of(&settings);
+        let (wanted, outcome) = plan(&triggers)?;
+        if wanted == triggers {
+            return Ok(outcome);
+        }
+        let mfa = user_pool.describe_mfa().await?;
+        let original = Original { settings, triggers, mfa };
+        match update(user_pool, &original, &wanted).await? {
+            Written::Done => return Ok(outcome),
+            Written::Concurrently => tokio::time::sleep(REST).await,
+        }
+    }
+    Err(Error::ConcurrentlyModified)
+}
+
+/// Writes the triggers once, and sends the original settings back if the result is not as wanted.
+async fn update(
+    user_pool: &UserPoolApi<'_>,
+    original: &Original,
+    wanted: &Triggers,
+) -> Result<Written, Error> {
+    // Cognito writes unconditionally: a change that somebody else makes between our reading and our update is lost.
+    // So we read once more, and leave a pool alone that is being changed.
+    if !is_same(&original.settings, &user_pool.describe().await?) {
+        return Ok(Written::Concurrently);
+    }
+    let verified = match user_pool.update(settings::merged(&original.settings, wanted)).await {
+        Ok(Written::Concurrently) => return Ok(Written::Concurrently),
+        Ok(Written::Done) => verify(user_pool, original, wanted).await,
+        // Without an answer the update may have been written.
+        Err(error) if api::is_transient(&error) => Err(error),
+        Err(error) => return Err(error),
+    };
+    match verified {
+        Ok(()) => Ok(Written::Done),
+        Err(error) => Err(put_back(user_pool, original, error).await),
+    }
+}
+
+fn is_same(one: &Settings, other: &Settings) -> bool {
+    one.get("LastModifiedDate") == other.get("LastModifiedDate")
+        && Triggers::of(one) == Triggers::of(other)
+        && settings::differences(one, other).is_empty()
+}
+
+/// Compares the pool with the original: nothing but the triggers may differ.
+async fn verify(user_pool: &UserPoolApi<'_>, original: &Original, wanted: &Triggers) -> Result<(), Error> {
+    if let Some(mfa) = &original.mfa {
+        keep_mfa(user_pool, mfa).await?;
+    }
+    let changed = changes(user_pool, original, wanted).await?;
+    match changed.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Changed { changed, remaining: Vec::new() }),
+    }
+}
+
+/// Sends the original settings back: a deployment that failed rolls back, and deletes the function that is the
+/// trigger.
+async fn put_back(user_pool: &UserPoolApi<'_>, original: &Original, mut because: Error) -> Error {
+    let before = &original.triggers;
+    let Ok(Written::Done) = user_pool.update(settings::merged(&original.settings, before)).await else {
+        return Error::NotRestored { because: Box::new(because), before: before.clone() };
+    };
+    if let Error::Changed { remaining, .. } = &mut because {
+        *remaining = changes(user_pool, original, before).await.unwrap_or_default();
+    }
+    because
+}
+
+/// Sends MFA's factors again if the update changed them.
+///
+/// It does not where the same `MfaConfiguration` is sent along (measured by go-to-k/cdkd, us-east-1, August 2026),
+/// but AWS does not promise it.
+async fn keep_mfa(user_pool: &UserPoolApi<'_>, mfa: &Settings) -> Result<(), Error> {
+    match user_pool.describe_mfa().await? {
+        Some(after) if !settings::mfa_differences(mfa, &after).is_empty() => user_pool.set_mfa(mfa).await,
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The names of the settings that differ from the original, and of the triggers that are not as `wanted`.
+async fn changes(
+    user_pool: &UserPoolApi<'_>,
+    original: &Original,
+    wanted: &Triggers,
+) -> Result<Vec<String>, Error> {
+    let mut changes = Vec::new();
+    for delay in READ_AGAIN {
+        tokio::time::sleep(delay).await;
+        let after = user_pool.describe().await?;
+        let triggers = Triggers::of(&after);
+        let other = Hook::ALL.into_iter().filter(|hook| triggers.get(*hook) != wanted.get(*hook));
+        changes = other.map(|hook| format!("LambdaConfig.{}", hook.as_str())).collect();
+        changes.extend(settings::differences(&original.settings, &after));
+        if let Some(mfa) = &original.mfa
+            && let Some(after) = user_pool.describe_mfa().await?
+        {
+            changes.extend(settings::mfa_differences(mfa, &after));
+        }
+        if changes.is_empty() {
+            break;
+        }
+    }
+    Ok(changes)
+}
