@@ -5,8 +5,10 @@ use std::str::FromStr as _;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::QueueAttributeName;
 use cognito_user_sync_triggers::publish::Publisher;
+use cognito_user_sync_triggers::request_error::RequestError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool};
 use uuid::Uuid;
@@ -58,8 +60,22 @@ pub enum Error {
     #[error("cannot migrate the local database")]
     Migrate(#[from] sqlx::migrate::MigrateError),
     /// The queue part failed.
-    #[error("cannot create the local queues: {0}")]
-    Queue(String),
+    #[error("cannot create the local queues: {operation} failed: {}", .error.describe("SQS"))]
+    Queue {
+        /// SQS's operation.
+        operation: &'static str,
+        /// What became of the request.
+        error: RequestError,
+    },
+    /// SQS created a queue and gave no URL.
+    #[error("cannot create the local queues: no URL for {0}")]
+    NoQueueUrl(String),
+}
+
+impl Error {
+    fn queue<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> Self {
+        Self::Queue { operation, error: RequestError::of(error) }
+    }
 }
 
 impl Deployment {
@@ -122,8 +138,7 @@ impl Deployment {
         let dlq_url = create_queue(&client, &format!("{name}-dlq"), None).await?;
         let request = client.get_queue_attributes().queue_url(&dlq_url);
         let answer = request.attribute_names(QueueAttributeName::QueueArn).send().await;
-        let attributes =
-            answer.map_err(|error| Error::Queue(error.into_service_error().to_string()))?.attributes;
+        let attributes = answer.map_err(|error| Error::queue("GetQueueAttributes", &error))?.attributes;
         let arn = attributes.and_then(|mut attributes| attributes.remove(&QueueAttributeName::QueueArn));
         let redrive = serde_json::json!({
             "deadLetterTargetArn": arn.unwrap_or_default(),
@@ -150,13 +165,13 @@ impl Deployment {
         &self.client
     }
 
-    /// The trigger's way to the queue.
+    /// A publisher to the queue, as the trigger has it.
     #[must_use]
     pub fn publisher(&self) -> Publisher {
         Publisher::with_client(self.client.clone(), self.queue_url.clone())
     }
 
-    /// The consumer's way to the queues.
+    /// The queues, as the consumer has them.
     #[must_use]
     pub fn queue(&self) -> Queue {
         Queue::with_client(self.client.clone(), self.queue_url.clone(), self.dlq_url.clone())
@@ -237,7 +252,6 @@ async fn create_queue(client: &Client, name: &str, redrive: Option<String>) -> R
     if let Some(redrive) = redrive {
         request = request.attributes(QueueAttributeName::RedrivePolicy, redrive);
     }
-    let created =
-        request.send().await.map_err(|error| Error::Queue(error.into_service_error().to_string()))?;
-    created.queue_url.ok_or_else(|| Error::Queue(format!("no URL for {name}")))
+    let created = request.send().await.map_err(|error| Error::queue("CreateQueue", &error))?;
+    created.queue_url.ok_or_else(|| Error::NoQueueUrl(name.to_owned()))
 }

