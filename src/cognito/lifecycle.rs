@@ -4,18 +4,17 @@
 //! CloudTrail says that a user changed, not how: names and attributes are hidden ("Amazon Cognito logging in AWS
 //! CloudTrail", Cognito Developer Guide). So the user is read again, and what was read is published.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cognito_user_sync_triggers::event::{Event, EventId};
+use cognito_user_sync_triggers::json::{Object, object, text};
 use cognito_user_sync_triggers::publish::{PublishError, Publisher, QUEUE_URL_VARIABLE};
 use cognito_user_sync_triggers::timestamp::Timestamp;
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::aws;
 use crate::cognito::user_pool::{self, LookUp, PoolError, UserPool};
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Environment};
 
 /// All that reading a user may cost. With [`PUBLISH_BUDGET`] it must lie inside the function's timeout.
 pub const LOOK_UP_BUDGET: Duration = Duration::from_secs(20);
@@ -169,19 +168,6 @@ fn user_notice(envelope: &Object<'_>, user_pool_id: &str) -> Result<Notice, Igno
     })
 }
 
-/// An object whose values are left unparsed: what concerns us is read, and nothing else can fail.
-type Object<'a> = BTreeMap<String, &'a RawValue>;
-
-/// The members of an object's member; whatever is no object has none.
-fn object<'a>(parent: &Object<'a>, name: &str) -> Object<'a> {
-    parent.get(name).and_then(|value| serde_json::from_str(value.get()).ok()).unwrap_or_default()
-}
-
-/// A member that is a string.
-fn text(parent: &Object<'_>, name: &str) -> Option<String> {
-    serde_json::from_str(parent.get(name)?.get()).ok()
-}
-
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handled {
@@ -238,14 +224,10 @@ impl Lifecycle {
     /// # Errors
     /// Names the variable that is missing.
     pub async fn from_env() -> Result<Self, ConfigError> {
-        let required = |variable, meaning| {
-            let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
-            value.ok_or(ConfigError::Missing { variable, meaning })
-        };
-        let pool =
-            required(user_pool::VARIABLE, "the id of the user pool to read, such as eu-west-1_Abc123Def")?;
-        let queue_url = required(QUEUE_URL_VARIABLE, "the URL of the queue to send to")?;
-        let trigger_arn = std::env::var(TRIGGER_VARIABLE).ok().filter(|arn| !arn.is_empty());
+        let pool = user_pool::configured("the id of the user pool to read, such as eu-west-1_Abc123Def")?;
+        let environment = Environment::process();
+        let queue_url = environment.required(QUEUE_URL_VARIABLE, "the URL of the queue to send to")?;
+        let trigger_arn = environment.optional(TRIGGER_VARIABLE)?;
         let lifecycle = Self::new(UserPool::new(pool).await, aws::publisher(queue_url).await);
         Ok(Self { trigger_arn, ..lifecycle })
     }

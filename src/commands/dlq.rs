@@ -5,6 +5,7 @@ use std::io::Write as _;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
+use cognito_user_sync::config::{DLQ_URL_VARIABLE, Environment};
 use cognito_user_sync::sqs::dead_letters::mask::{MASK, masked};
 use cognito_user_sync::sqs::dead_letters::redrive::{End, Options, RATES, Redriven, Step, Task};
 use cognito_user_sync::sqs::dead_letters::{
@@ -128,7 +129,7 @@ struct Drop {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let url = required("USER_SYNC_DLQ_URL", "the URL of the dead-letter queue")?;
+    let url = Environment::process().required(DLQ_URL_VARIABLE, "the URL of the dead-letter queue")?;
     let dead_letters = DeadLetters::new(url).await;
     let (ask, stop) = watch::channel(false);
     let asking = tokio::spawn(async move {
@@ -145,11 +146,6 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     asking.abort();
     done
-}
-
-fn required(variable: &'static str, meaning: &'static str) -> anyhow::Result<String> {
-    let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
-    value.with_context(|| format!("{variable} is not set: {meaning}"))
 }
 
 /// Receives up to `limit` messages, with a spinner.
@@ -374,7 +370,7 @@ impl Redrive {
         if self.cancel {
             return cancel(dead_letters).await;
         }
-        let queue_url = required(QUEUE_URL_VARIABLE, "the queue to move to")?;
+        let queue_url = Environment::process().required(QUEUE_URL_VARIABLE, "the queue to move to")?;
         let hidden = dead_letters.hidden().await?;
         let style = ProgressStyle::with_template("{msg} {bar:40} {pos}/{len}, {per_sec}, {eta} left")?;
         let progress = ProgressBar::new(0).with_style(style).with_message("looking at dead letters");

@@ -14,6 +14,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use aws_sdk_cognitoidentityprovider::Client;
+use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 
 use crate::cognito::user_pool::PoolError;
 use cognito::{Pool, Written};
@@ -118,7 +119,7 @@ impl FromStr for Triggers {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// The pool, such as `eu-west-1_Abc123Def`.
-    pub user_pool_id: String,
+    pub user_pool_id: UserPoolId,
     /// The function that is to be both triggers.
     pub function_arn: String,
     /// The function that our function calls first for PostConfirmation: the one that may be replaced.
@@ -442,7 +443,7 @@ mod tests {
 
     fn wanted(chain: Option<&str>, overwrite: bool) -> Wanted {
         Wanted {
-            user_pool_id: "eu-west-1_Abc123Def".into(),
+            user_pool_id: "eu-west-1_Abc123Def".parse().unwrap(),
             function_arn: OURS.into(),
             chain_post_confirmation: chain.map(str::to_owned),
             chain_post_authentication: None,

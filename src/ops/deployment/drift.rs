@@ -52,11 +52,7 @@ pub enum DriftError {
 /// Compares, and counts what a repair would mend. Changes nothing. What an earlier call in the same sandbox did
 /// not finish is gone on with.
 pub(super) async fn check(deadline: Instant) -> Result<Value, DriftError> {
-    let user_pool_id = std::env::var(user_pool::VARIABLE).ok().filter(|id| !id.is_empty());
-    let user_pool_id = user_pool_id.ok_or(ConfigError::Missing {
-        variable: user_pool::VARIABLE,
-        meaning: "the user pool to compare with",
-    })?;
+    let user_pool_id = user_pool::configured("the user pool to compare with")?;
     let user_pool = UserPool::new(user_pool_id.clone())
         .await
         .at_rates(DEFAULT_LISTS_PER_SECOND, DEFAULT_READS_PER_SECOND);

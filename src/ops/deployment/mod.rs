@@ -9,10 +9,11 @@ mod triggers;
 
 use std::time::Instant;
 
+use cognito_user_sync_triggers::user_pool_id::InvalidUserPoolId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Environment};
 
 pub use drift::DriftError;
 pub use logins::LoginError;
@@ -40,18 +41,15 @@ impl Operation {
     /// # Errors
     /// When the variable is missing or names no operation.
     pub fn from_env() -> Result<Self, ConfigError> {
-        Self::read(std::env::var(VARIABLE).ok())
+        Self::read(Environment::process())
     }
 
-    fn read(value: Option<String>) -> Result<Self, ConfigError> {
-        match value.as_deref() {
-            Some("schema") => Ok(Self::Schema),
-            Some("drift") => Ok(Self::Drift),
-            Some("pool-triggers") => Ok(Self::PoolTriggers),
-            None | Some("") => {
-                Err(ConfigError::Missing { variable: VARIABLE, meaning: "what this function does" })
-            }
-            Some(value) => Err(ConfigError::Invalid {
+    fn read(environment: Environment<'_>) -> Result<Self, ConfigError> {
+        match environment.required(VARIABLE, "what this function does")?.as_str() {
+            "schema" => Ok(Self::Schema),
+            "drift" => Ok(Self::Drift),
+            "pool-triggers" => Ok(Self::PoolTriggers),
+            value => Err(ConfigError::Invalid {
                 variable: VARIABLE,
                 value: value.to_owned(),
                 expected: "schema, drift or pool-triggers".to_owned(),
@@ -78,6 +76,9 @@ pub enum Error {
     /// The pool's triggers.
     #[error(transparent)]
     PoolTriggers(#[from] crate::cognito::triggers::Error),
+    /// The property `UserPoolId` is not the id of a user pool.
+    #[error(transparent)]
+    UserPoolId(#[from] InvalidUserPoolId),
     /// The pool itself became another one.
     #[error(transparent)]
     PoolChanged(#[from] PoolChanged),
@@ -129,10 +130,13 @@ mod tests {
 
     #[test]
     fn an_operation_is_named_or_the_function_does_not_start() {
-        let read = |value: &str| Operation::read(Some(value.to_owned())).map_err(|error| error.to_string());
+        let read = |value: &str| {
+            let operation = Operation::read(Environment::new(&|_| Some(value.into())));
+            operation.map_err(|error| error.to_string())
+        };
         assert_eq!(read("drift"), Ok(Operation::Drift));
         let refused = "USER_SYNC_OPERATION is \"all\": it must be schema, drift or pool-triggers";
         assert_eq!(read("all"), Err(refused.to_owned()));
-        assert!(Operation::read(None).unwrap_err().to_string().contains("is not set"));
+        assert!(read("").unwrap_err().contains("is not set"));
     }
 }

@@ -7,10 +7,8 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::config::{ConfigError, DatabaseConfig};
-use crate::ops::deployment::Request;
-use crate::ops::deployment::RequestType;
-use crate::ops::deployment::answer;
 use crate::ops::deployment::logins::{self, Authentication, Group, LoginError};
+use crate::ops::deployment::{Request, RequestType, answer};
 use crate::postgres::{self, DatabaseError};
 use crate::store::StoreError;
 use crate::store::maintenance::partitions::{self, DEFAULT_MONTHS_AHEAD, DEFAULT_RETENTION_DAYS};
@@ -29,7 +27,7 @@ pub enum SchemaError {
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// The migrations.
-    #[error("{0}")]
+    #[error(transparent)]
     Migrate(#[from] migrate::Error),
     /// A login.
     #[error(transparent)]

@@ -1,15 +1,13 @@
 //! The pool's triggers as a custom resource. What the pool had before is in the resource's name: CloudFormation
 //! keeps that, and gives it back when the triggers are to be taken away.
 
+use cognito_user_sync_triggers::user_pool_id::{InvalidUserPoolId, UserPoolId};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cognito::triggers::{self, Before, Wanted};
 use crate::cognito::user_pool::UserPool;
-use crate::ops::deployment::Error;
-use crate::ops::deployment::Request;
-use crate::ops::deployment::RequestType;
-use crate::ops::deployment::answer;
+use crate::ops::deployment::{Error, Request, RequestType, answer};
 
 /// What every name begins with. A creation that failed has another one, given by the CDK's provider.
 const PREFIX: &str = "user-sync-triggers";
@@ -17,6 +15,7 @@ const PREFIX: &str = "user-sync-triggers";
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Properties {
+    /// Checked by [`Properties::wanted`] alone: a rollback must be able to read the old properties whatever they hold.
     user_pool_id: String,
     function_arn: String,
     chain_post_confirmation: Option<String>,
@@ -27,15 +26,15 @@ struct Properties {
 }
 
 impl Properties {
-    fn wanted(self) -> Wanted {
-        Wanted {
-            user_pool_id: self.user_pool_id,
+    fn wanted(self) -> Result<Wanted, InvalidUserPoolId> {
+        Ok(Wanted {
+            user_pool_id: self.user_pool_id.try_into()?,
             function_arn: self.function_arn,
             chain_post_confirmation: self.chain_post_confirmation,
             chain_post_authentication: self.chain_post_authentication,
             overwrite: self.overwrite == "true",
             yielding: false,
-        }
+        })
     }
 }
 
@@ -49,21 +48,21 @@ impl Properties {
      with {from} and PoolTriggers.outputOnly(), which puts back what it had, and then with {to}"
 )]
 pub struct PoolChanged {
-    from: String,
-    to: String,
+    from: UserPoolId,
+    to: UserPoolId,
 }
 
 /// The name of the resource: whose triggers, and what they were.
 #[derive(Debug, PartialEq, Eq)]
 struct Name {
-    user_pool_id: String,
+    user_pool_id: UserPoolId,
     before: Before,
 }
 
 impl Name {
     fn read(text: &str) -> Option<Self> {
         let (user_pool_id, before) = text.strip_prefix(PREFIX)?.strip_prefix('/')?.split_once('/')?;
-        Some(Self { user_pool_id: user_pool_id.to_owned(), before: before.parse().ok()? })
+        Some(Self { user_pool_id: user_pool_id.parse().ok()?, before: before.parse().ok()? })
     }
 }
 
@@ -99,7 +98,7 @@ fn put_back(wanted: &Wanted, before: Before) -> Before {
 pub(super) async fn handle(payload: &str) -> Result<Value, Error> {
     let request: Request<Properties> = serde_json::from_str(payload)?;
     let text = request.physical_resource_id.unwrap_or_default();
-    let wanted = request.resource_properties.wanted();
+    let wanted = request.resource_properties.wanted()?;
     let user_pool = UserPool::new(wanted.user_pool_id.clone()).await;
     let known = named(&text, &wanted)?;
     match request.request_type {
@@ -138,7 +137,7 @@ mod tests {
             [(None, None), (arn("welcome"), None), (None, arn("audit")), (arn("welcome"), arn("audit:live"))]
         {
             let before = Before { post_confirmation, post_authentication };
-            let name = Name { user_pool_id: "eu-west-1_Abc123Def".to_owned(), before };
+            let name = Name { user_pool_id: "eu-west-1_Abc123Def".parse().unwrap(), before };
             assert_eq!(Name::read(&name.to_string()), Some(name));
         }
         assert_eq!(Name::read("AWSCDK::CustomResourceProviderFramework::CREATE_FAILED"), None);
@@ -149,7 +148,7 @@ mod tests {
     fn what_is_put_back_is_what_was_overwritten_or_is_chained_still() {
         let check = |chain: Option<&str>, overwrite, expected: Option<&str>| {
             let wanted = Wanted {
-                user_pool_id: "eu-west-1_Abc123Def".to_owned(),
+                user_pool_id: "eu-west-1_Abc123Def".parse().unwrap(),
                 function_arn: "arn:ours".to_owned(),
                 chain_post_confirmation: chain.map(str::to_owned),
                 chain_post_authentication: None,

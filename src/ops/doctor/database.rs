@@ -2,17 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::postgres::PgSslMode;
 use sqlx::{ConnectOptions as _, PgPool};
 
 use crate::config::{ConfigError, DatabaseConfig};
-use crate::ops::doctor::Check;
-use crate::ops::doctor::Finding;
-use crate::ops::doctor::MIGRATE;
-use crate::ops::doctor::Section;
-use crate::ops::doctor::UNREACHED;
-use crate::ops::doctor::bounded;
-use crate::ops::doctor::grants;
+use crate::ops::doctor::{Check, Finding, MIGRATE, Section, TIMEOUT, UNREACHED, bounded, grants};
 use crate::postgres::{self, DatabaseError};
 use crate::store::migrate;
 
@@ -70,7 +64,7 @@ async fn connect(config: &Result<DatabaseConfig, ConfigError>) -> (Finding, Opti
         let mut connection = options.connect().await?;
         sqlx::query_scalar::<_, String>("select session_user::text").fetch_one(&mut connection).await
     };
-    match tokio::time::timeout(crate::ops::doctor::TIMEOUT, greeting).await {
+    match tokio::time::timeout(TIMEOUT, greeting).await {
         Ok(Ok(user)) => (Finding::ok(format!("{address}, as {user}")), Some(pool)),
         Ok(Err(error)) => {
             let reason = match error.as_database_error() {
@@ -83,7 +77,7 @@ async fn connect(config: &Result<DatabaseConfig, ConfigError>) -> (Finding, Opti
             (Finding::failed(format!("{address}: {reason}"), refused.unwrap_or(fix)), None)
         }
         Err(_) => {
-            let found = format!("{address}: no answer within {} s", crate::ops::doctor::TIMEOUT.as_secs());
+            let found = format!("{address}: no answer within {} s", TIMEOUT.as_secs());
             (
                 Finding::failed(
                     found,
@@ -123,7 +117,7 @@ async fn tls(pool: &PgPool) -> Result<Finding, Finding> {
     let (encrypted, version): (bool, Option<String>) = bounded(sqlx::query_as(query).fetch_one(pool)).await?;
     let options = pool.connect_options();
     let version = encrypted.then(|| version.unwrap_or_else(|| "TLS".to_owned()));
-    Ok(tls_of(is_local(&options), version.as_deref(), options.get_ssl_mode()))
+    Ok(tls_of(postgres::is_local(&options), version.as_deref(), options.get_ssl_mode()))
 }
 
 fn tls_of(is_local: bool, version: Option<&str>, mode: PgSslMode) -> Finding {
@@ -148,15 +142,6 @@ fn tls_of(is_local: bool, version: Option<&str>, mode: PgSslMode) -> Finding {
             | PgSslMode::VerifyFull,
         ) => Finding::failed("the connection is not encrypted", fix),
     }
-}
-
-/// What [`postgres::connect`] connects to without a certificate.
-fn is_local(options: &PgConnectOptions) -> bool {
-    let host = options.get_host();
-    options.get_socket().is_some()
-        || host == "localhost"
-        || host.starts_with('/')
-        || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }
 
 async fn server_version(pool: &PgPool) -> Result<Finding, Finding> {

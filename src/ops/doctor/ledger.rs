@@ -2,11 +2,7 @@
 
 use sqlx::PgPool;
 
-use crate::ops::doctor::Check;
-use crate::ops::doctor::Finding;
-use crate::ops::doctor::Section;
-use crate::ops::doctor::UNREACHED;
-use crate::ops::doctor::bounded;
+use crate::ops::doctor::{Check, Finding, Section, UNREACHED, bounded};
 
 /// Months after this one that should stand ready: `maintain` may then fail for a month unnoticed.
 const MONTHS_AHEAD: i64 = 2;

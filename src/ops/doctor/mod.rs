@@ -13,7 +13,7 @@ mod triggers;
 use std::fmt;
 use std::time::Duration;
 
-use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 use serde::Serialize;
 
 use crate::config::{ConfigError, DatabaseConfig};
@@ -31,7 +31,7 @@ pub struct Options {
     /// The dead-letter queue.
     pub dlq_url: Option<String>,
     /// The user pool.
-    pub user_pool_id: Option<String>,
+    pub user_pool_id: Option<UserPoolId>,
     /// The function that both triggers must name; without it they must name the same one.
     pub trigger_arn: Option<String>,
     /// The consumer function's timeout, in seconds.
@@ -187,22 +187,8 @@ const MIGRATE: &str = "run `user-sync migrate` as a member of user_sync_owner";
 const BUSY: &str = "look for locks and load on the server (pg_stat_activity)";
 const UNREACHED: &str = "mend the database's first line";
 
-/// What AWS refused, by its code; quotes nothing of an answer.
-fn refusal<E: ProvideErrorMetadata>(error: &SdkError<E>) -> String {
-    match error {
-        SdkError::ServiceError(failure) => {
-            failure.err().code().unwrap_or("an error without a code").to_owned()
-        }
-        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
-        SdkError::ResponseError(_) => "an answer that is not AWS's".to_owned(),
-        SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) | _ => {
-            "cannot be reached, or there are no credentials".to_owned()
-        }
-    }
-}
-
 /// A duration as people say it: `40 s`, `12 min`, `5 h`, `3 days`.
-fn spoken(seconds: i64) -> String {
+fn human_duration(seconds: i64) -> String {
     match seconds {
         ..120 => format!("{} s", seconds.max(0)),
         120..7_200 => format!("{} min", seconds / 60),

@@ -17,14 +17,13 @@ use aws_sdk_sqs::types::{
     MessageSystemAttributeName, QueueAttributeName,
 };
 use cognito_user_sync_triggers::event::{DecodeError, Event};
+use cognito_user_sync_triggers::request_error::RequestError;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use futures::StreamExt as _;
 use tokio::sync::watch;
 
 use crate::aws;
-use crate::sqs::queue::{
-    REQUEST_CONCURRENCY, REQUEST_MAX_MESSAGES, RETRY_BUDGET, SCHEDULE, TIMEOUTS, error_context,
-};
+use crate::sqs::queue::{REQUEST_CONCURRENCY, REQUEST_MAX_MESSAGES, RETRY_BUDGET, SCHEDULE, TIMEOUTS};
 
 /// The reason of a message that SQS itself moved: it carries none.
 pub const MAX_RECEIVES: &str = "max_receives";
@@ -62,7 +61,7 @@ impl Error {
         queue: &'static str,
         error: &SdkError<E>,
     ) -> Self {
-        let code = error_context(error);
+        let code = RequestError::of(error).describe("SQS");
         let is = |words: &[&str]| words.iter().any(|word| code.contains(word));
         let hint = if is(&["AccessDenied", "AccessControl"]) {
             format!("; the role needs {} there", permissions(operation))
