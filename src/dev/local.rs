@@ -1,5 +1,5 @@
-//! A whole local deployment on the stack: a migrated database, its logins, a queue and its dead-letter
-//! queue. Shared by `user-sync demo`, `user-sync dev` and the integration tests; no part of production.
+//! Makes a whole deployment on the local stack: a migrated database, its logins, a queue and its dead-letter queue, for
+//! `user-sync demo`, `user-sync dev` and the integration tests. Must not start a server.
 
 use std::str::FromStr as _;
 
@@ -25,7 +25,7 @@ pub const REGION: &str = "eu-west-1";
 /// applied is sent there at once with its reason: only an outage that lasts spends receives.
 pub const MAX_RECEIVE_COUNT: u32 = 100;
 
-/// One deployment: apart from the servers, it shares nothing with another one.
+/// One deployment, which shares only the servers with others.
 #[derive(Debug, Clone)]
 pub struct Deployment {
     /// The database as its owner: what `user-sync migrate` takes.
@@ -206,7 +206,7 @@ impl Deployment {
     }
 }
 
-/// A pool for questions beside the product's own path.
+/// A pool of connections apart from the product's own.
 ///
 /// # Errors
 /// When the database cannot be reached.

@@ -286,7 +286,7 @@ impl Credentials {
                 if login != current.login {
                     pool.set_connect_options(with_login(&self.options, &login));
                     self.generation.fetch_add(1, Ordering::SeqCst);
-                    tracing::info!(database.user = login.user, "the database has new credentials");
+                    tracing::info!(database.user = login.user, "the database's credentials are new");
                     current.login = login;
                 }
             }

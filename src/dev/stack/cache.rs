@@ -1,4 +1,4 @@
-//! Python packages unpacked once, into a folder that later runs and other processes reuse.
+//! Installs Python packages once, into a folder that later runs and other processes reuse. Must not know what they run.
 //!
 //! A package is installed into a temporary sibling and then renamed under a lock, so that a killed
 //! or a concurrent install never leaves half a package under the final name.

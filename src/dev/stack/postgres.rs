@@ -1,6 +1,5 @@
-//! A PostgreSQL server: the caller's own, an installed one, or one fetched as a package.
-//!
-//! It creates no databases: the caller does, through [`Postgres::admin_url`].
+//! Runs a PostgreSQL server: the caller's own, an installed one, or one fetched as a package. Must not create a database:
+//! the caller does, through [`Postgres::admin_url`].
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
-//! What a deployment has done to its surroundings: the schema and its logins, the pool's triggers, and a look for
-//! drift. One program, deployed as a function for each [`Operation`], each with its own rights. Knows
-//! CloudFormation's envelope; must not know the Lambda runtime.
+//! Sets a deployment up and keeps it so: the schema and its logins, the user pool's triggers, and a check for drift. Must
+//! not know the Lambda runtime.
+//!
+//! One program, deployed as one function for each [`Operation`], each with its own rights.
 
 mod drift;
 mod logins;
@@ -20,18 +21,18 @@ pub use logins::LoginError;
 pub use schema::SchemaError;
 pub use triggers::PoolChanged;
 
-/// Names the operation of this function.
+/// The name of the variable that names the operation of this function.
 pub const VARIABLE: &str = "USER_SYNC_OPERATION";
 
-/// What a function does. Given by the environment rather than by what it is asked, so that nobody who may invoke
-/// one of them can ask it for another's work.
+/// What a function does. The environment names it, not the payload: who may invoke one function cannot have it do the
+/// work of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// Migrates, makes the logins, and keeps the ledger's months.
     Schema,
-    /// Compares the pool with the table.
+    /// Compares the user pool with the table.
     Drift,
-    /// Sets and takes back the two triggers of an imported pool.
+    /// Sets and restores the two triggers of an imported user pool.
     PoolTriggers,
 }
 
@@ -64,7 +65,7 @@ pub enum Error {
     /// The function is not configured.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The payload is neither CloudFormation's nor a schedule's.
+    /// The payload is not from CloudFormation or a schedule.
     #[error("the payload cannot be read: {0}")]
     Payload(#[from] serde_json::Error),
     /// The schema or its logins.
@@ -79,7 +80,7 @@ pub enum Error {
     /// The property `UserPoolId` is not the id of a user pool.
     #[error(transparent)]
     UserPoolId(#[from] InvalidUserPoolId),
-    /// The pool itself became another one.
+    /// The deployment's user pool was exchanged for another one.
     #[error(transparent)]
     PoolChanged(#[from] PoolChanged),
 }
@@ -90,7 +91,7 @@ pub enum Error {
 #[serde(rename_all = "PascalCase")]
 struct Request<P> {
     request_type: RequestType,
-    /// What an earlier answer called it; on updates and deletions.
+    /// The name that an earlier answer gave it; on updates and deletions.
     physical_resource_id: Option<String>,
     resource_properties: P,
     /// On updates.
@@ -114,7 +115,7 @@ fn answer(physical_resource_id: &str) -> Value {
 /// Idempotent: CloudFormation and schedules may ask twice.
 ///
 /// # Errors
-/// With what was wrong, and what to do next.
+/// Says what failed, and what to do next.
 pub async fn handle(operation: Operation, payload: &str, deadline: Instant) -> Result<Value, Error> {
     match operation {
         Operation::Schema => schema::handle(payload).await,

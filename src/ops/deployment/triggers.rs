@@ -1,5 +1,7 @@
-//! The pool's triggers as a custom resource. What the pool had before is in the resource's name: CloudFormation
-//! keeps that, and gives it back when the triggers are to be taken away.
+//! Sets the user pool's triggers as a custom resource. Must not know how Cognito is asked.
+//!
+//! The resource's name holds the former triggers: CloudFormation keeps the name, and passes it back when the triggers are
+//! to be removed.
 
 use cognito_user_sync_triggers::user_pool_id::{InvalidUserPoolId, UserPoolId};
 use serde::Deserialize;
@@ -9,7 +11,7 @@ use crate::cognito::triggers::{self, Before, Wanted};
 use crate::cognito::user_pool::UserPool;
 use crate::ops::deployment::{Error, Request, RequestType, answer};
 
-/// What every name begins with. A creation that failed has another one, given by the CDK's provider.
+/// The prefix of every name. After a creation that failed, the CDK's provider gives another name.
 const PREFIX: &str = "user-sync-triggers";
 
 #[derive(Debug, Deserialize)]
@@ -20,7 +22,7 @@ struct Properties {
     function_arn: String,
     chain_post_confirmation: Option<String>,
     chain_post_authentication: Option<String>,
-    /// CloudFormation hands over texts only.
+    /// CloudFormation passes texts only.
     #[serde(default)]
     overwrite: String,
 }
@@ -38,10 +40,10 @@ impl Properties {
     }
 }
 
-/// The deployment's user pool became another one.
+/// The deployment's user pool was exchanged for another one.
 ///
-/// By now this function may not change the former pool, and what let that one call the trigger is taken away next:
-/// nobody could sign in there.
+/// This function may no longer change the former pool, whose permission to call the trigger is removed next: nobody could
+/// sign in there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the user pool is {to} now, and was {from}, whose triggers would be left behind; nothing was changed: deploy once \
@@ -52,7 +54,7 @@ pub struct PoolChanged {
     to: UserPoolId,
 }
 
-/// The name of the resource: whose triggers, and what they were.
+/// The name of the resource: the user pool, and its former triggers.
 #[derive(Debug, PartialEq, Eq)]
 struct Name {
     user_pool_id: UserPoolId,
@@ -72,7 +74,7 @@ impl std::fmt::Display for Name {
     }
 }
 
-/// The name of a resource that stays; an error where it would become one of another pool.
+/// The name of an existing resource; an error if the resource would move to another user pool.
 fn named(text: &str, wanted: &Wanted) -> Result<Option<Name>, PoolChanged> {
     let name = Name::read(text);
     match name.filter(|name| name.user_pool_id != wanted.user_pool_id) {
@@ -83,8 +85,8 @@ fn named(text: &str, wanted: &Wanted) -> Result<Option<Name>, PoolChanged> {
     }
 }
 
-/// What is put back when the triggers are taken away: what was overwritten, and what is chained still. What is
-/// chained no more may be deleted by now, and a pool that calls it could sign nobody in.
+/// The functions that become the triggers again when ours is removed: what was overwritten, and what is still chained. A
+/// function that is no longer chained may be deleted, and a pool that calls it could sign nobody in.
 fn put_back(wanted: &Wanted, before: Before) -> Before {
     let is_there = |chain: Option<&str>, arn: &str| chain.map_or(wanted.overwrite, |chain| chain == arn);
     let confirmation = wanted.chain_post_confirmation.as_deref();
@@ -103,19 +105,19 @@ pub(super) async fn handle(payload: &str) -> Result<Value, Error> {
     let known = named(&text, &wanted)?;
     match request.request_type {
         RequestType::Create | RequestType::Update => {
-            // An update that is refused is refused again when CloudFormation rolls it back, and the stack is stuck. That
-            // the pool does not call us is the alarm's to say by then.
+            // An update that is refused is refused again when CloudFormation rolls it back, and the stack is stuck. The
+            // alarm reports that the pool does not call us.
             let wanted = Wanted { yielding: request.request_type == RequestType::Update, ..wanted };
             let ours_before = request.old_resource_properties.map(|old| old.function_arn);
             let before = known.as_ref().map(|name| name.before.clone());
             let before =
                 triggers::attach(user_pool.client(), &wanted, ours_before.as_deref(), before).await?;
-            // A name stays: of another one CloudFormation would have the former deleted, and the triggers with it.
+            // The name stays: CloudFormation would delete the resource of the former name, and with it the triggers.
             let name = known.unwrap_or(Name { user_pool_id: wanted.user_pool_id, before });
             Ok(answer(&name.to_string()))
         }
         RequestType::Delete => {
-            // Without a name nothing was attached.
+            // Without a name, nothing was attached.
             if let Some(Name { user_pool_id, before }) = known {
                 let before = put_back(&wanted, before);
                 triggers::detach(user_pool.client(), &user_pool_id, &wanted.function_arn, &before).await?;

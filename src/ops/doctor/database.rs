@@ -1,4 +1,4 @@
-//! The server, how we are connected to it, its roles, grants and migrations.
+//! Checks the server, the connection to it, its roles, grants and migrations. Must not know what is in the tables.
 
 use std::collections::BTreeMap;
 
@@ -27,10 +27,10 @@ const NAMES: [&str; 9] = [
     "migrations",
 ];
 
-/// Questions under way at once, so that a server that hangs costs one timeout and not one each.
+/// Questions under way at once, so that a server that hangs costs one timeout and not one for each question.
 const CONNECTIONS: usize = 4;
 
-/// Connects; without the pool, nothing else of the database can be looked at.
+/// Connects; without the pool, no other check of the database can run.
 pub(super) async fn reach(config: &Result<DatabaseConfig, ConfigError>) -> (Vec<Check>, Option<PgPool>) {
     let (finding, pool) = connect(config).await;
     (vec![finding.named(Section::Database, "reachable")], pool)
@@ -57,7 +57,7 @@ async fn connect(config: &Result<DatabaseConfig, ConfigError>) -> (Finding, Opti
             return (Finding::failed(error.to_string(), fix), None);
         }
     };
-    // Not by the pool, which says of every failure that it took too long.
+    // Not by the pool, which reports every failure as a timeout.
     let options = pool.connect_options();
     let address = format!("{}:{}", options.get_host(), options.get_port());
     let greeting = async {
@@ -153,7 +153,7 @@ async fn server_version(pool: &PgPool) -> Result<Finding, Finding> {
     })
 }
 
-/// As whom we run, and so what the consumer that shares our `DATABASE_URL` may do.
+/// The role of the session, and so what the consumer with the same `DATABASE_URL` may do.
 async fn role(pool: &PgPool) -> Result<Finding, Finding> {
     let query = "select session_user::text, rolsuper,
             array(select rolname::text from pg_roles
@@ -250,7 +250,7 @@ async fn memberships(pool: &PgPool) -> Result<Finding, Finding> {
     Ok(Finding::warning(found, format!("revoke user_sync_owner from \"{login}\"")))
 }
 
-/// A migration that ran: its version, the checksum of its text, and whether it ended.
+/// A migration that ran: its version, the checksum of its text, and whether it succeeded.
 type Applied = (i64, Vec<u8>, bool);
 
 async fn migrations(pool: &PgPool) -> Result<Finding, Finding> {

@@ -1,4 +1,5 @@
-//! Whether anything arrives: the last event that was applied and the last heartbeat. A stalled sync is silent.
+//! Checks that events arrive: the last event that was applied and the last heartbeat. A stalled sync is silent. Must not
+//! read who an event is about.
 
 use sqlx::PgPool;
 

@@ -1,5 +1,5 @@
-//! The queue and its dead-letter queue, by their attributes alone: nothing is received, since that would spend
-//! receives and hide messages from the consumer.
+//! Checks the queue and its dead-letter queue by their attributes. Must not receive a message: that would raise its receive
+//! count and hide it from the consumer.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -145,7 +145,7 @@ impl Queues {
     }
 }
 
-/// What cannot be told of a queue that was not reached: its own line says why.
+/// A check of a queue that was not reached; the check `reachable` says why.
 fn unread(finding: &Finding) -> Finding {
     Finding { status: Status::Skipped, ..finding.clone() }
 }
@@ -208,7 +208,7 @@ fn retention(queue: &Attributes) -> Finding {
     }
 }
 
-/// A message that is moved keeps the time since which it counts ("Amazon SQS dead-letter queues").
+/// A message that is moved keeps the time of its first enqueue ("Amazon SQS dead-letter queues").
 fn dlq_retention(queue: &Attributes, dlq: &Attributes) -> Finding {
     let found = dlq.retention_seconds();
     let text = format!("it keeps a message {} from when it was first sent", days(found));
@@ -246,8 +246,8 @@ fn depth(queue: &Attributes) -> Finding {
     Finding::ok(format!("about {waiting} waiting, {under_way} under way or hidden, {delayed} delayed"))
 }
 
-/// SQS does not tell a message's age without receiving it. What has arrived bounds it: the queue is nearly in
-/// order, so what waits was sent about when the newest that arrived was, or after it.
+/// SQS does not give a message's age unless it is received. What has arrived bounds the age: the queue is nearly in order,
+/// so messages that wait were sent at about the time of the newest that arrived, or later.
 fn oldest(queue: &Attributes, arrived: Option<Arrived>, max_age: i64) -> Finding {
     const EXACT: &str = "exact: the CloudWatch metric ApproximateAgeOfOldestMessage";
     if queue.depth().iter().sum::<u64>() == 0 {

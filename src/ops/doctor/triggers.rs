@@ -1,4 +1,4 @@
-//! Whether the user pool calls the trigger.
+//! Checks that the user pool calls the trigger. Must not change the user pool.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ async fn lambda_config(user_pool_id: Option<&str>) -> Result<(Finding, LambdaCon
     }
 }
 
-/// One function for both, so that both keep the same processes warm.
+/// Both triggers must call one function, so that they share warm processes.
 fn wiring(config: &LambdaConfigType, trigger_arn: Option<&str>) -> Finding {
     let set = |arn: &Option<String>| arn.clone().filter(|arn| !arn.is_empty());
     let (confirmation, authentication) = (set(&config.post_confirmation), set(&config.post_authentication));
