@@ -1,5 +1,5 @@
-//! The AWS SDK as operators' machines and the other functions use it. The trigger's own use of it, which has to be
-//! small, is [`cognito_user_sync_triggers::aws`].
+//! Configures the AWS SDK for operators' machines and for all functions but the trigger, which has a smaller
+//! configuration in [`cognito_user_sync_triggers::aws`]. Must not know a service's operations.
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_sqs::config::SharedHttpClient;

@@ -1,4 +1,5 @@
-//! The configuration: environment variables, read once, checked at start.
+//! The configuration: environment variables, read once, checked at start. Must not know what uses it. A variable that is
+//! empty is unset.
 //!
 //! | variable | default | meaning |
 //! |---|---|---|
@@ -10,21 +11,25 @@
 //! | `USER_SYNC_BATCH_SIZE` | 1000 | most messages of one transaction of the worker, 1 to 10,000 |
 //! | `USER_SYNC_CONCURRENCY` | 2 | batches that the worker has under way, 1 to 64; each takes one connection |
 //! | `USER_SYNC_ALLOW_PLAINTEXT_DATABASE` | `false` | `true` permits a connection without TLS to another host |
-//! | `USER_SYNC_GEOIP_FILE` | none | a MaxMind database of cities, for the places of addresses; see [`crate::geoip`] |
+//! | `USER_SYNC_GEOIP_FILE` | none | a MaxMind database of cities, which locates IP addresses; see [`crate::geoip`] |
 //! | `USER_SYNC_METRICS_ADDR` | none | where the worker serves its metrics; see [`crate::consumer::monitoring`] |
 //! | `USER_SYNC_USER_POOL_ID` | none | the user pool that is read; see [`crate::cognito::user_pool`] |
 //! | `USER_SYNC_LOG` | `info` | what is logged, in `tracing`'s filter syntax |
 //!
-//! The trigger's own are in its crate; what only one function or command takes stands there. README.md has them
-//! all. The AWS SDK reads its own (`AWS_REGION`, `AWS_ENDPOINT_URL`, credentials).
+//! The trigger's own variables are in its package; a variable of one function or command is defined there. README.md
+//! lists all. The AWS SDK reads its own (`AWS_REGION`, `AWS_ENDPOINT_URL`, credentials).
 
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use secrecy::SecretString;
 
+pub use cognito_user_sync_triggers::environment::{ConfigError, Environment};
+
 use crate::geoip;
+
+/// The name of the variable that holds the dead-letter queue's URL.
+pub const DLQ_URL_VARIABLE: &str = "USER_SYNC_DLQ_URL";
 
 /// What the consumer needs to know.
 #[derive(Debug, Clone)]
@@ -39,7 +44,7 @@ pub struct Config {
     pub batch_size: usize,
     /// Batches that the worker has under way at once.
     pub concurrency: usize,
-    /// The operator's database of places, if there is one.
+    /// The operator's database of cities, if there is one.
     pub geoip_file: Option<PathBuf>,
 }
 
@@ -68,54 +73,28 @@ pub enum DatabaseAuth {
     },
 }
 
-/// A variable is missing or out of range.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// A required variable is missing or empty.
-    #[error("{variable} is not set: {meaning}")]
-    Missing {
-        /// The variable.
-        variable: &'static str,
-        /// What it should hold.
-        meaning: &'static str,
-    },
-    /// A variable holds what it must not.
-    #[error("{variable} is {value:?}: it must be {expected}")]
-    Invalid {
-        /// The variable.
-        variable: &'static str,
-        /// What it holds. Never a secret: no variable with a secret is reported so.
-        value: String,
-        /// What it may hold.
-        expected: String,
-    },
-}
-
 impl Config {
     /// Reads the process's environment.
     ///
     /// # Errors
     /// Names the first variable that is missing or out of range, and the limit.
     pub fn from_env() -> Result<Self, ConfigError> {
-        Self::read(&|name| std::env::var(name).ok())
+        Self::read(Environment::process())
     }
 
-    /// Reads what `lookup` finds.
+    /// Reads `environment`.
     ///
     /// # Errors
     /// Names the first variable that is missing or out of range, and the limit.
-    pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+    pub fn read(environment: Environment<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
-            queue_url: required(
-                lookup,
-                QUEUE_URL_VARIABLE,
-                "the URL of the queue that the triggers send to",
-            )?,
-            dlq_url: required(lookup, "USER_SYNC_DLQ_URL", "the URL of the dead-letter queue")?,
-            database: DatabaseConfig::read(lookup)?,
-            batch_size: number(lookup, "USER_SYNC_BATCH_SIZE", 1_000, 1..=10_000)?,
-            concurrency: number(lookup, "USER_SYNC_CONCURRENCY", 2, 1..=64)?,
-            geoip_file: lookup(geoip::VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from),
+            queue_url: environment
+                .required(QUEUE_URL_VARIABLE, "the URL of the queue that the triggers send to")?,
+            dlq_url: environment.required(DLQ_URL_VARIABLE, "the URL of the dead-letter queue")?,
+            database: DatabaseConfig::read(environment)?,
+            batch_size: environment.number("USER_SYNC_BATCH_SIZE", 1_000, 1..=10_000)?,
+            concurrency: environment.number("USER_SYNC_CONCURRENCY", 2, 1..=64)?,
+            geoip_file: environment.path(geoip::VARIABLE),
         })
     }
 }
@@ -132,60 +111,33 @@ impl DatabaseConfig {
     /// # Errors
     /// When a variable is missing or holds what it must not.
     pub fn from_env() -> Result<Self, ConfigError> {
-        Self::read(&|name| std::env::var(name).ok())
+        Self::read(Environment::process())
     }
 
-    fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let url =
-            required(lookup, "DATABASE_URL", "the database, as postgres://user:password@host/database")?;
-        let variable = "USER_SYNC_ALLOW_PLAINTEXT_DATABASE";
-        let allow_plaintext = match lookup(variable).as_deref() {
-            None | Some("" | "false") => false,
-            Some("true") => true,
-            Some(value) => {
-                let (value, expected) = (value.to_owned(), "true or false".to_owned());
-                return Err(ConfigError::Invalid { variable, value, expected });
+    fn read(environment: Environment<'_>) -> Result<Self, ConfigError> {
+        let url = environment
+            .required("DATABASE_URL", "the database, as postgres://user:password@host/database")?;
+        let allow_plaintext = environment.flag("USER_SYNC_ALLOW_PLAINTEXT_DATABASE")?;
+        Ok(Self { url: url.into(), allow_plaintext, auth: DatabaseAuth::read(environment)? })
+    }
+}
+
+impl DatabaseAuth {
+    fn read(environment: Environment<'_>) -> Result<Self, ConfigError> {
+        let variable = "USER_SYNC_DATABASE_AUTH";
+        match environment.optional(variable)?.as_deref() {
+            None | Some("url") => Ok(Self::Url),
+            Some("iam") => Ok(Self::Iam),
+            Some("secret") => {
+                let meaning = "the ARN of the secret that RDS keeps the database's user and password in";
+                Ok(Self::Secret { arn: environment.required("USER_SYNC_DATABASE_SECRET_ARN", meaning)? })
             }
-        };
-        Ok(Self { url: url.into(), allow_plaintext, auth: auth(lookup)? })
-    }
-}
-
-fn auth(lookup: &dyn Fn(&str) -> Option<String>) -> Result<DatabaseAuth, ConfigError> {
-    let variable = "USER_SYNC_DATABASE_AUTH";
-    match lookup(variable).as_deref() {
-        None | Some("" | "url") => Ok(DatabaseAuth::Url),
-        Some("iam") => Ok(DatabaseAuth::Iam),
-        Some("secret") => {
-            let meaning = "the ARN of the secret that RDS keeps the database's user and password in";
-            Ok(DatabaseAuth::Secret { arn: required(lookup, "USER_SYNC_DATABASE_SECRET_ARN", meaning)? })
-        }
-        Some(value) => {
-            let (value, expected) = (value.to_owned(), "url, iam or secret".to_owned());
-            Err(ConfigError::Invalid { variable, value, expected })
+            Some(value) => {
+                let (value, expected) = (value.to_owned(), "url, iam or secret".to_owned());
+                Err(ConfigError::Invalid { variable, value, expected })
+            }
         }
     }
-}
-
-fn required(
-    lookup: &dyn Fn(&str) -> Option<String>,
-    variable: &'static str,
-    meaning: &'static str,
-) -> Result<String, ConfigError> {
-    lookup(variable).filter(|value| !value.is_empty()).ok_or(ConfigError::Missing { variable, meaning })
-}
-
-fn number(
-    lookup: &dyn Fn(&str) -> Option<String>,
-    variable: &'static str,
-    default: usize,
-    range: RangeInclusive<usize>,
-) -> Result<usize, ConfigError> {
-    let Some(value) = lookup(variable).filter(|value| !value.is_empty()) else { return Ok(default) };
-    value.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
-        let expected = format!("a whole number from {} to {}", range.start(), range.end());
-        ConfigError::Invalid { variable, value, expected }
-    })
 }
 
 #[cfg(test)]
@@ -197,7 +149,7 @@ mod tests {
         let required =
             [("DATABASE_URL", "postgres://x"), ("USER_SYNC_QUEUE_URL", "q"), ("USER_SYNC_DLQ_URL", "d")];
         let find = |name: &str| extra.iter().chain(&required).find(|(key, _)| *key == name);
-        Config::read(&|name| find(name).map(|(_, value)| (*value).to_owned()))
+        Config::read(Environment::new(&|name| find(name).map(|(_, value)| (*value).into())))
     }
 
     #[test]

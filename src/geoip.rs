@@ -1,24 +1,25 @@
-//! The places of IP addresses, from a file that the operator supplies. Knows nothing of events and rows.
+//! Locates IP addresses by a file that the operator supplies. Must not know events or rows.
 //!
 //! The file is a MaxMind database of cities (GeoLite2 City, GeoIP2 City or another vendor's in the same
-//! format). It is read whole into memory once, at start. Places are a function of the address and the file:
-//! whoever applies the same events must have the same file.
+//! format). It is read into memory once, at start. A location depends on the address and the file alone, so all
+//! programs that apply the same events need the same file.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cognito_user_sync_triggers::environment::Environment;
 use maxminddb::{MaxMindDbError, PathElement, Reader};
 
-/// Names the file, if there is one.
+/// The name of the variable that holds the path of the file.
 pub const VARIABLE: &str = "USER_SYNC_GEOIP_FILE";
 
-/// Finds the places of addresses; by default it knows none. Cloning shares the file.
+/// Locates addresses; the default locates none. Clones share the file.
 #[derive(Clone, Default)]
 pub struct GeoIp(Option<Arc<Reader<Vec<u8>>>>);
 
-/// The file that the variable names cannot serve.
+/// The file that the variable names cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum GeoIpError {
     /// The file is missing, unreadable or no MaxMind database.
@@ -31,7 +32,7 @@ pub enum GeoIpError {
         /// Why.
         source: MaxMindDbError,
     },
-    /// The database holds something else, such as countries or networks: every place would be unknown.
+    /// The database holds something else, such as countries or networks: it would locate no address.
     #[error("{variable} is {path:?}: it must be a MaxMind database of cities, and its type is {kind:?}")]
     NotOfCities {
         /// The variable.
@@ -44,7 +45,7 @@ pub enum GeoIpError {
 }
 
 impl GeoIp {
-    /// Reads the file; without one every place is unknown.
+    /// Reads the file; without one, every location is unknown.
     ///
     /// # Errors
     /// When the file cannot be read, or is no database of cities.
@@ -63,13 +64,21 @@ impl GeoIp {
         Ok(Self(Some(Arc::new(reader))))
     }
 
-    /// Whether there is no file, so that every place is unknown.
+    /// Reads the file that `USER_SYNC_GEOIP_FILE` names, if it is set.
+    ///
+    /// # Errors
+    /// As [`GeoIp::open`].
+    pub fn from_env() -> Result<Self, GeoIpError> {
+        Self::open(Environment::process().path(VARIABLE).as_deref())
+    }
+
+    /// Whether there is no file, so that every location is unknown.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
-    /// The place of an address, as `Porto, PT`: the city's English name and its country. No city, no place.
+    /// The location of an address, as `Porto, PT`: the city's English name and its country. `None` if the city is unknown.
     #[must_use]
     pub fn of(&self, address: IpAddr) -> Option<String> {
         // An IPv4 address that an IPv6 socket reports is the IPv4 address.
@@ -86,8 +95,8 @@ impl GeoIp {
     }
 }
 
-/// Whether a place, written as `city` or `city, country`, names its city. `null` is what JavaScript makes of a
-/// city that it does not know: no place is called so.
+/// Whether a location, written as `city` or `city, country`, names its city. JavaScript writes an unknown city as
+/// `null`; no city has that name.
 pub(crate) fn names_a_city(place: &str) -> bool {
     let city = place.split(',').next().unwrap_or_default().trim();
     !city.is_empty() && !city.eq_ignore_ascii_case("null")
@@ -116,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_file_every_place_is_unknown() {
+    fn without_a_file_every_location_is_unknown() {
         let geoip = GeoIp::open(None).unwrap_or_default();
         assert_eq!(geoip.of(IpAddr::from([192, 0, 2, 1])), None);
         assert_eq!(format!("{geoip:?}"), "GeoIp(None)");

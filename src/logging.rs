@@ -1,9 +1,10 @@
-//! Logs, on stderr: JSON, one line an event, where nobody watches; plain text at a terminal.
+//! Writes logs to stderr: plain text at a terminal, else JSON, one line an event. Must not know what is logged.
 //!
 //! **Invariant:** no attribute, address, token or secret is ever logged; errors name fields and limits.
 
 use std::io::IsTerminal as _;
 
+use cognito_user_sync_triggers::environment::Environment;
 use tracing_subscriber::EnvFilter;
 
 /// An error with its causes, on one line: a log line and CloudFormation show no more.
@@ -23,10 +24,10 @@ pub fn causes(error: &dyn std::error::Error) -> String {
 /// The name of the variable that sets what is logged.
 pub const FILTER_VARIABLE: &str = "USER_SYNC_LOG";
 
-/// Libraries that would log messages, requests or values, whatever level is asked for.
+/// Libraries that would log messages, requests or values, limited whatever level is configured.
 const QUIET: [&str; 7] = [
     "sqlx=off",
-    // It writes out what it signs: of a database's token, all but the signature.
+    // It logs what it signs: all of a database's token but the signature.
     "aws_sigv4=info",
     "aws_smithy_runtime=info",
     "aws_smithy_http_client=info",
@@ -37,7 +38,8 @@ const QUIET: [&str; 7] = [
 
 /// Starts logging, at `default_level` unless `USER_SYNC_LOG` says otherwise; a second call does nothing.
 pub fn init(default_level: &str) {
-    let filter = std::env::var(FILTER_VARIABLE).unwrap_or_else(|_| default_level.to_owned());
+    let configured = Environment::process().optional(FILTER_VARIABLE);
+    let filter = configured.as_ref().ok().cloned().flatten().unwrap_or_else(|| default_level.to_owned());
     let filter = QUIET.iter().fold(filter, |filter, module| format!("{filter},{module}"));
     let builder =
         tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr);
@@ -46,4 +48,7 @@ pub fn init(default_level: &str) {
         false => builder.json().flatten_event(true).with_span_list(false).try_init(),
     };
     drop(initialised);
+    if let Err(error) = configured {
+        tracing::error!(error = &error as &dyn std::error::Error, "logging at the default level");
+    }
 }

@@ -3,7 +3,8 @@
 
 mod commands;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use cognito_user_sync::config::Environment;
 use cognito_user_sync::postgres;
 
 /// Every Amazon Cognito user as a row in your own PostgreSQL.
@@ -54,8 +55,20 @@ async fn main() -> anyhow::Result<()> {
     })
 }
 
+/// An option's variable that is empty is unset, as everywhere; clap would take it for a value.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_unset = |arg: &clap::Arg| {
+        let variable = arg.get_env().and_then(std::ffi::OsStr::to_str);
+        variable.is_some_and(|variable| Environment::process().raw(variable).is_none())
+    };
+    command
+        .mut_args(|arg| if is_unset(&arg) { arg.env(None::<&'static str>) } else { arg })
+        .mut_subcommands(without_empty_variables)
+}
+
 async fn run() -> anyhow::Result<()> {
-    let command = Cli::parse().command;
+    let matches = without_empty_variables(Cli::command()).get_matches();
+    let command = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command;
     cognito_user_sync::logging::init(command.log_filter());
     match command {
         Command::Worker(arguments) => commands::worker::run(arguments).await,

@@ -1,11 +1,11 @@
-//! What the consumer counts, under one set of names, for CloudWatch (Lambda) and for Prometheus (the worker).
-//! Knows the exporters; must not know why anything is counted.
+//! Exports what the programs count, under one set of names, to CloudWatch (Lambda) and to Prometheus (the worker).
+//! Must not know why anything is counted.
 //!
 //! | metric | kind | meaning |
 //! |---|---|---|
 //! | `applied`, `duplicates` | counter | messages whose effect was committed now, or before |
 //! | `rejected` {`reason`} | counter | messages that the dead-letter queue has now |
-//! | `retried` {`cause`} | counter | messages that come again |
+//! | `retried` {`cause`} | counter | messages returned to the queue |
 //! | `heartbeats` | counter | canaries that arrived |
 //! | `batch_messages` | histogram | messages of a batch |
 //! | `apply_duration` | histogram, seconds | from a batch's arrival to its commit |
@@ -19,6 +19,7 @@
 //! Prometheus they start with `user_sync_`. No label and no value says anything of a user.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::io::Write;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -39,10 +40,16 @@ const FRESHNESS_BUCKETS: [f64; 12] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 const DURATION_BUCKETS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 const BATCH_BUCKETS: [f64; 6] = [1.0, 10.0, 100.0, 1_000.0, 5_000.0, 10_000.0];
 
-/// Metrics cannot be had.
+/// The metrics cannot be started.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start the metrics: {0}")]
-pub struct MetricsError(String);
+pub struct MetricsError(#[source] Box<dyn Error + Send + Sync>);
+
+impl MetricsError {
+    fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(source.into())
+    }
+}
 
 /// Collects for CloudWatch.
 #[derive(Clone, Copy)]
@@ -55,7 +62,7 @@ pub struct Embedded {
 /// error for each one more.
 type Distributions = Mutex<BTreeMap<&'static str, Sample>>;
 
-/// Where they are gathered, once somebody collects for CloudWatch.
+/// The distributions, once metrics are collected for CloudWatch.
 static GATHERED: OnceLock<Distributions> = OnceLock::new();
 
 /// Collects for CloudWatch under this service; the caller flushes, in Lambda after each invocation.
@@ -63,7 +70,7 @@ static GATHERED: OnceLock<Distributions> = OnceLock::new();
 /// # Errors
 /// When metrics are collected already.
 pub fn embedded(service: String) -> Result<Embedded, MetricsError> {
-    let collector = triggers::embedded(service).map_err(|error| MetricsError(error.to_string()))?;
+    let collector = triggers::embedded(service).map_err(MetricsError::new)?;
     describe();
     Ok(Embedded { collector, distributions: GATHERED.get_or_init(Distributions::default) })
 }
@@ -141,11 +148,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// # Errors
 /// When metrics are collected already.
 pub fn prometheus() -> Result<PrometheusHandle, MetricsError> {
-    let failed = |error: &dyn std::fmt::Display| MetricsError(error.to_string());
     let buckets = |builder: PrometheusBuilder, name: &str, buckets: &[f64]| {
         builder
             .set_buckets_for_metric(Matcher::Full(format!("user_sync.{name}")), buckets)
-            .map_err(|error| failed(&error))
+            .map_err(MetricsError::new)
     };
     let builder = PrometheusBuilder::new().with_recommended_naming(true);
     let builder = buckets(builder, "freshness", &FRESHNESS_BUCKETS)?;
@@ -154,7 +160,7 @@ pub fn prometheus() -> Result<PrometheusHandle, MetricsError> {
     let recorder = builder.build_recorder();
     let handle = recorder.handle();
     let prefixed = PrefixLayer::new("user_sync").layer(recorder);
-    metrics::set_global_recorder(prefixed).map_err(|error| failed(&error))?;
+    metrics::set_global_recorder(prefixed).map_err(MetricsError::new)?;
     describe();
     Ok(handle)
 }
@@ -163,12 +169,12 @@ fn describe() {
     describe_counter!("applied", Unit::Count, "messages whose effect was committed now");
     describe_counter!("duplicates", Unit::Count, "messages whose effect was committed before");
     describe_counter!("rejected", Unit::Count, "messages that the dead-letter queue has now");
-    describe_counter!("retried", Unit::Count, "messages that come again");
+    describe_counter!("retried", Unit::Count, "messages returned to the queue");
     describe_counter!("heartbeats", Unit::Count, "canaries that arrived");
     describe_histogram!("batch_messages", Unit::Count, "messages of a batch");
     describe_histogram!("apply_duration", Unit::Seconds, "from a batch's arrival to its commit");
     describe_histogram!("freshness", Unit::Seconds, "from when an event occurred to when it was committed");
-    // Not gauges: those would be said again at every flush.
+    // Not gauges: those would be repeated at every flush.
     describe_histogram!("ledger_days_ahead", Unit::Count, "days for which the ledger has months");
     describe_histogram!("triggers_missing", Unit::Count, "triggers of the pool that call something else");
     describe_histogram!("drift", Unit::Count, "users and rows that a repair would mend");

@@ -1,5 +1,6 @@
 //! The commands as a person runs them.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -48,6 +49,47 @@ fn a_missing_variable_is_named() {
         assert_eq!(output.status.code(), Some(1));
         assert!(stderr(&output).contains(&format!("{variable} is not set")), "{}", stderr(&output));
     }
+}
+
+#[test]
+fn an_empty_variable_is_unset_for_every_command() {
+    let empty = [
+        ("USER_SYNC_METRICS_ADDR", ""),
+        ("USER_SYNC_EMF_SERVICE", ""),
+        ("USER_SYNC_USER_POOL_ID", ""),
+        ("USER_SYNC_GEOIP_FILE", ""),
+        ("USER_SYNC_LOG", ""),
+        ("DATABASE_URL", "postgres://u:p@127.0.0.1:1/x"),
+        ("USER_SYNC_DLQ_URL", ""),
+    ];
+    let sub = "01890a5d-ac96-774b-bcce-b302099a8057";
+    for (arguments, code, reason) in [
+        // An option's variable: clap would take the empty text for its value.
+        (&["worker"][..], 1, "USER_SYNC_QUEUE_URL is not set"),
+        (&["reconcile"], 2, "--user-pool-id <ID>"),
+        (&["dlq", "list"], 1, "USER_SYNC_DLQ_URL is not set"),
+        // These get as far as the database, past the file of cities.
+        (&["migrate"], 1, "the database does not answer"),
+        (&["verify"], 1, "the database does not answer"),
+        (&["replay", "--from-ledger", "--user", sub], 1, "the database does not answer"),
+    ] {
+        let output = run(arguments, &empty);
+        let stderr = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(reason), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_not_utf8_is_named() {
+    let url = std::ffi::OsStr::from_bytes(b"secret\xff");
+    let mut command = Command::new(binaries::user_sync());
+    command.args(["replay", "-"]).env_clear().env("USER_SYNC_QUEUE_URL", url).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = stderr(&output);
+    assert!(stderr.contains("USER_SYNC_QUEUE_URL is not valid UTF-8"), "{stderr}");
+    assert!(!stderr.contains("secret"), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,13 @@
 //! The integration tests: real PostgreSQL, a real SQS protocol server, the real Lambda Runtime API, the
 //! real release binaries. One binary, so that one stack serves them all.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    missing_docs
+)]
 
 use user_sync_test_support as support;
 

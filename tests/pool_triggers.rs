@@ -22,7 +22,7 @@ const STRANGE: &str = "arn:aws:lambda:eu-west-1:111122223333:function:strange";
 
 fn wanted(user_pool_id: &str, function_arn: &str) -> Wanted {
     Wanted {
-        user_pool_id: user_pool_id.to_owned(),
+        user_pool_id: user_pool_id.parse().unwrap(),
         function_arn: function_arn.to_owned(),
         chain_post_confirmation: Some(THEIRS.to_owned()),
         chain_post_authentication: None,

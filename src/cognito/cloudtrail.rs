@@ -4,10 +4,8 @@
 //! CloudTrail says that a user changed, not how: names and attributes are hidden ("Amazon Cognito logging in AWS
 //! CloudTrail", Cognito Developer Guide).
 
-use std::collections::BTreeMap;
-
+use cognito_user_sync_triggers::json::{Object, object, text};
 use cognito_user_sync_triggers::timestamp::Timestamp;
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 const EVENT_SOURCE: &str = "cognito-idp.amazonaws.com";
@@ -150,19 +148,6 @@ fn user_notice(envelope: &Object<'_>, user_pool_id: &str) -> Result<Notice, Igno
             Notice::Deleted { sub, at: at.and_then(|at| Timestamp::parse(&at).ok()) }
         }
     })
-}
-
-/// An object whose values are not parsed yet: we parse only what we need, so nothing else can fail.
-type Object<'a> = BTreeMap<String, &'a RawValue>;
-
-/// The members of an object's member; none if it is not an object.
-fn object<'a>(parent: &Object<'a>, name: &str) -> Object<'a> {
-    parent.get(name).and_then(|value| serde_json::from_str(value.get()).ok()).unwrap_or_default()
-}
-
-/// A member, if it is a string.
-fn text(parent: &Object<'_>, name: &str) -> Option<String> {
-    serde_json::from_str(parent.get(name)?.get()).ok()
 }
 
 #[cfg(test)]

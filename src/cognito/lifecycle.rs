@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::aws;
 use crate::cognito::cloudtrail::{self, Notice};
 use crate::cognito::user_pool::{self, LookUp, PoolError, UserPool};
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Environment};
 
 pub use crate::cognito::cloudtrail::Ignored;
 
@@ -84,14 +84,10 @@ impl Lifecycle {
     /// # Errors
     /// Names the variable that is missing.
     pub async fn from_env() -> Result<Self, ConfigError> {
-        let required = |variable, meaning| {
-            let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
-            value.ok_or(ConfigError::Missing { variable, meaning })
-        };
-        let pool =
-            required(user_pool::VARIABLE, "the id of the user pool to read, such as eu-west-1_Abc123Def")?;
-        let queue_url = required(QUEUE_URL_VARIABLE, "the URL of the queue to send to")?;
-        let trigger_arn = std::env::var(TRIGGER_VARIABLE).ok().filter(|arn| !arn.is_empty());
+        let pool = user_pool::configured("the id of the user pool to read, such as eu-west-1_Abc123Def")?;
+        let environment = Environment::process();
+        let queue_url = environment.required(QUEUE_URL_VARIABLE, "the URL of the queue to send to")?;
+        let trigger_arn = environment.optional(TRIGGER_VARIABLE)?;
         let lifecycle = Self::new(UserPool::new(pool).await, aws::publisher(queue_url).await);
         Ok(Self { trigger_arn, ..lifecycle })
     }

@@ -13,15 +13,31 @@ use aws_sdk_cognitoidentityprovider::operation::admin_get_user::AdminGetUserErro
 use aws_sdk_cognitoidentityprovider::primitives::DateTime;
 use aws_sdk_cognitoidentityprovider::types::{AttributeType, UserPoolType, UserType};
 use cognito_user_sync_triggers::event::{Data, EventId, Kind, UserEvent};
+use cognito_user_sync_triggers::request_error::RequestError;
 use cognito_user_sync_triggers::retry::Schedule;
 use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;
+use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 use uuid::Uuid;
 
 use crate::aws::{self, Timeouts};
+use crate::config::{ConfigError, Environment};
 
 /// The environment variable with the user pool's id.
 pub const VARIABLE: &str = "USER_SYNC_USER_POOL_ID";
+
+/// The pool that [`VARIABLE`] names; `meaning` says what for.
+///
+/// # Errors
+/// When the variable is not set or holds no id of a user pool.
+pub fn configured(meaning: &'static str) -> Result<UserPoolId, ConfigError> {
+    let value = Environment::process().required(VARIABLE, meaning)?;
+    value.parse().map_err(|_| ConfigError::Invalid {
+        variable: VARIABLE,
+        value,
+        expected: "the id of a user pool, such as eu-west-1_Abc123Def".to_owned(),
+    })
+}
 
 /// Users of one page of ListUsers: Cognito's limit.
 pub const PAGE_USERS: usize = 60;
@@ -42,7 +58,7 @@ pub(crate) const RETRY_BUDGET: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct UserPool {
     client: Client,
-    id: String,
+    id: UserPoolId,
     lists: RateLimiter,
     reads: RateLimiter,
 }
@@ -122,53 +138,39 @@ pub enum LookUp {
 
 /// Cognito could not be reached or refused a request. Quotes nothing of an answer: it may hold attributes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("Cognito: {operation} failed: {context}")]
+#[error("Cognito: {operation} failed: {}", .error.describe("Cognito"))]
 pub struct PoolError {
     operation: &'static str,
-    context: String,
-    transient: bool,
+    error: RequestError,
 }
 
 impl PoolError {
     pub(crate) fn new<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> Self {
-        let (context, transient) = match error {
-            SdkError::ServiceError(failure) => {
-                let code = failure.err().code().unwrap_or("an error without a code");
-                // "Common errors" and the errors of each operation: these pass when tried again.
-                let throttled = code.contains("Throttl") || code.contains("TooManyRequests");
-                (code, throttled || failure.raw().status().is_server_error())
-            }
-            SdkError::TimeoutError(_) => ("no answer in time", true),
-            SdkError::ResponseError(_) => ("an answer that is not Cognito's", true),
-            SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) | _ => {
-                ("Cognito cannot be reached, or there are no credentials", true)
-            }
-        };
-        Self { operation, context: context.to_owned(), transient }
+        Self { operation, error: RequestError::of(error) }
     }
 
     /// Whether it may pass when tried again.
     pub(crate) fn is_transient(&self) -> bool {
-        self.transient
+        self.error.is_transient()
     }
 
-    /// Cognito's error code, or what happened instead of an answer.
+    /// Cognito's error code, if it refused.
     #[must_use]
-    pub fn context(&self) -> &str {
-        &self.context
+    pub fn code(&self) -> Option<&str> {
+        self.error.code()
     }
 }
 
 impl UserPool {
     /// The pool of this id, configured by the SDK's own variables, with the default rates.
-    pub async fn new(id: String) -> Self {
+    pub async fn new(id: UserPoolId) -> Self {
         let config = aws::sdk_config(TIMEOUTS).await;
         Self::with_client(Client::new(&config), id)
     }
 
     /// The pool of this id, with an existing client.
     #[must_use]
-    pub fn with_client(client: Client, id: String) -> Self {
+    pub fn with_client(client: Client, id: UserPoolId) -> Self {
         let (lists, reads) =
             (RateLimiter::new(DEFAULT_LISTS_PER_SECOND), RateLimiter::new(DEFAULT_READS_PER_SECOND));
         Self { client, id, lists, reads }
@@ -201,11 +203,11 @@ impl UserPool {
         let limit = i32::try_from(PAGE_USERS).unwrap_or(60);
         let list = || async {
             self.lists.wait().await;
-            let request = self.client.list_users().user_pool_id(&self.id).limit(limit);
+            let request = self.client.list_users().user_pool_id(self.id()).limit(limit);
             let listed = request.set_pagination_token(token.map(str::to_owned)).send().await;
             listed.map_err(|error| PoolError::new("ListUsers", &error))
         };
-        let listed = SCHEDULE.retry(RETRY_BUDGET, |error| error.transient, list).await?;
+        let listed = SCHEDULE.retry(RETRY_BUDGET, PoolError::is_transient, list).await?;
         let mut page = Page { next: listed.pagination_token, ..Page::default() };
         for user in listed.users.unwrap_or_default() {
             match listed_user(user) {
@@ -241,10 +243,10 @@ impl UserPool {
 
     async fn describe(&self) -> Result<Option<UserPoolType>, PoolError> {
         let describe = || async {
-            let described = self.client.describe_user_pool().user_pool_id(&self.id).send().await;
+            let described = self.client.describe_user_pool().user_pool_id(self.id()).send().await;
             described.map_err(|error| PoolError::new("DescribeUserPool", &error))
         };
-        Ok(SCHEDULE.retry(RETRY_BUDGET, |error| error.transient, describe).await?.user_pool)
+        Ok(SCHEDULE.retry(RETRY_BUDGET, PoolError::is_transient, describe).await?.user_pool)
     }
 
     /// What the pool knows of a user now: asks by the user name if it is known, then by the `sub`.
@@ -276,7 +278,7 @@ impl UserPool {
         let get = || async {
             self.reads.wait().await;
             let asked_at = Timestamp::now();
-            let request = self.client.admin_get_user().user_pool_id(&self.id).username(username);
+            let request = self.client.admin_get_user().user_pool_id(self.id()).username(username);
             match request.send().await {
                 Ok(user) => Ok(Some((user, asked_at))),
                 Err(SdkError::ServiceError(failure))
@@ -287,7 +289,7 @@ impl UserPool {
                 Err(error) => Err(PoolError::new("AdminGetUser", &error)),
             }
         };
-        let Some((user, asked_at)) = SCHEDULE.retry(RETRY_BUDGET, |error| error.transient, get).await? else {
+        let Some((user, asked_at)) = SCHEDULE.retry(RETRY_BUDGET, PoolError::is_transient, get).await? else {
             return Ok(None);
         };
         let (found, attributes) = attributes(user.user_attributes);
@@ -310,11 +312,11 @@ impl UserPool {
         loop {
             let list = || async {
                 self.lists.wait().await;
-                let request = self.client.list_users().user_pool_id(&self.id).filter(&filter);
+                let request = self.client.list_users().user_pool_id(self.id()).filter(&filter);
                 let listed = request.set_pagination_token(token.clone()).send().await;
                 listed.map_err(|error| PoolError::new("ListUsers", &error))
             };
-            let listed = SCHEDULE.retry(RETRY_BUDGET, |error| error.transient, list).await?;
+            let listed = SCHEDULE.retry(RETRY_BUDGET, PoolError::is_transient, list).await?;
             let username = listed.users.unwrap_or_default().into_iter().find_map(|user| user.username);
             match (username, listed.pagination_token) {
                 (None, Some(next)) => token = Some(next),

@@ -5,9 +5,10 @@ use std::io::{IsTerminal as _, Write};
 use anyhow::bail;
 use clap::Args;
 use cognito_user_sync::cognito::user_pool;
-use cognito_user_sync::config::DatabaseConfig;
+use cognito_user_sync::config::{DLQ_URL_VARIABLE, DatabaseConfig, Environment};
 use cognito_user_sync::ops::doctor::{self, Check, Options, Section, Status};
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
+use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 use serde_json::json;
 
 /// Check the database, the ledger, the queues and the user pool, and say how to fix what is wrong
@@ -24,7 +25,7 @@ use serde_json::json;
 pub(crate) struct Arguments {
     /// The user pool whose triggers are checked.
     #[arg(long, value_name = "ID", env = user_pool::VARIABLE)]
-    user_pool_id: Option<String>,
+    user_pool_id: Option<UserPoolId>,
     /// The function that both triggers must call; without it, they must call the same one.
     #[arg(long, value_name = "ARN", requires = "user_pool_id")]
     trigger_arn: Option<String>,
@@ -40,12 +41,12 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let environment = Environment::process();
     let checks = doctor::examine(&Options {
         database: DatabaseConfig::from_env(),
-        queue_url: variable(QUEUE_URL_VARIABLE),
-        dlq_url: variable("USER_SYNC_DLQ_URL"),
-        user_pool_id: arguments.user_pool_id.filter(|id| !id.is_empty()),
+        queue_url: environment.optional(QUEUE_URL_VARIABLE)?,
+        dlq_url: environment.optional(DLQ_URL_VARIABLE)?,
+        user_pool_id: arguments.user_pool_id,
         trigger_arn: arguments.trigger_arn,
         consumer_timeout_seconds: arguments.consumer_timeout_seconds,
         max_heartbeat_age_minutes: arguments.max_heartbeat_age_minutes,
@@ -68,7 +69,7 @@ fn count(checks: &[Check], status: Status) -> usize {
 
 /// Whether to print colours: on a terminal, unless NO_COLOR is set (<https://no-color.org>).
 fn is_coloured() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    std::io::stdout().is_terminal() && Environment::process().raw("NO_COLOR").is_none()
 }
 
 fn write_json(out: &mut impl Write, checks: &[Check]) -> anyhow::Result<()> {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use cognito_user_sync::aws;
+use cognito_user_sync::config::Environment;
 use cognito_user_sync_triggers::event::{Event, EventId};
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use cognito_user_sync_triggers::timestamp::Timestamp;
@@ -41,9 +42,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let queue_url = std::env::var(QUEUE_URL_VARIABLE).ok().filter(|url| !url.is_empty());
-    let queue_url =
-        queue_url.with_context(|| format!("{QUEUE_URL_VARIABLE} is not set: the queue to send to"))?;
+    let queue_url = Environment::process().required(QUEUE_URL_VARIABLE, "the queue to send to")?;
     // Connect before sending, so that a missing variable has no effect.
     let pool = match arguments.wait {
         true => Some(super::database(1).await?),

@@ -1,17 +1,15 @@
 //! `user-sync migrate`: migrates the schema to this build's version, and adopts an existing `users` table.
 
 use std::io::Write;
-use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use cognito_user_sync::geoip::{self, GeoIp};
+use cognito_user_sync::cognito::user_pool;
+use cognito_user_sync::geoip::GeoIp;
 use cognito_user_sync::store::maintenance::adopt::{Adopted, KEPT_AS, Options, Profile};
 use cognito_user_sync::store::migrate::{self, Migrated};
 use cognito_user_sync_triggers::timestamp::Timestamp;
+use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 use indicatif::{ProgressBar, ProgressStyle};
-
-/// Longest id of a user pool ("UserPoolType", Cognito API Reference).
-const USER_POOL_ID_MAX_CHARS: usize = 55;
 
 /// Create or upgrade the tables, roles and grants
 ///
@@ -35,8 +33,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t = Owner::Application)]
     profile: Owner,
     /// The user pool that the users of an old table are in.
-    #[arg(long, env = "USER_SYNC_USER_POOL_ID", value_parser = user_pool_id)]
-    user_pool_id: Option<String>,
+    #[arg(long, env = user_pool::VARIABLE)]
+    user_pool_id: Option<UserPoolId>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -54,19 +52,10 @@ impl From<Owner> for Profile {
     }
 }
 
-fn user_pool_id(text: &str) -> Result<String, String> {
-    let is_word = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let (region, name) = text.split_once('_').unwrap_or_default();
-    let is_one = region.split('-').all(is_word) && is_word(name) && text.len() <= USER_POOL_ID_MAX_CHARS;
-    is_one
-        .then(|| text.to_owned())
-        .ok_or_else(|| "not a user pool's id, such as eu-west-1_Abc123Def".to_owned())
-}
-
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let pool = super::database(2).await?;
-    let geoip = GeoIp::open(std::env::var_os(geoip::VARIABLE).as_deref().map(Path::new))?;
-    let (profile, user_pool_id) = (arguments.profile.into(), arguments.user_pool_id);
+    let geoip = GeoIp::from_env()?;
+    let (profile, user_pool_id) = (arguments.profile.into(), arguments.user_pool_id.map(String::from));
     let options = Options { profile, user_pool_id, now: Timestamp::now() };
     let bar = ProgressBar::no_length();
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} rows, {per_sec}, {eta} left")?);

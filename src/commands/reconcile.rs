@@ -6,15 +6,16 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use clap::Args;
 use cognito_user_sync::aws;
 use cognito_user_sync::cognito::reconcile::{Checkpoint, Mode, Phase, Reconcile, Tally};
 use cognito_user_sync::cognito::user_pool::{
     self, DEFAULT_LISTS_PER_SECOND, DEFAULT_READS_PER_SECOND, UserPool,
 };
+use cognito_user_sync::config::Environment;
 use cognito_user_sync::store::maintenance::drift::Kind;
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
+use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -43,8 +44,8 @@ const TABLE_WIDTH: u16 = 120;
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
     /// The user pool.
-    #[arg(long, env = user_pool::VARIABLE, value_name = "ID", value_parser = user_pool_id)]
-    user_pool_id: String,
+    #[arg(long, env = user_pool::VARIABLE, value_name = "ID")]
+    user_pool_id: UserPoolId,
     /// Publish the events that repair the differences.
     #[arg(long, conflicts_with = "dry_run")]
     repair: bool,
@@ -113,7 +114,10 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 async fn prepare(arguments: &Arguments) -> anyhow::Result<Reconcile> {
     let publisher = match arguments.repair {
-        true => Some(aws::publisher(queue_url()?).await),
+        true => {
+            let queue_url = Environment::process().required(QUEUE_URL_VARIABLE, "the queue to publish to")?;
+            Some(aws::publisher(queue_url).await)
+        }
         false => None,
     };
     let user_pool = UserPool::new(arguments.user_pool_id.clone())
@@ -175,27 +179,11 @@ impl Progress {
     }
 }
 
-fn queue_url() -> anyhow::Result<String> {
-    let queue_url = std::env::var(QUEUE_URL_VARIABLE).ok().filter(|url| !url.is_empty());
-    queue_url.with_context(|| format!("{QUEUE_URL_VARIABLE} is not set: the queue to publish to"))
-}
-
-fn user_pool_id(text: &str) -> Result<String, String> {
-    let is_part = |part: &str, other: char| {
-        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == other)
-    };
-    match text.split_once('_') {
-        Some((region, id)) if is_part(region, '-') && is_part(id, '_') => Ok(text.to_owned()),
-        Some(_) | None => {
-            Err("a user pool id is a region and a name, such as eu-west-1_Abc123Def".to_owned())
-        }
-    }
-}
-
 fn default_folder(user_pool_id: &str) -> PathBuf {
-    let variable = |name| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
-    let state = variable("XDG_STATE_HOME")
-        .or_else(|| variable("HOME").map(|home| home.join(".local/state")))
+    let environment = Environment::process();
+    let state = environment
+        .path("XDG_STATE_HOME")
+        .or_else(|| environment.path("HOME").map(|home| home.join(".local/state")))
         .unwrap_or_else(std::env::temp_dir);
     state.join("user-sync").join(format!("reconcile-{user_pool_id}"))
 }
@@ -220,7 +208,7 @@ impl Summary<'_> {
             Kind::ALL.into_iter().map(|kind| (kind.as_str(), count(tally, kind))).collect();
         let published = |events: u64| if arguments.repair { events } else { 0 };
         serde_json::json!({
-            "user_pool_id": arguments.user_pool_id,
+            "user_pool_id": arguments.user_pool_id.as_str(),
             "mode": if arguments.repair { "repair" } else { "dry_run" },
             "resumed": resumed,
             "users": tally.users,

@@ -10,7 +10,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args};
 use cognito_user_sync::aws;
-use cognito_user_sync::geoip::{self, GeoIp};
+use cognito_user_sync::config::Environment;
+use cognito_user_sync::geoip::GeoIp;
 use cognito_user_sync::sqs::replay::{self, Place, ReadError};
 use cognito_user_sync::store::maintenance::repair::{self, Selection};
 use cognito_user_sync_triggers::event::Event;
@@ -82,9 +83,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let publisher = match arguments.dry_run {
         true => None,
         false => {
-            let queue_url = std::env::var(QUEUE_URL_VARIABLE).ok().filter(|url| !url.is_empty());
-            let queue_url = queue_url
-                .with_context(|| format!("{QUEUE_URL_VARIABLE} is not set: the queue to send to"))?;
+            let queue_url = Environment::process().required(QUEUE_URL_VARIABLE, "the queue to send to")?;
             Some(aws::publisher(queue_url).await)
         }
     };
@@ -251,7 +250,7 @@ fn read_file(path: &Path, sender: &mpsc::Sender<Reading>) {
 
 async fn from_ledger(selection: Selection, json: bool) -> anyhow::Result<()> {
     let pool = super::database(2).await?;
-    let geoip = GeoIp::open(std::env::var_os(geoip::VARIABLE).as_deref().map(Path::new))?;
+    let geoip = GeoIp::from_env()?;
     let style = ProgressStyle::with_template("{spinner} {pos} users, {per_sec}, {elapsed}")?;
     let progress = ProgressBar::new_spinner().with_style(style);
     let users = repair::rederive(&pool, &geoip, selection, |users| progress.set_position(users)).await;

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::path::Path;
 
 use anyhow::bail;
 use clap::Args;
-use cognito_user_sync::geoip::{self, GeoIp};
+use cognito_user_sync::geoip::GeoIp;
 use cognito_user_sync::store::maintenance::explain::{self, Address, Entry, Explanation, Source, Value};
 use cognito_user_sync::store::maintenance::repair;
 use cognito_user_sync::store::maintenance::verify::{self, Difference};
@@ -41,7 +40,7 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let pool = super::database(2).await?;
-    let geoip = GeoIp::open(std::env::var_os(geoip::VARIABLE).as_deref().map(Path::new))?;
+    let geoip = GeoIp::from_env()?;
     let mut out = std::io::stdout().lock();
     if let Some(user) = arguments.user {
         return print_explanation(user, &explain::explain(&pool, &geoip, user).await?, &mut out);

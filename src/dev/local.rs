@@ -1,12 +1,14 @@
-//! A whole local deployment on the stack: a migrated database, its logins, a queue and its dead-letter
-//! queue. Shared by `user-sync demo`, `user-sync dev` and the integration tests; no part of production.
+//! Makes a whole deployment on the local stack: a migrated database, its logins, a queue and its dead-letter queue, for
+//! `user-sync demo`, `user-sync dev` and the integration tests. Must not start a server.
 
 use std::str::FromStr as _;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::QueueAttributeName;
 use cognito_user_sync_triggers::publish::Publisher;
+use cognito_user_sync_triggers::request_error::RequestError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool};
 use uuid::Uuid;
@@ -23,7 +25,7 @@ pub const REGION: &str = "eu-west-1";
 /// applied is sent there at once with its reason: only an outage that lasts spends receives.
 pub const MAX_RECEIVE_COUNT: u32 = 100;
 
-/// One deployment: apart from the servers, it shares nothing with another one.
+/// One deployment, which shares only the servers with others.
 #[derive(Debug, Clone)]
 pub struct Deployment {
     /// The database as its owner: what `user-sync migrate` takes.
@@ -58,8 +60,22 @@ pub enum Error {
     #[error("cannot migrate the local database")]
     Migrate(#[from] sqlx::migrate::MigrateError),
     /// The queue part failed.
-    #[error("cannot create the local queues: {0}")]
-    Queue(String),
+    #[error("cannot create the local queues: {operation} failed: {}", .error.describe("SQS"))]
+    Queue {
+        /// SQS's operation.
+        operation: &'static str,
+        /// What became of the request.
+        error: RequestError,
+    },
+    /// SQS created a queue and gave no URL.
+    #[error("cannot create the local queues: no URL for {0}")]
+    NoQueueUrl(String),
+}
+
+impl Error {
+    fn queue<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> Self {
+        Self::Queue { operation, error: RequestError::of(error) }
+    }
 }
 
 impl Deployment {
@@ -122,8 +138,7 @@ impl Deployment {
         let dlq_url = create_queue(&client, &format!("{name}-dlq"), None).await?;
         let request = client.get_queue_attributes().queue_url(&dlq_url);
         let answer = request.attribute_names(QueueAttributeName::QueueArn).send().await;
-        let attributes =
-            answer.map_err(|error| Error::Queue(error.into_service_error().to_string()))?.attributes;
+        let attributes = answer.map_err(|error| Error::queue("GetQueueAttributes", &error))?.attributes;
         let arn = attributes.and_then(|mut attributes| attributes.remove(&QueueAttributeName::QueueArn));
         let redrive = serde_json::json!({
             "deadLetterTargetArn": arn.unwrap_or_default(),
@@ -150,13 +165,13 @@ impl Deployment {
         &self.client
     }
 
-    /// The trigger's way to the queue.
+    /// A publisher to the queue, as the trigger has it.
     #[must_use]
     pub fn publisher(&self) -> Publisher {
         Publisher::with_client(self.client.clone(), self.queue_url.clone())
     }
 
-    /// The consumer's way to the queues.
+    /// The queues, as the consumer has them.
     #[must_use]
     pub fn queue(&self) -> Queue {
         Queue::with_client(self.client.clone(), self.queue_url.clone(), self.dlq_url.clone())
@@ -191,7 +206,7 @@ impl Deployment {
     }
 }
 
-/// A pool for questions beside the product's own path.
+/// A pool of connections apart from the product's own.
 ///
 /// # Errors
 /// When the database cannot be reached.
@@ -237,7 +252,6 @@ async fn create_queue(client: &Client, name: &str, redrive: Option<String>) -> R
     if let Some(redrive) = redrive {
         request = request.attributes(QueueAttributeName::RedrivePolicy, redrive);
     }
-    let created =
-        request.send().await.map_err(|error| Error::Queue(error.into_service_error().to_string()))?;
-    created.queue_url.ok_or_else(|| Error::Queue(format!("no URL for {name}")))
+    let created = request.send().await.map_err(|error| Error::queue("CreateQueue", &error))?;
+    created.queue_url.ok_or_else(|| Error::NoQueueUrl(name.to_owned()))
 }

@@ -1,5 +1,5 @@
-//! The workbench: a local deployment and the servers below it, for the demo, `user-sync dev` and the tests. Behind the
-//! Cargo feature `dev`; no production program links it.
+//! The workbench: a local deployment and its servers, for the demo, `user-sync dev` and the tests. It is behind the Cargo
+//! feature `dev`, so that no production program links it.
 
 pub mod local;
 pub mod stack;

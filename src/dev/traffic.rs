@@ -1,4 +1,5 @@
-//! A morning of sign-ups and logins, as Cognito reports them. Invented people, reserved addresses.
+//! Generates a morning of sign-ups and logins, as Cognito reports them, of invented people with reserved addresses. Must
+//! not know where they are sent.
 
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::{Value, json};

@@ -1,5 +1,4 @@
-//! What is done for a deployment, and what says whether it is as it should be. May read everything; only the commands and
-//! the programs know it.
+//! Sets a deployment up and examines it. May read everything; only the commands and the programs may import it.
 
 pub mod deployment;
 pub mod doctor;

@@ -1,4 +1,4 @@
-//! What to do about an error of the database.
+//! Advises what to do about an error of the database. Must not know which statement failed.
 
 use std::error::Error;
 
@@ -11,35 +11,36 @@ pub fn advice_for(error: &(dyn Error + 'static)) -> Option<&'static str> {
     }
 }
 
-/// What to do about a database error; `None` where it says nothing that helps.
+/// Advises what to do about a database error; `None` where there is no useful advice.
 #[must_use]
 pub fn next_step(error: &sqlx::Error) -> Option<&'static str> {
     let Some(database) = error.as_database_error() else {
-        let is_away = matches!(
+        let is_unavailable = matches!(
             error,
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed
         );
-        return is_away
-            .then_some("the database does not answer: `user-sync doctor` says where it is looked for");
+        return is_unavailable.then_some(
+            "the database does not answer: `user-sync doctor` shows which host and port it connects to",
+        );
     };
     // "PostgreSQL Error Codes", appendix A of PostgreSQL's manual.
     match database.code().as_deref() {
-        Some("42501") => {
-            Some("the role of DATABASE_URL may not do this: --help says whose member it has to be")
-        }
+        Some("42501") => Some(
+            "the role of DATABASE_URL may not do this: --help names the role that it has to be a member of",
+        ),
         Some("28P01" | "28000") => Some(
             "check the user and the password of DATABASE_URL, or of its secret; for a token, that the role may \
              rds-db:connect as the user, and that the user is a member of rds_iam",
         ),
         Some("3D000") => Some("check the database's name in DATABASE_URL"),
         Some(code) if code.starts_with("42") || code.starts_with("3F") => {
-            Some("the schema is not this build's: run `user-sync migrate`")
+            Some("the schema is not the one that this build needs: run `user-sync migrate`")
         }
         Some(_) | None => None,
     }
 }
 
-/// The same, as the rest of a sentence.
+/// The same advice, as the end of a sentence.
 pub(crate) fn hint_suffix(error: &sqlx::Error) -> String {
     next_step(error).map(|step| format!("; {step}")).unwrap_or_default()
 }

@@ -1,13 +1,14 @@
-//! Passwords that change: an RDS token signed here, or a secret of Secrets Manager. Knows AWS; must not know
+//! Fetches passwords that change: a token of RDS, which is signed here, or a secret of Secrets Manager. Must not know
 //! connections.
 
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
-use aws_sdk_secretsmanager::error::{ProvideErrorMetadata as _, SdkError};
+use aws_sdk_secretsmanager::error::{BoxError, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign};
 use aws_sigv4::sign::v4;
+use cognito_user_sync_triggers::request_error::RequestError;
 use cognito_user_sync_triggers::retry::Schedule;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -15,10 +16,10 @@ use serde::Deserialize;
 
 use crate::aws::{self, Timeouts};
 
-/// A request answers within milliseconds; a batch that waits for it must not wait long.
+/// A request takes milliseconds; a batch that waits for it must not wait long.
 const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(2), attempt: Duration::from_secs(3) };
 
-/// At start, Secrets Manager is asked again for so long.
+/// How long the first request is retried, at start.
 const START_BUDGET: Duration = Duration::from_secs(5);
 const START_SCHEDULE: Schedule = Schedule { first: Duration::from_millis(200), cap: Duration::from_secs(1) };
 
@@ -26,17 +27,17 @@ const START_SCHEDULE: Schedule = Schedule { first: Duration::from_millis(200), c
 /// RDS User Guide).
 const TOKEN_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
-/// How old a token gets: what is left of its life is time to fetch another one when AWS is slow.
+/// How old a token may get: the rest of its life is left for fetching another one when AWS is slow.
 const TOKEN_MAX_AGE: Duration = Duration::from_secs(10 * 60);
 
-/// How old a secret's value gets. A rotation is noticed by the first connection that is refused, too.
+/// How old a secret's value may get. A connection that is refused fetches it at once.
 const SECRET_MAX_AGE: Duration = Duration::from_secs(5 * 60);
 
 /// What SigV4 leaves as it is ("Create a signed AWS API request", IAM User Guide: `UriEncode`).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// Credentials could not be had. Never quotes a secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// There are no credentials. Never quotes a secret.
+#[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// The SDK knows no region.
     #[error(
@@ -45,35 +46,34 @@ pub enum CredentialsError {
     NoRegion,
     /// The SDK has no credentials.
     #[error(
-        "no AWS credentials to sign the database's token with ({reason}): give this process a role that may \
+        "no AWS credentials to sign the database's token with ({source}): give this process a role that may \
          rds-db:connect as {user}"
     )]
     NoCredentials {
         /// The database's user.
         user: String,
-        /// What the SDK says.
-        reason: String,
+        /// The SDK's error.
+        source: BoxError,
     },
     /// The token could not be signed.
-    #[error("the database's token for {user} cannot be signed ({reason})")]
+    #[error("the database's token for {user} cannot be signed ({source})")]
     NotSigned {
         /// The database's user.
         user: String,
-        /// What was wrong.
-        reason: String,
+        /// The signer's error.
+        source: BoxError,
     },
     /// Secrets Manager did not give the secret.
     #[error(
-        "the secret {arn} cannot be read ({reason}): allow secretsmanager:GetSecretValue on it (and kms:Decrypt \
-         on its key), and see that Secrets Manager can be reached from here"
+        "the secret {arn} cannot be read ({}): allow secretsmanager:GetSecretValue on it (and kms:Decrypt \
+         on its key), and see that Secrets Manager can be reached from here",
+        .error.describe("Secrets Manager")
     )]
     SecretNotRead {
         /// `USER_SYNC_DATABASE_SECRET_ARN`.
         arn: String,
-        /// The error's code, or what became of the request.
-        reason: String,
-        /// Whether it may be given when asked again.
-        is_transient: bool,
+        /// What became of the request.
+        error: RequestError,
     },
     /// The secret is not RDS's JSON.
     #[error("the secret {arn} does not hold what RDS writes: JSON with the texts username and password")]
@@ -105,7 +105,7 @@ pub enum Source {
     Secret {
         /// Its ARN.
         arn: String,
-        /// The way to Secrets Manager.
+        /// The client of Secrets Manager.
         client: aws_sdk_secretsmanager::Client,
     },
 }
@@ -117,7 +117,7 @@ impl Source {
         let region = config.region().ok_or(CredentialsError::NoRegion)?.to_string();
         let provider = config.credentials_provider().ok_or_else(|| CredentialsError::NoCredentials {
             user: user.to_owned(),
-            reason: "none are configured".to_owned(),
+            source: "none are configured".into(),
         })?;
         let endpoint = format!("{host}:{port}");
         Ok(Self::Iam(TokenSigner { endpoint, user: user.to_owned(), region, provider }))
@@ -146,10 +146,10 @@ impl Source {
         }
     }
 
-    /// Fetches the first login: what passes may pass within some seconds.
+    /// Fetches the first login; retries a transient failure for some seconds.
     pub(crate) async fn fetch_first(&self) -> Result<Login, CredentialsError> {
         let is_transient = |error: &CredentialsError| match error {
-            CredentialsError::SecretNotRead { is_transient, .. } => *is_transient,
+            CredentialsError::SecretNotRead { error, .. } => error.is_transient() && !error.is_throttled(),
             CredentialsError::NoCredentials { .. } => true,
             CredentialsError::NoRegion
             | CredentialsError::NotSigned { .. }
@@ -162,7 +162,7 @@ impl Source {
 /// Signs RDS's authentication tokens.
 #[derive(Debug)]
 pub struct TokenSigner {
-    /// `host:port`, as RDS calls the server: it does not take a token for another name.
+    /// `host:port`, as RDS calls the server: it refuses a token for another name.
     pub endpoint: String,
     /// The database's user.
     pub user: String,
@@ -189,14 +189,14 @@ impl TokenSigner {
             .time(now)
             .settings(settings)
             .build()
-            .map_err(|error| self.not_signed(&error))?
+            .map_err(|error| self.not_signed(error))?
             .into();
         let user = utf8_percent_encode(&self.user, RESERVED);
         let request = format!("{}/?Action=connect&DBUser={user}", self.endpoint);
         let url = format!("https://{request}");
         let signable = SignableRequest::new("GET", &url, std::iter::empty(), SignableBody::Bytes(&[]))
-            .map_err(|error| self.not_signed(&error))?;
-        let signed = sign(signable, &parameters).map_err(|error| self.not_signed(&error))?;
+            .map_err(|error| self.not_signed(error))?;
+        let signed = sign(signable, &parameters).map_err(|error| self.not_signed(error))?;
         let (instructions, _) = signed.into_parts();
         let password = instructions.params().iter().fold(request, |token, (name, value)| {
             format!("{token}&{name}={}", utf8_percent_encode(value, RESERVED))
@@ -204,12 +204,12 @@ impl TokenSigner {
         Ok(Login { user: self.user.clone(), password: password.into() })
     }
 
-    fn no_credentials(&self, reason: impl ToString) -> CredentialsError {
-        CredentialsError::NoCredentials { user: self.user.clone(), reason: reason.to_string() }
+    fn no_credentials(&self, source: impl Into<BoxError>) -> CredentialsError {
+        CredentialsError::NoCredentials { user: self.user.clone(), source: source.into() }
     }
 
-    fn not_signed(&self, error: &dyn std::error::Error) -> CredentialsError {
-        CredentialsError::NotSigned { user: self.user.clone(), reason: error.to_string() }
+    fn not_signed(&self, source: impl Into<BoxError>) -> CredentialsError {
+        CredentialsError::NotSigned { user: self.user.clone(), source: source.into() }
     }
 }
 
@@ -232,18 +232,7 @@ async fn read_secret(arn: &str, client: &aws_sdk_secretsmanager::Client) -> Resu
 }
 
 fn not_read(arn: &str, error: &SdkError<GetSecretValueError>) -> CredentialsError {
-    let (reason, is_transient) = match error {
-        SdkError::ServiceError(failure) => (
-            failure.err().code().unwrap_or("an error without a code"),
-            failure.raw().status().is_server_error(),
-        ),
-        SdkError::TimeoutError(_) => ("no answer in time", true),
-        SdkError::ResponseError(_) => ("an answer that is not Secrets Manager's", true),
-        SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) | _ => {
-            ("Secrets Manager cannot be reached, or this process has no AWS credentials", true)
-        }
-    };
-    CredentialsError::SecretNotRead { arn: arn.to_owned(), reason: reason.to_owned(), is_transient }
+    CredentialsError::SecretNotRead { arn: arn.to_owned(), error: RequestError::of(error) }
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! How this project connects to PostgreSQL: TLS verified, statements bounded in time, with a password that may
-//! change. Whoever uses a [`Database`] need not know where its password comes from.
+//! Connects to PostgreSQL: TLS is verified, statements have timeouts, and the password may change. Must not know a table;
+//! whoever uses a [`Database`] need not know where its password comes from.
 
 mod advice;
 pub mod credentials;
@@ -10,6 +10,7 @@ pub(crate) use self::advice::hint_suffix;
 pub use self::advice::{advice_for, next_step};
 pub use self::options::DatabaseError;
 use self::options::connect_options;
+pub(crate) use self::options::is_local;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -27,13 +28,13 @@ use crate::config::{DatabaseAuth, DatabaseConfig};
 use crate::postgres::credentials::{Login, Source};
 use crate::postgres::session::{Kept, Session};
 
-/// How long a batch waits for a connection, and for a first answer on it, before it counts as a database that is away.
+/// How long a batch waits for a connection, and for a first answer on it, before the database counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long after a failure old credentials wait until they are fetched again: they are not refused yet.
+/// How long after a failure to fetch credentials the next attempt waits: the old ones are still accepted.
 const FAILURE_PAUSE: Duration = Duration::from_secs(30);
 
-/// Refused credentials are fetched again at most so often, by all who wait together.
+/// The shortest interval between two fetches of credentials that the server refuses, for all tasks together.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// The database as the programs use it: connections, and the credentials that new ones log in with.
@@ -52,7 +53,7 @@ struct Credentials {
     source: Source,
     /// All but the login.
     options: PgConnectOptions,
-    /// Counts the logins, so that who was refused knows whether there has been another one since.
+    /// Counts the logins, so that a task that was refused knows whether there has been another one since.
     generation: AtomicU64,
     /// Held while a login is fetched: one at a time, for all who wait.
     current: Mutex<Current>,
@@ -72,7 +73,7 @@ struct Current {
 /// weaker mode is refused unless it is asked for by name.
 ///
 /// # Errors
-/// When the URL cannot be read or would connect unverified, and when the credentials are not to be had.
+/// When the URL cannot be read or would connect unverified, and when there are no credentials.
 pub async fn connect(config: &DatabaseConfig, connections: usize) -> Result<Database, DatabaseError> {
     let options = connect_options(config)?;
     let source = match &config.auth {
@@ -150,18 +151,17 @@ impl fmt::Debug for Database {
 }
 
 impl Database {
-    /// The connections. What is asked of it directly is not asked again after a refusal, see
-    /// [`Database::acquire`].
+    /// The connections. Unlike [`Database::acquire`], the pool does not retry a login that is refused.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }
 
-    /// A connection. Where the server refuses the login, another one is fetched at once (at most one a second)
-    /// and tried, since a password may have been rotated just now.
+    /// A connection. If the server refuses the login, another one is fetched at once (at most one a second) and tried,
+    /// since the password may have been rotated.
     ///
     /// # Errors
-    /// When there is no connection to be had.
+    /// When there is no connection.
     pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
         let generation = self.generation();
         match self.pool.acquire().await {
@@ -172,8 +172,8 @@ impl Database {
         }
     }
 
-    /// A connection that served before, or else one of [`Database::acquire`]. What is done first on it may fail because
-    /// it died meanwhile: see [`Session::discard_or_fail`].
+    /// A connection that served before, or else one of [`Database::acquire`]. Its first statement may fail because the
+    /// connection died meanwhile: see [`Session::discard_or_fail`].
     pub(crate) async fn session(&self) -> Result<Session, sqlx::Error> {
         match self.kept.take() {
             Some(session) => Ok(session),
@@ -181,29 +181,29 @@ impl Database {
         }
     }
 
-    /// Keeps a connection for the next batch. Nothing may be left undone on it. Where the pool has no other one to give,
-    /// it goes back to the pool: somebody may wait there.
+    /// Keeps a connection, which must have no open transaction, for the next batch. If the pool has no other one, the
+    /// connection goes back to the pool: another task may wait for it.
     pub(crate) fn recycle(&self, session: Session) {
         if self.pool.size() < self.pool.options().get_max_connections() {
             self.kept.put(session);
         }
-        // What is kept now, `close` would wait for.
+        // `close` waits for the connections that are kept.
         if self.pool.is_closed() {
             self.kept.clear();
         }
     }
 
-    /// Closes all connections, and waits until they are: for those in use, until they are given back.
+    /// Closes all connections, and waits until those in use are given back.
     pub async fn close(&self) {
         let closed = self.pool.close();
         self.kept.clear();
         closed.await;
     }
 
-    /// Whether it answers, and as this build needs: with its schema.
+    /// Whether the database answers and has this build's schema.
     ///
     /// # Errors
-    /// When it is away, refuses the login, or is not migrated.
+    /// When the database is unavailable, refuses the login, or is not migrated.
     pub async fn ping(&self) -> Result<(), sqlx::Error> {
         self.read::<()>("select from sync_status").await.map(drop)
     }
@@ -225,8 +225,8 @@ impl Database {
         }
     }
 
-    /// Fetches the password if it is old; cheap if not. Before each batch where no timer runs between them, as in
-    /// Lambda. A failure is logged: the password that is known may be good for a while.
+    /// Fetches the password if it is old; cheap if not. Called before each batch where no timer runs between batches, as in
+    /// Lambda. A failure is logged: the old password may still be accepted.
     pub async fn refresh_if_old(&self) {
         if let Some(credentials) = &self.credentials {
             self.refresh_if_older(credentials.source.max_age()).await;
@@ -241,7 +241,7 @@ impl Database {
         }
     }
 
-    /// The same, at an interval of one's own.
+    /// The same, at the given interval.
     pub async fn refresh_every(&self, interval: Duration) -> Infallible {
         loop {
             tokio::time::sleep(interval.min(FAILURE_PAUSE)).await;
@@ -264,8 +264,8 @@ impl Database {
         self.credentials.as_ref().map(generation).unwrap_or_default()
     }
 
-    /// Whether there is another login than `refused`, which the server did not take: one that others have fetched
-    /// meanwhile, or that is fetched now.
+    /// Whether there is another login than `refused`, which the server refused: one that another task has fetched
+    /// meanwhile, or one that is fetched now.
     async fn has_another(&self, refused: u64) -> bool {
         let Some(credentials) = &self.credentials else { return false };
         let mut current = credentials.current.lock().await;
@@ -297,7 +297,8 @@ impl Credentials {
     }
 }
 
-/// What a server has to answer at once, or is away: a connection that died unseen says nothing for a quarter of an hour.
+/// Waits for an answer that an available server gives at once: a connection that died unseen is silent for a quarter of an
+/// hour.
 ///
 /// # Errors
 /// The future's own; when there is no answer within [`ACQUIRE_TIMEOUT`], that.
@@ -313,7 +314,7 @@ fn age(time: SystemTime) -> Duration {
     time.elapsed().unwrap_or(Duration::MAX)
 }
 
-/// Whether the server did not take the login: 28P01 for a password, 28000 for a token of RDS ("PostgreSQL Error
+/// Whether the server refused the login: 28P01 for a password, 28000 for a token of RDS ("PostgreSQL Error
 /// Codes", appendix A of PostgreSQL's manual).
 fn is_refused(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());

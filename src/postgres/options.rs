@@ -1,4 +1,4 @@
-//! How a connection is made: what `DATABASE_URL` says, TLS, and what a session is set to.
+//! The options of a connection: `DATABASE_URL`, TLS and the session's settings. Must not connect.
 
 use std::str::FromStr as _;
 
@@ -8,22 +8,22 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use crate::config::DatabaseConfig;
 use crate::postgres::credentials::CredentialsError;
 
-/// What must hold whatever the role or the database is set to. Limits, because a batch that hangs must not
-/// hold its locks; and what correctness stands on.
+/// Settings that override those of the role and the database. Timeouts, because a batch that hangs must not hold its
+/// locks; and settings that correctness depends on.
 const SESSION_SETTINGS: [(&str, &str); 6] = [
     // Our own edits are not the application's; see migrations/0005_app_ownership.sql.
     ("user_sync.service", "on"),
     ("statement_timeout", "60s"),
     ("lock_timeout", "5s"),
     ("idle_in_transaction_session_timeout", "60s"),
-    // The locks are thought out for it: a snapshot older than a lock would miss what the lock waited for.
+    // The locks depend on it: a snapshot older than a lock would miss what the lock waited for.
     ("default_transaction_isolation", "read committed"),
-    // A message is deleted after commit, so a commit must be one.
+    // A message is deleted after the commit, so the commit must be durable.
     ("synchronous_commit", "on"),
 ];
 
-/// The database cannot be connected to as configured.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// There is no connection to the database as configured.
+#[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// `DATABASE_URL` cannot be read. Its text is not repeated: it holds a password.
     #[error(
@@ -39,12 +39,12 @@ pub enum DatabaseError {
         /// The `sslmode` asked for.
         sslmode: String,
     },
-    /// There is nobody to sign a token for.
+    /// There is no user to sign a token for.
     #[error(
         "DATABASE_URL names no user: USER_SYNC_DATABASE_AUTH=iam takes postgres://user@host:5432/database"
     )]
     NoUser,
-    /// The password was not to be had.
+    /// There is no password.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
 }
@@ -53,8 +53,7 @@ pub(super) fn connect_options(config: &DatabaseConfig) -> Result<PgConnectOption
     let url = config.url.expose_secret();
     let options = PgConnectOptions::from_str(url).map_err(|_| DatabaseError::InvalidUrl)?;
     let options = options.application_name("user-sync").options(SESSION_SETTINGS);
-    let is_local = options.get_socket().is_some() || is_loopback(options.get_host());
-    if is_local {
+    if is_local(&options) {
         return Ok(options);
     }
     let is_default = !url.contains("sslmode=") && !url.contains("ssl-mode=");
@@ -72,8 +71,11 @@ pub(super) fn connect_options(config: &DatabaseConfig) -> Result<PgConnectOption
     }
 }
 
-fn is_loopback(host: &str) -> bool {
-    host == "localhost"
+/// Whether the server is on this machine, so that the connection needs no certificate.
+pub(crate) fn is_local(options: &PgConnectOptions) -> bool {
+    let host = options.get_host();
+    options.get_socket().is_some()
+        || host == "localhost"
         || host.starts_with('/')
         || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }

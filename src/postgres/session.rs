@@ -1,8 +1,8 @@
-//! Connections that one batch after the other uses. Knows nothing of what is done on them.
+//! Keeps connections from one batch to the next. Must not know what is done on them.
 //!
-//! The pool asks the server whether a connection is alive each time before it is used, and once more afterwards: for a
-//! small batch that is a third of all it waits for. So what went well keeps its connection outside the pool, and whoever
-//! is next finds out by its first statement, which must be one that may be sent again on another connection.
+//! The pool tests a connection before each use and after it: for a small batch, that is a third of all waiting. So a
+//! connection that served well stays outside the pool, and the next batch tests it by its first statement, which must be
+//! one that may be sent again on another connection.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,18 +11,18 @@ use std::time::{Duration, Instant};
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres};
 
-/// How long a connection is kept outside the pool, which closes those that are old: enough for thousands of batches.
+/// How long a connection is kept outside the pool, which closes old ones: enough for thousands of batches.
 const KEPT_FOR: Duration = Duration::from_secs(10 * 60);
 
-/// Connections that wait for the next batch.
+/// Connections for the next batch.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Kept(Arc<Mutex<Vec<Session>>>);
 
 impl Kept {
-    /// The one that served last, so that those beyond the load come of age.
+    /// The one that served last, so that those beyond what the load needs expire.
     pub(super) fn take(&self) -> Option<Session> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Back to the pool, which tests them.
+        // The others go back to the pool, which tests them.
         kept.retain(|session| session.since.elapsed() < KEPT_FOR);
         kept.pop()
     }
@@ -40,7 +40,7 @@ impl Kept {
 
 /// A connection, either new from the pool or one that has served before.
 ///
-/// Dropped, it goes back to the pool, which undoes what was left undone on it.
+/// When it is dropped, it goes back to the pool, which rolls back an open transaction.
 #[derive(Debug)]
 pub(crate) struct Session {
     connection: PoolConnection<Postgres>,
@@ -54,16 +54,16 @@ impl Session {
         Self { connection, since: Instant::now(), has_served: false }
     }
 
-    /// Closes the connection without a word: it may be dead, or in the middle of something.
+    /// Closes the connection without a farewell: it may be dead, or in the middle of a statement.
     pub(crate) fn discard(self) {
         drop(self.connection.detach());
     }
 
-    /// Closes it, since its first statement failed. Where it has served before, another one may do: it may have died
-    /// unseen, by a failover, by a proxy's limit, or while a function was frozen.
+    /// Closes the connection, since its first statement failed. If it has served before, another one may succeed: this one
+    /// may have died unseen, by a failover, by a proxy's limit, or while a function was frozen.
     ///
     /// # Errors
-    /// That of a new connection.
+    /// The error itself, if the connection is new.
     pub(crate) fn discard_or_fail(self, error: sqlx::Error) -> Result<(), sqlx::Error> {
         let has_served = self.has_served;
         self.discard();

@@ -11,6 +11,7 @@ use aws_sdk_sqs::types::{
     MessageSystemAttributeName, QueueAttributeName,
 };
 use cognito_user_sync_triggers::event::MESSAGE_MAX_BYTES;
+use cognito_user_sync_triggers::request_error::RequestError;
 use cognito_user_sync_triggers::retry::Schedule;
 use cognito_user_sync_triggers::text::Text;
 use futures::StreamExt as _;
@@ -62,27 +63,16 @@ pub struct Queue {
 
 /// SQS could not be reached or refused a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("SQS: {operation} failed: {context}")]
+#[error("SQS: {operation} failed: {}", .error.describe("SQS"))]
 pub struct QueueError {
     operation: &'static str,
-    context: String,
+    error: RequestError,
 }
 
 impl QueueError {
     /// Names the error and quotes nothing of an answer: it may hold messages.
     fn new<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> Self {
-        let context = error_context(error);
-        Self { operation, context: context.to_owned() }
-    }
-}
-
-/// What went wrong, by SQS's code where there is one.
-pub(crate) fn error_context<E: ProvideErrorMetadata>(error: &SdkError<E>) -> &str {
-    match error {
-        SdkError::ServiceError(failure) => failure.err().code().unwrap_or("an error without a code"),
-        SdkError::TimeoutError(_) => "no answer in time",
-        SdkError::ResponseError(_) => "an answer that is not SQS's",
-        SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) | _ => "SQS cannot be reached",
+        Self { operation, error: RequestError::of(error) }
     }
 }
 
@@ -154,7 +144,9 @@ impl Queue {
             match deleted.failed.first() {
                 None => Ok(()),
                 Some(failed) => {
-                    Err(QueueError { operation: "DeleteMessageBatch", context: failed.code.clone() })
+                    let (code, is_server_error) = (Some(failed.code.clone()), !failed.sender_fault);
+                    let error = RequestError::Refused { code, is_server_error };
+                    Err(QueueError { operation: "DeleteMessageBatch", error })
                 }
             }
         })
@@ -237,9 +229,8 @@ impl Queue {
         let budget = deadline.saturating_duration_since(Instant::now());
         let sent = tokio::time::timeout(budget, SCHEDULE.retry(budget, |_| true, send)).await;
         sent.unwrap_or_else(|_| {
-            let (operation, context) =
-                ("SendMessage to the dead-letter queue", "no answer in time".to_owned());
-            Err(QueueError { operation, context })
+            let operation = "SendMessage to the dead-letter queue";
+            Err(QueueError { operation, error: RequestError::TimedOut })
         })
     }
 

@@ -1,6 +1,12 @@
 //! What the tests share: one stack, a deployment each, the release binaries, events and questions.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    missing_docs
+)]
 
 pub mod binaries;
 pub mod cloudtrail;

@@ -11,6 +11,7 @@ use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
+use crate::environment::Environment;
 use crate::http;
 
 /// How long one request may take.
@@ -52,7 +53,12 @@ pub async fn function_config(timeouts: Timeouts) -> SdkConfig {
 }
 
 fn is_set(variable: &str) -> bool {
-    std::env::var(variable).is_ok_and(|value| value.eq_ignore_ascii_case("true"))
+    value(variable).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+/// One of the SDK's own variables. Like the SDK, this ignores a value that is not UTF-8.
+fn value(variable: &str) -> Option<String> {
+    Environment::process().raw(variable)?.into_string().ok()
 }
 
 /// Endpoints: `AWS_ENDPOINT_URL_SQS`, and the like, before `AWS_ENDPOINT_URL` ("Service-specific endpoints", AWS SDKs
@@ -63,7 +69,6 @@ struct Variables;
 impl LoadServiceConfig for Variables {
     fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
         let service = key.service_id().to_uppercase().replace(' ', "_");
-        let value = |variable: &str| std::env::var(variable).ok().filter(|value| !value.is_empty());
         value(&format!("{}_{service}", key.env())).or_else(|| value(key.env()))
     }
 }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use aws_sdk_lambda::Client;
-use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_lambda::error::SdkError;
 use aws_sdk_lambda::operation::invoke::{InvokeError, InvokeOutput};
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
@@ -16,6 +16,8 @@ use serde_json::value::RawValue;
 
 use crate::aws::{self, Timeouts};
 use crate::cognito;
+use crate::environment::{ConfigError, Environment};
+use crate::request_error::RequestError;
 use crate::retry::Schedule;
 
 /// The name of the variable that holds the ARN of PostConfirmation's former function.
@@ -77,26 +79,34 @@ impl Failure {
     }
 }
 
-/// A chain that leads back to where it starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0} names this very function: it is not called")]
-pub struct Circular(&'static str);
+/// The former functions are not called.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChainError {
+    /// A chain that leads back to where it starts.
+    #[error("{0} names this very function: it is not called")]
+    Circular(&'static str),
+    /// A variable cannot be read.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
 
 impl Chain {
     /// Configured by the two variables; `None` where neither is set, and then no client is made.
     ///
     /// # Errors
-    /// [`Circular`] when a variable names this function.
-    pub async fn from_env() -> Result<Option<Self>, Circular> {
-        let read = |variable| std::env::var(variable).ok().filter(|arn| !arn.is_empty());
-        let own = read("AWS_LAMBDA_FUNCTION_NAME");
-        for variable in [POST_CONFIRMATION_VARIABLE, POST_AUTHENTICATION_VARIABLE] {
-            if own.is_some() && read(variable).as_deref().map(function_name) == own.as_deref() {
-                return Err(Circular(variable));
+    /// [`ChainError::Circular`] when a variable names this function, and when one cannot be read.
+    pub async fn from_env() -> Result<Option<Self>, ChainError> {
+        let environment = Environment::process();
+        let own = environment.optional("AWS_LAMBDA_FUNCTION_NAME")?;
+        let former = |variable| {
+            let arn = environment.optional(variable)?;
+            match own.is_some() && arn.as_deref().map(function_name) == own.as_deref() {
+                true => Err(ChainError::Circular(variable)),
+                false => Ok(arn),
             }
-        }
-        let (confirmation, authentication) =
-            (read(POST_CONFIRMATION_VARIABLE), read(POST_AUTHENTICATION_VARIABLE));
+        };
+        let confirmation = former(POST_CONFIRMATION_VARIABLE)?;
+        let authentication = former(POST_AUTHENTICATION_VARIABLE)?;
         if confirmation.is_none() && authentication.is_none() {
             return Ok(None);
         }
@@ -161,9 +171,9 @@ fn read(output: InvokeOutput) -> Chained {
     json.map_or_else(|| Chained::Failed(unreadable()), Chained::Answered)
 }
 
-/// Cognito's own word for what is no JSON is "Unrecognizable lambda output".
+/// Cognito's own error for a response that is not JSON is "Unrecognizable lambda output".
 fn unreadable() -> Failure {
-    let error_message = "the trigger function answered what is no JSON".to_owned();
+    let error_message = "the trigger function returned a response that is not JSON".to_owned();
     Failure { error_type: "Unreadable".to_owned(), error_message }
 }
 
@@ -178,20 +188,10 @@ struct NotInvoked {
 
 impl NotInvoked {
     fn of(error: &SdkError<InvokeError>) -> Self {
-        let because = |why: &str, again| Self { why: why.to_owned(), again, timed_out: false };
-        match error {
-            SdkError::TimeoutError(_) => Self { timed_out: true, ..because("no answer in time", false) },
-            SdkError::DispatchFailure(failure) => {
-                because("Lambda cannot be reached, or there are no credentials", !failure.is_timeout())
-            }
-            SdkError::ServiceError(failure) => {
-                let code = failure.err().code().unwrap_or("an error without a code");
-                because(code, code.contains("TooManyRequests") || code.contains("Throttl"))
-            }
-            SdkError::ConstructionFailure(_) | SdkError::ResponseError(_) | _ => {
-                because("an answer that is not Lambda's", false)
-            }
-        }
+        let error = RequestError::of(error);
+        // A 5xx is not tried again: the function may have run.
+        let again = error == RequestError::Unreachable || error.is_throttled();
+        Self { why: error.describe("Lambda"), again, timed_out: error == RequestError::TimedOut }
     }
 }
 
@@ -253,8 +253,8 @@ mod tests {
             "",
             "Task timed out after 3.00 seconds",
         );
-        check("oops", "Unreadable", "the trigger function answered what is no JSON");
-        check("", "Unreadable", "the trigger function answered what is no JSON");
+        check("oops", "Unreadable", "the trigger function returned a response that is not JSON");
+        check("", "Unreadable", "the trigger function returned a response that is not JSON");
     }
 
     #[test]

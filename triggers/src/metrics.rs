@@ -2,6 +2,8 @@
 
 use metrics_cloudwatch_embedded::{Builder, Collector, Error};
 
+use crate::environment::Environment;
+
 /// The namespace of all metrics in CloudWatch.
 pub const NAMESPACE: &str = "UserSync";
 
@@ -20,6 +22,7 @@ pub fn embedded(service: String) -> Result<&'static Collector, Error> {
 /// The service that a Lambda function is: its own name ("Using Lambda environment variables"), else the program's.
 #[must_use]
 pub fn function_name(program: &str) -> String {
-    let named = std::env::var("AWS_LAMBDA_FUNCTION_NAME").ok().filter(|name| !name.is_empty());
-    named.unwrap_or_else(|| program.to_owned())
+    let named = Environment::process().raw("AWS_LAMBDA_FUNCTION_NAME");
+    // Lambda permits ASCII only.
+    named.and_then(|name| name.into_string().ok()).unwrap_or_else(|| program.to_owned())
 }

@@ -9,6 +9,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 
 use crate::aws::Timeouts;
 use crate::event::{Event, MESSAGE_MAX_BYTES};
+use crate::request_error::RequestError;
 use crate::retry::Schedule;
 
 /// The name of the variable that holds the queue's URL.
@@ -123,16 +124,13 @@ impl Publisher {
 }
 
 fn classify<E: ProvideErrorMetadata>(error: &SdkError<E>) -> PublishError {
+    let error = RequestError::of(error);
     match error {
-        SdkError::TimeoutError(_) => PublishError::TimedOut,
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => PublishError::TimedOut,
-        SdkError::ServiceError(failure) => {
-            let code = failure.err().code().unwrap_or("unknown error").to_owned();
-            let transient =
-                failure.raw().status().is_server_error() || code.contains("Throttl") || code == "OverLimit";
-            PublishError::Refused { code, transient }
+        RequestError::TimedOut | RequestError::ConnectTimedOut => PublishError::TimedOut,
+        RequestError::Refused { .. } => {
+            PublishError::Refused { code: error.describe("SQS"), transient: error.is_transient() }
         }
-        SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) | _ => {
+        RequestError::Unreachable | RequestError::NotBuilt | RequestError::Unreadable => {
             PublishError::Unreachable
         }
     }

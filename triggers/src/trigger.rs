@@ -14,6 +14,7 @@ use crate::aws;
 use crate::chain::{Chain, Chained, Failure};
 use crate::client_metadata::{self, ClientMetadataKeys};
 use crate::cognito::{self, Ignored};
+use crate::environment::Environment;
 use crate::event::{Event, EventId};
 use crate::publish::{self, PUBLISH_BUDGET, PublishError, Publisher, QUEUE_URL_VARIABLE};
 use crate::timestamp::Timestamp;
@@ -60,17 +61,21 @@ impl Trigger {
     /// A wrong configuration must not fail a sign-in either: it is said in the log, and an event without a
     /// queue goes to the log whole.
     pub async fn from_env() -> Self {
-        let keys = std::env::var(client_metadata::VARIABLE).unwrap_or_default();
-        let keys = ClientMetadataKeys::parse(&keys).unwrap_or_else(|error| {
+        let environment = Environment::process();
+        let keys = match environment.optional(client_metadata::VARIABLE) {
+            Ok(keys) => {
+                ClientMetadataKeys::parse(&keys.unwrap_or_default()).map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        let keys = keys.unwrap_or_else(|error| {
             say("ERROR", &format!("{error}; using the default keys"));
             ClientMetadataKeys::default()
         });
-        let publisher = match std::env::var(QUEUE_URL_VARIABLE) {
-            Ok(queue_url) if !queue_url.is_empty() => {
-                Some(Publisher::new(&aws::function_config(publish::TIMEOUTS).await, queue_url))
-            }
-            Ok(_) | Err(_) => {
-                say("ERROR", &format!("{}; every event goes to the log", PublishError::NoQueue));
+        let publisher = match environment.required(QUEUE_URL_VARIABLE, "the URL of the queue to send to") {
+            Ok(queue_url) => Some(Publisher::new(&aws::function_config(publish::TIMEOUTS).await, queue_url)),
+            Err(error) => {
+                say("ERROR", &format!("{error}; every event goes to the log"));
                 None
             }
         };

@@ -96,7 +96,9 @@ impl Reconcile {
         let rows = drift::estimated_rows(&self.database).await?;
         match self.user_pool.estimated_users().await {
             Ok(users) => Ok((users.unwrap_or(rows), rows)),
-            Err(error) if error.context() == "ResourceNotFoundException" => Err(self.pool_error(error, None)),
+            Err(error) if error.code() == Some("ResourceNotFoundException") => {
+                Err(self.pool_error(error, None))
+            }
             // A role may list users without being allowed to describe the pool.
             Err(_) => Ok((rows, rows)),
         }
@@ -194,9 +196,9 @@ impl Reconcile {
     }
 
     fn pool_error(&self, error: PoolError, token: Option<&str>) -> Error {
-        match error.context() {
-            "ResourceNotFoundException" => Error::NoSuchPool(self.user_pool.id().to_owned()),
-            "InvalidParameterException" if token.is_some() => Error::TokenRefused,
+        match error.code() {
+            Some("ResourceNotFoundException") => Error::NoSuchPool(self.user_pool.id().to_owned()),
+            Some("InvalidParameterException") if token.is_some() => Error::TokenRefused,
             _ => Error::Pool(error),
         }
     }

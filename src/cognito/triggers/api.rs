@@ -82,7 +82,7 @@ impl<'a> UserPoolApi<'a> {
         };
         match SCHEDULE.retry(RETRY_BUDGET, is_transient, update).await {
             Ok(_) => Ok(Written::Done),
-            Err(Error::Cognito(error)) if error.context() == "ConcurrentModificationException" => {
+            Err(Error::Cognito(error)) if error.code() == Some("ConcurrentModificationException") => {
                 Ok(Written::Concurrently)
             }
             Err(error) => Err(error),

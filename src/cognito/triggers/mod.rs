@@ -15,6 +15,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use aws_sdk_cognitoidentityprovider::Client;
+use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 
 pub use crate::cognito::triggers::error::Error;
 use api::UserPoolApi;
@@ -110,7 +111,7 @@ impl FromStr for Triggers {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// The pool, such as `eu-west-1_Abc123Def`.
-    pub user_pool_id: String,
+    pub user_pool_id: UserPoolId,
     /// The function that should be both triggers.
     pub function_arn: String,
     /// The function that our function calls first for PostConfirmation: this one may be replaced.
@@ -228,7 +229,7 @@ mod tests {
 
     fn wanted(chain: Option<&str>, overwrite: bool) -> Wanted {
         Wanted {
-            user_pool_id: "eu-west-1_Abc123Def".into(),
+            user_pool_id: "eu-west-1_Abc123Def".parse().unwrap(),
             function_arn: OURS.into(),
             chain_post_confirmation: chain.map(str::to_owned),
             chain_post_authentication: None,

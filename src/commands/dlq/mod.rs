@@ -5,8 +5,9 @@ mod list;
 mod redrive;
 mod show;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::{Args, Subcommand};
+use cognito_user_sync::config::{DLQ_URL_VARIABLE, Environment};
 use cognito_user_sync::sqs::dead_letters::{
     DeadLetter, DeadLetters, Received, SCAN_HIDES, SCAN_MAX_MESSAGES, Scan, Stop,
 };
@@ -40,7 +41,7 @@ enum Command {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let url = required("USER_SYNC_DLQ_URL", "the URL of the dead-letter queue")?;
+    let url = Environment::process().required(DLQ_URL_VARIABLE, "the URL of the dead-letter queue")?;
     let dead_letters = DeadLetters::new(url).await;
     let (ask, stop) = watch::channel(false);
     let asking = tokio::spawn(async move {
@@ -57,11 +58,6 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     asking.abort();
     done
-}
-
-fn required(variable: &'static str, meaning: &'static str) -> anyhow::Result<String> {
-    let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
-    value.with_context(|| format!("{variable} is not set: {meaning}"))
 }
 
 /// Receives up to `limit` messages, with a spinner.

@@ -4,13 +4,14 @@ use std::io::Write;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use cognito_user_sync::config::Environment;
 use cognito_user_sync::sqs::dead_letters::redrive::{End, Options, RATES, Redriven, Step, Task};
 use cognito_user_sync::sqs::dead_letters::{DeadLetters, SCAN_MAX_MESSAGES, Stop};
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::{required, to_u64};
+use super::to_u64;
 
 /// Move dead letters back to the queue, but for those that would be rejected again
 ///
@@ -47,7 +48,7 @@ impl Redrive {
         if self.cancel {
             return cancel(dead_letters).await;
         }
-        let queue_url = required(QUEUE_URL_VARIABLE, "the queue to move to")?;
+        let queue_url = Environment::process().required(QUEUE_URL_VARIABLE, "the queue to move to")?;
         let hidden = dead_letters.hidden().await?;
         let style = ProgressStyle::with_template("{msg} {bar:40} {pos}/{len}, {per_sec}, {eta} left")?;
         let progress = ProgressBar::new(0).with_style(style).with_message("checking dead letters");

@@ -1,4 +1,4 @@
-//! Python packages unpacked once, into a folder that later runs and other processes reuse.
+//! Installs Python packages once, into a folder that later runs and other processes reuse. Must not know what they run.
 //!
 //! A package is installed into a temporary sibling and then renamed under a lock, so that a killed
 //! or a concurrent install never leaves half a package under the final name.
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use cognito_user_sync_triggers::environment::Environment;
 use tokio::process::Command;
 
 use super::error::{Error, tail};
@@ -33,7 +34,7 @@ impl Python {
             .stdin(Stdio::null())
             .output()
             .await
-            .map_err(|error| Error::NoPython { reason: error.to_string() })?;
+            .map_err(Error::PythonNotRun)?;
         let text = String::from_utf8_lossy(&answer.stdout);
         match (text.lines().next(), text.lines().nth(1), answer.status.success()) {
             (Some(executable), Some(version), true) => {
@@ -59,9 +60,9 @@ pub(super) struct Package {
 
 /// The user's cache folder for this program: `user-sync` in `XDG_CACHE_HOME` or in `~/.cache`.
 pub(super) fn user_cache() -> Result<PathBuf, Error> {
-    let xdg = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || std::env::var_os("HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = xdg.or_else(|| Some(home()?.join(".cache"))).ok_or(Error::NoCache)?;
+    let absolute = |variable| Environment::process().path(variable).filter(|path| path.is_absolute());
+    let home = || absolute("HOME").map(|home| home.join(".cache"));
+    let base = absolute("XDG_CACHE_HOME").or_else(home).ok_or(Error::NoCache)?;
     Ok(base.join("user-sync"))
 }
 

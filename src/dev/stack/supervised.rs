@@ -1,8 +1,8 @@
-//! A server as a child process that cannot outlive this one: not after an error, not after kill -9.
+//! Runs a server as a child process that cannot outlive this one: not after an error, not after kill -9. Must not know
+//! which server it runs.
 //!
 //! The child is a watchdog, a small shell script that runs the server and blocks on a pipe that
 //! only we hold open. It leads its own process group, so Ctrl-C in a terminal reaches us first.
-//! This module must not know which server it runs.
 
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::net::{Ipv4Addr, TcpListener};

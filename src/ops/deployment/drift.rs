@@ -1,4 +1,4 @@
-//! The look for drift: `reconcile` without a repair, within the time that a function has.
+//! Checks for drift: `reconcile` without a repair, within a function's timeout. Must not change a row or the pool.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use crate::cognito::user_pool::{self, DEFAULT_LISTS_PER_SECOND, DEFAULT_READS_PE
 use crate::config::{ConfigError, DatabaseConfig};
 use crate::postgres::{self, DatabaseError};
 
-/// Users who changed this lately have their events under way.
+/// The events of users who changed this recently may be under way.
 const SETTLE: Duration = Duration::from_secs(60);
 
-/// Left for the answer and the metrics.
+/// The time that is reserved for the answer and the metrics.
 const RESERVE: Duration = Duration::from_secs(10);
 
 /// The drift is not known.
@@ -28,7 +28,7 @@ pub enum DriftError {
     /// The comparison failed.
     #[error("the pool and the table cannot be compared")]
     Reconcile(#[from] reconcile::Error),
-    /// Where it writes down how far it is.
+    /// The checkpoint cannot be used.
     #[error("the checkpoint in {} cannot be used", .folder.display())]
     Checkpoint {
         /// The folder.
@@ -36,7 +36,7 @@ pub enum DriftError {
         /// Why.
         source: reconcile::Error,
     },
-    /// A pool too large for a function.
+    /// The user pool is too large for the function's timeout.
     #[error(
         "compared {users} of about {about} users in the time that the function has: give it more, or run \
          `user-sync reconcile --dry-run` as a task of its own"
@@ -49,14 +49,10 @@ pub enum DriftError {
     },
 }
 
-/// Compares, and counts what a repair would mend. Changes nothing. What an earlier call in the same sandbox did
-/// not finish is gone on with.
+/// Compares, and counts what a repair would change. Changes nothing. Continues what an earlier call in the same sandbox
+/// did not finish.
 pub(super) async fn check(deadline: Instant) -> Result<Value, DriftError> {
-    let user_pool_id = std::env::var(user_pool::VARIABLE).ok().filter(|id| !id.is_empty());
-    let user_pool_id = user_pool_id.ok_or(ConfigError::Missing {
-        variable: user_pool::VARIABLE,
-        meaning: "the user pool to compare with",
-    })?;
+    let user_pool_id = user_pool::configured("the user pool to compare with")?;
     let user_pool = UserPool::new(user_pool_id.clone())
         .await
         .at_rates(DEFAULT_LISTS_PER_SECOND, DEFAULT_READS_PER_SECOND);
@@ -97,7 +93,7 @@ fn open(folder: &Path, user_pool_id: &str, reconcile: &Reconcile) -> Result<Chec
     Checkpoint::open(folder, user_pool_id, reconcile.mode(), false).map_err(failed)
 }
 
-/// Metrics are doubles; a count beyond 2^53 there is not.
+/// Metrics are doubles, which are exact up to 2^53.
 #[expect(clippy::cast_precision_loss, reason = "exact for every count there can be")]
 fn record(name: &'static str, count: u64) {
     metrics::histogram!(name).record(count as f64);

@@ -1,4 +1,5 @@
-//! The logins of a deployment's functions: members of one group role each, and of nothing else.
+//! Makes the logins of a deployment's functions: each is a member of one group role, and of nothing else. Must not know
+//! what a login is used for.
 
 use postgres_protocol::password::scram_sha_256;
 use secrecy::ExposeSecret as _;
@@ -41,7 +42,7 @@ pub(super) enum Authentication<'a> {
     },
 }
 
-/// A login could not be made.
+/// A login cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
     /// The secret cannot be read.
@@ -65,7 +66,7 @@ pub enum LoginError {
         /// Its name.
         login: String,
     },
-    /// Somebody else's login, which is to have rights that it has not.
+    /// Somebody else's login, which is not a member of the group.
     #[error(
         "the login {login} was there before and is no member of {group}, so somebody else may be using it, and its \
          password would change: give the function a login of its own, or grant {group} to this one and deploy again"
@@ -88,8 +89,8 @@ pub enum LoginError {
     },
 }
 
-/// Makes the login, or brings it to where it should be. Idempotent. A password is set only where it does not let
-/// the login in: a rotation that is under way is left alone.
+/// Makes the login, or corrects it. Idempotent. Sets the password only if the server refuses it: a rotation that is under
+/// way is left alone.
 pub(super) async fn ensure(
     pool: &PgPool,
     config: &DatabaseConfig,
@@ -105,7 +106,7 @@ pub(super) async fn ensure(
     };
     let make = Statements { pool, login: &name };
     if !make.is("select exists (select from pg_roles where rolname = $1)").await? {
-        // In one statement: a login outside its group is taken for somebody else's.
+        // In one statement: a login outside its group counts as somebody else's.
         let create = format!("select format('create role %I login in role {}', $1)", group.role());
         make.run("create", &create).await?;
         tracing::info!(login = name, "made a login");
@@ -126,14 +127,14 @@ pub(super) async fn ensure(
             make.member_of("rds_iam").await
         }
         Some(login) => {
-            // A member of it is refused every password.
+            // RDS refuses every password of a member of rds_iam.
             make.no_member_of("rds_iam").await?;
             let_in(&make, config, login).await
         }
     }
 }
 
-/// Sets the password unless it lets the login in already.
+/// Sets the password unless the server accepts it already.
 async fn let_in(make: &Statements<'_>, config: &DatabaseConfig, login: &Login) -> Result<(), LoginError> {
     let database = postgres::connect_as(config, &login.user, &login.password, 1)?;
     let tried = database.pool().acquire().await.map(drop);

@@ -1,6 +1,7 @@
-//! What a deployment has done to its surroundings: the schema and its logins, the pool's triggers, and a look for
-//! drift. One program, deployed as a function for each [`Operation`], each with its own rights. Knows
-//! CloudFormation's envelope; must not know the Lambda runtime.
+//! Sets a deployment up and keeps it so: the schema and its logins, the user pool's triggers, and a check for drift. Must
+//! not know the Lambda runtime.
+//!
+//! One program, deployed as one function for each [`Operation`], each with its own rights.
 
 mod drift;
 mod logins;
@@ -9,28 +10,29 @@ mod triggers;
 
 use std::time::Instant;
 
+use cognito_user_sync_triggers::user_pool_id::InvalidUserPoolId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Environment};
 
 pub use drift::DriftError;
 pub use logins::LoginError;
 pub use schema::SchemaError;
 pub use triggers::PoolChanged;
 
-/// Names the operation of this function.
+/// The name of the variable that names the operation of this function.
 pub const VARIABLE: &str = "USER_SYNC_OPERATION";
 
-/// What a function does. Given by the environment rather than by what it is asked, so that nobody who may invoke
-/// one of them can ask it for another's work.
+/// What a function does. The environment names it, not the payload: who may invoke one function cannot have it do the
+/// work of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// Migrates, makes the logins, and keeps the ledger's months.
     Schema,
-    /// Compares the pool with the table.
+    /// Compares the user pool with the table.
     Drift,
-    /// Sets and takes back the two triggers of an imported pool.
+    /// Sets and restores the two triggers of an imported user pool.
     PoolTriggers,
 }
 
@@ -40,18 +42,15 @@ impl Operation {
     /// # Errors
     /// When the variable is missing or names no operation.
     pub fn from_env() -> Result<Self, ConfigError> {
-        Self::read(std::env::var(VARIABLE).ok())
+        Self::read(Environment::process())
     }
 
-    fn read(value: Option<String>) -> Result<Self, ConfigError> {
-        match value.as_deref() {
-            Some("schema") => Ok(Self::Schema),
-            Some("drift") => Ok(Self::Drift),
-            Some("pool-triggers") => Ok(Self::PoolTriggers),
-            None | Some("") => {
-                Err(ConfigError::Missing { variable: VARIABLE, meaning: "what this function does" })
-            }
-            Some(value) => Err(ConfigError::Invalid {
+    fn read(environment: Environment<'_>) -> Result<Self, ConfigError> {
+        match environment.required(VARIABLE, "what this function does")?.as_str() {
+            "schema" => Ok(Self::Schema),
+            "drift" => Ok(Self::Drift),
+            "pool-triggers" => Ok(Self::PoolTriggers),
+            value => Err(ConfigError::Invalid {
                 variable: VARIABLE,
                 value: value.to_owned(),
                 expected: "schema, drift or pool-triggers".to_owned(),
@@ -66,7 +65,7 @@ pub enum Error {
     /// The function is not configured.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The payload is neither CloudFormation's nor a schedule's.
+    /// The payload is not from CloudFormation or a schedule.
     #[error("the payload cannot be read: {0}")]
     Payload(#[from] serde_json::Error),
     /// The schema or its logins.
@@ -78,7 +77,10 @@ pub enum Error {
     /// The pool's triggers.
     #[error(transparent)]
     PoolTriggers(#[from] crate::cognito::triggers::Error),
-    /// The pool itself became another one.
+    /// The property `UserPoolId` is not the id of a user pool.
+    #[error(transparent)]
+    UserPoolId(#[from] InvalidUserPoolId),
+    /// The deployment's user pool was exchanged for another one.
     #[error(transparent)]
     PoolChanged(#[from] PoolChanged),
 }
@@ -89,7 +91,7 @@ pub enum Error {
 #[serde(rename_all = "PascalCase")]
 struct Request<P> {
     request_type: RequestType,
-    /// What an earlier answer called it; on updates and deletions.
+    /// The name that an earlier answer gave it; on updates and deletions.
     physical_resource_id: Option<String>,
     resource_properties: P,
     /// On updates.
@@ -113,7 +115,7 @@ fn answer(physical_resource_id: &str) -> Value {
 /// Idempotent: CloudFormation and schedules may ask twice.
 ///
 /// # Errors
-/// With what was wrong, and what to do next.
+/// Says what failed, and what to do next.
 pub async fn handle(operation: Operation, payload: &str, deadline: Instant) -> Result<Value, Error> {
     match operation {
         Operation::Schema => schema::handle(payload).await,
@@ -129,10 +131,13 @@ mod tests {
 
     #[test]
     fn an_operation_is_named_or_the_function_does_not_start() {
-        let read = |value: &str| Operation::read(Some(value.to_owned())).map_err(|error| error.to_string());
+        let read = |value: &str| {
+            let operation = Operation::read(Environment::new(&|_| Some(value.into())));
+            operation.map_err(|error| error.to_string())
+        };
         assert_eq!(read("drift"), Ok(Operation::Drift));
         let refused = "USER_SYNC_OPERATION is \"all\": it must be schema, drift or pool-triggers";
         assert_eq!(read("all"), Err(refused.to_owned()));
-        assert!(Operation::read(None).unwrap_err().to_string().contains("is not set"));
+        assert!(read("").unwrap_err().contains("is not set"));
     }
 }

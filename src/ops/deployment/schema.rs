@@ -1,5 +1,5 @@
-//! The schema: brought to this build's version before the consumer of this build takes messages, with the logins
-//! that the functions have; and daily, the ledger's months. The one function that has the owner's credentials.
+//! Migrates the schema and makes the functions' logins, before the consumer of this build receives messages; maintains the
+//! ledger's months daily. The only function with the owner's credentials. Must not know the queue or the user pool.
 
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde::Deserialize;
@@ -7,10 +7,8 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::config::{ConfigError, DatabaseConfig};
-use crate::ops::deployment::Request;
-use crate::ops::deployment::RequestType;
-use crate::ops::deployment::answer;
 use crate::ops::deployment::logins::{self, Authentication, Group, LoginError};
+use crate::ops::deployment::{Request, RequestType, answer};
 use crate::postgres::{self, DatabaseError};
 use crate::store::StoreError;
 use crate::store::maintenance::partitions::{self, DEFAULT_MONTHS_AHEAD, DEFAULT_RETENTION_DAYS};
@@ -19,7 +17,7 @@ use crate::store::migrate;
 /// The custom resource's name: there is one schema in a database.
 const PHYSICAL_RESOURCE_ID: &str = "user-sync-schema";
 
-/// The schema could not be brought to where it should be.
+/// The schema cannot be migrated or maintained.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// The function is not configured.
@@ -29,7 +27,7 @@ pub enum SchemaError {
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// The migrations.
-    #[error("{0}")]
+    #[error(transparent)]
     Migrate(#[from] migrate::Error),
     /// A login.
     #[error(transparent)]
@@ -37,7 +35,7 @@ pub enum SchemaError {
     /// The ledger's months.
     #[error(transparent)]
     Maintain(#[from] StoreError),
-    /// The ledger cannot be asked.
+    /// The ledger's months cannot be read.
     #[error("the ledger's months cannot be read")]
     Months(#[source] sqlx::Error),
     /// A property is missing.
@@ -45,7 +43,7 @@ pub enum SchemaError {
     Property(&'static str),
 }
 
-/// What the construct says. CloudFormation hands over texts only.
+/// The properties that the construct sets. CloudFormation passes texts only.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Properties {
@@ -63,7 +61,7 @@ enum Auth {
     Secret,
 }
 
-/// What a schedule says.
+/// The payload of a schedule.
 #[derive(Debug, Deserialize)]
 struct Scheduled {
     maintain: Maintain,
@@ -93,7 +91,7 @@ pub(super) async fn handle(payload: &str) -> Result<Value, crate::ops::deploymen
     let request: Request<Properties> = serde_json::from_str(payload)?;
     match request.request_type {
         RequestType::Create | RequestType::Update => Ok(upgrade(&request.resource_properties).await?),
-        // The rows are the team's.
+        // The rows stay: they are the team's.
         RequestType::Delete => Ok(answer(PHYSICAL_RESOURCE_ID)),
     }
 }
@@ -120,7 +118,7 @@ async fn upgrade(properties: &Properties) -> Result<Value, SchemaError> {
         };
         logins::ensure(pool, &config, group, authentication).await?;
     }
-    // So that nobody waits a day for the first maintenance to hear it.
+    // The first maintenance may be a day away.
     record_days_ahead(pool).await?;
     pool.close().await;
     Ok(answer(PHYSICAL_RESOURCE_ID))
@@ -132,7 +130,7 @@ async fn keep_months(asked: &Maintain) -> Result<Value, SchemaError> {
     let Maintain { months_ahead, retention_days } = *asked;
     let maintained =
         partitions::maintain(pool, months_ahead, retention_days, Timestamp::now(), |_, _| {}).await;
-    // Also when it failed: how long the ledger lasts is what the alarm is for.
+    // Also after a failure: the alarm watches how long the ledger lasts.
     let days = record_days_ahead(pool).await?;
     let maintained = maintained?;
     tracing::info!(
@@ -144,7 +142,7 @@ async fn keep_months(asked: &Maintain) -> Result<Value, SchemaError> {
     Ok(json!({ "created": maintained.created, "folded": maintained.folded.len(), "daysAhead": days }))
 }
 
-/// Days until the first moment that the ledger has no month for.
+/// Days until the first moment for which the ledger has no month.
 async fn record_days_ahead(pool: &PgPool) -> Result<f64, SchemaError> {
     let days = sqlx::query_scalar(include_str!("days_ahead.sql")).fetch_optional(pool).await;
     let days = days.map_err(SchemaError::Months)?.unwrap_or(0.0);

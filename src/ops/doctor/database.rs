@@ -1,18 +1,12 @@
-//! The server, how we are connected to it, its roles, grants and migrations.
+//! Checks the server, the connection to it, its roles, grants and migrations. Must not know what is in the tables.
 
 use std::collections::BTreeMap;
 
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::postgres::PgSslMode;
 use sqlx::{ConnectOptions as _, PgPool};
 
 use crate::config::{ConfigError, DatabaseConfig};
-use crate::ops::doctor::Check;
-use crate::ops::doctor::Finding;
-use crate::ops::doctor::MIGRATE;
-use crate::ops::doctor::Section;
-use crate::ops::doctor::UNREACHED;
-use crate::ops::doctor::bounded;
-use crate::ops::doctor::grants;
+use crate::ops::doctor::{Check, Finding, MIGRATE, Section, TIMEOUT, UNREACHED, bounded, grants};
 use crate::postgres::{self, DatabaseError};
 use crate::store::migrate;
 
@@ -33,10 +27,10 @@ const NAMES: [&str; 9] = [
     "migrations",
 ];
 
-/// Questions under way at once, so that a server that hangs costs one timeout and not one each.
+/// Questions under way at once, so that a server that hangs costs one timeout and not one for each question.
 const CONNECTIONS: usize = 4;
 
-/// Connects; without the pool, nothing else of the database can be looked at.
+/// Connects; without the pool, no other check of the database can run.
 pub(super) async fn reach(config: &Result<DatabaseConfig, ConfigError>) -> (Vec<Check>, Option<PgPool>) {
     let (finding, pool) = connect(config).await;
     (vec![finding.named(Section::Database, "reachable")], pool)
@@ -63,14 +57,14 @@ async fn connect(config: &Result<DatabaseConfig, ConfigError>) -> (Finding, Opti
             return (Finding::failed(error.to_string(), fix), None);
         }
     };
-    // Not by the pool, which says of every failure that it took too long.
+    // Not by the pool, which reports every failure as a timeout.
     let options = pool.connect_options();
     let address = format!("{}:{}", options.get_host(), options.get_port());
     let greeting = async {
         let mut connection = options.connect().await?;
         sqlx::query_scalar::<_, String>("select session_user::text").fetch_one(&mut connection).await
     };
-    match tokio::time::timeout(crate::ops::doctor::TIMEOUT, greeting).await {
+    match tokio::time::timeout(TIMEOUT, greeting).await {
         Ok(Ok(user)) => (Finding::ok(format!("{address}, as {user}")), Some(pool)),
         Ok(Err(error)) => {
             let reason = match error.as_database_error() {
@@ -83,7 +77,7 @@ async fn connect(config: &Result<DatabaseConfig, ConfigError>) -> (Finding, Opti
             (Finding::failed(format!("{address}: {reason}"), refused.unwrap_or(fix)), None)
         }
         Err(_) => {
-            let found = format!("{address}: no answer within {} s", crate::ops::doctor::TIMEOUT.as_secs());
+            let found = format!("{address}: no answer within {} s", TIMEOUT.as_secs());
             (
                 Finding::failed(
                     found,
@@ -123,7 +117,7 @@ async fn tls(pool: &PgPool) -> Result<Finding, Finding> {
     let (encrypted, version): (bool, Option<String>) = bounded(sqlx::query_as(query).fetch_one(pool)).await?;
     let options = pool.connect_options();
     let version = encrypted.then(|| version.unwrap_or_else(|| "TLS".to_owned()));
-    Ok(tls_of(is_local(&options), version.as_deref(), options.get_ssl_mode()))
+    Ok(tls_of(postgres::is_local(&options), version.as_deref(), options.get_ssl_mode()))
 }
 
 fn tls_of(is_local: bool, version: Option<&str>, mode: PgSslMode) -> Finding {
@@ -150,15 +144,6 @@ fn tls_of(is_local: bool, version: Option<&str>, mode: PgSslMode) -> Finding {
     }
 }
 
-/// What [`postgres::connect`] connects to without a certificate.
-fn is_local(options: &PgConnectOptions) -> bool {
-    let host = options.get_host();
-    options.get_socket().is_some()
-        || host == "localhost"
-        || host.starts_with('/')
-        || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
-}
-
 async fn server_version(pool: &PgPool) -> Result<Finding, Finding> {
     let query = "select current_setting('server_version_num')::integer, current_setting('server_version')";
     let (number, version): (i32, String) = bounded(sqlx::query_as(query).fetch_one(pool)).await?;
@@ -168,7 +153,7 @@ async fn server_version(pool: &PgPool) -> Result<Finding, Finding> {
     })
 }
 
-/// As whom we run, and so what the consumer that shares our `DATABASE_URL` may do.
+/// The role of the session, and so what the consumer with the same `DATABASE_URL` may do.
 async fn role(pool: &PgPool) -> Result<Finding, Finding> {
     let query = "select session_user::text, rolsuper,
             array(select rolname::text from pg_roles
@@ -265,7 +250,7 @@ async fn memberships(pool: &PgPool) -> Result<Finding, Finding> {
     Ok(Finding::warning(found, format!("revoke user_sync_owner from \"{login}\"")))
 }
 
-/// A migration that ran: its version, the checksum of its text, and whether it ended.
+/// A migration that ran: its version, the checksum of its text, and whether it succeeded.
 type Applied = (i64, Vec<u8>, bool);
 
 async fn migrations(pool: &PgPool) -> Result<Finding, Finding> {

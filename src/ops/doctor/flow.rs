@@ -1,13 +1,9 @@
-//! Whether anything arrives: the last event that was applied and the last heartbeat. A stalled sync is silent.
+//! Checks that events arrive: the last event that was applied and the last heartbeat. A stalled sync is silent. Must not
+//! read who an event is about.
 
 use sqlx::PgPool;
 
-use crate::ops::doctor::Check;
-use crate::ops::doctor::Finding;
-use crate::ops::doctor::Section;
-use crate::ops::doctor::UNREACHED;
-use crate::ops::doctor::bounded;
-use crate::ops::doctor::spoken;
+use crate::ops::doctor::{Check, Finding, Section, UNREACHED, bounded, human_duration};
 
 /// What has arrived. All ages are in seconds, by the server's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -58,9 +54,11 @@ pub(super) fn examine(arrived: &Result<Arrived, Finding>, max_heartbeat_age_minu
 
 fn event(event: Option<Arrival>) -> Finding {
     match event {
-        Some(Arrival { age, took }) => {
-            Finding::ok(format!("occurred {} ago, applied {} later", spoken(age), spoken(took)))
-        }
+        Some(Arrival { age, took }) => Finding::ok(format!(
+            "occurred {} ago, applied {} later",
+            human_duration(age),
+            human_duration(took)
+        )),
         None => Finding::warning(
             "no event was ever applied",
             "sign in once; then look at the trigger's log, the queue and the consumer's log, in this order",
@@ -75,7 +73,7 @@ fn heartbeat(heartbeat: Option<Arrival>, max_age_minutes: u32) -> Finding {
             "run `user-sync heartbeat` every few minutes: without it a stalled sync is silent",
         ),
         Some(Arrival { age, took }) => {
-            let found = format!("sent {} ago, arrived {} later", spoken(age), spoken(took));
+            let found = format!("sent {} ago, arrived {} later", human_duration(age), human_duration(took));
             match age > i64::from(max_age_minutes) * 60 {
                 true => Finding::failed(
                     format!("{found}; should be within {max_age_minutes} min"),

@@ -1,4 +1,4 @@
-//! Who may do what: the grants that the migrations make, against those that the database has.
+//! Compares the grants that the migrations make with those that the database has. Must not change a grant.
 //!
 //! A grant is written `role privilege table` or `role privilege table.column`; a second one, with a `+` after the
 //! privilege, says that the role may pass it on.

@@ -1,14 +1,10 @@
-//! The ledger's months: an event of a month that is not there is refused.
+//! Checks the ledger's months: an event of a missing month is refused. Must not read an event.
 
 use sqlx::PgPool;
 
-use crate::ops::doctor::Check;
-use crate::ops::doctor::Finding;
-use crate::ops::doctor::Section;
-use crate::ops::doctor::UNREACHED;
-use crate::ops::doctor::bounded;
+use crate::ops::doctor::{Check, Finding, Section, UNREACHED, bounded};
 
-/// Months after this one that should stand ready: `maintain` may then fail for a month unnoticed.
+/// Months after this one that should exist: `maintain` may then fail for a month unnoticed.
 const MONTHS_AHEAD: i64 = 2;
 
 const MAINTAIN: &str = "run `user-sync maintain` as a member of user_sync_owner, now and daily";
@@ -43,7 +39,7 @@ async fn months_ahead(pool: &PgPool) -> Result<Finding, Finding> {
     })
 }
 
-/// What is older is refused; it was folded into the baseline, or never kept.
+/// Older events are refused: they were folded into the baseline, or never kept.
 async fn oldest_month(pool: &PgPool) -> Result<Finding, Finding> {
     let query = "select to_char(to_date(name, '\"user_events_\"YYYY_MM'), 'YYYY-MM')
         from user_event_partitions order by lower limit 1";

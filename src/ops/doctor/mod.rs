@@ -1,7 +1,7 @@
-//! Whether a deployment is as it should be: each check says what it found, and what to do about it. Reads
-//! only; must not know how a check is shown.
+//! Checks a deployment: each check says what it found, and what to do about it. Reads only; must not know how a check is
+//! shown.
 //!
-//! All checks run, whatever becomes of the others, and each thing asked has [`TIMEOUT`] to answer.
+//! All checks run, even if others fail, and each question has [`TIMEOUT`].
 
 mod database;
 mod flow;
@@ -13,12 +13,12 @@ mod triggers;
 use std::fmt;
 use std::time::Duration;
 
-use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 use serde::Serialize;
 
 use crate::config::{ConfigError, DatabaseConfig};
 
-/// How long one question may take, so that a server that hangs does not hang us.
+/// How long one question may take, since a server may hang.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is examined. What is missing is skipped, and the check says what to set.
@@ -31,12 +31,12 @@ pub struct Options {
     /// The dead-letter queue.
     pub dlq_url: Option<String>,
     /// The user pool.
-    pub user_pool_id: Option<String>,
+    pub user_pool_id: Option<UserPoolId>,
     /// The function that both triggers must name; without it they must name the same one.
     pub trigger_arn: Option<String>,
     /// The consumer function's timeout, in seconds.
     pub consumer_timeout_seconds: u32,
-    /// From when on the latest heartbeat is too old, in minutes.
+    /// The age from which the latest heartbeat is too old, in minutes.
     pub max_heartbeat_age_minutes: u32,
 }
 
@@ -74,11 +74,11 @@ impl fmt::Display for Section {
 pub enum Status {
     /// As it should be.
     Ok,
-    /// It works, and could be better.
+    /// It works, but should be changed.
     Warning,
     /// It does not work, or will not for long.
     Failed,
-    /// It could not be looked at.
+    /// It could not be checked.
     Skipped,
 }
 
@@ -129,7 +129,7 @@ impl Finding {
     }
 }
 
-/// Looks at everything, in the order of the sections. Never fails: what cannot be looked at says so.
+/// Runs all checks, in the order of the sections. Never fails: a check that cannot run says so.
 pub async fn examine(options: &Options) -> Vec<Check> {
     let (tables, queues, triggers) = tokio::join!(
         Box::pin(examine_tables(options)),
@@ -143,7 +143,7 @@ pub async fn examine(options: &Options) -> Vec<Check> {
     checks
 }
 
-/// What the database says, and when the newest event or heartbeat that has arrived was sent.
+/// The checks of the database, and when the newest event or heartbeat that has arrived was sent.
 async fn examine_tables(options: &Options) -> (Vec<Check>, Option<flow::Arrived>) {
     let (mut checks, pool) = database::reach(&options.database).await;
     let (database, ledger, arrived) = tokio::join!(
@@ -187,22 +187,8 @@ const MIGRATE: &str = "run `user-sync migrate` as a member of user_sync_owner";
 const BUSY: &str = "look for locks and load on the server (pg_stat_activity)";
 const UNREACHED: &str = "mend the database's first line";
 
-/// What AWS refused, by its code; quotes nothing of an answer.
-fn refusal<E: ProvideErrorMetadata>(error: &SdkError<E>) -> String {
-    match error {
-        SdkError::ServiceError(failure) => {
-            failure.err().code().unwrap_or("an error without a code").to_owned()
-        }
-        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
-        SdkError::ResponseError(_) => "an answer that is not AWS's".to_owned(),
-        SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) | _ => {
-            "cannot be reached, or there are no credentials".to_owned()
-        }
-    }
-}
-
-/// A duration as people say it: `40 s`, `12 min`, `5 h`, `3 days`.
-fn spoken(seconds: i64) -> String {
+/// A duration in one unit: `40 s`, `12 min`, `5 h`, `3 days`.
+fn human_duration(seconds: i64) -> String {
     match seconds {
         ..120 => format!("{} s", seconds.max(0)),
         120..7_200 => format!("{} min", seconds / 60),

@@ -1,5 +1,5 @@
-//! The queue and its dead-letter queue, by their attributes alone: nothing is received, since that would spend
-//! receives and hide messages from the consumer.
+//! Checks the queue and its dead-letter queue by their attributes. Must not receive a message: that would raise its receive
+//! count and hide it from the consumer.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,19 +7,13 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
+use cognito_user_sync_triggers::request_error::RequestError;
 use serde::Deserialize;
 
 use crate::aws::{self, Timeouts};
-use crate::ops::doctor::Check;
-use crate::ops::doctor::Finding;
-use crate::ops::doctor::Options;
-use crate::ops::doctor::Section;
-use crate::ops::doctor::TIMEOUT;
+use crate::config::DLQ_URL_VARIABLE;
 use crate::ops::doctor::flow::Arrived;
-use crate::ops::doctor::refusal;
-use crate::ops::doctor::spoken;
-
-const DLQ_URL_VARIABLE: &str = "USER_SYNC_DLQ_URL";
+use crate::ops::doctor::{Check, Finding, Options, Section, Status, TIMEOUT, human_duration};
 
 const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(3), attempt: Duration::from_secs(8) };
 
@@ -68,7 +62,9 @@ impl Attributes {
         );
         match tokio::time::timeout(TIMEOUT, read).await {
             Ok(Ok(answer)) => Ok(Self(answer.attributes.unwrap_or_default())),
-            Ok(Err(error)) => Err(Finding::failed(format!("{url}: {}", refusal(&error)), fix)),
+            Ok(Err(error)) => {
+                Err(Finding::failed(format!("{url}: {}", RequestError::of(&error).describe("SQS")), fix))
+            }
             Err(_) => Err(Finding::failed(format!("{url}: no answer within {} s", TIMEOUT.as_secs()), fix)),
         }
     }
@@ -149,9 +145,9 @@ impl Queues {
     }
 }
 
-/// What cannot be told of a queue that was not reached: its own line says why.
+/// A check of a queue that was not reached; the check `reachable` says why.
 fn unread(finding: &Finding) -> Finding {
-    Finding { status: crate::ops::doctor::Status::Skipped, ..finding.clone() }
+    Finding { status: Status::Skipped, ..finding.clone() }
 }
 
 fn kind(queue: &Attributes, dlq: &Attributes) -> Finding {
@@ -212,7 +208,7 @@ fn retention(queue: &Attributes) -> Finding {
     }
 }
 
-/// A message that is moved keeps the time since which it counts ("Amazon SQS dead-letter queues").
+/// A message that is moved keeps the time of its first enqueue ("Amazon SQS dead-letter queues").
 fn dlq_retention(queue: &Attributes, dlq: &Attributes) -> Finding {
     let found = dlq.retention_seconds();
     let text = format!("it keeps a message {} from when it was first sent", days(found));
@@ -250,8 +246,8 @@ fn depth(queue: &Attributes) -> Finding {
     Finding::ok(format!("about {waiting} waiting, {under_way} under way or hidden, {delayed} delayed"))
 }
 
-/// SQS does not tell a message's age without receiving it. What has arrived bounds it: the queue is nearly in
-/// order, so what waits was sent about when the newest that arrived was, or after it.
+/// SQS does not give a message's age unless it is received. What has arrived bounds the age: the queue is nearly in order,
+/// so messages that wait were sent at about the time of the newest that arrived, or later.
 fn oldest(queue: &Attributes, arrived: Option<Arrived>, max_age: i64) -> Finding {
     const EXACT: &str = "exact: the CloudWatch metric ApproximateAgeOfOldestMessage";
     if queue.depth().iter().sum::<u64>() == 0 {
@@ -259,12 +255,13 @@ fn oldest(queue: &Attributes, arrived: Option<Arrived>, max_age: i64) -> Finding
     }
     match arrived.and_then(|arrived| arrived.newest_age()) {
         Some(age) if age > max_age => Finding::warning(
-            format!("about {} at most, by the newest that arrived ({EXACT})", spoken(age)),
+            format!("about {} at most, by the newest that arrived ({EXACT})", human_duration(age)),
             "see that the consumer runs and what its log says",
         ),
-        Some(age) => {
-            Finding::ok(format!("about {} at most, by the newest that arrived ({EXACT})", spoken(age)))
-        }
+        Some(age) => Finding::ok(format!(
+            "about {} at most, by the newest that arrived ({EXACT})",
+            human_duration(age)
+        )),
         None => Finding::skipped("SQS does not say, and nothing has arrived yet", format!("see {EXACT}")),
     }
 }
@@ -280,14 +277,13 @@ fn dead_letters(dlq: &Attributes) -> Finding {
 }
 
 fn days(seconds: u64) -> String {
-    spoken(i64::try_from(seconds).unwrap_or(i64::MAX))
+    human_duration(i64::try_from(seconds).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::ops::doctor::Status;
 
     fn attributes(attributes: &[(QueueAttributeName, &str)]) -> Attributes {
         Attributes(attributes.iter().map(|(name, value)| (name.clone(), (*value).to_owned())).collect())

@@ -1,18 +1,14 @@
-//! Whether the user pool calls the trigger.
+//! Checks that the user pool calls the trigger. Must not change the user pool.
 
 use std::time::Duration;
 
 use aws_sdk_cognitoidentityprovider::Client;
 use aws_sdk_cognitoidentityprovider::types::LambdaConfigType;
+use cognito_user_sync_triggers::request_error::RequestError;
 
 use crate::aws::{self, Timeouts};
 use crate::cognito::user_pool;
-use crate::ops::doctor::Check;
-use crate::ops::doctor::Finding;
-use crate::ops::doctor::Section;
-use crate::ops::doctor::Status;
-use crate::ops::doctor::TIMEOUT;
-use crate::ops::doctor::refusal;
+use crate::ops::doctor::{Check, Finding, Section, Status, TIMEOUT};
 
 const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(3), attempt: Duration::from_secs(8) };
 
@@ -45,12 +41,14 @@ async fn lambda_config(user_pool_id: Option<&str>) -> Result<(Finding, LambdaCon
             let config = described.user_pool.and_then(|pool| pool.lambda_config);
             Ok((Finding::ok(id), config.unwrap_or_else(|| LambdaConfigType::builder().build())))
         }
-        Ok(Err(error)) => Err(Finding::failed(format!("{id}: {}", refusal(&error)), fix)),
+        Ok(Err(error)) => {
+            Err(Finding::failed(format!("{id}: {}", RequestError::of(&error).describe("Cognito")), fix))
+        }
         Err(_) => Err(Finding::failed(format!("{id}: no answer within {} s", TIMEOUT.as_secs()), fix)),
     }
 }
 
-/// One function for both, so that both keep the same processes warm.
+/// Both triggers must call one function, so that they share warm processes.
 fn wiring(config: &LambdaConfigType, trigger_arn: Option<&str>) -> Finding {
     let set = |arn: &Option<String>| arn.clone().filter(|arn| !arn.is_empty());
     let (confirmation, authentication) = (set(&config.post_confirmation), set(&config.post_authentication));

@@ -19,14 +19,13 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageSystemAttributeName,
     QueueAttributeName,
 };
+use cognito_user_sync_triggers::request_error::RequestError;
 use futures::StreamExt as _;
 use tokio::sync::watch;
 
 use crate::aws;
 pub use crate::sqs::dead_letters::letter::{DeadLetter, MAX_RECEIVES, Received};
-use crate::sqs::queue::{
-    REQUEST_CONCURRENCY, REQUEST_MAX_MESSAGES, RETRY_BUDGET, SCHEDULE, TIMEOUTS, error_context,
-};
+use crate::sqs::queue::{REQUEST_CONCURRENCY, REQUEST_MAX_MESSAGES, RETRY_BUDGET, SCHEDULE, TIMEOUTS};
 
 /// Most messages that are hidden at once: SQS has at most 120,000 in flight ("Amazon SQS message quotas").
 pub const SCAN_MAX_MESSAGES: usize = 100_000;
@@ -61,7 +60,7 @@ impl Error {
         queue: &'static str,
         error: &SdkError<E>,
     ) -> Self {
-        let code = error_context(error);
+        let code = RequestError::of(error).describe("SQS");
         let is = |words: &[&str]| words.iter().any(|word| code.contains(word));
         let hint = if is(&["AccessDenied", "AccessControl"]) {
             format!("; the role needs {} there", permissions(operation))

@@ -1,0 +1,56 @@
+//! Writes an event as a message's text. Must not judge what it writes: [`super::Data::bound`] does that before.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{Data, Event, HEARTBEAT, SCHEMA_VERSION, SOURCE_PREFIX, SPEC_VERSION};
+use crate::timestamp::Timestamp;
+
+#[derive(Serialize)]
+struct Written<'a> {
+    specversion: &'static str,
+    id: Uuid,
+    source: String,
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<Uuid>,
+    time: Timestamp,
+    datacontenttype: &'static str,
+    schemaversion: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Data<'a>>,
+}
+
+impl Event<'_> {
+    /// The message's text.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let (source, subject, r#type, data) = match self {
+            Self::User(event) => {
+                let source = format!("{SOURCE_PREFIX}{}", event.user_pool_id);
+                (source, Some(event.sub), event.kind.as_str(), Some(&event.data))
+            }
+            Self::Heartbeat { .. } => ("user-sync".to_owned(), None, HEARTBEAT, None),
+        };
+        let id = self.id();
+        let written = Written {
+            specversion: SPEC_VERSION,
+            id: id.uuid(),
+            source,
+            r#type,
+            subject,
+            time: id.time(),
+            datacontenttype: "application/json",
+            schemaversion: SCHEMA_VERSION,
+            data,
+        };
+        // Strings, numbers and maps with string keys only: serde_json has nothing here to refuse.
+        let text = serde_json::to_string(&written).unwrap_or_default();
+        // SQS takes every character that XML 1.0 does, and these two are none ("SendMessage", Amazon SQS API
+        // Reference). They stand inside strings only, where JSON can escape them.
+        if text.contains(['\u{fffe}', '\u{ffff}']) {
+            return text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
+        }
+        text
+    }
+}
