@@ -88,7 +88,7 @@ const WALLS: &[Wall] = &[
     Wall {
         who: &["store"],
         of: &["crate"],
-        only: &["crate::store", "crate::postgres", "crate::geoip", "crate::metrics"],
+        only: &["crate::store", "crate::postgres", "crate::geoip", "crate::metrics", "crate::logging"],
         broken: ("store/report.rs", "use crate::{geoip, config::Config};"),
         ..ANY
     },

@@ -42,9 +42,10 @@ pub fn files(extension: &str) -> BTreeMap<String, String> {
     found
 }
 
-/// Every Rust file of the product.
+/// Every Rust file of the product, without those that are compiled for tests only (`mod tests;`).
 pub fn sources() -> Vec<Source> {
-    files("rs").into_iter().map(|(path, text)| Source::parse(&path, text)).collect()
+    let product = files("rs").into_iter().filter(|(path, _)| !path.ends_with("/tests.rs"));
+    product.map(|(path, text)| Source::parse(&path, text)).collect()
 }
 
 impl Source {

@@ -253,13 +253,7 @@ fn application_columns(
     if old.referral_code.is_some() && old.referral_code.as_deref().and_then(referral::parse).is_none() {
         not_carried.insert("referral_code");
     }
-    let mut json = |column, value: &Option<String>| {
-        let kept = value.as_deref().filter(|text| text.trim() != "null").map_or(Ok("{}"), storable);
-        kept.map(str::to_owned).unwrap_or_else(|NotStorable| {
-            not_carried.insert(column);
-            "{}".to_owned()
-        })
-    };
+    let mut json = |column, value| json_or_empty(column, value, not_carried);
     ApplicationColumns {
         referral_code: code(old.id, old.referral_code.as_deref()),
         preferences: json("preferences", &old.preferences),
@@ -278,6 +272,19 @@ fn application_columns(
         bio: old.bio.clone(),
         is_premium: old.is_premium,
     }
+}
+
+/// The application's JSON; an empty object where there is none, or none that `jsonb` takes.
+fn json_or_empty(
+    column: &'static str,
+    value: &Option<String>,
+    not_carried: &mut BTreeSet<&'static str>,
+) -> String {
+    let kept = value.as_deref().filter(|text| text.trim() != "null").map_or(Ok("{}"), storable);
+    kept.map(str::to_owned).unwrap_or_else(|NotStorable| {
+        not_carried.insert(column);
+        "{}".to_owned()
+    })
 }
 
 fn is_country(code: &str) -> bool {
