@@ -4,7 +4,6 @@
 mod commands;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use cognito_user_sync::config::Environment;
 use cognito_user_sync::postgres;
 
 /// Every Amazon Cognito user as a row in your own PostgreSQL.
@@ -57,12 +56,10 @@ async fn main() -> anyhow::Result<()> {
 
 /// An option's variable that is empty is unset, as everywhere; clap would take it for a value.
 fn without_empty_variables(command: clap::Command) -> clap::Command {
-    let is_unset = |arg: &clap::Arg| {
-        let variable = arg.get_env().and_then(std::ffi::OsStr::to_str);
-        variable.is_some_and(|variable| Environment::process().raw(variable).is_none())
-    };
+    let is_empty =
+        |arg: &clap::Arg| arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
     command
-        .mut_args(|arg| if is_unset(&arg) { arg.env(None::<&'static str>) } else { arg })
+        .mut_args(|arg| if is_empty(&arg) { arg.env(None::<&'static str>) } else { arg })
         .mut_subcommands(without_empty_variables)
 }
 

@@ -39,6 +39,16 @@ fn every_command_explains_itself_with_an_example() {
 }
 
 #[test]
+fn help_names_the_variable_of_an_option() {
+    for (command, variable) in [("reconcile", "USER_SYNC_USER_POOL_ID"), ("worker", "USER_SYNC_METRICS_ADDR")]
+    {
+        let help = run(&[command, "--help"], &[]);
+        let help = String::from_utf8_lossy(&help.stdout).into_owned();
+        assert!(help.contains(&format!("[env: {variable}=]")), "{help}");
+    }
+}
+
+#[test]
 fn a_missing_variable_is_named() {
     for (arguments, variable) in [
         (&["worker"][..], "USER_SYNC_QUEUE_URL"),

@@ -8,7 +8,6 @@ use cognito_user_sync::cognito::user_pool;
 use cognito_user_sync::config::{DLQ_URL_VARIABLE, DatabaseConfig, Environment};
 use cognito_user_sync::ops::doctor::{self, Check, Options, Section, Status};
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
-use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 use serde_json::json;
 
 /// Check the database, the ledger, the queues and the user pool, and say how to fix what is wrong
@@ -25,7 +24,7 @@ use serde_json::json;
 pub(crate) struct Arguments {
     /// The user pool whose triggers are checked.
     #[arg(long, value_name = "ID", env = user_pool::VARIABLE)]
-    user_pool_id: Option<UserPoolId>,
+    user_pool_id: Option<String>,
     /// The function that both triggers must call; without it, they must call the same one.
     #[arg(long, value_name = "ARN", requires = "user_pool_id")]
     trigger_arn: Option<String>,

@@ -1,7 +1,7 @@
 //! The id of a user pool, such as `eu-west-1_Abc123Def`: the one place that says what one looks like.
 //!
 //! There are two bounds. What an operator configures is a [`UserPoolId`], by AWS's own rule. What an event of the
-//! contract carries needs only [`is_carried`]: it was made by Cognito, and messages that exist stay readable.
+//! contract carries needs only `is_carried`: it was made by Cognito, and messages that exist stay readable.
 
 use std::fmt;
 use std::ops::Deref;

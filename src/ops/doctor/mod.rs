@@ -13,7 +13,6 @@ mod triggers;
 use std::fmt;
 use std::time::Duration;
 
-use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 use serde::Serialize;
 
 use crate::config::{ConfigError, DatabaseConfig};
@@ -31,7 +30,7 @@ pub struct Options {
     /// The dead-letter queue.
     pub dlq_url: Option<String>,
     /// The user pool.
-    pub user_pool_id: Option<UserPoolId>,
+    pub user_pool_id: Option<String>,
     /// The function that both triggers must name; without it they must name the same one.
     pub trigger_arn: Option<String>,
     /// The consumer function's timeout, in seconds.

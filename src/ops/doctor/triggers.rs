@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_sdk_cognitoidentityprovider::Client;
 use aws_sdk_cognitoidentityprovider::types::LambdaConfigType;
 use cognito_user_sync_triggers::request_error::RequestError;
+use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 
 use crate::aws::{self, Timeouts};
 use crate::cognito::user_pool;
@@ -28,6 +29,9 @@ async fn lambda_config(user_pool_id: Option<&str>) -> Result<(Finding, LambdaCon
     let Some(id) = user_pool_id else {
         return Err(Finding::skipped("no user pool was named", format!("set {variable} or --user-pool-id")));
     };
+    if let Err(error) = id.parse::<UserPoolId>() {
+        return Err(Finding::failed(format!("{id}: {error}"), format!("set {variable} to the pool's id")));
+    }
     let describe = async {
         let client = Client::new(&aws::sdk_config(TIMEOUTS).await);
         client.describe_user_pool().user_pool_id(id).send().await

@@ -18,7 +18,7 @@ pub const TEXT_MAX_CHARS: usize = 1_024;
 pub const MESSAGE_MAX_BYTES: usize = 1_048_576;
 
 impl<'a> Data<'a> {
-    /// Drops what is over the contract's limits, so that [`Event::decode`] accepts the rest.
+    /// Drops what is over the contract's limits, so that [`super::Event::decode`] accepts the rest.
     ///
     /// Cognito cannot produce most of it; ClientMetadata can (131,072 characters a value). A user agent
     /// keeps its head, which is the part that says something; anything else that was cut would be wrong.
