@@ -16,8 +16,8 @@
 //! | `USER_SYNC_USER_POOL_ID` | none | the user pool that is read; see [`crate::cognito::user_pool`] |
 //! | `USER_SYNC_LOG` | `info` | what is logged, in `tracing`'s filter syntax |
 //!
-//! The trigger's own variables are in its package; a variable of one function or command is defined there. README.md
-//! lists all. The AWS SDK reads its own (`AWS_REGION`, `AWS_ENDPOINT_URL`, credentials).
+//! The trigger's own variables are in its package; a variable of one function or command is defined there.
+//! docs/configuration.md lists all. The AWS SDK reads its own (`AWS_REGION`, `AWS_ENDPOINT_URL`, credentials).
 
 use std::path::PathBuf;
 

@@ -7,7 +7,7 @@ import { Construct } from 'constructs';
 import { CognitoUserSync, UserSyncDatabase } from '../lib';
 import { operatorsOutputs } from './outputs';
 
-/** What the quickstart may be told. */
+/** The options of the quickstart. */
 export interface QuickstartProps extends StackProps {
   /** The folder of the built programs. */
   readonly code?: string;

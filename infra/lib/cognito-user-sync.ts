@@ -228,7 +228,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     return this.metrics.oldestMessage(props);
   }
 
-  /** Users and rows that a repair would mend; by default the most of a day. Fails where there is no drift check. */
+  /** Users and rows that a repair would change; by default the most of a day. Fails where there is no drift check. */
   public metricDrift(props?: cloudwatch.MetricOptions): cloudwatch.Metric {
     return this.metrics.drift(props);
   }
@@ -621,7 +621,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
         streamPrefix: 'worker',
       }),
       readonlyRootFilesystem: true,
-      // A batch under way is finished first, or comes again.
+      // A batch under way is finished first, or returns to the queue.
       stopTimeout: Duration.seconds(90),
     });
     this.grantConsume(task.taskRole);

@@ -229,7 +229,7 @@ export function alarms(
         metric: watched.consumerFunction.metricErrors(),
         threshold: 0,
         missing: NOT_BREACHING,
-        says: 'The consumer fails as a whole, and its batches come again.',
+        says: 'The consumer fails as a whole, and its batches return to the queue.',
         section: 'Consumer errors',
       }),
     );
@@ -425,7 +425,7 @@ export function dashboard(
 
   board.addWidgets(
     text(
-      '## Beside sign-ins\n**Good:** no failures; the ledger has 35 days or more ahead; no drift. Drift is mended by `user-sync reconcile --repair`.',
+      '## Beside sign-ins\n**Good:** no failures; the ledger has 35 days or more ahead; no drift. Drift is repaired by `user-sync reconcile --repair`.',
       2,
     ),
   );

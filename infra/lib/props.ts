@@ -99,7 +99,7 @@ export interface CognitoUserSyncProps {
 
   /**
    * How often a message is received before it is given up as a dead letter, 1 to 1,000. What can never be
-   * applied does not wait for it. Lambda goes on receiving while the database is away, and retries are 2 s to
+   * applied does not wait for it. Lambda goes on receiving while the database is unavailable, and retries are 2 s to
    * 15 min apart: 1,000 outlast about ten days. The worker does not receive meanwhile.
    *
    * @default - 1000 for Lambda, 100 for the worker

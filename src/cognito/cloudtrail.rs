@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(read(&odd, POOL), deleted("2026-11-23T15:31:00Z"));
     }
 
-    /// JSON that is like an event, with anything in its places.
+    /// JSON that is like an event, with any values.
     fn almost_an_event() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),

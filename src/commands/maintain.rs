@@ -13,8 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// Create the ledger's coming months, and fold and drop those past the retention
 ///
 /// Run it daily. It is safe to run several at once, and under load. user_baseline keeps the sums of a dropped month's
-/// events, so verify stays exact. Needs DATABASE_URL of a member of
-/// user_sync_owner.
+/// events, so verify stays exact. Needs DATABASE_URL of a member of user_sync_owner.
 ///
 /// Example: user-sync maintain --retention-days 400
 #[derive(Debug, Args)]

@@ -24,8 +24,8 @@ const TABLE_WIDTH: u16 = 120;
 /// Show user growth, active users, login activity, devices and retention
 ///
 /// Reads the views report_*, which any other tool can read as well. Days and weeks are UTC. `logins`, and so
-/// `all`, shows names and addresses, which are personal data. Needs DATABASE_URL of a member
-/// of user_sync_reader. Exits with 1 if the database cannot be read.
+/// `all`, shows names and addresses, which are personal data. Needs DATABASE_URL of a member of user_sync_reader.
+/// Exits with 1 if the database cannot be read.
 ///
 /// Example: user-sync report growth --days 90 --csv
 #[derive(Debug, Args)]

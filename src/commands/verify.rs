@@ -19,8 +19,8 @@ const DIFFERENCES_SHOWN: usize = 100;
 /// Recompute every derivable column from the ledger and compare it with the rows
 ///
 /// Reads one snapshot of the database, in bounded memory, while consumers continue. Prints the differences and
-/// exits with 1 if there are any. The output is personal data. Needs DATABASE_URL of
-/// a member of user_sync_consumer, or of user_sync_owner with --repair.
+/// exits with 1 if there are any. The output is personal data. Needs DATABASE_URL of a member of
+/// user_sync_consumer, or of user_sync_owner with --repair.
 ///
 /// Example: user-sync verify --repair
 #[derive(Debug, Args)]

@@ -201,7 +201,7 @@ mod tests {
         Triggers { post_confirmation: Some(OURS.into()), post_authentication: Some(OURS.into()) }
     }
 
-    /// The request for a pool of which `described` is said.
+    /// The request for a pool that Cognito describes as `described`.
     fn request(described: Value) -> Settings {
         merged(&settings(described), &ours())
     }
@@ -386,7 +386,7 @@ mod tests {
                 answer.insert("Id".into(), id.clone());
             }
             prop_assert_eq!(differences(&described, &answer), Vec::<String>::new());
-            // What is known of nobody is sent as it was.
+            // What nobody knows is sent back unchanged.
             for (name, value) in described.iter().filter(|(name, value)| name.len() < 6 && !is_unset(value)) {
                 if !READ_ONLY.contains(&name.as_str()) {
                     prop_assert_eq!(sent.get(name), Some(value));

@@ -184,7 +184,7 @@ fn unanswered(error: &sqlx::Error) -> Finding {
 
 const MIGRATE: &str = "run `user-sync migrate` as a member of user_sync_owner";
 const BUSY: &str = "look for locks and load on the server (pg_stat_activity)";
-const UNREACHED: &str = "mend the database's first line";
+const UNREACHED: &str = "fix what the database's first line reports";
 
 /// A duration in one unit: `40 s`, `12 min`, `5 h`, `3 days`.
 fn human_duration(seconds: i64) -> String {

@@ -179,7 +179,7 @@ fn redrive(queue: &Attributes, dlq: &Attributes) -> Finding {
         "set the queue's RedrivePolicy to {{\"deadLetterTargetArn\":\"{arn}\",\"maxReceiveCount\":{ADVISED_RECEIVES}}}"
     );
     let Some(policy) = queue.text(&QueueAttributeName::RedrivePolicy) else {
-        return Finding::failed("there is none: what fails comes again until it expires", fix);
+        return Finding::failed("there is none: what fails returns to the queue until it expires", fix);
     };
     let Ok(policy) = serde_json::from_str::<RedrivePolicy>(policy) else {
         return Finding::failed("it cannot be read", fix);
