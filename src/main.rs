@@ -5,6 +5,7 @@ mod commands;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use cognito_user_sync::postgres;
+use cognito_user_sync::store::migrate;
 
 /// Every Amazon Cognito user as a row in your own PostgreSQL.
 #[derive(Debug, Parser)]
@@ -48,9 +49,13 @@ impl Command {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    run().await.map_err(|error| match postgres::advice_for(error.as_ref()) {
-        Some(advice) => error.context(advice),
-        None => error,
+    run().await.map_err(|error| {
+        // An adoption that fails is not repaired by migrating.
+        let is_adoption = matches!(error.downcast_ref(), Some(migrate::Error::Adopt(_)));
+        match postgres::advice_for(error.as_ref()).filter(|_| !is_adoption) {
+            Some(advice) => error.context(advice),
+            None => error,
+        }
     })
 }
 

@@ -6,14 +6,14 @@
 //! | `applied`, `duplicates` | counter | messages whose effect was committed now, or before |
 //! | `rejected` {`reason`} | counter | messages that the dead-letter queue has now |
 //! | `retried` {`cause`} | counter | messages returned to the queue |
-//! | `heartbeats` | counter | canaries that arrived |
+//! | `heartbeats` | counter | heartbeats that arrived |
 //! | `batch_messages` | histogram | messages of a batch |
 //! | `apply_duration` | histogram, seconds | from a batch's arrival to its commit |
 //! | `freshness` | histogram, seconds | from when an event occurred to when it was committed |
 //!
 //! | `ledger_days_ahead` | histogram, days | how far ahead the ledger has months, after `maintain` |
 //! | `triggers_missing` | histogram | of the pool's two triggers those that call something else, at each heartbeat |
-//! | `drift`, `drift_compared` | histogram | what a repair would mend, of so many users, after a drift check |
+//! | `drift`, `drift_compared` | histogram | what a repair would repair, of so many users, after a drift check |
 //!
 //! In CloudWatch they are in the namespace `UserSync`, as the triggers' are, with the dimension `service`; in
 //! Prometheus they start with `user_sync_`. No label and no value says anything of a user.
@@ -170,14 +170,14 @@ fn describe() {
     describe_counter!("duplicates", Unit::Count, "messages whose effect was committed before");
     describe_counter!("rejected", Unit::Count, "messages that the dead-letter queue has now");
     describe_counter!("retried", Unit::Count, "messages returned to the queue");
-    describe_counter!("heartbeats", Unit::Count, "canaries that arrived");
+    describe_counter!("heartbeats", Unit::Count, "heartbeats that arrived");
     describe_histogram!("batch_messages", Unit::Count, "messages of a batch");
     describe_histogram!("apply_duration", Unit::Seconds, "from a batch's arrival to its commit");
     describe_histogram!("freshness", Unit::Seconds, "from when an event occurred to when it was committed");
     // Not gauges: those would be repeated at every flush.
     describe_histogram!("ledger_days_ahead", Unit::Count, "days for which the ledger has months");
     describe_histogram!("triggers_missing", Unit::Count, "triggers of the pool that call something else");
-    describe_histogram!("drift", Unit::Count, "users and rows that a repair would mend");
+    describe_histogram!("drift", Unit::Count, "users and rows that a repair would repair");
     describe_histogram!("drift_compared", Unit::Count, "users that were compared");
 }
 

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use cognito_user_sync::ops::deployment::{self, Operation};
-use cognito_user_sync::{logging, metrics, postgres};
+use cognito_user_sync::{logging, metrics};
 use cognito_user_sync_triggers::metrics::function_name;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
@@ -22,7 +22,7 @@ async fn main() -> Result<(), Error> {
         // A metric that cannot be written must not undo what was done.
         drop(metrics.flush(std::io::stdout()));
         done.map_err(|error| {
-            let message = match postgres::advice_for(&error) {
+            let message = match error.advice() {
                 Some(advice) => format!("{}; {advice}", logging::causes(&error)),
                 None => logging::causes(&error),
             };

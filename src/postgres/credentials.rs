@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
-use aws_sdk_secretsmanager::error::{BoxError, SdkError};
+use aws_sdk_secretsmanager::error::SdkError;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign};
 use aws_sigv4::sign::v4;
@@ -46,22 +46,22 @@ pub enum CredentialsError {
     NoRegion,
     /// The SDK has no credentials.
     #[error(
-        "no AWS credentials to sign the database's token with ({source}): give this process a role that may \
+        "no AWS credentials to sign the database's token with ({reason}): give this process a role that may \
          rds-db:connect as {user}"
     )]
     NoCredentials {
         /// The database's user.
         user: String,
-        /// The SDK's error.
-        source: BoxError,
+        /// The SDK's error, without its causes: they may quote what a credential process printed.
+        reason: String,
     },
     /// The token could not be signed.
-    #[error("the database's token for {user} cannot be signed ({source})")]
+    #[error("the database's token for {user} cannot be signed ({reason})")]
     NotSigned {
         /// The database's user.
         user: String,
-        /// The signer's error.
-        source: BoxError,
+        /// The signer's error, without its causes.
+        reason: String,
     },
     /// Secrets Manager did not give the secret.
     #[error(
@@ -117,7 +117,7 @@ impl Source {
         let region = config.region().ok_or(CredentialsError::NoRegion)?.to_string();
         let provider = config.credentials_provider().ok_or_else(|| CredentialsError::NoCredentials {
             user: user.to_owned(),
-            source: "none are configured".into(),
+            reason: "none are configured".to_owned(),
         })?;
         let endpoint = format!("{host}:{port}");
         Ok(Self::Iam(TokenSigner { endpoint, user: user.to_owned(), region, provider }))
@@ -149,7 +149,7 @@ impl Source {
     /// Fetches the first login; retries a transient failure for some seconds.
     pub(crate) async fn fetch_first(&self) -> Result<Login, CredentialsError> {
         let is_transient = |error: &CredentialsError| match error {
-            CredentialsError::SecretNotRead { error, .. } => error.is_transient() && !error.is_throttled(),
+            CredentialsError::SecretNotRead { error, .. } => error.is_transient(),
             CredentialsError::NoCredentials { .. } => true,
             CredentialsError::NoRegion
             | CredentialsError::NotSigned { .. }
@@ -204,12 +204,12 @@ impl TokenSigner {
         Ok(Login { user: self.user.clone(), password: password.into() })
     }
 
-    fn no_credentials(&self, source: impl Into<BoxError>) -> CredentialsError {
-        CredentialsError::NoCredentials { user: self.user.clone(), source: source.into() }
+    fn no_credentials(&self, error: impl std::fmt::Display) -> CredentialsError {
+        CredentialsError::NoCredentials { user: self.user.clone(), reason: error.to_string() }
     }
 
-    fn not_signed(&self, source: impl Into<BoxError>) -> CredentialsError {
-        CredentialsError::NotSigned { user: self.user.clone(), source: source.into() }
+    fn not_signed(&self, error: impl std::fmt::Display) -> CredentialsError {
+        CredentialsError::NotSigned { user: self.user.clone(), reason: error.to_string() }
     }
 }
 

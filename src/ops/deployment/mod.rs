@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::config::{ConfigError, Environment};
+use crate::postgres::advice_for;
 
 pub use drift::DriftError;
 pub use logins::LoginError;
@@ -83,6 +84,23 @@ pub enum Error {
     /// The deployment's user pool was exchanged for another one.
     #[error(transparent)]
     PoolChanged(#[from] PoolChanged),
+}
+
+impl Error {
+    /// What to do about it, where the database is the cause. A migration that fails is not repaired by migrating.
+    #[must_use]
+    pub fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Schema(SchemaError::Maintain(error)) => advice_for(error),
+            Self::Schema(_)
+            | Self::Config(_)
+            | Self::Payload(_)
+            | Self::Drift(_)
+            | Self::PoolTriggers(_)
+            | Self::PoolChanged(_)
+            | Self::UserPoolId(_) => None,
+        }
+    }
 }
 
 /// CloudFormation's request, as the CDK's provider hands it over ("Custom resource request objects", AWS

@@ -45,7 +45,7 @@ impl Applier {
         Self { database: database.into(), horizon: Mutex::new(None), geoip: GeoIp::default() }
     }
 
-    /// The same, with places for logins whose client does not say where it is.
+    /// The same, with a database of cities for logins whose client does not say where it is.
     #[must_use]
     pub fn with_geoip(mut self, geoip: GeoIp) -> Self {
         self.geoip = geoip;
@@ -243,11 +243,11 @@ fn outcomes_for(
 fn disposition_of(failure: &Failure, id: EventId) -> Outcome {
     tracing::warn!(event.id = %id, error = causes(failure), "an event failed alone");
     match failure {
-        Failure::Refused { sqlstate } => Outcome::Rejected(Rejection {
+        Failure::Refused { refusal } => Outcome::Rejected(Rejection {
             reason: "refused_by_database",
             field: "$".to_owned(),
             detail: format!(
-                "PostgreSQL refuses the row ({sqlstate}); please report this with the event's shape"
+                "PostgreSQL refuses the row ({refusal}); please report this with the event's shape"
             ),
         }),
         Failure::Conflict { .. }

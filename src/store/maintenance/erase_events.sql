@@ -1,4 +1,4 @@
--- Leaves of a user's events what erasure.rs leaves of an event that comes later; the two must agree, or a
+-- Leaves of a user's events what model/scrub.rs leaves of an event that comes later; the two must agree, or a
 -- duplicate would be taken for another event with the same id.
 update user_events
 set data = coalesce(

@@ -132,8 +132,8 @@ pub(super) fn expected(
 
 /// The user that a history amounts to. What depends on other users is taken from the stored row.
 ///
-/// The place of a login by its address is the operator's file's word, not the ledger's: without the file it is
-/// taken from the stored row as well.
+/// A place that was found by the IP address is not in the ledger: without the operator's file it is taken from the
+/// stored row, too.
 fn expected_user(id: Uuid, delta: &Delta, stored: Option<&StoredUser>, geoip: &GeoIp) -> StoredUser {
     let mut state = delta.state.clone();
     if let Some(login) = &mut state.last_login {

@@ -95,8 +95,8 @@ pub(in crate::store) enum Failure {
     #[error("the database is not set up for this")]
     Misconfigured(#[source] sqlx::Error),
     /// The database refuses a row, and would refuse it again.
-    #[error("the database refuses a row ({sqlstate})")]
-    Refused { sqlstate: String },
+    #[error("the database refuses a row ({refusal})")]
+    Refused { refusal: String },
 }
 
 impl Failure {
@@ -135,7 +135,7 @@ impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         if let sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } = &error {
             // A row holds what this service never writes: its user's events are refused, and nobody else's.
-            return Self::Refused { sqlstate: "a corrupt row".to_owned() };
+            return Self::Refused { refusal: "a corrupt row".to_owned() };
         }
         let Some(sqlstate) = error.as_database_error().and_then(|error| error.code()).map(String::from)
         else {
@@ -149,8 +149,18 @@ impl From<sqlx::Error> for Failure {
             // A check violation without a constraint is a row without a partition.
             (_, "23514") if constraint.is_none() => Self::HorizonMoved,
             ("42" | "3D" | "3F", _) => Self::Misconfigured(error),
-            ("21" | "22" | "23" | "54", _) => Self::Refused { sqlstate },
+            ("21" | "22" | "23" | "54", _) => Self::Refused { refusal: refusal(&error, sqlstate) },
             _ => Self::Unavailable(error),
         }
+    }
+}
+
+/// Names what refused a row: never a value.
+fn refusal(error: &sqlx::Error, sqlstate: String) -> String {
+    let database = error.as_database_error();
+    match (database.and_then(|error| error.constraint()), database.and_then(|error| error.table())) {
+        (Some(constraint), _) => format!("{sqlstate}, constraint {constraint}"),
+        (None, Some(table)) => format!("{sqlstate}, table {table}"),
+        (None, None) => sqlstate,
     }
 }
