@@ -481,8 +481,9 @@ describe('rights', () => {
     made.grantRedrive(redrive!);
     made.grantReplay(replay!);
     const questions = new Questions(Template.fromStack(stack));
-    const help = fs.readFileSync(path.join(INFRA, '..', 'src', 'commands', 'dlq.rs'), 'utf8');
-    const needed = new Set(help.match(/sqs:[A-Z][A-Za-z]+/g));
+    const folder = path.join(INFRA, '..', 'src', 'commands', 'dlq');
+    const help = fs.readdirSync(folder).map((file) => fs.readFileSync(path.join(folder, file), 'utf8'));
+    const needed = new Set(help.join('\n').match(/sqs:[A-Z][A-Za-z]+/g));
     assert.deepEqual(questions.allowed('Redrive'), [...needed].sort());
     assert.deepEqual(questions.allowed('Replay'), [
       'logs:FilterLogEvents',
