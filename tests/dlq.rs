@@ -239,7 +239,7 @@ async fn drop_deletes_one_event_with_its_copies_and_leaves_a_record() {
     }
     let ambiguous = dlq(&["drop", &id, "--reason", "x"], &deployment);
     assert_eq!(ambiguous.status.code(), Some(1));
-    assert!(err(&ambiguous).contains("name one by its message id"), "{}", err(&ambiguous));
+    assert!(err(&ambiguous).contains("give a message id instead"), "{}", err(&ambiguous));
     let unknown = dlq(&["drop", "nobody", "--reason", "x"], &deployment);
     assert_eq!(unknown.status.code(), Some(1));
     assert_eq!(dead(&deployment).await, (4, 0));

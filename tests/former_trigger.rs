@@ -141,7 +141,7 @@ async fn the_former_functions_error_is_cognitos_error_and_nothing_is_published()
         assert_eq!(chained.answer(&login()).await, answer);
     }
     chained.former.now(Does::Answers("oops"));
-    assert!(chained.error(&login()).await.1.contains("no JSON"));
+    assert!(chained.error(&login()).await.1.contains("not JSON"));
     assert_eq!(chained.queued().await, 0);
     let log = chained.log();
     assert_eq!((count(&log, "ignored"), count(&log, "chain_failed"), count(&log, "published")), (5, 0, 0));

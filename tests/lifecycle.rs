@@ -268,7 +268,7 @@ async fn what_the_pool_does_not_confirm_is_an_error_and_is_not_published() {
     assert!(error.contains("still found in the pool"), "{error}");
     followed.published_nothing().await;
     let error = failure(followed.invoke("admin_update_user_attributes", Uuid::from_u128(7)).await);
-    assert!(error.contains("this is no deletion"), "{error}");
+    assert!(error.contains("not taken for a deletion"), "{error}");
     followed.published_nothing().await;
     // Asked again when the pool has caught up.
     followed.delete("doubted").await;
