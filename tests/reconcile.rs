@@ -380,7 +380,7 @@ async fn what_cannot_be_right_is_refused_with_what_to_do() {
     std::fs::create_dir(scene.folder()).unwrap();
     let lock = std::fs::File::create(scene.folder().join("lock")).unwrap();
     lock.lock().unwrap();
-    refused(&["--add-pool"], &["another reconcile works with", "--checkpoint"]).await;
+    refused(&["--add-pool"], &["another reconcile uses", "--checkpoint"]).await;
     let queue_missing =
         scene.command(&["--repair"]).env_remove("USER_SYNC_QUEUE_URL").output().await.unwrap();
     assert!(stderr(&queue_missing).contains("USER_SYNC_QUEUE_URL is not set"), "{}", stderr(&queue_missing));
