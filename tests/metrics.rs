@@ -266,7 +266,10 @@ async fn no_log_and_no_metric_of_a_full_run_says_who_anybody_is() {
         let failed = api.invoke(none, Duration::from_secs(60)).await;
         let Invocation::Error { body, .. } = failed else { panic!("{none:?}: {failed:?}") };
         let said = String::from_utf8(body).unwrap();
-        assert!(said.contains("not a batch of SQS records (line 1") && !said.contains("example.com"), "{said}");
+        assert!(
+            said.contains("not a batch of SQS records (line 1") && !said.contains("example.com"),
+            "{said}"
+        );
     }
     let Invocation::Response { .. } =
         api.invoke(batch(&[&bad[..], &[good]].concat()), Duration::from_secs(60)).await

@@ -92,10 +92,13 @@ pub(in crate::store) struct Column {
     pub(in crate::store) compared: Compared,
 }
 
+/// How a text is derived of a row, from which it may borrow.
+pub(in crate::store) type TextOf = for<'a> fn(&UserRow<'a>) -> Option<Cow<'a, str>>;
+
 /// What a column holds, by the type of the array in which the values of many rows travel.
 #[derive(Clone, Copy)]
 pub(in crate::store) enum Values {
-    Text(for<'a> fn(&UserRow<'a>) -> Option<Cow<'a, str>>),
+    Text(TextOf),
     Bool(fn(&UserRow<'_>) -> bool),
     BigInt(fn(&UserRow<'_>) -> i64),
     Date(fn(&UserRow<'_>) -> Option<Date>),
@@ -167,10 +170,7 @@ impl Column {
         Self { name, values, cast: None, is_ownable: false, is_state: false, compared: Compared::Always }
     }
 
-    pub(in crate::store) const fn text(
-        name: &'static str,
-        value: for<'a> fn(&UserRow<'a>) -> Option<Cow<'a, str>>,
-    ) -> Self {
+    pub(in crate::store) const fn text(name: &'static str, value: TextOf) -> Self {
         Self::new(name, Values::Text(value))
     }
 

@@ -1,13 +1,15 @@
 //! The lists of columns in the statements on `users`, made of [`COLUMNS`], and the values that they are given.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
+use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::store::model::columns::{COLUMNS, Column, Compared, UserRow, Values};
+use crate::store::model::columns::{COLUMNS, Column, Compared, TextOf, UserRow, Values};
 
 /// The statements that name every column of `users`.
 pub(in crate::store) struct Statements {
@@ -80,16 +82,55 @@ impl Statements {
         statement: &'static str,
         rows: &[UserRow<'_>],
     ) -> Query<'q, Postgres, PgArguments> {
+        let mut arrays: Vec<Array<'_>> =
+            self.columns.iter().map(|column| Array::new(column.values, rows.len())).collect();
+        // Row by row: what a row's columns are derived from is in the processor's cache then.
+        for row in rows {
+            arrays.iter_mut().for_each(|array| array.push(row));
+        }
         let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-        let query = sqlx::query(statement).bind(ids);
-        self.columns.iter().fold(query, |query, column| match column.values {
-            Values::Text(value) => query.bind(rows.iter().map(value).collect::<Vec<_>>()),
-            Values::Bool(value) => query.bind(rows.iter().map(value).collect::<Vec<_>>()),
-            Values::BigInt(value) => query.bind(rows.iter().map(value).collect::<Vec<_>>()),
-            Values::Date(value) => query.bind(rows.iter().map(value).collect::<Vec<_>>()),
-            Values::Time(value) => query.bind(rows.iter().map(value).collect::<Vec<_>>()),
-            Values::Uuid(value) => query.bind(rows.iter().map(value).collect::<Vec<_>>()),
+        arrays.into_iter().fold(sqlx::query(statement).bind(ids), |query, array| match array {
+            Array::Text(_, values) => query.bind(values),
+            Array::Bool(_, values) => query.bind(values),
+            Array::BigInt(_, values) => query.bind(values),
+            Array::Date(_, values) => query.bind(values),
+            Array::Time(_, values) => query.bind(values),
+            Array::Uuid(_, values) => query.bind(values),
         })
+    }
+}
+
+/// A column of many rows: how a value is derived, and the values.
+enum Array<'a> {
+    Text(TextOf, Vec<Option<Cow<'a, str>>>),
+    Bool(fn(&UserRow<'_>) -> bool, Vec<bool>),
+    BigInt(fn(&UserRow<'_>) -> i64, Vec<i64>),
+    Date(fn(&UserRow<'_>) -> Option<Date>, Vec<Option<Date>>),
+    Time(fn(&UserRow<'_>) -> Option<OffsetDateTime>, Vec<Option<OffsetDateTime>>),
+    Uuid(fn(&UserRow<'_>) -> Option<Uuid>, Vec<Option<Uuid>>),
+}
+
+impl<'a> Array<'a> {
+    fn new(values: Values, rows: usize) -> Self {
+        match values {
+            Values::Text(value) => Self::Text(value, Vec::with_capacity(rows)),
+            Values::Bool(value) => Self::Bool(value, Vec::with_capacity(rows)),
+            Values::BigInt(value) => Self::BigInt(value, Vec::with_capacity(rows)),
+            Values::Date(value) => Self::Date(value, Vec::with_capacity(rows)),
+            Values::Time(value) => Self::Time(value, Vec::with_capacity(rows)),
+            Values::Uuid(value) => Self::Uuid(value, Vec::with_capacity(rows)),
+        }
+    }
+
+    fn push(&mut self, row: &UserRow<'a>) {
+        match self {
+            Self::Text(value, values) => values.push(value(row)),
+            Self::Bool(value, values) => values.push(value(row)),
+            Self::BigInt(value, values) => values.push(value(row)),
+            Self::Date(value, values) => values.push(value(row)),
+            Self::Time(value, values) => values.push(value(row)),
+            Self::Uuid(value, values) => values.push(value(row)),
+        }
     }
 }
 
