@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool, SqlStr};
 use crate::geoip::GeoIp;
 use crate::store::locks::lock_adoption;
 use crate::store::maintenance::adopt::{self, AdoptError, Adopted, KEPT_AS, OldTable, Options};
+use crate::store::tables::quoted;
 
 /// Version, description and text, in the order of `migrations/`.
 const MIGRATIONS: [(i64, &str, &str); 11] = [
@@ -235,10 +236,6 @@ async fn rename(tx: &mut PgConnection, kind: &str, from: &str, to: &str) -> Resu
 fn name_aside(oid: Oid, name: &str) -> String {
     let suffixed = format!("{name}_before_user_sync");
     if suffixed.len() <= NAME_MAX_BYTES { suffixed } else { format!("before_user_sync_{}", oid.0) }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 
 use crate::store::tables::failure::{Failure, OF_A_MONTH, StoreError, retry_conflicts};
 use crate::store::tables::history::{History, merge_into_baseline};
+use crate::store::tables::quoted;
 
 /// Longer than any message can be on its way: SQS keeps one 14 days ("Amazon SQS message quotas").
 pub const MIN_RETENTION_DAYS: u32 = 31;
@@ -97,9 +98,4 @@ async fn fold(tx: &mut PgConnection, name: &str, progress: &impl Fn(&str, u64)) 
         merge_into_baseline(tx, users).await?;
         progress(name, history.events);
     }
-}
-
-/// A partition's name as an identifier. Names are our own, `user_events_2026_01`; quoted all the same.
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
