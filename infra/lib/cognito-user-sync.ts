@@ -491,7 +491,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
   }
 
   private migratorFunction(): lambda.Function {
-    const { database, databaseName } = this.props;
+    const { database, databaseName, schema, rolePrefix } = this.props;
     const adminSecret = database.owner.adminSecret!;
     const made = this.programs.function(this, 'Migrator', {
       program: 'user-sync-operator',
@@ -503,7 +503,8 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
         USER_SYNC_OPERATION: 'schema',
         USER_SYNC_DATABASE_AUTH: 'secret',
         USER_SYNC_DATABASE_SECRET_ARN: adminSecret.secretArn,
-        DATABASE_URL: database.owner._url(databaseName),
+        ...database.owner._environment(databaseName, schema),
+        ...(rolePrefix !== undefined && { USER_SYNC_ROLE_PREFIX: rolePrefix }),
       },
       network: this.network,
       layers: [this.layer()],
@@ -529,6 +530,9 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
         ConsumerSecretArn: this.consumerSecret?.secretArn,
         ReaderUser: auth.readerUser,
         ReaderSecretArn: this.readerSecret?.secretArn,
+        // Another schema or prefix is migrated at once, not with the next build.
+        Schema: this.props.schema,
+        RolePrefix: this.props.rolePrefix,
         Code: this.programs.fingerprint('user-sync-operator'),
       },
     });
@@ -543,14 +547,14 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     user: string,
     secret?: secretsmanager.ISecret,
   ): Record<string, string> {
-    const { database, databaseName } = this.props;
+    const { database, databaseName, schema } = this.props;
     if (!secret) {
       database.grantConnect(grantee, user);
-      return { DATABASE_URL: database._url(databaseName, user), USER_SYNC_DATABASE_AUTH: 'iam' };
+      return { ...database._environment(databaseName, schema, user), USER_SYNC_DATABASE_AUTH: 'iam' };
     }
     secret.grantRead(grantee);
     return {
-      DATABASE_URL: database._url(databaseName),
+      ...database._environment(databaseName, schema),
       USER_SYNC_DATABASE_AUTH: 'secret',
       USER_SYNC_DATABASE_SECRET_ARN: secret.secretArn,
     };

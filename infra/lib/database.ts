@@ -119,7 +119,8 @@ export abstract class UserSyncDatabase {
   /**
    * A proxy of Amazon RDS. None is needed to bound connections, `maximumConcurrency` does that. With
    * `DatabaseAuth.secret` the proxy must know the logins' secrets; with `DatabaseAuth.iam` it must hand IAM on
-   * to the database (its default authentication scheme is `IAM_AUTH`).
+   * to the database (its default authentication scheme is `IAM_AUTH`). Whoever connects through it prepares
+   * statements without a name: a named one would pin the proxy's connection.
    */
   public static fromProxy(proxy: rds.IDatabaseProxy, options: DatabaseProxyOptions = {}): UserSyncDatabase {
     const known = proxy instanceof rds.DatabaseProxy ? proxy.connections : undefined;
@@ -131,6 +132,7 @@ export abstract class UserSyncDatabase {
       connect: (grantee, user) => proxy.grantConnect(grantee, user),
       dependencies: [proxy],
       owner: options.behind,
+      isProxy: true,
     });
   }
 
@@ -179,18 +181,30 @@ export abstract class UserSyncDatabase {
    */
   public abstract readonly _dependencies: IDependable[];
 
+  /**
+   * Whether connections are shared, a transaction at a time.
+   *
+   * @internal
+   */
+  public abstract readonly _isProxy: boolean;
+
   /** Permits a connection as one user, by IAM authentication. */
   public abstract grantConnect(grantee: iam.IGrantable, user: string): iam.Grant;
 
   /**
-   * `DATABASE_URL`, without a password.
+   * What a program needs to find the tables; `DATABASE_URL` is without a password.
    *
    * @internal
    */
-  public _url(databaseName: string, user?: string): string {
+  public _environment(databaseName: string, schema?: string, user?: string): Record<string, string> {
     const login = user === undefined ? '' : `${user}@`;
     const port = Token.isUnresolved(this.port) ? Token.asString(this.port) : `${this.port}`;
-    return `postgres://${login}${this.host}:${port}/${databaseName}?sslrootcert=/opt/rds-ca.pem`;
+    return {
+      DATABASE_URL: `postgres://${login}${this.host}:${port}/${databaseName}?sslrootcert=/opt/rds-ca.pem`,
+      ...(schema !== undefined && { USER_SYNC_DATABASE_SCHEMA: schema }),
+      // "Avoiding pinning an RDS Proxy", Amazon RDS User Guide: the next transaction may be on another connection.
+      ...(this._isProxy && { USER_SYNC_PREPARED_STATEMENTS: 'unnamed' }),
+    };
   }
 }
 
@@ -202,6 +216,7 @@ interface EndpointProps {
   readonly connect: (grantee: iam.IGrantable, user: string) => iam.Grant;
   readonly dependencies: IDependable[];
   readonly owner?: UserSyncDatabase;
+  readonly isProxy?: boolean;
 }
 
 class Endpoint extends UserSyncDatabase {
@@ -212,6 +227,8 @@ class Endpoint extends UserSyncDatabase {
   public readonly owner: UserSyncDatabase;
   /** @internal */
   public readonly _dependencies: IDependable[];
+  /** @internal */
+  public readonly _isProxy: boolean;
   private readonly connect: EndpointProps['connect'];
 
   constructor(props: EndpointProps) {
@@ -222,6 +239,7 @@ class Endpoint extends UserSyncDatabase {
     this.adminSecret = props.adminSecret;
     this.owner = props.owner ?? this;
     this._dependencies = props.dependencies;
+    this._isProxy = props.isProxy ?? false;
     this.connect = props.connect;
   }
 

@@ -18,6 +18,26 @@ export function seconds(prop: string, given: Duration, min: number, max: number)
   return refuse(prop, `${value} s`, `whole seconds from ${min} to ${max}`);
 }
 
+/** The name of a schema, which is quoted: all that PostgreSQL takes and does not cut off. */
+export function schemaName(prop: string, given: string): string {
+  if (Token.isUnresolved(given)) return given;
+  const bytes = Buffer.byteLength(given);
+  const isReserved = given.startsWith('pg_') || given === 'information_schema';
+  if (bytes >= 1 && bytes <= 63 && !isReserved) return given;
+  return refuse(prop, given, "1 to 63 bytes, and not one of PostgreSQL's own (pg_…, information_schema)");
+}
+
+/** The prefix of roles' names, short enough that `<prefix>_consumer_login` has PostgreSQL's 63 bytes at most. */
+export function rolePrefix(prop: string, given: string): string {
+  if (Token.isUnresolved(given)) return given;
+  if (/^[a-z_][a-z0-9_]{0,47}$/.test(given) && !given.startsWith('pg_')) return given;
+  return refuse(
+    prop,
+    given,
+    '1 to 48 lower-case letters, digits or _, beginning with a letter or _, and not with pg_, which PostgreSQL keeps for itself',
+  );
+}
+
 /** A name of PostgreSQL's that stands in a URL as it is. */
 export function databaseWord(prop: string, given: string): string {
   if (Token.isUnresolved(given) || /^[A-Za-z_][A-Za-z0-9_-]{0,62}$/.test(given)) return given;

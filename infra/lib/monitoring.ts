@@ -63,6 +63,12 @@ export class Metrics {
     return this.consumer('freshness', { statistic: 'p99', ...options });
   }
 
+  /** Messages that were returned to the queue for one cause, as src/store/outcome.rs names it. */
+  public retried(cause: string, options: cloudwatch.MetricOptions = {}): cloudwatch.Metric {
+    const dimensionsMap = { service: this.watched.consumerService, cause };
+    return this.consumer('retried', { dimensionsMap, ...options });
+  }
+
   public deadLetters(options: cloudwatch.MetricOptions = {}): cloudwatch.Metric {
     const maximum = { period: Duration.minutes(1), statistic: 'Maximum', ...options };
     return this.watched.deadLetterQueue.metricApproximateNumberOfMessagesVisible(maximum);
@@ -100,6 +106,8 @@ interface AlarmProps {
   readonly threshold: number;
   readonly below?: boolean;
   readonly periods?: number;
+  /** How many of the periods raise it; all of them if it is left out. */
+  readonly datapoints?: number;
   /** What silence means: all is well, or that somebody should have spoken. */
   readonly missing: cloudwatch.TreatMissingData;
   readonly says: string;
@@ -122,6 +130,7 @@ export function alarms(
       threshold: props.threshold,
       comparisonOperator: props.below ? LESS_THAN_THRESHOLD : GREATER_THAN_THRESHOLD,
       evaluationPeriods: props.periods ?? 1,
+      datapointsToAlarm: props.datapoints,
       treatMissingData: props.missing,
       alarmDescription: `${props.says} What to do: docs/runbook.md, "${props.section}".`,
     });
@@ -154,6 +163,19 @@ export function alarms(
       missing: NOT_BREACHING,
       says: 'Messages could not be applied, and wait in the dead-letter queue for 14 days.',
       section: 'Dead letters > 0',
+    }),
+    make('DatabaseMisconfigured', {
+      metric: metrics.retried('database_misconfigured', { period: Duration.minutes(1) }),
+      threshold: 0,
+      // One is enough, since it never passes by itself. A message comes back after 15 minutes at most: fewer periods
+      // would call it over between two attempts.
+      periods: 20,
+      datapoints: 1,
+      missing: NOT_BREACHING,
+      says:
+        'The database refuses rows: a migration or a grant is missing, or somebody changed what the tables take. ' +
+        'The messages are retried and nothing is lost, but users are not synced. `user-sync doctor` names what refuses the rows.',
+      section: 'Age of the oldest message, freshness p99',
     }),
     make('OldestMessage', {
       metric: metrics.oldestMessage(),

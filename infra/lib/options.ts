@@ -4,21 +4,21 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
-import { databaseWord, refuse, seconds, wholeNumber } from './limits';
+import { refuse, seconds, wholeNumber } from './limits';
 
 /** The names of the two logins that the migrator makes. */
 export interface DatabaseLogins {
   /**
-   * The consumer's login, a member of `user_sync_consumer`.
+   * The consumer's login, a member of `<rolePrefix>_consumer`.
    *
-   * @default 'user_sync_consumer_login'
+   * @default - `<rolePrefix>_consumer_login`: by default `user_sync_consumer_login`
    */
   readonly consumerUser?: string;
 
   /**
-   * The drift check's login, a member of `user_sync_reader`.
+   * The drift check's login, a member of `<rolePrefix>_reader`.
    *
-   * @default 'user_sync_reader_login'
+   * @default - `<rolePrefix>_reader_login`: by default `user_sync_reader_login`
    */
   readonly readerUser?: string;
 }
@@ -59,11 +59,11 @@ export class DatabaseAuth {
     return new DatabaseAuth(true, options);
   }
 
-  /** The consumer's login. */
-  public readonly consumerUser: string;
+  /** The consumer's login, if it was named. */
+  public readonly consumerUser?: string;
 
-  /** The drift check's login. */
-  public readonly readerUser: string;
+  /** The drift check's login, if it was named. */
+  public readonly readerUser?: string;
 
   /** The consumer's secret, if one was given. */
   public readonly consumerSecret?: secretsmanager.ISecret;
@@ -81,8 +81,8 @@ export class DatabaseAuth {
     public readonly usesSecrets: boolean,
     options: SecretAuthOptions,
   ) {
-    this.consumerUser = databaseWord('consumerUser', options.consumerUser ?? 'user_sync_consumer_login');
-    this.readerUser = databaseWord('readerUser', options.readerUser ?? 'user_sync_reader_login');
+    this.consumerUser = options.consumerUser;
+    this.readerUser = options.readerUser;
     this.consumerSecret = options.consumer;
     this.readerSecret = options.reader;
     // "Rotation schedules", AWS Secrets Manager User Guide.

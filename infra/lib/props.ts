@@ -41,6 +41,23 @@ export interface CognitoUserSyncProps {
   readonly databaseName: string;
 
   /**
+   * The PostgreSQL schema that holds the tables, 1 to 63 bytes. One user pool a schema is the way for several pools
+   * in one database.
+   *
+   * @default 'public'
+   */
+  readonly schema?: string;
+
+  /**
+   * The prefix of the group roles `<prefix>_owner`, `<prefix>_consumer`, `<prefix>_app` and `<prefix>_reader`, 1 to 48
+   * lower-case letters, digits or `_`. Roles belong to the whole server: two deployments on one server need two
+   * prefixes, and `migrate` refuses a prefix that another deployment has marked.
+   *
+   * @default 'user_sync'
+   */
+  readonly rolePrefix?: string;
+
+  /**
    * How the consumer and the drift check log in to the database.
    *
    * @default DatabaseAuth.iam()

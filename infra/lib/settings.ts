@@ -3,7 +3,7 @@ import { Duration, RemovalPolicy } from 'aws-cdk-lib';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { requireAuthorities } from './certificates';
-import { databaseWord, refuse, seconds, wholeNumber } from './limits';
+import { databaseWord, refuse, rolePrefix, schemaName, seconds, wholeNumber } from './limits';
 import { DatabaseAuth, DriftCheck, Migrations, PoolTriggers, UserSyncCompute } from './options';
 import { CognitoUserSyncProps } from './props';
 
@@ -15,10 +15,11 @@ export function settings(props: CognitoUserSyncProps, region: string) {
   const compute = props.compute ?? UserSyncCompute.lambda();
   const receives = compute.fargateOptions ? 100 : 1_000;
   databaseWord('databaseName', props.databaseName);
+  if (props.schema !== undefined) schemaName('schema', props.schema);
   requireAuthorities(region, props.certificateAuthorities);
   return {
     fargate: compute.fargateOptions,
-    auth: props.auth ?? DatabaseAuth.iam(),
+    auth: auth(props),
     triggers: props.triggers ?? PoolTriggers.attach(),
     driftInterval: (props.driftCheck ?? DriftCheck.daily()).interval,
     lifecycle: props.lifecycle ?? true,
@@ -32,6 +33,17 @@ export function settings(props: CognitoUserSyncProps, region: string) {
     maxReceiveCount: wholeNumber('maxReceiveCount', props.maxReceiveCount ?? receives, 1, 1_000),
     consumerMemorySize: wholeNumber('consumerMemorySize', props.consumerMemorySize ?? 512, 128, 10_240),
     retentionDays: wholeNumber('retentionDays', props.retentionDays ?? 400, 31, 3_650),
+  };
+}
+
+/** The logins, each with a name. Logins belong to the whole server, as the group roles do. */
+function auth(props: CognitoUserSyncProps) {
+  const prefix = rolePrefix('rolePrefix', props.rolePrefix ?? 'user_sync');
+  const given = props.auth ?? DatabaseAuth.iam();
+  return {
+    ...given,
+    consumerUser: databaseWord('consumerUser', given.consumerUser ?? `${prefix}_consumer_login`),
+    readerUser: databaseWord('readerUser', given.readerUser ?? `${prefix}_reader_login`),
   };
 }
 

@@ -706,6 +706,7 @@ describe('alarms', () => {
 
   test('are one for each way in which users could stop being synced', () => {
     const always = [
+      'DatabaseMisconfigured',
       'DeadLetters',
       'Freshness',
       'HeartbeatMissing',

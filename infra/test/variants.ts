@@ -156,6 +156,7 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
     triggers: PoolTriggers.attach({ chainPostConfirmation: chained(stack, 'Welcome') }),
     clientMetadataKeys: { ip: 'clientIp' },
   }),
+  SchemaAndPrefix: () => ({ schema: 'eu', rolePrefix: 'eu_sync', auth: DatabaseAuth.secret() }),
   Endpoints: () => ({
     endpoints: true,
     architecture: lambda.Architecture.ARM_64,
