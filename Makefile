@@ -26,7 +26,7 @@ CARGO_FUZZ := 0.13.2
 FUZZ := $(CACHE)/fuzz
 FUZZ_TARGETS := message trigger
 
-.PHONY: help demo dev test programs soak crash fuzz fuzz-smoke fuzz-build deny unused bench bench-functions bench-render bench-peers bench-verify bench-reconcile bench-reconcile-stub lambda infra infra-packages check needs needs-infra needs-bench needs-lints
+.PHONY: help demo dev test programs soak crash versions poolers servers fuzz fuzz-smoke fuzz-build deny unused bench bench-functions bench-render bench-peers bench-verify bench-reconcile bench-reconcile-stub lambda infra infra-packages check needs needs-infra needs-bench needs-lints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -50,6 +50,32 @@ crash: needs ## kill the consumer at every step, SEEDS times (10000 by default)
 soak: needs ## let consumers race for SECONDS=600, and random histories arrive, CASES=5000 of them
 	USER_SYNC_TEST_SECONDS=$(SECONDS) USER_SYNC_TEST_CASES=$(CASES) \
 		cargo test -p cognito-user-sync --test main -- --nocapture convergence
+
+# The servers that `make versions` tests on, and the suites whose results could depend on them.
+VERSIONS ?= 14 15 16 17 18
+VERSIONS_SUITES := conformance rules convergence proof erase grants end_to_end bad_input poolers
+
+# Root's servers run as another user, who cannot enter root's home: as in src/dev/stack, the system's cache is for them.
+SERVERS := $(if $(filter 0,$(shell id -u)),/var/cache/user-sync,$(CACHE))/servers
+
+# A running server that the environment names would be taken before PG_BIN. An empty variable counts as unset.
+versions: needs servers ## run the tests' core on PostgreSQL 14 to 18, or on those of VERSIONS='14 18' (Linux on x86-64)
+	@failed=; for version in $(VERSIONS); do \
+		echo "== PostgreSQL $$version: $$($(SERVERS)/node_modules/pg$$version/native/bin/postgres --version)"; \
+		USER_SYNC_DEV_DATABASE_URL= PG_BIN=$(SERVERS)/node_modules/pg$$version/native/bin \
+			cargo test --test main -- $(VERSIONS_SUITES:%=%::) || failed="$$failed $$version"; \
+	done; [ -z "$$failed" ] || { echo "failed on PostgreSQL$$failed" >&2; exit 1; }
+
+# The umask lets the user that a server runs as read what root installs.
+servers: needs-infra
+	@umask 022 && mkdir -p $(SERVERS) && cp -p tests/servers/package.json tests/servers/package-lock.json tests/servers/.npmrc $(SERVERS)/
+	@umask 022 && cd $(SERVERS) && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-progress --loglevel=error; }
+
+# Debian installs it where the PATH of an ordinary user does not lead.
+poolers: needs ## run the poolers' tests against the real PgBouncer
+	@pgbouncer=$$(PATH="$$PATH:/usr/sbin"; command -v pgbouncer) || { \
+		echo 'pgbouncer is neither in PATH nor in /usr/sbin: install pgbouncer (Debian: apt-get install pgbouncer)' >&2; exit 1; }; \
+	USER_SYNC_TEST_PGBOUNCER=$$pgbouncer cargo test --test main -- poolers:: --nocapture
 
 fuzz: FUZZ_SECONDS ?= 1800
 fuzz: $(FUZZ_TARGETS:%=fuzz-%) ## fuzz the two parsers for FUZZ_SECONDS=1800 together

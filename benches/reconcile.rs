@@ -80,7 +80,7 @@ async fn emulator(deployment: &Deployment, users: u64) {
     assert!(worker.status().await.unwrap().success());
     println!("drained in {:.0?}", started.elapsed());
     let (mut differences, geoip) = (0_u64, GeoIp::default());
-    verify(applier.pool(), &geoip, |_| differences += 1, |_| {}).await.unwrap();
+    verify(applier.database(), &geoip, |_| differences += 1, |_| {}).await.unwrap();
     let started = Instant::now();
     let again = reconcile(deployment, &pool.id, folder.path(), &deployment.endpoint, &[]).spawn().unwrap();
     let (output, peak) = large_pool::measured(again).await;

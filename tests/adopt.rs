@@ -7,7 +7,7 @@ use std::process::Stdio;
 use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::dev::local::{self, Deployment};
 use cognito_user_sync::geoip::GeoIp;
-use cognito_user_sync::postgres;
+use cognito_user_sync::postgres::{self, Database};
 use cognito_user_sync::store::maintenance::repair::repair;
 use cognito_user_sync::store::maintenance::verify::verify;
 use cognito_user_sync::store::outcome::Outcome;
@@ -32,7 +32,9 @@ struct Said {
 
 async fn user_sync(arguments: &[&str], url: &str) -> Said {
     let mut command = tokio::process::Command::new(binaries::user_sync());
-    command.args(arguments).env_clear().env("DATABASE_URL", url).stdin(Stdio::null());
+    let (_, database) = url.rsplit_once('/').unwrap();
+    command.args(arguments).env_clear().env("DATABASE_URL", url).env("USER_SYNC_ROLE_PREFIX", database);
+    command.stdin(Stdio::null());
     let output = command.output().await.unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Said { success: output.status.success(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
@@ -63,9 +65,9 @@ where
     sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(pool).await.unwrap()
 }
 
-async fn operator(deployment: &Deployment) -> PgPool {
+async fn operator(deployment: &Deployment) -> Database {
     let config = DatabaseConfig::with_url(&deployment.operator_url);
-    postgres::connect(&config, 2).await.unwrap().pool().clone()
+    postgres::connect(&config, 2).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -452,6 +454,7 @@ async fn a_migration_that_is_killed_leaves_the_old_table_as_it_was() {
                 .arg("migrate")
                 .env_clear()
                 .env("DATABASE_URL", through)
+                .env("USER_SYNC_ROLE_PREFIX", url.rsplit_once('/').unwrap().1)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())

@@ -46,7 +46,9 @@ async fn consume(applier: &Applier, batches: &Mutex<VecDeque<Vec<String>>>) -> R
             match outcome {
                 Outcome::Applied => applied += 1,
                 Outcome::Duplicate => {}
-                Outcome::Rejected(_) | Outcome::Retry(_) => return Err(format!("{outcome:?}")),
+                Outcome::Rejected(_) | Outcome::Obstructed(_) | Outcome::Retry(_) => {
+                    return Err(format!("{outcome:?}"));
+                }
             }
         }
     }
@@ -334,7 +336,7 @@ async fn consume_and_die(applier: &Applier, batches: &Mutex<VecDeque<Vec<String>
                 let again = batch.into_iter().zip(outcomes).filter_map(|(body, outcome)| match outcome {
                     Outcome::Applied | Outcome::Duplicate => None,
                     Outcome::Retry(_) => Some(body),
-                    Outcome::Rejected(rejection) => panic!("{rejection:?}"),
+                    Outcome::Rejected(rejection) | Outcome::Obstructed(rejection) => panic!("{rejection:?}"),
                 });
                 again.collect()
             }

@@ -10,6 +10,7 @@ use cognito_user_sync_triggers::event::Event;
 
 use crate::model::Tables;
 use crate::support::events::{at, confirmed, login};
+use crate::support::pooler::{Kind, Pooler};
 use crate::support::proxy::{Action, Proxy, Speaker, Trap};
 use crate::support::{TestDatabase, binaries, dead_letters, deployment, send};
 
@@ -51,16 +52,13 @@ impl Step {
 }
 
 /// Runs a worker until the trap springs, and kills it there; or until it has drained the queue.
-async fn run_until_killed(
-    deployment: &Deployment,
-    postgres: std::net::SocketAddr,
-    step: Step,
-    nth: u32,
-) -> bool {
+async fn run_until_killed(deployment: &Deployment, consumer_url: &str, step: Step, nth: u32) -> bool {
     let (before_database, trap) = step.trap(nth);
+    let (_, address) = consumer_url.rsplit_once('@').unwrap();
+    let postgres = address.split('/').next().unwrap().parse().unwrap();
     let mut database = Proxy::start(postgres, before_database.then_some(trap)).await;
     let mut queue = Proxy::in_front_of(&deployment.endpoint, (!before_database).then_some(trap)).await;
-    let url = database.through(&deployment.consumer_url);
+    let url = database.through(consumer_url);
     let endpoint = queue.through(&deployment.endpoint);
     let mut worker = tokio::process::Command::new(binaries::user_sync())
         .args(["worker", "--until-empty"])
@@ -91,16 +89,27 @@ async fn run_until_killed(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_killed_at_any_step_loses_nothing_and_counts_nothing_twice() {
-    let seeds: u64 = std::env::var("USER_SYNC_TEST_CRASH_SEEDS").map_or(200, |seeds| seeds.parse().unwrap());
-    let postgres: std::net::SocketAddr = {
-        let stack = crate::support::stack().await;
-        format!("{}:{}", stack.postgres.host(), stack.postgres.port()).parse().unwrap()
-    };
+    let seeds = std::env::var("USER_SYNC_TEST_CRASH_SEEDS").map_or(200, |seeds| seeds.parse().unwrap());
+    kill_by_seeds(seeds, None).await;
+}
+
+/// The pooler stands between the trap and the server: what the worker left half done is the pooler's to end.
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_does_it_behind_a_pooler_in_transaction_mode() {
+    kill_by_seeds(50, Some(Kind::TransactionIgnoring)).await;
+}
+
+async fn kill_by_seeds(seeds: u64, pooler: Option<Kind>) {
     let mut kills = [0_u32; STEPS.len()];
     for group in 0..seeds.div_ceil(SEEDS_IN_A_GROUP) {
         let deployment = deployment().await;
         // What a killed worker had received comes back soon.
         hide_for(&deployment, 1).await;
+        let pooler = match pooler {
+            Some(kind) => Some(Pooler::start(kind, &deployment.consumer_url).await),
+            None => None,
+        };
+        let url = pooler.as_ref().map_or(deployment.consumer_url.as_str(), Pooler::url);
         let mut sent = Vec::new();
         for seed in group * SEEDS_IN_A_GROUP..seeds.min((group + 1) * SEEDS_IN_A_GROUP) {
             let mut random = fastrand::Rng::with_seed(seed);
@@ -120,7 +129,7 @@ async fn a_consumer_killed_at_any_step_loses_nothing_and_counts_nothing_twice() 
             send(&deployment, &events.iter().map(Event::encode).collect::<Vec<_>>()).await;
             sent.extend(events);
             let step = random.usize(0..STEPS.len());
-            let killed = run_until_killed(&deployment, postgres, STEPS[step], random.u32(1..=3)).await;
+            let killed = run_until_killed(&deployment, url, STEPS[step], random.u32(1..=3)).await;
             kills[step] += u32::from(killed);
         }
         check(deployment, &sent, group).await;

@@ -137,9 +137,7 @@ impl Server {
         let operator = DatabaseConfig::with_url(&database.deployment.operator_url);
         let operator = postgres::connect(&operator, 2).await.unwrap();
         let mut found = Vec::new();
-        verify(operator.pool(), &GeoIp::default(), |difference| found.push(difference), |_| {})
-            .await
-            .unwrap();
+        verify(&operator, &GeoIp::default(), |difference| found.push(difference), |_| {}).await.unwrap();
         assert!(found.is_empty(), "{found:?}");
         assert_eq!(dead_letters(&database.deployment).await, []);
     }

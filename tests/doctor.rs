@@ -146,7 +146,7 @@ impl Answer {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fresh_migration_makes_exactly_the_expected_grants() {
     let database = TestDatabase::create().await;
-    let actual = grants::actual(&database.owner).await.unwrap();
+    let actual = grants::actual(&database.owner.clone().into(), &database.deployment.prefix()).await.unwrap();
     if std::env::var_os("USER_SYNC_WRITE_GRANTS").is_some() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/ops/doctor/grants.txt");
         std::fs::write(file, actual.join("\n") + "\n").unwrap();

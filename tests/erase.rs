@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::geoip::GeoIp;
-use cognito_user_sync::postgres;
+use cognito_user_sync::postgres::{self, Database};
 use cognito_user_sync::store::maintenance::erase::{Erased, erase};
 use cognito_user_sync::store::maintenance::partitions::maintain;
 use cognito_user_sync::store::maintenance::repair::repair;
@@ -16,20 +16,19 @@ use cognito_user_sync_triggers::event::{Client, Data, Event, Kind, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
-use sqlx::PgPool;
 
 use crate::model::Tables;
 use crate::support::events::{at, confirmed, event, login, sub};
 use crate::support::histories::{History, case};
 use crate::support::{TestDatabase, in_turn_for_rows};
 
-async fn operator(database: &TestDatabase) -> PgPool {
+async fn operator(database: &TestDatabase) -> Database {
     let config = DatabaseConfig::with_url(&database.deployment.operator_url);
-    postgres::connect(&config, 3).await.unwrap().pool().clone()
+    postgres::connect(&config, 3).await.unwrap()
 }
 
-async fn differences(pool: &PgPool) -> u64 {
-    verify(pool, &GeoIp::default(), |_| {}, |_| {}).await.unwrap().differences
+async fn differences(database: &Database) -> u64 {
+    verify(database, &GeoIp::default(), |_| {}, |_| {}).await.unwrap().differences
 }
 
 /// What is left of an event of somebody who was erased, told a second time.

@@ -35,7 +35,7 @@ async fn apply_all(applier: &Applier, events: &[Event<'static>]) -> u32 {
                 match outcome {
                     Outcome::Applied | Outcome::Duplicate => {}
                     Outcome::Retry(_) => again.push(body.clone()),
-                    Outcome::Rejected(rejection) => panic!("{rejection:?}"),
+                    Outcome::Rejected(rejection) | Outcome::Obstructed(rejection) => panic!("{rejection:?}"),
                 }
             }
         }
@@ -79,7 +79,7 @@ async fn connections_cut_anywhere_leave_the_counts_exact() {
     let postgres = postgres().await;
     let history = history();
     let expected = Tables::expected(&history);
-    for words in ["user_events", "for update", "users", "BEGIN"] {
+    for words in ["user_events", "for update", "users", "begin "] {
         let database = TestDatabase::create().await;
         let trap = Trap {
             speaker: Speaker::Program,
@@ -124,7 +124,7 @@ async fn a_connection_that_says_nothing_any_more_costs_no_batch() {
     let postgres = postgres().await;
     let database = TestDatabase::create().await;
     // Of the second batch's first statement the server hears nothing, and nobody closes the connection.
-    let words = "set local enable_hashjoin";
+    let words = "user_sync_begin('logins')";
     let action = Action::Tell { pass_on: false };
     let trap = Trap { speaker: Speaker::Program, words, nth: 2, repeats: false, action };
     let proxy = Proxy::start(postgres, Some(trap)).await;

@@ -22,6 +22,9 @@ async fn each_role_may_do_its_work_and_nothing_else() {
     database.apply(&[login(1, at(1)).build()]).await;
     let app = cognito_user_sync::dev::local::connect(&database.deployment.app_url, 1).await.unwrap();
     let consumer = database.applier.pool();
+    // From 15 on, nobody may create in `public` unless told so; before, everybody may, and that is the database's.
+    let revoke = "revoke create on schema public from public";
+    sqlx::query(revoke).execute(&database.owner).await.unwrap();
 
     for column in ["name = 'x'", "bio = 'x'", "is_premium = true", "preferences = '{}'", "language = 'de'"] {
         assert!(may(&app, &format!("update users set {column}")).await, "{column}");

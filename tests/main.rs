@@ -32,6 +32,7 @@ mod model;
 mod operator;
 mod outage;
 mod pool_triggers;
+mod poolers;
 mod production;
 mod proof;
 mod reconcile;

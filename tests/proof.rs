@@ -3,7 +3,7 @@
 
 use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::geoip::GeoIp;
-use cognito_user_sync::postgres;
+use cognito_user_sync::postgres::{self, Database, Purpose};
 use cognito_user_sync::store::maintenance::explain::{Entry, explain};
 use cognito_user_sync::store::maintenance::partitions::{Maintained, maintain};
 use cognito_user_sync::store::maintenance::release::release;
@@ -13,22 +13,28 @@ use cognito_user_sync::store::outcome::Outcome;
 use cognito_user_sync::store::referral_code;
 use cognito_user_sync_triggers::event::{Event, Kind};
 use cognito_user_sync_triggers::timestamp::Timestamp;
-use sqlx::PgPool;
 
 use crate::model::Tables;
 use crate::support::TestDatabase;
 use crate::support::events::{at, confirmed, event, login, sub};
 
 /// A member of user_sync_owner, through the product's own way in: its sessions say that they are the service's.
-async fn operator(database: &TestDatabase) -> PgPool {
+async fn operator(database: &TestDatabase) -> Database {
     let config = DatabaseConfig::with_url(&database.deployment.operator_url);
-    postgres::connect(&config, 3).await.unwrap().pool().clone()
+    postgres::connect(&config, 3).await.unwrap()
 }
 
-async fn differences(pool: &PgPool) -> Vec<Difference> {
+/// Changes rows as the service would, so that nothing becomes the application's.
+async fn as_service(database: &Database, change: &str) {
+    let mut tx = database.begin(Purpose::Command).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(change.to_owned())).execute(&mut tx).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+async fn differences(database: &Database) -> Vec<Difference> {
     let mut found = Vec::new();
     let verified =
-        verify(pool, &GeoIp::default(), |difference| found.push(difference), |_| {}).await.unwrap();
+        verify(database, &GeoIp::default(), |difference| found.push(difference), |_| {}).await.unwrap();
     assert_eq!(verified.differences, u64::try_from(found.len()).unwrap());
     found
 }
@@ -104,24 +110,27 @@ async fn months_are_made_ahead_without_a_gap() {
     assert_eq!(maintain(&operator, 5, 400, Timestamp::now(), |_, _| {}).await.unwrap().created.len(), 2);
     // As if `maintain` had not run for long: the months in between are made as well.
     sqlx::query("delete from user_event_partitions where name > to_char(now() - interval '3 months', '\"user_events_\"YYYY_MM')")
-        .execute(&operator)
+        .execute(operator.pool())
         .await
         .unwrap();
     let names: Vec<String> = sqlx::query_scalar(
         "select relname::text from pg_class where relispartition and relkind = 'r' and relname > to_char(now() - interval '3 months', '\"user_events_\"YYYY_MM')",
     )
-    .fetch_all(&operator)
+    .fetch_all(operator.pool())
     .await
     .unwrap();
     for name in names {
-        sqlx::query(sqlx::AssertSqlSafe(format!("drop table {name}"))).execute(&operator).await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(format!("drop table {name}")))
+            .execute(operator.pool())
+            .await
+            .unwrap();
     }
     let created = maintain(&operator, 1, 400, Timestamp::now(), |_, _| {}).await.unwrap().created;
     assert!(created.len() >= 4, "{created:?}");
     let gaps = "select count(*) from user_event_partitions p
         where lower > (select lower from user_event_partitions order by lower limit 1)
           and not exists (select from user_event_partitions q where q.upper = p.lower)";
-    let gap: i64 = sqlx::query_scalar(gaps).fetch_one(&operator).await.unwrap();
+    let gap: i64 = sqlx::query_scalar(gaps).fetch_one(operator.pool()).await.unwrap();
     assert_eq!(gap, 0);
 }
 
@@ -169,7 +178,7 @@ async fn every_value_that_was_changed_is_found_and_mended() {
             format!("delete from user_claims where user_id = {user}; delete from users where id = {user}"),
         ),
     ] {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(change.clone())).execute(&operator).await.unwrap();
+        as_service(&operator, &change).await;
         let found = differences(&operator).await;
         assert!(found.iter().any(|difference| difference.column == column), "{change}: {found:?}");
         repair(&operator, &GeoIp::default(), &found.iter().map(|difference| difference.user).collect())
@@ -180,7 +189,7 @@ async fn every_value_that_was_changed_is_found_and_mended() {
     }
     let ghost = "insert into users (id, name, referral_code, created_at, synced_at, updated_at)
         values (gen_random_uuid(), 'x', 'x', now(), now(), now())";
-    sqlx::query(ghost).execute(&operator).await.unwrap();
+    sqlx::query(ghost).execute(operator.pool()).await.unwrap();
     let found = differences(&operator).await;
     assert!(
         found.iter().any(|difference| difference.column == "id" && difference.expected.is_none()),

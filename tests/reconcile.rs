@@ -35,7 +35,10 @@ impl Scene {
         let database = TestDatabase::create().await;
         let pool = TestPool::create(&database.deployment.endpoint).await;
         let name = format!("reader_{}", Uuid::now_v7().simple());
-        let create = format!("create role {name} login password '{name}' in role user_sync_reader");
+        let create = format!(
+            "create role {name} login password '{name}' in role {}_reader",
+            database.deployment.prefix()
+        );
         sqlx::query(AssertSqlSafe(create)).execute(&database.owner).await.unwrap();
         let (_, server) = database.deployment.consumer_url.split_once('@').unwrap();
         let reader_url = format!("postgres://{name}:{name}@{server}");
@@ -116,9 +119,9 @@ impl Scene {
         }
         let deleted_rows = self.database.count("users where is_deleted").await;
         assert_eq!(u64::try_from(deleted_rows).unwrap(), deleted);
-        let pool = self.database.applier.pool();
+        let database = self.database.applier.database();
         let mut differences = Vec::new();
-        verify(pool, &GeoIp::default(), |difference| differences.push(difference), |_| {}).await.unwrap();
+        verify(database, &GeoIp::default(), |difference| differences.push(difference), |_| {}).await.unwrap();
         assert_eq!(differences, []);
     }
 }
@@ -489,10 +492,10 @@ async fn a_login_in_between_is_no_drift() {
     let (sub, user_pool_id) = (user.sub, scene.pool.id.clone().into());
     let login = UserEvent { id: EventId::new(later), user_pool_id, sub, kind: Kind::Authenticated, data };
     apply(&scene.database.applier, &[Event::User(login)]).await;
-    let pool = scene.database.applier.pool();
-    let found = drift::compare(pool, std::slice::from_ref(&read)).await.unwrap();
+    let database = scene.database.applier.database();
+    let found = drift::compare(database, std::slice::from_ref(&read)).await.unwrap();
     let kinds: Vec<Drift> = found.into_iter().flat_map(|drift| drift.kinds).collect();
     assert_eq!(kinds, [Drift::Identity, Drift::CreatedAt], "neither the address nor the status");
     apply(&scene.database.applier, &[Event::User(read.clone())]).await;
-    assert_eq!(drift::compare(pool, &[read]).await.unwrap(), []);
+    assert_eq!(drift::compare(database, &[read]).await.unwrap(), []);
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Output, Stdio};
 
 use cognito_user_sync::dev::local;
+use cognito_user_sync::postgres::{Database, Role};
 use cognito_user_sync::store::report::{self, MAX_DAYS, MAX_WEEKS};
 use cognito_user_sync_triggers::event::{Event, Kind};
 use cognito_user_sync_triggers::text::Text;
@@ -92,7 +93,8 @@ fn tally<K: Ord>(keys: impl Iterator<Item = K>) -> BTreeMap<K, i64> {
 }
 
 /// The URL of a login that is a member of `role` and nothing else.
-async fn login_url(database: &TestDatabase, role: &str) -> String {
+async fn login_url(database: &TestDatabase, role: Role) -> String {
+    let role = database.deployment.prefix().role(role);
     let name = format!("t_{}", Uuid::now_v7().simple());
     let create = format!("create role {name} login password 'secret' in role {role}");
     sqlx::query(AssertSqlSafe(create)).execute(&database.owner).await.unwrap();
@@ -109,8 +111,8 @@ async fn told() -> (TestDatabase, Vec<Story>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_view_says_what_the_events_amount_to() {
     let (database, stories) = told().await;
-    let url = login_url(&database, "user_sync_reader").await;
-    let pool = local::connect(&url, 1).await.unwrap();
+    let url = login_url(&database, Role::Reader).await;
+    let pool: Database = local::connect(&url, 1).await.unwrap().into();
     let kept = || stories.iter().filter(|story| !story.deleted);
     assert!(stories.iter().any(|story| story.deleted) && stories.iter().any(|story| story.federated));
 
@@ -154,7 +156,7 @@ async fn each_view_says_what_the_events_amount_to() {
 #[tokio::test(flavor = "multi_thread")]
 async fn logins_by_day_and_retention_count_the_ledger_deleted_users_included() {
     let (database, stories) = told().await;
-    let pool = &database.owner;
+    let pool = &Database::from(database.owner.clone());
     let daily = report::daily(pool, MAX_DAYS).await.unwrap();
     assert_eq!(daily.len(), usize::try_from(MAX_DAYS).unwrap(), "days without a login are there");
     let found = daily.iter().filter(|row| row.logins > 0).map(|row| (row.day, (row.logins, row.users)));
@@ -165,8 +167,10 @@ async fn logins_by_day_and_retention_count_the_ledger_deleted_users_included() {
     let expected =
         tally(logins().map(|(_, at)| day(at))).into_iter().map(|(day, logins)| (day, (logins, users[&day])));
     assert_eq!(found.collect::<BTreeMap<_, _>>(), expected.collect());
-    let counted: i64 =
-        sqlx::query_scalar("select sum(login_count)::bigint from users").fetch_one(pool).await.unwrap();
+    let counted: i64 = sqlx::query_scalar("select sum(login_count)::bigint from users")
+        .fetch_one(pool.questions())
+        .await
+        .unwrap();
     assert_eq!(daily.iter().map(|row| row.logins).sum::<i64>(), counted, "as many as login_count");
 
     // A second federated confirmation is no login; nor is that of another sign-up the same day.
@@ -198,7 +202,7 @@ async fn retention_does_not_call_a_week_before_the_ledger_empty() {
     let database = TestDatabase::create().await;
     let found_in_pool = event(Kind::Snapshot, 1, ago(0)).with(|data| data.created_at = Some(ago(70))).build();
     database.apply(&[found_in_pool, login(1, ago(0)).build()]).await;
-    let retention = report::retention(&database.owner, MAX_WEEKS).await.unwrap();
+    let retention = report::retention(&database.owner.clone().into(), MAX_WEEKS).await.unwrap();
     let this_week = (monday(ago(0)) - monday(ago(70))).whole_weeks();
     for row in &retention {
         let expected = (i64::from(row.week_number) >= this_week)
@@ -211,7 +215,7 @@ async fn retention_does_not_call_a_week_before_the_ledger_empty() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_may_read_every_report_and_the_application_none() {
     let database = TestDatabase::create().await;
-    let url = login_url(&database, "user_sync_reader").await;
+    let url = login_url(&database, Role::Reader).await;
     let (reader, app) = (
         local::connect(&url, 1).await.unwrap(),
         local::connect(&database.deployment.app_url, 1).await.unwrap(),
@@ -265,7 +269,7 @@ async fn the_command_prints_tables_json_and_csv() {
     let (database, stories) = told().await;
     let name = login(2, ago(0)).attributes(&[("name", "Ada \u{1b}[31m, \"Okafor\"")]).build();
     database.apply(&[name]).await;
-    let url = login_url(&database, "user_sync_reader").await;
+    let url = login_url(&database, Role::Reader).await;
 
     assert!(stdout(&run(&url, &["--help"])).contains("Example: user-sync report"));
     let text = stdout(&run(&url, &[]));
@@ -316,7 +320,7 @@ async fn the_command_prints_tables_json_and_csv() {
     assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("name it"));
     let refused = run(&database.deployment.app_url, &["active"]);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("user_sync_reader"));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("a member of user_sync_reader"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,9 +29,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let pool = super::database(1).await?;
+    let database = super::database(1).await?;
     let Arguments { user, even_unknown } = arguments;
-    let erased = erase::erase(&pool, user, even_unknown).await?;
+    let erased = erase::erase(&database, user, even_unknown).await?;
     let mut out = std::io::stdout().lock();
     let again = if erased.before { "had been erased before, and is erased again" } else { "is erased" };
     writeln!(out, "{user} {again}: {} events, {} addresses", erased.events, erased.claims)?;

@@ -7,11 +7,11 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use cognito_user_sync::aws;
 use cognito_user_sync::config::Environment;
+use cognito_user_sync::postgres::Database;
 use cognito_user_sync_triggers::event::{Event, EventId};
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use indicatif::{ProgressBar, ProgressStyle};
-use sqlx::PgPool;
 
 /// How long sending may take, retries included.
 const BUDGET: Duration = Duration::from_secs(10);
@@ -44,17 +44,17 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let queue_url = Environment::process().required(QUEUE_URL_VARIABLE, "the queue to send to")?;
     // Connect before sending, so that a missing variable has no effect.
-    let pool = match arguments.wait {
+    let database = match arguments.wait {
         true => Some(super::database(1).await?),
         false => None,
     };
     let id = EventId::new(Timestamp::now());
     let sent_at = Instant::now();
     aws::publisher(queue_url).await.publish(&Event::Heartbeat { id }, BUDGET).await?;
-    let seconds = match pool {
+    let seconds = match database {
         None => None,
-        Some(pool) => {
-            arrival(&pool, id, Duration::from_secs(arguments.timeout_seconds)).await?;
+        Some(database) => {
+            arrival(&database, id, Duration::from_secs(arguments.timeout_seconds)).await?;
             Some(sent_at.elapsed().as_secs_f64())
         }
     };
@@ -70,12 +70,12 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 /// Waits until this heartbeat or a later one has arrived.
-async fn arrival(pool: &PgPool, id: EventId, timeout: Duration) -> anyhow::Result<()> {
+async fn arrival(database: &Database, id: EventId, timeout: Duration) -> anyhow::Result<()> {
     let style = ProgressStyle::with_template("{spinner} heartbeat sent, waiting for it: {elapsed}")?;
     let progress = ProgressBar::new_spinner().with_style(style);
     progress.enable_steady_tick(POLL_INTERVAL);
     let started = Instant::now();
-    while !has_arrived(pool, id).await.context("cannot read sync_status")? {
+    while !has_arrived(database, id).await.context("cannot read sync_status")? {
         if started.elapsed() >= timeout {
             progress.finish_and_clear();
             let seconds = timeout.as_secs();
@@ -89,7 +89,7 @@ async fn arrival(pool: &PgPool, id: EventId, timeout: Duration) -> anyhow::Resul
     Ok(())
 }
 
-async fn has_arrived(pool: &PgPool, id: EventId) -> Result<bool, sqlx::Error> {
+async fn has_arrived(database: &Database, id: EventId) -> Result<bool, sqlx::Error> {
     let arrived = sqlx::query_scalar("select coalesce(heartbeat_id >= $1, false) from sync_status");
-    arrived.bind(id.uuid()).fetch_one(pool).await
+    arrived.bind(id.uuid()).fetch_one(database.questions()).await
 }

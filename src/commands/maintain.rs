@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let pool = super::database(1).await?;
+    let database = super::database(1).await?;
     let style = ProgressStyle::with_template("{spinner} folding {msg}: {pos} events, {per_sec}, {elapsed}")?;
     let bar = ProgressBar::new_spinner().with_style(style);
     let progress = |name: &str, events: u64| {
@@ -37,7 +37,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     let Arguments { months_ahead, retention_days } = arguments;
     let maintained =
-        partitions::maintain(&pool, months_ahead, retention_days, Timestamp::now(), progress).await;
+        partitions::maintain(&database, months_ahead, retention_days, Timestamp::now(), progress).await;
     bar.finish_and_clear();
     let maintained = maintained.context("what was not done is unchanged; fix the cause and run it again")?;
     let mut out = std::io::stdout().lock();

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use clap::{Args, ValueEnum};
 use cognito_user_sync::cognito::user_pool;
+use cognito_user_sync::config::RolePrefix;
 use cognito_user_sync::geoip::GeoIp;
 use cognito_user_sync::store::maintenance::adopt::{Adopted, KEPT_AS, Options, Profile};
 use cognito_user_sync::store::migrate::{self, Migrated};
@@ -53,8 +54,8 @@ impl From<Owner> for Profile {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let pool = super::database(2).await?;
-    let geoip = GeoIp::from_env()?;
+    let database = super::database(2).await?;
+    let (geoip, prefix) = (GeoIp::from_env()?, RolePrefix::from_env()?);
     let (profile, user_pool_id) = (arguments.profile.into(), arguments.user_pool_id.map(String::from));
     let options = Options { profile, user_pool_id, now: Timestamp::now() };
     let bar = ProgressBar::no_length();
@@ -64,12 +65,14 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         bar.set_position(done);
     };
     let migrated = match arguments.dry_run {
-        true => migrate::survey(&pool, &options, &geoip, progress).await,
-        false => Box::pin(migrate::run_and_adopt(&pool, &options, &geoip, progress)).await,
+        true => migrate::survey(&database, &options, &geoip, progress).await,
+        false => {
+            Box::pin(migrate::run_and_adopt(&database, prefix.as_ref(), &options, &geoip, progress)).await
+        }
     };
     bar.finish_and_clear();
     let migrated = migrated?;
-    pool.close().await;
+    database.close().await;
     let mut out = std::io::stdout().lock();
     match arguments.dry_run {
         true => write_plan(&mut out, &migrated)?,

@@ -19,15 +19,14 @@ pub(crate) mod verify;
 pub(crate) mod worker;
 
 use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::postgres;
-use sqlx::PgPool;
+use cognito_user_sync::postgres::{self, Database};
 
 /// Connects to the database of DATABASE_URL, and renews its credentials until the process ends.
-async fn database(connections: usize) -> anyhow::Result<PgPool> {
+async fn database(connections: usize) -> anyhow::Result<Database> {
     let database = postgres::connect(&DatabaseConfig::from_env()?, connections).await?;
-    let pool = database.pool().clone();
-    tokio::spawn(async move { database.keep_fresh().await });
-    Ok(pool)
+    let renewed = database.clone();
+    tokio::spawn(async move { renewed.keep_fresh().await });
+    Ok(database)
 }
 
 /// Completes when the process should end: on SIGTERM, which ECS sends, or on Ctrl-C.

@@ -22,8 +22,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let pool = super::database(1).await?;
-    let was_owned = release::release(&pool, arguments.user, &arguments.column).await?;
+    let database = super::database(1).await?;
+    let was_owned = release::release(&database, arguments.user, &arguments.column).await?;
     let said = if was_owned { "is the service's again" } else { "was the service's already" };
     writeln!(std::io::stdout(), "{} of {} {said}", arguments.column, arguments.user)?;
     Ok(())

@@ -249,11 +249,11 @@ fn read_file(path: &Path, sender: &mpsc::Sender<Reading>) {
 }
 
 async fn from_ledger(selection: Selection, json: bool) -> anyhow::Result<()> {
-    let pool = super::database(2).await?;
+    let database = super::database(2).await?;
     let geoip = GeoIp::from_env()?;
     let style = ProgressStyle::with_template("{spinner} {pos} users, {per_sec}, {elapsed}")?;
     let progress = ProgressBar::new_spinner().with_style(style);
-    let users = repair::rederive(&pool, &geoip, selection, |users| progress.set_position(users)).await;
+    let users = repair::rederive(&database, &geoip, selection, |users| progress.set_position(users)).await;
     progress.finish_and_clear();
     let users = users?;
     match selection.user {

@@ -5,19 +5,17 @@ use std::io::Write;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use cognito_user_sync::postgres::Database;
 use cognito_user_sync::store::report::{
     self, Active, Day, Device, Growth, Login, MAX_DAYS, MAX_WEEKS, Retention, sparkline,
 };
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
-use sqlx::PgPool;
 use time::{Date, OffsetDateTime};
 
 /// The days that the application's guide reports.
 const LOGIN_DAYS: u32 = 7;
 const DAYS: u32 = 30;
-/// A report of a large ledger takes longer than a batch may; compiling it takes longer than most of them.
-const SESSION_SETTINGS: [(&str, &str); 2] = [("statement_timeout", "10min"), ("jit", "off")];
 /// In characters; a narrower terminal wraps.
 const TABLE_WIDTH: u16 = 120;
 
@@ -86,9 +84,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         !(arguments.csv && arguments.report == Report::All),
         "CSV holds one report: name it, such as user-sync report growth --csv"
     );
-    let pool = super::database(1).await?;
-    pool.set_connect_options(pool.connect_options().as_ref().clone().options(SESSION_SETTINGS));
-    let answers = ask(&pool, &arguments).await.context(
+    let database = super::database(1).await?;
+    let answers = ask(&database, &arguments).await.context(
         "the reports cannot be read; DATABASE_URL must be of a member of user_sync_reader, and the schema \
          current (user-sync migrate)",
     )?;
@@ -103,28 +100,28 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-async fn ask(pool: &PgPool, arguments: &Arguments) -> Result<Vec<Answer>, sqlx::Error> {
+async fn ask(database: &Database, arguments: &Arguments) -> Result<Vec<Answer>, sqlx::Error> {
     let is_wanted = |report| arguments.report == report || arguments.report == Report::All;
     let days = arguments.days.unwrap_or(DAYS);
     let mut answers = Vec::new();
     if is_wanted(Report::Growth) {
-        answers.push(Answer::Growth(report::growth(pool, days).await?));
+        answers.push(Answer::Growth(report::growth(database, days).await?));
     }
     if is_wanted(Report::Active) {
-        answers.push(Answer::Active(report::active(pool).await?));
+        answers.push(Answer::Active(report::active(database).await?));
     }
     if is_wanted(Report::Logins) {
         let days = arguments.days.unwrap_or(LOGIN_DAYS);
-        answers.push(Answer::Logins(report::logins(pool, days, arguments.limit).await?));
+        answers.push(Answer::Logins(report::logins(database, days, arguments.limit).await?));
     }
     if is_wanted(Report::Daily) {
-        answers.push(Answer::Daily(report::daily(pool, days).await?));
+        answers.push(Answer::Daily(report::daily(database, days).await?));
     }
     if is_wanted(Report::Devices) {
-        answers.push(Answer::Devices(report::devices(pool).await?));
+        answers.push(Answer::Devices(report::devices(database).await?));
     }
     if is_wanted(Report::Retention) {
-        answers.push(Answer::Retention(report::retention(pool, arguments.weeks).await?));
+        answers.push(Answer::Retention(report::retention(database, arguments.weeks).await?));
     }
     Ok(answers)
 }

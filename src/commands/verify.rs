@@ -6,6 +6,7 @@ use std::io::Write as _;
 use anyhow::bail;
 use clap::Args;
 use cognito_user_sync::geoip::GeoIp;
+use cognito_user_sync::postgres::Database;
 use cognito_user_sync::store::maintenance::explain::{self, Address, Entry, Explanation, Source, Value};
 use cognito_user_sync::store::maintenance::repair;
 use cognito_user_sync::store::maintenance::verify::{self, Difference};
@@ -39,13 +40,13 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let pool = super::database(2).await?;
+    let database = super::database(2).await?;
     let geoip = GeoIp::from_env()?;
     let mut out = std::io::stdout().lock();
     if let Some(user) = arguments.user {
-        return print_explanation(user, &explain::explain(&pool, &geoip, user).await?, &mut out);
+        return print_explanation(user, &explain::explain(&database, &geoip, user).await?, &mut out);
     }
-    let compared = compare(&pool, &geoip).await?;
+    let compared = compare(&database, &geoip).await?;
     if compared.verified.differences == 0 || !arguments.repair {
         compared.print(arguments.json, &mut out)?;
         return match compared.verified.differences {
@@ -58,11 +59,11 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if !arguments.json {
         compared.print(false, &mut out)?;
     }
-    repair::repair(&pool, &geoip, &compared.users).await?;
+    repair::repair(&database, &geoip, &compared.users).await?;
     if !arguments.json {
         writeln!(out, "repaired the rows of {} users; comparing again", compared.users.len())?;
     }
-    let compared = compare(&pool, &geoip).await?;
+    let compared = compare(&database, &geoip).await?;
     compared.print(arguments.json, &mut out)?;
     match compared.verified.differences {
         0 => Ok(()),
@@ -77,8 +78,9 @@ struct Compared {
     shown: Vec<Difference>,
 }
 
-async fn compare(pool: &sqlx::PgPool, geoip: &GeoIp) -> anyhow::Result<Compared> {
-    let (events,): (i64,) = sqlx::query_as("select count(*) from user_events").fetch_one(pool).await?;
+async fn compare(database: &Database, geoip: &GeoIp) -> anyhow::Result<Compared> {
+    let (events,): (i64,) =
+        sqlx::query_as("select count(*) from user_events").fetch_one(database.questions()).await?;
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} events, {per_sec}, {eta} left")?;
     let bar = ProgressBar::new(u64::try_from(events)?).with_style(style);
     let mut users = BTreeSet::new();
@@ -89,7 +91,7 @@ async fn compare(pool: &sqlx::PgPool, geoip: &GeoIp) -> anyhow::Result<Compared>
             shown.push(difference);
         }
     };
-    let verified = verify::verify(pool, geoip, found, |events| bar.set_position(events)).await;
+    let verified = verify::verify(database, geoip, found, |events| bar.set_position(events)).await;
     bar.finish_and_clear();
     Ok(Compared { verified: verified?, users, shown })
 }

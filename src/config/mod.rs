@@ -8,6 +8,8 @@
 //! | `USER_SYNC_DATABASE_SECRET_ARN` | with `secret` | the secret; its user and password take the place of `DATABASE_URL`'s |
 //! | `USER_SYNC_QUEUE_URL` | required | the queue that the triggers send to |
 //! | `USER_SYNC_DLQ_URL` | required | the dead-letter queue for messages that can never be applied |
+//! | `USER_SYNC_DATABASE_SCHEMA` | `public` | the schema that holds the tables |
+//! | `USER_SYNC_PREPARED_STATEMENTS` | `auto` | `named`, `unnamed`, or found out by the first connection: see [`PreparedStatements`] |
 //! | `USER_SYNC_BATCH_SIZE` | 1000 | most messages of one transaction of the worker, 1 to 10,000 |
 //! | `USER_SYNC_CONCURRENCY` | 2 | batches that the worker has under way, 1 to 64; each takes one connection |
 //! | `USER_SYNC_ALLOW_PLAINTEXT_DATABASE` | `false` | `true` permits a connection without TLS to another host |
@@ -19,12 +21,16 @@
 //! The trigger's own variables are in its package; a variable of one function or command is defined there.
 //! docs/configuration.md lists all. The AWS SDK reads its own (`AWS_REGION`, `AWS_ENDPOINT_URL`, credentials).
 
+mod names;
+
 use std::path::PathBuf;
 
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use secrecy::SecretString;
 
 pub use cognito_user_sync_triggers::environment::{ConfigError, Environment};
+
+pub use self::names::{ROLE_PREFIX_VARIABLE, Role, RolePrefix, SCHEMA_VARIABLE, Schema};
 
 use crate::geoip;
 
@@ -57,6 +63,25 @@ pub struct DatabaseConfig {
     pub allow_plaintext: bool,
     /// Where the password comes from.
     pub auth: DatabaseAuth,
+    /// The schema that holds the tables.
+    pub schema: Schema,
+    /// Whether the server keeps prepared statements.
+    pub statements: PreparedStatements,
+}
+
+/// Whether the server is asked to keep statements that it has prepared.
+///
+/// A pooler that hands each transaction to another server connection knows nothing of them: a statement would be missing
+/// there, or be another client's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PreparedStatements {
+    /// Found out by the first connection: whether a startup option reaches the server.
+    #[default]
+    Auto,
+    /// Kept. Right where nothing stands in between, and faster: the server prepares each statement once a connection.
+    Named,
+    /// Not kept. Right everywhere.
+    Unnamed,
 }
 
 /// Where the database's password comes from.
@@ -103,7 +128,13 @@ impl DatabaseConfig {
     /// The database at a URL that holds all that is needed.
     #[must_use]
     pub fn with_url(url: impl Into<String>) -> Self {
-        Self { url: url.into().into(), allow_plaintext: false, auth: DatabaseAuth::Url }
+        Self {
+            url: url.into().into(),
+            allow_plaintext: false,
+            auth: DatabaseAuth::Url,
+            schema: Schema::default(),
+            statements: PreparedStatements::default(),
+        }
     }
 
     /// Reads the process's environment.
@@ -118,7 +149,28 @@ impl DatabaseConfig {
         let url = environment
             .required("DATABASE_URL", "the database, as postgres://user:password@host/database")?;
         let allow_plaintext = environment.flag("USER_SYNC_ALLOW_PLAINTEXT_DATABASE")?;
-        Ok(Self { url: url.into(), allow_plaintext, auth: DatabaseAuth::read(environment)? })
+        Ok(Self {
+            url: url.into(),
+            allow_plaintext,
+            auth: DatabaseAuth::read(environment)?,
+            schema: Schema::read(environment)?,
+            statements: PreparedStatements::read(environment)?,
+        })
+    }
+}
+
+impl PreparedStatements {
+    fn read(environment: Environment<'_>) -> Result<Self, ConfigError> {
+        let variable = "USER_SYNC_PREPARED_STATEMENTS";
+        match environment.optional(variable)?.as_deref() {
+            None | Some("auto") => Ok(Self::Auto),
+            Some("named") => Ok(Self::Named),
+            Some("unnamed") => Ok(Self::Unnamed),
+            Some(value) => {
+                let (value, expected) = (value.to_owned(), "auto, named or unnamed".to_owned());
+                Err(ConfigError::Invalid { variable, value, expected })
+            }
+        }
     }
 }
 

@@ -97,7 +97,7 @@ async fn render(State(sources): State<Sources>) -> Response {
         return (StatusCode::NOT_FOUND, "the metrics go to CloudWatch\n").into_response();
     };
     let last = "select heartbeat_at from sync_status";
-    let last = sources.ask(sqlx::query_scalar(last).fetch_one(sources.database.pool())).await;
+    let last = sources.ask(sqlx::query_scalar(last).fetch_one(sources.database.questions())).await;
     // Without the database the gauge keeps its value: the time of a heartbeat stays true.
     if let Some(Some(at)) = last {
         metrics::gauge!("heartbeat_timestamp_seconds").set(seconds(at));

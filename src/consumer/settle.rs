@@ -64,7 +64,11 @@ async fn settle_batch(applier: &Applier, queue: &Queue, deliveries: &[Delivery<'
     let outcomes = applier.apply(&bodies).await;
     let apply_seconds = started.elapsed().as_secs_f64();
     let mut settled = Settled { acknowledged: vec![false; deliveries.len()], ..Settled::default() };
-    let mut sorted = sort(deliveries, outcomes, &mut settled);
+    let patience = match outcomes.iter().any(|outcome| matches!(outcome, Outcome::Obstructed(_))) {
+        true => queue.patience().await,
+        false => u32::MAX,
+    };
+    let mut sorted = sort(deliveries, outcomes, patience, &mut settled);
     let refused = send_dead_letters(queue, sorted.rejected, &mut settled).await;
     sorted.retried.extend(refused);
     settled.retried = sorted.retried.len();
@@ -88,9 +92,21 @@ struct Sorted<'a> {
     retried: Vec<&'a Delivery<'a>>,
 }
 
-/// Acknowledges what is applied or a duplicate, and returns the rest.
-fn sort<'a>(deliveries: &'a [Delivery<'a>], outcomes: Vec<Outcome>, settled: &mut Settled) -> Sorted<'a> {
+/// Acknowledges what is applied or a duplicate, and returns the rest. What is obstructed is rejected once it was received
+/// `patience` times.
+fn sort<'a>(
+    deliveries: &'a [Delivery<'a>],
+    outcomes: Vec<Outcome>,
+    patience: u32,
+    settled: &mut Settled,
+) -> Sorted<'a> {
     let mut sorted = Sorted::default();
+    let retry =
+        |delivery: &'a Delivery<'a>, cause: RetryCause, sorted: &mut Sorted<'a>, settled: &mut Settled| {
+            metrics::counter!("retried", "cause" => cause.as_str()).increment(1);
+            settled.retry_cause = Some(cause);
+            sorted.retried.push(delivery);
+        };
     for (index, (delivery, outcome)) in deliveries.iter().zip(outcomes).enumerate() {
         match outcome {
             Outcome::Applied => {
@@ -102,11 +118,13 @@ fn sort<'a>(deliveries: &'a [Delivery<'a>], outcomes: Vec<Outcome>, settled: &mu
                 settled.duplicates += 1;
             }
             Outcome::Rejected(rejection) => sorted.rejected.push(Rejected { index, delivery, rejection }),
-            Outcome::Retry(cause) => {
-                metrics::counter!("retried", "cause" => cause.as_str()).increment(1);
-                settled.retry_cause = Some(cause);
-                sorted.retried.push(delivery);
+            Outcome::Obstructed(rejection) if delivery.receive_count >= patience => {
+                sorted.rejected.push(Rejected { index, delivery, rejection });
             }
+            Outcome::Obstructed(_) => {
+                retry(delivery, RetryCause::DatabaseMisconfigured, &mut sorted, settled);
+            }
+            Outcome::Retry(cause) => retry(delivery, cause, &mut sorted, settled),
         }
     }
     sorted

@@ -14,7 +14,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool};
 use uuid::Uuid;
 
 use crate::aws;
+use crate::config::DatabaseConfig;
 use crate::dev::stack::Stack;
+use crate::postgres::{self, DatabaseError, Role, RolePrefix};
 use crate::sqs::queue::Queue;
 use crate::store::migrate;
 
@@ -58,7 +60,10 @@ pub enum Error {
     Database(#[from] sqlx::Error),
     /// The migrations failed.
     #[error("cannot migrate the local database")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(#[from] migrate::Error),
+    /// The database's URL is not one of a database.
+    #[error(transparent)]
+    Url(#[from] DatabaseError),
     /// The queue part failed.
     #[error("cannot create the local queues: {operation} failed: {}", .error.describe("SQS"))]
     Queue {
@@ -92,13 +97,7 @@ impl Deployment {
     /// # Errors
     /// As [`Deployment::create`].
     pub async fn create_on(stack: &Stack, endpoint: &str) -> Result<Self, Error> {
-        let migrate = async |owner_url: &str| {
-            let pool = connect(owner_url, 1).await?;
-            migrate::run(&pool).await?;
-            pool.close().await;
-            Ok(())
-        };
-        Self::make(stack, endpoint, migrate).await
+        Self::make(stack, endpoint, async |owner_url| migrate_as_owner(owner_url).await).await
     }
 
     /// The same, where `migrate` brings the schema to the new database, whose URL as its owner it is given.
@@ -127,8 +126,8 @@ impl Deployment {
         migrate(&owner_url).await?;
         let mut logins = Vec::new();
         for role in ROLES {
-            let (login, password) = (format!("{name}_{role}"), Uuid::now_v7().simple().to_string());
-            let create = format!("create role {login} login password '{password}' in role user_sync_{role}");
+            let (login, password) = (format!("{name}_{role}_login"), Uuid::now_v7().simple().to_string());
+            let create = format!("create role {login} login password '{password}' in role {name}_{role}");
             sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await?;
             logins.push(url(&admin, Some((&login, &password)), &name, &admin_url));
         }
@@ -157,6 +156,12 @@ impl Deployment {
             database: name,
             client,
         })
+    }
+
+    /// What the names of its roles begin with: the database's name, since roles are the whole server's.
+    #[must_use]
+    pub fn prefix(&self) -> RolePrefix {
+        RolePrefix::new(&self.database).unwrap_or_default()
     }
 
     /// A client for the queues.
@@ -198,12 +203,26 @@ impl Deployment {
     pub async fn remove(self) -> Result<(), Error> {
         let mut connection = PgConnectOptions::from_str(&self.admin_url)?.connect().await?;
         let name = &self.database;
-        let drops = ROLES.iter().map(|role| format!("drop role {name}_{role}"));
+        let logins = ROLES.iter().map(|role| format!("drop role {name}_{role}_login"));
+        let groups = Role::ALL.into_iter().map(|role| format!("drop role {}", self.prefix().role(role)));
+        let drops = logins.chain(groups);
         for drop in std::iter::once(format!("drop database {name} with (force)")).chain(drops) {
             sqlx::query(AssertSqlSafe(drop)).execute(&mut connection).await?;
         }
         Ok(())
     }
+}
+
+/// Migrates the database of a URL, whose roles begin with its name.
+///
+/// # Errors
+/// When the database cannot be reached, or does not take the tables.
+pub async fn migrate_as_owner(url: &str) -> Result<(), Error> {
+    let database = postgres::connect(&DatabaseConfig::with_url(url), 2).await?;
+    let name = database.pool().connect_options().get_database().unwrap_or_default().to_owned();
+    migrate::run(&database, RolePrefix::new(&name).as_ref()).await?;
+    database.close().await;
+    Ok(())
 }
 
 /// A pool of connections apart from the product's own.

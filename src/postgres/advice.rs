@@ -23,24 +23,73 @@ pub fn next_step(error: &sqlx::Error) -> Option<&'static str> {
             "the database does not answer: `user-sync doctor` shows which host and port it connects to",
         );
     };
-    // "PostgreSQL Error Codes", appendix A of PostgreSQL's manual.
-    match database.code().as_deref() {
-        Some("42501") => Some(
+    of_code(&database.code()?)
+}
+
+/// By SQLSTATE ("PostgreSQL Error Codes", appendix A of PostgreSQL's manual): each is an answer, so the server, or what
+/// stands before it, can be reached.
+fn of_code(code: &str) -> Option<&'static str> {
+    match code {
+        "42501" => Some(
             "the role of DATABASE_URL may not do this: --help names the role that it has to be a member of",
         ),
-        Some("28P01" | "28000") => Some(
-            "check the user and the password of DATABASE_URL, or of its secret; for a token, that the role may \
-             rds-db:connect as the user, and that the user is a member of rds_iam",
+        "28P01" | "28000" => Some(
+            "the server refuses the login: check the user and the password of DATABASE_URL, or of its secret; for a \
+             token, that the role may rds-db:connect as the user, and that the user is a member of rds_iam; and that \
+             pg_hba.conf (on RDS: rds.force_ssl) lets this connection in",
         ),
-        Some("3D000") => Some("check the database's name in DATABASE_URL"),
-        Some(code) if code.starts_with("42") || code.starts_with("3F") => {
-            Some("the schema is not the one that this build needs: run `user-sync migrate`")
+        "3D000" => {
+            Some("the server has no such database: check the name at the end of DATABASE_URL, before the ?")
         }
-        Some(_) | None => None,
+        "08P01" | "0A000" => Some(
+            "a pooler or a proxy refuses what it was sent: check that DATABASE_URL leads to PostgreSQL, or to PgBouncer \
+             or RDS Proxy in front of it, and set USER_SYNC_PREPARED_STATEMENTS=unnamed",
+        ),
+        "26000" | "42P05" => Some(
+            "a pooler hands each transaction to another server connection: set USER_SYNC_PREPARED_STATEMENTS=unnamed",
+        ),
+        "25006" => Some(
+            "the server takes no writes: it is a standby or a read replica, or its storage is full; DATABASE_URL must \
+             name the writer",
+        ),
+        "53300" => Some(
+            "the server or the pooler has no connection left: raise its limit, or lower the consumers' concurrency",
+        ),
+        "53100" | "53200" => Some("the server has no disk or memory left"),
+        "57P03" => Some("the server is starting, stopping or recovering: wait, or see its log"),
+        "57P01" | "57P02" => {
+            Some("the server ended the connection: it is restarting, or an operator ended it")
+        }
+        "55000" => Some(
+            "the session is not what this service needs, so nothing was written: `user-sync doctor` compares its \
+             settings",
+        ),
+        _ if code.starts_with("42") || code.starts_with("3F") => Some(
+            "the schema is not the one that this build needs: run `user-sync migrate`, with the same \
+             USER_SYNC_DATABASE_SCHEMA as here",
+        ),
+        _ => None,
     }
 }
 
 /// The same advice, as the end of a sentence.
 pub(crate) fn hint_suffix(error: &sqlx::Error) -> String {
     next_step(error).map(|step| format!("; {step}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_answers_is_never_said_to_be_out_of_reach() {
+        let answers = [
+            "0A000", "08P01", "28000", "28P01", "3D000", "25006", "26000", "42501", "42P01", "53300",
+            "55000", "57P01", "57P03",
+        ];
+        for code in answers {
+            let advice = of_code(code).unwrap_or_default();
+            assert!(!advice.is_empty() && !advice.contains("security group"), "{code}: {advice}");
+        }
+    }
 }

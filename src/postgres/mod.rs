@@ -1,16 +1,22 @@
-//! Connects to PostgreSQL: TLS is verified, statements have timeouts, and the password may change. Must not know a table;
-//! whoever uses a [`Database`] need not know where its password comes from.
+//! Connects to PostgreSQL, directly or through a pooler: TLS is verified, each transaction sets what its session must be,
+//! and the password may change. Must not know a table; whoever uses a [`Database`] need not know where its password comes
+//! from.
 
 mod advice;
 pub mod credentials;
 mod options;
 mod session;
+mod statements;
+mod transaction;
 
 pub(crate) use self::advice::hint_suffix;
 pub use self::advice::{advice_for, next_step};
 pub use self::options::DatabaseError;
 use self::options::connect_options;
 pub(crate) use self::options::is_local;
+pub use self::statements::Between;
+pub use self::transaction::{Purpose, Questions, Transaction};
+pub use crate::config::{Role, RolePrefix, Schema};
 
 use std::convert::Infallible;
 use std::fmt;
@@ -20,13 +26,15 @@ use std::time::{Duration, SystemTime};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
-use sqlx::{FromRow, PgPool, Postgres};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, PgConnection, PgPool, Postgres};
 use tokio::sync::Mutex;
 
-use crate::config::{DatabaseAuth, DatabaseConfig};
+use crate::config::{DatabaseAuth, DatabaseConfig, PreparedStatements};
 use crate::postgres::credentials::{Login, Source};
 use crate::postgres::session::{Kept, Session};
+use crate::postgres::statements::Statements;
+use crate::postgres::transaction::Begins;
 
 /// How long a batch waits for a connection, and for a first answer on it, before the database counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,16 +51,19 @@ const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Database {
     pool: PgPool,
-    /// Connections between two batches.
+    /// Connections between two transactions.
     kept: Kept,
+    schema: Arc<Schema>,
+    begins: Arc<Begins>,
+    statements: Arc<Statements>,
+    /// Where to connect, without a probe.
+    options: Arc<PgConnectOptions>,
     /// `None` where the password does not change.
     credentials: Option<Arc<Credentials>>,
 }
 
 struct Credentials {
     source: Source,
-    /// All but the login.
-    options: PgConnectOptions,
     /// Counts the logins, so that a task that was refused knows whether there has been another one since.
     generation: AtomicU64,
     /// Held while a login is fetched: one at a time, for all who wait.
@@ -77,7 +88,7 @@ struct Current {
 pub async fn connect(config: &DatabaseConfig, connections: usize) -> Result<Database, DatabaseError> {
     let options = connect_options(config)?;
     let source = match &config.auth {
-        DatabaseAuth::Url => return Ok(pool(options, connections).into()),
+        DatabaseAuth::Url => return Ok(Database::of(config, options, connections)),
         DatabaseAuth::Iam => {
             if !names_a_user(config.url.expose_secret()) {
                 return Err(DatabaseError::NoUser);
@@ -100,11 +111,11 @@ pub async fn connect_with(
 ) -> Result<Database, DatabaseError> {
     let options = connect_options(config)?;
     let login = source.fetch_first().await?;
-    let pool = pool(with_login(&options, &login), connections);
+    let database = Database::of(config, with_login(&options, &login), connections);
     let now = SystemTime::now();
     let current = Mutex::new(Current { login, fetched_at: now, tried_at: now });
-    let credentials = Credentials { source, options, generation: AtomicU64::new(0), current };
-    Ok(Database { pool, kept: Kept::default(), credentials: Some(Arc::new(credentials)) })
+    let credentials = Credentials { source, generation: AtomicU64::new(0), current };
+    Ok(Database { credentials: Some(Arc::new(credentials)), ..database })
 }
 
 /// The same database as another login, whose password does not change: the same TLS rules and settings.
@@ -118,13 +129,7 @@ pub fn connect_as(
     connections: usize,
 ) -> Result<Database, DatabaseError> {
     let login = Login { user: user.to_owned(), password: password.clone() };
-    Ok(pool(with_login(&connect_options(config)?, &login), connections).into())
-}
-
-fn pool(options: PgConnectOptions, connections: usize) -> PgPool {
-    let connections = u32::try_from(connections).unwrap_or(u32::MAX);
-    let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
-    pool.connect_lazy_with(options)
+    Ok(Database::of(config, with_login(&connect_options(config)?, &login), connections))
 }
 
 fn with_login(options: &PgConnectOptions, login: &Login) -> PgConnectOptions {
@@ -137,9 +142,17 @@ fn names_a_user(url: &str) -> bool {
 }
 
 impl From<PgPool> for Database {
-    /// A database whose password does not change.
+    /// A database whose password does not change, with its tables in the schema `public` and nothing in between.
     fn from(pool: PgPool) -> Self {
-        Self { pool, kept: Kept::default(), credentials: None }
+        Self {
+            kept: Kept::default(),
+            schema: Arc::default(),
+            begins: Arc::new(Begins::of(&Schema::default())),
+            statements: Arc::new(PreparedStatements::Named.into()),
+            options: pool.connect_options(),
+            credentials: None,
+            pool,
+        }
     }
 }
 
@@ -151,25 +164,86 @@ impl fmt::Debug for Database {
 }
 
 impl Database {
-    /// The connections. Unlike [`Database::acquire`], the pool does not retry a login that is refused.
+    fn of(config: &DatabaseConfig, options: PgConnectOptions, connections: usize) -> Self {
+        let statements = Arc::new(Statements::from(config.statements));
+        let asked = Arc::clone(&statements);
+        let pool = PgPoolOptions::new()
+            .max_connections(u32::try_from(connections).unwrap_or(u32::MAX))
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_connect(move |connection, _| {
+                let asked = Arc::clone(&asked);
+                Box::pin(async move { asked.ask(connection).await })
+            });
+        Self {
+            pool: pool.connect_lazy_with(statements.probing(options.clone())),
+            kept: Kept::default(),
+            schema: Arc::new(config.schema.clone()),
+            begins: Arc::new(Begins::of(&config.schema)),
+            statements,
+            options: Arc::new(options),
+            credentials: None,
+        }
+    }
+
+    /// The connections. Unlike [`Database::acquire`], the pool does not retry a login that is refused, and a transaction
+    /// of its own says nothing of its session: the tables are for [`Database::begin`].
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }
 
+    /// The schema that holds the tables.
+    #[must_use]
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// What stands between this process and the server, as far as it is known.
+    #[must_use]
+    pub fn between(&self) -> Between {
+        self.statements.between()
+    }
+
     /// A connection. If the server refuses the login, another one is fetched at once (at most one a second) and tried,
-    /// since the password may have been rotated.
+    /// since the password may have been rotated. If a pooler refuses startup options, none are sent.
     ///
     /// # Errors
     /// When there is no connection.
     pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
         let generation = self.generation();
         match self.pool.acquire().await {
-            Err(error) if is_refused(&error) && self.has_another(generation).await => {
-                self.pool.acquire().await
-            }
+            Err(error) if self.has_another_way(&error, generation).await => self.pool.acquire().await,
             acquired => acquired,
         }
+    }
+
+    /// A connection outside the pool, which says why there is none: the pool reports most failures as a timeout.
+    ///
+    /// # Errors
+    /// When there is no connection.
+    pub async fn connect_once(&self) -> Result<PgConnection, sqlx::Error> {
+        let generation = self.generation();
+        let connect = async || {
+            let mut connection = self.pool.connect_options().connect().await?;
+            self.statements.ask(&mut connection).await.map(|()| connection)
+        };
+        match connect().await {
+            Err(error) if self.has_another_way(&error, generation).await => connect().await,
+            connected => connected,
+        }
+    }
+
+    /// Whether a connection that failed may succeed now: without startup options, or with another login.
+    async fn has_another_way(&self, error: &sqlx::Error, generation: u64) -> bool {
+        if self.statements.are_refused_by(error) {
+            let options = match &self.credentials {
+                Some(credentials) => with_login(&self.options, &credentials.current.lock().await.login),
+                None => self.options.as_ref().clone(),
+            };
+            self.pool.set_connect_options(options);
+            return true;
+        }
+        is_refused(error) && self.has_another(generation).await
     }
 
     /// A connection that served before, or else one of [`Database::acquire`]. Its first statement may fail because the
@@ -205,24 +279,7 @@ impl Database {
     /// # Errors
     /// When the database is unavailable, refuses the login, or is not migrated.
     pub async fn ping(&self) -> Result<(), sqlx::Error> {
-        self.read::<()>("select from sync_status").await.map(drop)
-    }
-
-    /// The rows of a query that changes nothing, on a connection between two batches.
-    pub(crate) async fn read<T>(&self, query: &'static str) -> Result<Vec<T>, sqlx::Error>
-    where
-        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
-    {
-        loop {
-            let mut session = self.session().await?;
-            match answer_in_time(sqlx::query_as(query).fetch_all(&mut *session)).await {
-                Ok(rows) => {
-                    self.recycle(session);
-                    return Ok(rows);
-                }
-                Err(error) => session.discard_or_fail(error)?,
-            }
-        }
+        sqlx::query("select from sync_status").fetch_optional(self.questions()).await.map(drop)
     }
 
     /// Fetches the password if it is old; cheap if not. Called before each batch where no timer runs between batches, as in
@@ -255,7 +312,7 @@ impl Database {
         let has_failed = current.tried_at != current.fetched_at;
         let may_try = !has_failed || age(current.tried_at) >= FAILURE_PAUSE;
         if age(current.fetched_at) >= max_age && may_try {
-            credentials.renew(&self.pool, &mut current).await;
+            self.renew(credentials, &mut current).await;
         }
     }
 
@@ -271,21 +328,20 @@ impl Database {
         let mut current = credentials.current.lock().await;
         let is_first = credentials.generation.load(Ordering::SeqCst) == refused;
         if is_first && age(current.tried_at) >= REFUSAL_PAUSE {
-            credentials.renew(&self.pool, &mut current).await;
+            self.renew(credentials, &mut current).await;
         }
         credentials.generation.load(Ordering::SeqCst) != refused
     }
-}
 
-impl Credentials {
-    async fn renew(&self, pool: &PgPool, current: &mut Current) {
+    async fn renew(&self, credentials: &Credentials, current: &mut Current) {
         current.tried_at = SystemTime::now();
-        match self.source.fetch().await {
+        match credentials.source.fetch().await {
             Ok(login) => {
                 current.fetched_at = current.tried_at;
                 if login != current.login {
-                    pool.set_connect_options(with_login(&self.options, &login));
-                    self.generation.fetch_add(1, Ordering::SeqCst);
+                    let options = self.statements.probing(with_login(&self.options, &login));
+                    self.pool.set_connect_options(options);
+                    credentials.generation.fetch_add(1, Ordering::SeqCst);
                     tracing::info!(database.user = login.user, "the database's credentials are new");
                     current.login = login;
                 }

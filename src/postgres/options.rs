@@ -4,22 +4,23 @@ use std::str::FromStr as _;
 
 use secrecy::ExposeSecret as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use url::Url;
 
 use crate::config::DatabaseConfig;
 use crate::postgres::credentials::CredentialsError;
 
-/// Settings that override those of the role and the database. Timeouts, because a batch that hangs must not hold its
-/// locks; and settings that correctness depends on.
-const SESSION_SETTINGS: [(&str, &str); 6] = [
-    // Our own edits are not the application's; see migrations/0005_app_ownership.sql.
-    ("user_sync.service", "on"),
-    ("statement_timeout", "60s"),
-    ("lock_timeout", "5s"),
-    ("idle_in_transaction_session_timeout", "60s"),
-    // The locks depend on it: a snapshot older than a lock would miss what the lock waited for.
-    ("default_transaction_isolation", "read committed"),
-    // A message is deleted after the commit, so the commit must be durable.
-    ("synchronous_commit", "on"),
+/// The parameters that `DATABASE_URL` may have, with their other names.
+const PARAMETERS: [&[&str]; 10] = [
+    &["sslmode", "ssl-mode"],
+    &["sslrootcert", "ssl-root-cert", "ssl-ca"],
+    &["sslcert", "ssl-cert"],
+    &["sslkey", "ssl-key"],
+    &["host", "hostaddr"],
+    &["port"],
+    &["dbname"],
+    &["user"],
+    &["password"],
+    &["application_name"],
 ];
 
 /// There is no connection to the database as configured.
@@ -30,6 +31,29 @@ pub enum DatabaseError {
         "DATABASE_URL is not of the form postgres://user:password@host:5432/database?sslrootcert=/path/to/bundle.pem"
     )]
     InvalidUrl,
+    /// Another database's URL.
+    #[error("DATABASE_URL begins with {scheme}:// and must begin with postgres://")]
+    Scheme {
+        /// What it begins with.
+        scheme: String,
+    },
+    /// A parameter that would have no effect.
+    #[error(
+        "DATABASE_URL has the parameter {name}, which has no meaning here{hint}: it may have sslmode, sslrootcert, \
+         sslcert, sslkey, host, port, dbname, user, password and application_name"
+    )]
+    UnknownParameter {
+        /// Its name; its value may be a secret.
+        name: String,
+        /// What to use in its place, as the end of a clause.
+        hint: &'static str,
+    },
+    /// Nobody can tell which of the values is meant.
+    #[error("DATABASE_URL has the parameter {name} twice: leave one of them")]
+    RepeatedParameter {
+        /// Its name.
+        name: String,
+    },
     /// The connection would not be encrypted.
     #[error(
         "DATABASE_URL names another host and sslmode {sslmode}, which does not verify it: \
@@ -51,8 +75,14 @@ pub enum DatabaseError {
 
 pub(super) fn connect_options(config: &DatabaseConfig) -> Result<PgConnectOptions, DatabaseError> {
     let url = config.url.expose_secret();
+    check_url(url)?;
     let options = PgConnectOptions::from_str(url).map_err(|_| DatabaseError::InvalidUrl)?;
-    let options = options.application_name("user-sync").options(SESSION_SETTINGS);
+    // A pooler refuses what it does not know, and floating point numbers are not sent as text here.
+    let options = options.extra_float_digits(None);
+    let options = match options.get_application_name() {
+        Some(_) => options,
+        None => options.application_name("user-sync"),
+    };
     if is_local(&options) {
         return Ok(options);
     }
@@ -68,6 +98,44 @@ pub(super) fn connect_options(config: &DatabaseConfig) -> Result<PgConnectOption
         weak @ (PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer | PgSslMode::Require) => {
             Err(DatabaseError::Plaintext { sslmode: format!("{weak:?}").to_lowercase() })
         }
+    }
+}
+
+/// Refuses what would be ignored, by its name.
+fn check_url(url: &str) -> Result<(), DatabaseError> {
+    // Without `://`, what stands before the first colon may be a user.
+    let (scheme, _) = url.split_once("://").ok_or(DatabaseError::InvalidUrl)?;
+    let is_word = |scheme: &str| scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    match scheme {
+        "postgres" | "postgresql" => {}
+        other if is_word(other) => return Err(DatabaseError::Scheme { scheme: other.to_owned() }),
+        _ => return Err(DatabaseError::InvalidUrl),
+    }
+    let url = Url::parse(url).map_err(|_| DatabaseError::InvalidUrl)?;
+    let mut seen = Vec::new();
+    for (name, _) in url.query_pairs() {
+        let Some(known) = PARAMETERS.iter().find(|names| names.contains(&name.as_ref())) else {
+            return Err(DatabaseError::UnknownParameter { hint: hint(&name), name: name.into_owned() });
+        };
+        if seen.contains(known) {
+            return Err(DatabaseError::RepeatedParameter { name: name.into_owned() });
+        }
+        seen.push(*known);
+    }
+    Ok(())
+}
+
+/// What other programs mean by a parameter.
+fn hint(parameter: &str) -> &'static str {
+    match parameter {
+        "schema" | "search_path" | "currentSchema" => " (the schema is USER_SYNC_DATABASE_SCHEMA)",
+        "pgbouncer" | "statement-cache-capacity" | "prepareThreshold" => {
+            " (a pooler is found out, or said by USER_SYNC_PREPARED_STATEMENTS)"
+        }
+        _ if parameter == "options" || parameter.starts_with("options[") => {
+            " (each transaction sets what it needs)"
+        }
+        _ => "",
     }
 }
 
@@ -108,6 +176,26 @@ mod tests {
     fn this_machine_needs_no_certificate() {
         for url in ["postgres://u:p@localhost/x", "postgres://u:p@127.0.0.1:5433/x"] {
             assert!(matches!(mode(url, false), Ok(PgSslMode::Prefer)), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_would_be_ignored_is_refused_by_its_name() {
+        let refused = |url: &str| mode(url, false).unwrap_err().to_string();
+        for (url, named) in [
+            ("mysql://u:hunter2@localhost/x", "mysql://"),
+            ("postgres://u:hunter2@localhost/x?sslrootcet=a.pem", "sslrootcet"),
+            ("postgres://u:hunter2@localhost/x?schema=app", "USER_SYNC_DATABASE_SCHEMA"),
+            ("postgres://u:hunter2@localhost/x?options=-csearch_path%3Dapp", "options"),
+            ("postgres://u:hunter2@localhost/x?sslmode=disable&ssl-mode=require", "ssl-mode twice"),
+            ("hunter2:x@localhost/x", "postgres://user:password@"),
+            ("hunter2/x://localhost", "postgres://user:password@"),
+        ] {
+            let message = refused(url);
+            assert!(message.contains(named) && !message.contains("hunter2"), "{message}");
+        }
+        for url in ["postgresql://u@localhost/x", "postgres://localhost/x?user=u&application_name=shop"] {
+            assert!(mode(url, false).is_ok(), "{url}");
         }
     }
 

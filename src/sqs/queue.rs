@@ -2,6 +2,7 @@
 //! messages say.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::Client;
@@ -15,6 +16,8 @@ use cognito_user_sync_triggers::request_error::RequestError;
 use cognito_user_sync_triggers::retry::Schedule;
 use cognito_user_sync_triggers::text::Text;
 use futures::StreamExt as _;
+use serde::Deserialize;
+use tokio::sync::OnceCell;
 
 use crate::aws::{self, Timeouts};
 use crate::store::outcome::Rejection;
@@ -40,6 +43,34 @@ pub(crate) const SCHEDULE: Schedule =
     Schedule { first: Duration::from_millis(100), cap: Duration::from_secs(2) };
 pub(crate) const RETRY_BUDGET: Duration = Duration::from_secs(10);
 
+/// Receives that are granted to a message where the redrive policy is not known.
+const DEFAULT_PATIENCE: u32 = 50;
+
+/// A queue's redrive policy, as SQS gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RedrivePolicy {
+    /// The dead-letter queue's ARN.
+    pub(crate) target: String,
+    /// Receives after which SQS moves a message there; 0 where that is no number.
+    pub(crate) max_receive_count: u32,
+}
+
+impl RedrivePolicy {
+    /// Reads the attribute. Some tools write the number as text.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Policy {
+            dead_letter_target_arn: String,
+            max_receive_count: serde_json::Value,
+        }
+        let Policy { dead_letter_target_arn: target, max_receive_count: count } =
+            serde_json::from_str(text).ok()?;
+        let number = count.as_u64().or_else(|| count.as_str()?.parse().ok()).unwrap_or(0);
+        Some(Self { target, max_receive_count: u32::try_from(number).unwrap_or(u32::MAX) })
+    }
+}
+
 /// One delivery of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery<'a> {
@@ -59,6 +90,8 @@ pub struct Queue {
     client: Client,
     queue_url: String,
     dlq_url: String,
+    /// Read once.
+    patience: Arc<OnceCell<u32>>,
 }
 
 /// SQS could not be reached or refused a request.
@@ -86,7 +119,7 @@ impl Queue {
     /// The queues at these URLs, with an existing client.
     #[must_use]
     pub fn with_client(client: Client, queue_url: String, dlq_url: String) -> Self {
-        Self { client, queue_url, dlq_url }
+        Self { client, queue_url, dlq_url, patience: Arc::default() }
     }
 
     /// Receives up to `limit` messages: waits up to `wait` for the first ones, and receives more only while there
@@ -232,6 +265,29 @@ impl Queue {
             let operation = "SendMessage to the dead-letter queue";
             Err(QueueError { operation, error: RequestError::TimedOut })
         })
+    }
+
+    /// How often a message may be received while a person has to mend something, before it is a dead letter with that for
+    /// its reason: half of the redrive policy's `maxReceiveCount`, since after all of them SQS moves it without a reason.
+    /// Asks SQS once; [`DEFAULT_PATIENCE`] where it does not say.
+    pub async fn patience(&self) -> u32 {
+        let read = async || {
+            let request = self.client.get_queue_attributes().queue_url(&self.queue_url);
+            let answer = request.attribute_names(QueueAttributeName::RedrivePolicy).send().await;
+            let answer = answer.map_err(|error| QueueError::new("GetQueueAttributes", &error))?;
+            let policy =
+                answer.attributes.and_then(|mut answer| answer.remove(&QueueAttributeName::RedrivePolicy));
+            let receives =
+                policy.as_deref().and_then(RedrivePolicy::parse).map(|policy| policy.max_receive_count);
+            Ok::<u32, QueueError>(receives.map_or(DEFAULT_PATIENCE, |receives| (receives / 2).max(1)))
+        };
+        match self.patience.get_or_try_init(read).await {
+            Ok(patience) => *patience,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the redrive policy is not known");
+                DEFAULT_PATIENCE
+            }
+        }
     }
 
     /// How many messages the queue holds, hidden and delayed ones included; SQS's counts are approximate.

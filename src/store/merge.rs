@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cognito_user_sync_triggers::timestamp::Timestamp;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::postgres::Transaction;
 use crate::store::locks;
 use crate::store::model::affected::{AffectedKeys, sign_up_code};
 use crate::store::model::claims::{Claimant, Identifier, IdentifierKind};
@@ -23,7 +23,7 @@ type Users = BTreeMap<Uuid, StoredUser>;
 
 /// Merges changes that affect no address and no referral code: nobody is new. The rows are locked.
 pub(in crate::store) async fn merge_users(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     mut stored: Users,
     deltas: BTreeMap<Uuid, Delta>,
 ) -> Result<(), Failure> {
@@ -40,7 +40,7 @@ pub(in crate::store) async fn merge_users(
 /// Merges sign-ups, deletions and changed addresses, under the value locks: `before` holds every row that may be touched,
 /// locked. Records the claims; then the losers release their addresses and the winners acquire them.
 pub(in crate::store) async fn merge_users_and_keys(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     before: Users,
     deltas: &BTreeMap<Uuid, Delta>,
     keys: &AffectedKeys,
@@ -70,14 +70,14 @@ pub(in crate::store) async fn merge_users_and_keys(
 }
 
 /// Assigns addresses to their owners again, whatever the rows show now.
-pub(in crate::store) async fn reassign(tx: &mut PgConnection, keys: &AffectedKeys) -> Result<(), Failure> {
+pub(in crate::store) async fn reassign(tx: &mut Transaction, keys: &AffectedKeys) -> Result<(), Failure> {
     locks::lock_shards(tx, &keys.shards()).await?;
     reassign_locked(tx, keys).await
 }
 
 /// The same, under the value locks.
 pub(in crate::store) async fn reassign_locked(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     keys: &AffectedKeys,
 ) -> Result<(), Failure> {
     let stored = users::lock_affected(tx, &[], keys).await?;

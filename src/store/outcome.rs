@@ -11,6 +11,9 @@ pub enum Outcome {
     Duplicate,
     /// It can never be applied.
     Rejected(Rejection),
+    /// The database refuses it for something that is not this service's, such as a constraint of the application's. It can
+    /// be applied once that is mended; whoever has waited long enough takes it for rejected, for this reason.
+    Obstructed(Rejection),
     /// It could not be applied now, and may be later.
     Retry(RetryCause),
 }
@@ -37,7 +40,7 @@ impl From<DecodeError> for Rejection {
 pub enum RetryCause {
     /// The database is unavailable, or refuses to serve now.
     DatabaseUnavailable,
-    /// The schema or the grants are not what this build needs; an operator has to act.
+    /// The schema or the grants are not what this build needs, or something else refuses rows; an operator has to act.
     DatabaseMisconfigured,
     /// Other transactions were in the way, again and again.
     Conflict,

@@ -1,9 +1,9 @@
 //! What operators ask most often, read from the views of `migrations/0008_reports.sql`. Knows the views; must not
 //! know how an answer is shown.
 
+use crate::postgres::Database;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde::Serialize;
-use sqlx::PgPool;
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
@@ -93,10 +93,11 @@ pub struct Retention {
 ///
 /// # Errors
 /// When the database cannot be asked, or the role may not read the view.
-pub async fn growth(pool: &PgPool, days: u32) -> Result<Vec<Growth>, sqlx::Error> {
+pub async fn growth(database: &Database, days: u32) -> Result<Vec<Growth>, sqlx::Error> {
     let query = "select day, users from report_user_growth
         where day > (now() at time zone 'utc')::date - $1::integer order by day desc";
-    let rows: Vec<(Date, i64)> = sqlx::query_as(query).bind(integer(days)).fetch_all(pool).await?;
+    let rows: Vec<(Date, i64)> =
+        sqlx::query_as(query).bind(integer(days)).fetch_all(database.reports()).await?;
     Ok(rows.into_iter().map(|(day, users)| Growth { day, users }).collect())
 }
 
@@ -104,10 +105,10 @@ pub async fn growth(pool: &PgPool, days: u32) -> Result<Vec<Growth>, sqlx::Error
 ///
 /// # Errors
 /// When the database cannot be asked, or the role may not read the view.
-pub async fn active(pool: &PgPool) -> Result<Active, sqlx::Error> {
+pub async fn active(database: &Database) -> Result<Active, sqlx::Error> {
     let query = "select active_users, signed_in_1_day, signed_in_7_days, signed_in_30_days
         from report_active_users";
-    let row: (i64, i64, i64, i64) = sqlx::query_as(query).fetch_one(pool).await?;
+    let row: (i64, i64, i64, i64) = sqlx::query_as(query).fetch_one(database.reports()).await?;
     let (active_users, signed_in_1_day, signed_in_7_days, signed_in_30_days) = row;
     Ok(Active { active_users, signed_in_1_day, signed_in_7_days, signed_in_30_days })
 }
@@ -116,13 +117,13 @@ pub async fn active(pool: &PgPool) -> Result<Active, sqlx::Error> {
 ///
 /// # Errors
 /// When the database cannot be asked, or the role may not read the view.
-pub async fn logins(pool: &PgPool, days: u32, limit: u32) -> Result<Vec<Login>, sqlx::Error> {
+pub async fn logins(database: &Database, days: u32, limit: u32) -> Result<Vec<Login>, sqlx::Error> {
     type Row = (Uuid, String, Option<String>, i64, OffsetDateTime, Option<String>, i32);
     let query = "select user_id, name, email, login_count, last_login_at, last_login_device, days_since_login
         from report_login_activity where last_login_at > now() - make_interval(days => $1)
         order by last_login_at desc, user_id limit $2";
     let query = sqlx::query_as(query).bind(integer(days)).bind(i64::from(limit));
-    let rows: Vec<Row> = query.fetch_all(pool).await?;
+    let rows: Vec<Row> = query.fetch_all(database.reports()).await?;
     let login = |(user_id, name, email, login_count, at, last_login_device, days_since_login): Row| {
         let last_login_at = Timestamp::from(at);
         Login { user_id, name, email, login_count, last_login_at, last_login_device, days_since_login }
@@ -134,10 +135,11 @@ pub async fn logins(pool: &PgPool, days: u32, limit: u32) -> Result<Vec<Login>, 
 ///
 /// # Errors
 /// When the database cannot be asked, or the role may not read the view.
-pub async fn daily(pool: &PgPool, days: u32) -> Result<Vec<Day>, sqlx::Error> {
+pub async fn daily(database: &Database, days: u32) -> Result<Vec<Day>, sqlx::Error> {
     let query = "select day, logins, users from report_logins_by_day
         where day > (now() at time zone 'utc')::date - $1::integer order by day desc";
-    let rows: Vec<(Date, i64, i64)> = sqlx::query_as(query).bind(integer(days)).fetch_all(pool).await?;
+    let rows: Vec<(Date, i64, i64)> =
+        sqlx::query_as(query).bind(integer(days)).fetch_all(database.reports()).await?;
     Ok(rows.into_iter().map(|(day, logins, users)| Day { day, logins, users }).collect())
 }
 
@@ -145,9 +147,9 @@ pub async fn daily(pool: &PgPool, days: u32) -> Result<Vec<Day>, sqlx::Error> {
 ///
 /// # Errors
 /// When the database cannot be asked, or the role may not read the view.
-pub async fn devices(pool: &PgPool) -> Result<Vec<Device>, sqlx::Error> {
+pub async fn devices(database: &Database) -> Result<Vec<Device>, sqlx::Error> {
     let query = "select device, users from report_devices order by users desc, device";
-    let rows: Vec<(String, i64)> = sqlx::query_as(query).fetch_all(pool).await?;
+    let rows: Vec<(String, i64)> = sqlx::query_as(query).fetch_all(database.reports()).await?;
     Ok(rows.into_iter().map(|(device, users)| Device { device, users }).collect())
 }
 
@@ -155,11 +157,11 @@ pub async fn devices(pool: &PgPool) -> Result<Vec<Device>, sqlx::Error> {
 ///
 /// # Errors
 /// When the database cannot be asked, or the role may not read the view.
-pub async fn retention(pool: &PgPool, weeks: u32) -> Result<Vec<Retention>, sqlx::Error> {
+pub async fn retention(database: &Database, weeks: u32) -> Result<Vec<Retention>, sqlx::Error> {
     type Row = (Date, i32, i64, Option<i64>);
     let query = "select cohort_week, week_number, cohort_users, signed_in_users from report_retention
         where cohort_week > (now() at time zone 'utc')::date - 7 * $1::integer order by 1, 2";
-    let rows: Vec<Row> = sqlx::query_as(query).bind(integer(weeks)).fetch_all(pool).await?;
+    let rows: Vec<Row> = sqlx::query_as(query).bind(integer(weeks)).fetch_all(database.reports()).await?;
     let retention = |(cohort_week, week_number, cohort_users, signed_in_users)| Retention {
         cohort_week,
         week_number,

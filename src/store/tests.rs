@@ -7,14 +7,14 @@ use std::str::FromStr as _;
 
 use cognito_user_sync_triggers::event::{Data, Event, EventId, Kind, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
+use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, PgPool};
 use uuid::Uuid;
 
 use crate::config::DatabaseConfig;
 use crate::dev::stack::{Postgres, PostgresOptions, PostgresSource, Progress};
 use crate::geoip::GeoIp;
-use crate::postgres;
+use crate::postgres::{self, Database, RolePrefix};
 use crate::store::maintenance::repair::repair;
 use crate::store::maintenance::verify::{Difference, verify};
 use crate::store::model::columns::{COLUMNS, Column};
@@ -29,27 +29,28 @@ const SUB: Uuid = Uuid::from_u128(0x7);
 async fn a_column_is_a_migration_and_one_line() {
     let options = PostgresOptions { source: PostgresSource::from_env(), durable: false };
     let server = Postgres::start(&options, &Progress::Lines).await.unwrap();
-    let pool = &database(&server).await;
+    let database = &database(&server).await;
+    let pool = database.pool();
     sqlx::raw_sql("alter table users add column nickname text").execute(pool).await.unwrap();
     let line = Column::text("nickname", |user| user.attribute("nickname"));
     let statements = Statements::of(&[COLUMNS, &[line]].concat());
     OVERRIDE.set(Some(Box::leak(Box::new(statements))));
 
     // A sign-up takes the slow path, and so does a login that reports another value.
-    let applier = Applier::new(pool.clone());
+    let applier = Applier::new(database.clone());
     for (kind, seconds, nickname) in [(Kind::Confirmed, 1, "Countess"), (Kind::Authenticated, 2, "Ada")] {
         assert_eq!(applier.apply(&[event(kind, seconds, nickname)]).await, [Outcome::Applied]);
-        assert_eq!(shown(pool).await.as_deref(), Some(nickname));
+        assert_eq!(shown(database).await.as_deref(), Some(nickname));
     }
-    assert_eq!(differences(pool).await, []);
+    assert_eq!(differences(database).await, []);
 
     sqlx::query("update users set nickname = 'Eve'").execute(pool).await.unwrap();
     let (stored, expected) = (Some("Eve".to_owned()), Some("Ada".to_owned()));
     let difference = Difference { user: SUB, column: "nickname".to_owned(), stored, expected };
-    assert_eq!(differences(pool).await, [difference]);
-    repair(pool, &GeoIp::default(), &BTreeSet::from([SUB])).await.unwrap();
-    assert_eq!(shown(pool).await.as_deref(), Some("Ada"));
-    assert_eq!(differences(pool).await, []);
+    assert_eq!(differences(database).await, [difference]);
+    repair(database, &GeoIp::default(), &BTreeSet::from([SUB])).await.unwrap();
+    assert_eq!(shown(database).await.as_deref(), Some("Ada"));
+    assert_eq!(differences(database).await, []);
 
     OVERRIDE.set(None);
     applier.database().close().await;
@@ -57,15 +58,16 @@ async fn a_column_is_a_migration_and_one_line() {
 }
 
 /// A migrated database of the test's own, on the server that is found or started.
-async fn database(server: &Postgres) -> PgPool {
-    let name = format!("user_sync_column_{}", Uuid::now_v7().simple());
+async fn database(server: &Postgres) -> Database {
+    let name = format!("column_{}", Uuid::now_v7().simple());
     let admin = PgConnectOptions::from_str(server.admin_url()).unwrap();
     let create = sqlx::AssertSqlSafe(format!("create database {name}"));
     sqlx::query(create).execute(&mut admin.connect().await.unwrap()).await.unwrap();
-    let url = admin.database(&name).to_url_lossy().to_string();
-    let pool = postgres::connect(&DatabaseConfig::with_url(url), 4).await.unwrap().pool().clone();
-    migrate::run(&pool).await.unwrap();
-    pool
+    let mut url = url::Url::parse(server.admin_url()).unwrap();
+    url.set_path(&name);
+    let database = postgres::connect(&DatabaseConfig::with_url(url), 4).await.unwrap();
+    migrate::run(&database, RolePrefix::new(&name).as_ref()).await.unwrap();
+    database
 }
 
 fn event(kind: Kind, seconds: u64, nickname: &str) -> String {
@@ -76,12 +78,12 @@ fn event(kind: Kind, seconds: u64, nickname: &str) -> String {
     Event::User(UserEvent { id, user_pool_id: "eu-west-1_Test00000".into(), sub: SUB, kind, data }).encode()
 }
 
-async fn shown(pool: &PgPool) -> Option<String> {
-    sqlx::query_scalar("select nickname from users").fetch_one(pool).await.unwrap()
+async fn shown(database: &Database) -> Option<String> {
+    sqlx::query_scalar("select nickname from users").fetch_one(database.questions()).await.unwrap()
 }
 
-async fn differences(pool: &PgPool) -> Vec<Difference> {
+async fn differences(database: &Database) -> Vec<Difference> {
     let mut found = Vec::new();
-    verify(pool, &GeoIp::default(), |difference| found.push(difference), |_| {}).await.unwrap();
+    verify(database, &GeoIp::default(), |difference| found.push(difference), |_| {}).await.unwrap();
     found
 }

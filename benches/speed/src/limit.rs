@@ -9,7 +9,7 @@ use tokio::process::Command;
 use crate::drain::Drained;
 use crate::server::Database;
 
-const BEGIN: &str = include_str!("../../../src/store/apply/begin_logins.sql");
+const BEGIN: &str = "begin isolation level read committed; select user_sync_begin('logins')";
 const RECORD: &str = include_str!("../../../src/store/apply/record_logins.sql");
 
 /// The columns of `bench_batches` that the statement's parameters are bound to.
@@ -45,7 +45,6 @@ pub(crate) async fn drain(database: &Database, events: usize, batch: usize, clie
         .args(["-c", &clients.to_string(), "-j", &clients.to_string(), "-t", &per_client.to_string(), "-f"])
         .arg(&file)
         .arg(&database.owner_url)
-        .env("PGOPTIONS", "-c user_sync.service=on")
         .stdin(Stdio::null())
         .output()
         .await

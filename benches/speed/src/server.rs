@@ -4,6 +4,7 @@ use std::str::FromStr as _;
 use std::time::{Duration, Instant};
 
 use cognito_user_sync::dev::stack::{Postgres, PostgresOptions, PostgresSource, Progress};
+use cognito_user_sync::postgres::RolePrefix;
 use cognito_user_sync::store::migrate;
 use cognito_user_sync_triggers::event::{Data, Event, EventId, Kind, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
@@ -177,8 +178,11 @@ impl Server {
         let owner_url =
             owner_url.strip_suffix("/postgres").map_or(owner_url.clone(), |url| format!("{url}/{name}"));
         let owner = PgPoolOptions::new().max_connections(4).connect(&owner_url).await.unwrap();
-        migrate::run(&owner).await.unwrap();
-        sqlx::query("grant user_sync_consumer to bench_consumer").execute(&owner).await.unwrap();
+        // The server is this benchmark's own, but it has several databases, whose roles must differ.
+        let prefix = RolePrefix::new(name);
+        migrate::run(&owner.clone().into(), prefix.as_ref()).await.unwrap();
+        let grant = format!("grant {name}_consumer to bench_consumer");
+        sqlx::query(AssertSqlSafe(grant)).execute(&owner).await.unwrap();
         let consumer_url = format!("postgres://bench_consumer:bench@{at}");
         let database = Database { name: name.to_owned(), owner_url, consumer_url, owner, users };
         database.fill(0, users, false).await;

@@ -17,7 +17,6 @@ use cognito_user_sync_triggers::publish::Publisher;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::cognito::reconcile::checkpoint::Planned;
@@ -25,6 +24,7 @@ pub use crate::cognito::reconcile::checkpoint::{Checkpoint, Phase, Tally};
 use crate::cognito::reconcile::compare::{Finding, Findings, Suspect};
 pub use crate::cognito::reconcile::error::Error;
 use crate::cognito::user_pool::{LookUp, Page, PoolError, UserPool, deletion};
+use crate::postgres::Database;
 use crate::store::maintenance::drift::{self, Kind};
 
 /// How long publishing one event may take: longer than at a sign-in, since nobody waits here.
@@ -58,7 +58,7 @@ pub struct Reconcile {
     /// The user pool.
     pub user_pool: UserPool,
     /// The table's database; a role that may only read is enough.
-    pub database: PgPool,
+    pub database: Database,
     /// Sends to the queue; `None` for a dry run.
     pub publisher: Option<Publisher>,
     /// Users that changed within this time are skipped: their events are still under way.

@@ -59,7 +59,7 @@ pub(super) async fn check(deadline: Instant) -> Result<Value, DriftError> {
     let database = postgres::connect(&DatabaseConfig::from_env()?, 1).await?;
     let reconcile = Reconcile {
         user_pool,
-        database: database.pool().clone(),
+        database,
         publisher: None,
         settle: SETTLE,
         claim_rows_without_pool: false,

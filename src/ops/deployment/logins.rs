@@ -3,29 +3,12 @@
 
 use postgres_protocol::password::scram_sha_256;
 use secrecy::ExposeSecret as _;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::AssertSqlSafe;
 
-use crate::config::DatabaseConfig;
+use crate::config::{DatabaseConfig, Role};
 use crate::postgres::credentials::{CredentialsError, Login, Source};
-use crate::postgres::{self, DatabaseError};
-
-/// Whose rights a login has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Group {
-    /// Applies events.
-    Consumer,
-    /// Reads.
-    Reader,
-}
-
-impl Group {
-    fn role(self) -> &'static str {
-        match self {
-            Self::Consumer => "user_sync_consumer",
-            Self::Reader => "user_sync_reader",
-        }
-    }
-}
+use crate::postgres::{self, Database, DatabaseError, Purpose, Transaction};
+use crate::store::migrate::{Deployment, mark_role, marks_of};
 
 /// How a login proves who it is.
 #[derive(Debug, Clone, Copy)]
@@ -60,11 +43,24 @@ pub enum LoginError {
     /// Somebody else's login.
     #[error(
         "the login {login} may do more than a function of this service should (it is a superuser, may create \
-         roles, or is a member of user_sync_owner): give the function a login of its own"
+         roles, or is a member of {owner}): give the function a login of its own"
     )]
     TooPowerful {
         /// Its name.
         login: String,
+        /// The role that owns the tables.
+        owner: String,
+    },
+    /// Another deployment's login.
+    #[error(
+        "the login {login} belongs to another deployment, in {place} of this server, and its password would change: give \
+         this deployment a login of its own"
+    )]
+    AnotherDeployments {
+        /// Its name.
+        login: String,
+        /// Where the other deployment is.
+        place: String,
     },
     /// Somebody else's login, which is not a member of the group.
     #[error(
@@ -75,7 +71,7 @@ pub enum LoginError {
         /// Its name.
         login: String,
         /// What it should be a member of.
-        group: &'static str,
+        group: String,
     },
     /// A statement failed.
     #[error("cannot {doing} the login {login}: {}", .source.as_database_error().map_or("the database does not answer", |error| error.message()))]
@@ -92,9 +88,10 @@ pub enum LoginError {
 /// Makes the login, or corrects it. Idempotent. Sets the password only if the server refuses it: a rotation that is under
 /// way is left alone.
 pub(super) async fn ensure(
-    pool: &PgPool,
+    database: &Database,
     config: &DatabaseConfig,
-    group: Group,
+    deployment: &Deployment,
+    role: Role,
     authentication: Authentication<'_>,
 ) -> Result<(), LoginError> {
     let (name, login) = match authentication {
@@ -104,19 +101,22 @@ pub(super) async fn ensure(
             (login.user.clone(), Some(login))
         }
     };
-    let make = Statements { pool, login: &name };
+    let make = Statements { database, login: &name };
+    let (group, owner) = (deployment.prefix.role(role), deployment.prefix.role(Role::Owner));
+    make.refuse_another_deployments(deployment).await?;
     if !make.is("select exists (select from pg_roles where rolname = $1)").await? {
         // In one statement: a login outside its group counts as somebody else's.
-        let create = format!("select format('create role %I login in role {}', $1)", group.role());
+        let create = format!("select format('create role %I login in role {group}', $1)");
         make.run("create", &create).await?;
         tracing::info!(login = name, "made a login");
     }
-    if make.is(include_str!("is_too_powerful.sql")).await? {
-        return Err(LoginError::TooPowerful { login: name });
+    if make.is(&deployment.prefix.rename(include_str!("is_too_powerful.sql"))).await? {
+        return Err(LoginError::TooPowerful { login: name, owner });
     }
-    if !make.is_member_of(group.role()).await? {
-        return Err(LoginError::SomebodyElses { login: name, group: group.role() });
+    if !make.is_member_of(&group).await? {
+        return Err(LoginError::SomebodyElses { login: name, group });
     }
+    make.mark(deployment, role).await?;
     make.run("allow to log in", "select format('alter role %I login', $1)").await?;
     match &login {
         None => {
@@ -137,8 +137,8 @@ pub(super) async fn ensure(
 /// Sets the password unless the server accepts it already.
 async fn let_in(make: &Statements<'_>, config: &DatabaseConfig, login: &Login) -> Result<(), LoginError> {
     let database = postgres::connect_as(config, &login.user, &login.password, 1)?;
-    let tried = database.pool().acquire().await.map(drop);
-    database.pool().close().await;
+    let tried = database.acquire().await.map(drop);
+    database.close().await;
     let is_refused = |error: &sqlx::Error| {
         let code = error.as_database_error().and_then(|error| error.code());
         // "PostgreSQL Error Codes": class 28, Invalid Authorization Specification.
@@ -160,27 +160,53 @@ async fn let_in(make: &Statements<'_>, config: &DatabaseConfig, login: &Login) -
 
 /// Statements on one login. Each text has the login's name as `$1`.
 struct Statements<'a> {
-    pool: &'a PgPool,
+    database: &'a Database,
     login: &'a str,
 }
 
 impl Statements<'_> {
-    fn failed(&self, doing: &'static str) -> impl FnOnce(sqlx::Error) -> LoginError {
+    fn failed(&self, doing: &'static str) -> impl Fn(sqlx::Error) -> LoginError {
         let login = self.login.to_owned();
-        move |source| LoginError::Statement { doing, login, source }
+        move |source| LoginError::Statement { doing, login: login.clone(), source }
+    }
+
+    async fn begin(&self, doing: &'static str) -> Result<Transaction, LoginError> {
+        self.database.begin(Purpose::Migration).await.map_err(self.failed(doing))
+    }
+
+    async fn refuse_another_deployments(&self, deployment: &Deployment) -> Result<(), LoginError> {
+        let mut tx = self.begin("look at").await?;
+        let marks = marks_of(&mut tx, &[self.login.to_owned()]).await.map_err(self.failed("look at"))?;
+        tx.rollback().await.map_err(self.failed("look at"))?;
+        match marks.into_values().find(|mark| mark.deployment != deployment.mark.deployment) {
+            Some(mark) => {
+                Err(LoginError::AnotherDeployments { login: self.login.to_owned(), place: mark.place })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Marks the login as the deployment's.
+    async fn mark(&self, deployment: &Deployment, role: Role) -> Result<(), LoginError> {
+        let what = format!("a login of {}", deployment.prefix.role(role));
+        let mut tx = self.begin("mark").await?;
+        mark_role(&mut tx, self.login, &what, &deployment.mark).await.map_err(self.failed("mark"))?;
+        tx.commit().await.map_err(self.failed("mark"))
     }
 
     async fn is(&self, question: &str) -> Result<bool, LoginError> {
         let asked = sqlx::query_scalar(AssertSqlSafe(question.to_owned())).bind(self.login);
-        asked.fetch_one(self.pool).await.map_err(self.failed("look at"))
+        asked.fetch_one(self.database.inspection()).await.map_err(self.failed("look at"))
     }
 
     /// Runs what `text` formats: names cannot be bound in a statement on roles.
     async fn run(&self, doing: &'static str, text: &str) -> Result<(), LoginError> {
         let formatted = sqlx::query_scalar::<_, String>(AssertSqlSafe(text.to_owned())).bind(self.login);
-        let statement = formatted.fetch_one(self.pool).await.map_err(self.failed(doing))?;
-        let done = sqlx::raw_sql(AssertSqlSafe(statement)).execute(self.pool).await;
-        done.map(drop).map_err(self.failed(doing))
+        let mut tx = self.begin(doing).await?;
+        let statement = formatted.fetch_one(&mut tx).await.map_err(self.failed(doing))?;
+        let done = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut tx).await;
+        done.map_err(self.failed(doing))?;
+        tx.commit().await.map_err(self.failed(doing))
     }
 
     async fn is_member_of(&self, role: &str) -> Result<bool, LoginError> {

@@ -4,17 +4,16 @@
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sqlx::PgPool;
 
-use crate::config::{ConfigError, DatabaseConfig};
-use crate::ops::deployment::logins::{self, Authentication, Group, LoginError};
+use crate::config::{ConfigError, DatabaseConfig, Role, RolePrefix};
+use crate::ops::deployment::logins::{self, Authentication, LoginError};
 use crate::ops::deployment::{Request, RequestType, answer};
-use crate::postgres::{self, DatabaseError};
+use crate::postgres::{self, Database, DatabaseError, Purpose};
 use crate::store::StoreError;
 use crate::store::maintenance::partitions::{self, DEFAULT_MONTHS_AHEAD, DEFAULT_RETENTION_DAYS};
-use crate::store::migrate;
+use crate::store::migrate::{self, Deployment};
 
-/// The custom resource's name: there is one schema in a database.
+/// The custom resource's name: a deployment has one schema.
 const PHYSICAL_RESOURCE_ID: &str = "user-sync-schema";
 
 /// The schema cannot be migrated or maintained.
@@ -35,6 +34,9 @@ pub enum SchemaError {
     /// The ledger's months.
     #[error(transparent)]
     Maintain(#[from] StoreError),
+    /// What `migrate` has made cannot be read.
+    #[error("the table user_sync_deployment cannot be read")]
+    Deployment(#[source] sqlx::Error),
     /// The ledger's months cannot be read.
     #[error("the ledger's months cannot be read")]
     Months(#[source] sqlx::Error),
@@ -99,39 +101,45 @@ pub(super) async fn handle(payload: &str) -> Result<Value, crate::ops::deploymen
 async fn upgrade(properties: &Properties) -> Result<Value, SchemaError> {
     let config = DatabaseConfig::from_env()?;
     let database = postgres::connect(&config, 2).await?;
-    let pool = database.pool();
-    let migrated = migrate::upgrade(pool).await?;
+    let migrated = migrate::upgrade(&database, RolePrefix::from_env()?.as_ref()).await?;
     for (version, description) in &migrated.ran {
         tracing::info!(migration.version = version, migration.description = description, "migrated");
     }
-    for (group, user, secret) in [
-        (Group::Consumer, &properties.consumer_user, &properties.consumer_secret_arn),
-        (Group::Reader, &properties.reader_user, &properties.reader_secret_arn),
+    let deployment = this_deployment(&database).await.map_err(SchemaError::Deployment)?;
+    for (role, user, secret) in [
+        (Role::Consumer, &properties.consumer_user, &properties.consumer_secret_arn),
+        (Role::Reader, &properties.reader_user, &properties.reader_secret_arn),
     ] {
         let authentication = match (properties.auth, user, secret) {
             (Auth::Iam, Some(user), _) => Authentication::Iam { user },
             (Auth::Secret, _, Some(arn)) => Authentication::Secret { arn },
             (Auth::Iam, None, _) => return Err(SchemaError::Property("ConsumerUser or ReaderUser")),
             // A deployment that looks for no drift needs no reader.
-            (Auth::Secret, _, None) if group == Group::Reader => continue,
+            (Auth::Secret, _, None) if role == Role::Reader => continue,
             (Auth::Secret, _, None) => return Err(SchemaError::Property("ConsumerSecretArn")),
         };
-        logins::ensure(pool, &config, group, authentication).await?;
+        logins::ensure(&database, &config, &deployment, role, authentication).await?;
     }
     // The first maintenance may be a day away.
-    record_days_ahead(pool).await?;
-    pool.close().await;
+    record_days_ahead(&database).await?;
+    database.close().await;
     Ok(answer(PHYSICAL_RESOURCE_ID))
+}
+
+async fn this_deployment(database: &Database) -> Result<Deployment, sqlx::Error> {
+    let mut tx = database.begin(Purpose::Question).await?;
+    let deployment = Deployment::read(&mut tx, database.schema()).await?;
+    tx.rollback().await?;
+    deployment.ok_or(sqlx::Error::RowNotFound)
 }
 
 async fn keep_months(asked: &Maintain) -> Result<Value, SchemaError> {
     let database = postgres::connect(&DatabaseConfig::from_env()?, 1).await?;
-    let pool = database.pool();
     let Maintain { months_ahead, retention_days } = *asked;
     let maintained =
-        partitions::maintain(pool, months_ahead, retention_days, Timestamp::now(), |_, _| {}).await;
+        partitions::maintain(&database, months_ahead, retention_days, Timestamp::now(), |_, _| {}).await;
     // Also after a failure: the alarm watches how long the ledger lasts.
-    let days = record_days_ahead(pool).await?;
+    let days = record_days_ahead(&database).await?;
     let maintained = maintained?;
     tracing::info!(
         ledger.created = maintained.created.len(),
@@ -143,8 +151,8 @@ async fn keep_months(asked: &Maintain) -> Result<Value, SchemaError> {
 }
 
 /// Days until the first moment for which the ledger has no month.
-async fn record_days_ahead(pool: &PgPool) -> Result<f64, SchemaError> {
-    let days = sqlx::query_scalar(include_str!("days_ahead.sql")).fetch_optional(pool).await;
+async fn record_days_ahead(database: &Database) -> Result<f64, SchemaError> {
+    let days = sqlx::query_scalar(include_str!("days_ahead.sql")).fetch_optional(database.questions()).await;
     let days = days.map_err(SchemaError::Months)?.unwrap_or(0.0);
     metrics::histogram!("ledger_days_ahead").record(days);
     Ok(days)

@@ -2,41 +2,45 @@
 
 use std::collections::BTreeMap;
 
+use sqlx::Row as _;
 use sqlx::postgres::PgSslMode;
-use sqlx::{ConnectOptions as _, PgPool};
 
 use crate::config::{ConfigError, DatabaseConfig};
-use crate::ops::doctor::{Check, Finding, MIGRATE, Section, TIMEOUT, UNREACHED, bounded, grants};
-use crate::postgres::{self, DatabaseError};
-use crate::store::migrate;
+use crate::ops::doctor::{
+    Check, Finding, MIGRATE, Section, TIMEOUT, UNREACHED, bounded, grants, neighbours, obstacles, session,
+};
+use crate::postgres::{self, Database, DatabaseError, Role, RolePrefix};
+use crate::store::migrate::{self, Server, Unmet};
 
-/// The oldest PostgreSQL that the migrations run on, as `server_version_num` has it.
-const MIN_SERVER_VERSION: i32 = 140_000;
-
-const ROLES: [&str; 4] = ["user_sync_owner", "user_sync_consumer", "user_sync_app", "user_sync_reader"];
-
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 16] = [
     "TLS",
+    "in between",
+    "session settings",
     "server version",
+    "encoding",
+    "takes writes",
     "role",
     "roles",
+    "deployment",
+    "logins",
     "grants",
     "other grants",
     "ownership",
     "memberships",
     "migrations",
+    "obstacles",
 ];
 
 /// Questions under way at once, so that a server that hangs costs one timeout and not one for each question.
 const CONNECTIONS: usize = 4;
 
-/// Connects; without the pool, no other check of the database can run.
-pub(super) async fn reach(config: &Result<DatabaseConfig, ConfigError>) -> (Vec<Check>, Option<PgPool>) {
-    let (finding, pool) = connect(config).await;
-    (vec![finding.named(Section::Database, "reachable")], pool)
+/// Connects; without the database, no other check of it can run.
+pub(super) async fn reach(config: &Result<DatabaseConfig, ConfigError>) -> (Vec<Check>, Option<Database>) {
+    let (finding, database) = connect(config).await;
+    (vec![finding.named(Section::Database, "reachable")], database)
 }
 
-async fn connect(config: &Result<DatabaseConfig, ConfigError>) -> (Finding, Option<PgPool>) {
+async fn connect(config: &Result<DatabaseConfig, ConfigError>) -> (Finding, Option<Database>) {
     let config = match config {
         Ok(config) => config,
         Err(error) => {
@@ -44,78 +48,123 @@ async fn connect(config: &Result<DatabaseConfig, ConfigError>) -> (Finding, Opti
             return (Finding::skipped(error.to_string(), fix), None);
         }
     };
-    let pool = match postgres::connect(config, CONNECTIONS).await {
-        Ok(database) => database.pool().clone(),
+    let database = match postgres::connect(config, CONNECTIONS).await {
+        Ok(database) => database,
         Err(error) => {
             let fix = match error {
                 DatabaseError::Credentials(_) => "run it where the consumer runs, as the role that it has",
                 DatabaseError::NoUser => "set DATABASE_URL to postgres://user@host:5432/database",
-                DatabaseError::InvalidUrl | DatabaseError::Plaintext { .. } => {
+                DatabaseError::UnknownParameter { .. } | DatabaseError::RepeatedParameter { .. } => {
+                    "take the parameter out of DATABASE_URL"
+                }
+                DatabaseError::InvalidUrl
+                | DatabaseError::Scheme { .. }
+                | DatabaseError::Plaintext { .. } => {
                     "set DATABASE_URL to postgres://user:password@host/database?sslrootcert=bundle.pem"
                 }
             };
             return (Finding::failed(error.to_string(), fix), None);
         }
     };
-    // Not by the pool, which reports every failure as a timeout.
-    let options = pool.connect_options();
-    let address = format!("{}:{}", options.get_host(), options.get_port());
+    match greet(&database).await {
+        Ok(finding) => (finding, Some(database)),
+        Err(finding) => (finding, None),
+    }
+}
+
+async fn greet(database: &Database) -> Result<Finding, Finding> {
     let greeting = async {
-        let mut connection = options.connect().await?;
-        sqlx::query_scalar::<_, String>("select session_user::text").fetch_one(&mut connection).await
+        let mut connection = database.connect_once().await?;
+        // One message, which a pooler cannot divide.
+        sqlx::raw_sql("select session_user::text").fetch_one(&mut connection).await?.try_get::<String, _>(0)
     };
+    let options = database.pool().connect_options();
+    let address = format!("{}:{}", options.get_host(), options.get_port());
+    let silent = "see that the server runs, that host and port in DATABASE_URL are right, and that its security group \
+                  lets this machine in";
     match tokio::time::timeout(TIMEOUT, greeting).await {
-        Ok(Ok(user)) => (Finding::ok(format!("{address}, as {user}")), Some(pool)),
-        Ok(Err(error)) => {
-            let reason = match error.as_database_error() {
-                Some(refused) => refused.message().to_owned(),
-                None => error.to_string(),
-            };
-            let refused = error.as_database_error().and_then(|_| postgres::next_step(&error));
-            let fix = "see that the server runs, that its security group lets this machine in, and that \
-                       DATABASE_URL (or its secret) has the right user, password and sslrootcert";
-            (Finding::failed(format!("{address}: {reason}"), refused.unwrap_or(fix)), None)
-        }
+        Ok(Ok(user)) => Ok(Finding::ok(format!("{address}, as {user}"))),
+        Ok(Err(error)) => Err(match error.as_database_error() {
+            // It answers, so the network is not what is wrong.
+            Some(answer) => {
+                let code = answer.code().map(|code| format!(" ({code})")).unwrap_or_default();
+                let fix = postgres::next_step(&error).unwrap_or("see the server's log");
+                Finding::failed(format!("{address}: {}{code}", answer.message()), fix)
+            }
+            None => Finding::failed(format!("{address}: {error}"), silent),
+        }),
         Err(_) => {
-            let found = format!("{address}: no answer within {} s", TIMEOUT.as_secs());
-            (
-                Finding::failed(
-                    found,
-                    "see that the server runs and that its security group lets this machine in",
-                ),
-                None,
-            )
+            Err(Finding::failed(format!("{address}: no answer within {} s", TIMEOUT.as_secs()), silent))
         }
     }
 }
 
-pub(super) async fn examine(pool: Option<&PgPool>) -> Vec<Check> {
-    let Some(pool) = pool else {
+pub(super) async fn examine(database: Option<&Database>) -> Vec<Check> {
+    let Some(database) = database else {
         let unreached = Finding::skipped("the database was not reached", UNREACHED);
         return NAMES.map(|name| unreached.clone().named(Section::Database, name)).into();
     };
+    let prefix = &match bounded(prefix(database)).await {
+        Ok(prefix) => prefix,
+        Err(unanswered) => return NAMES.map(|name| unanswered.clone().named(Section::Database, name)).into(),
+    };
     let findings = tokio::join!(
-        tls(pool),
-        server_version(pool),
-        role(pool),
-        roles(pool),
-        grants(pool),
-        others(pool),
-        ownership(pool),
-        memberships(pool),
-        migrations(pool),
+        tls(database),
+        session::between(database),
+        session::settings(database),
+        server(database, Server::check_version, |server| format!("PostgreSQL {}", server.version)),
+        server(database, Server::check_encoding, |server| server.encoding.clone()),
+        server(database, Server::check_writable, |_| "it is no standby".to_owned()),
+        role(database, prefix),
+        roles(database, prefix),
+        neighbours::roles(database, prefix),
+        neighbours::logins(database, prefix),
+        grants(database, prefix),
+        others(database, prefix),
+        ownership(database, prefix),
+        memberships(database, prefix),
+        migrations(database),
+        obstacles::examine(database, prefix),
     );
-    let findings: [Result<Finding, Finding>; 9] = findings.into();
+    let findings: [Result<Finding, Finding>; NAMES.len()] = [
+        findings.0,
+        findings.1,
+        findings.2,
+        findings.3,
+        findings.4,
+        findings.5,
+        findings.6,
+        findings.7,
+        findings.8,
+        findings.9,
+        findings.10,
+        findings.11,
+        findings.12,
+        findings.13,
+        findings.14,
+        findings.15,
+    ];
     let check = |(name, finding): (_, Result<Finding, Finding>)| {
         finding.unwrap_or_else(|unanswered| unanswered).named(Section::Database, name)
     };
     NAMES.into_iter().zip(findings).map(check).collect()
 }
 
-async fn tls(pool: &PgPool) -> Result<Finding, Finding> {
+/// What the names of the roles begin with: the owner of the ledger says it to everybody. Where there is no ledger, what
+/// the environment says.
+async fn prefix(database: &Database) -> Result<RolePrefix, sqlx::Error> {
+    let query = "select pg_get_userbyid(relowner)::text from pg_class
+        where oid = to_regclass('user_event_partitions')";
+    let owner: Option<String> = sqlx::query_scalar(query).fetch_optional(database.inspection()).await?;
+    let owned = owner.and_then(|owner| RolePrefix::new(owner.strip_suffix("_owner")?));
+    Ok(owned.or(RolePrefix::from_env().ok().flatten()).unwrap_or_default())
+}
+
+async fn tls(database: &Database) -> Result<Finding, Finding> {
     let query = "select ssl, version from pg_stat_ssl where pid = pg_backend_pid()";
-    let (encrypted, version): (bool, Option<String>) = bounded(sqlx::query_as(query).fetch_one(pool)).await?;
-    let options = pool.connect_options();
+    let (encrypted, version): (bool, Option<String>) =
+        bounded(sqlx::query_as(query).fetch_one(database.inspection())).await?;
+    let options = database.pool().connect_options();
     let version = encrypted.then(|| version.unwrap_or_else(|| "TLS".to_owned()));
     Ok(tls_of(postgres::is_local(&options), version.as_deref(), options.get_ssl_mode()))
 }
@@ -144,54 +193,63 @@ fn tls_of(is_local: bool, version: Option<&str>, mode: PgSslMode) -> Finding {
     }
 }
 
-async fn server_version(pool: &PgPool) -> Result<Finding, Finding> {
-    let query = "select current_setting('server_version_num')::integer, current_setting('server_version')";
-    let (number, version): (i32, String) = bounded(sqlx::query_as(query).fetch_one(pool)).await?;
-    Ok(match number {
-        MIN_SERVER_VERSION.. => Finding::ok(format!("PostgreSQL {version}")),
-        _ => Finding::failed(format!("PostgreSQL {version}"), "upgrade the server to PostgreSQL 14 or newer"),
+/// One thing that must hold of the server, and what is said where it does.
+async fn server(
+    database: &Database,
+    check: fn(&Server) -> Result<(), Unmet>,
+    found: fn(&Server) -> String,
+) -> Result<Finding, Finding> {
+    let server = bounded(Server::read(database.inspection())).await?;
+    Ok(match check(&server) {
+        Ok(()) => Finding::ok(found(&server)),
+        Err(Unmet { found, fix }) => Finding::failed(found, fix),
     })
 }
 
 /// The role of the session, and so what the consumer with the same `DATABASE_URL` may do.
-async fn role(pool: &PgPool) -> Result<Finding, Finding> {
+async fn role(database: &Database, prefix: &RolePrefix) -> Result<Finding, Finding> {
     let query = "select session_user::text, rolsuper,
             array(select rolname::text from pg_roles
                 where rolname = any ($1) and pg_has_role(session_user, oid, 'usage') order by rolname)
         from pg_roles where rolname = session_user";
-    let query = sqlx::query_as(query).bind(ROLES);
-    let (user, is_superuser, roles): (String, bool, Vec<String>) = bounded(query.fetch_one(pool)).await?;
-    let is = |role: &str| roles.iter().any(|is| is == role);
+    let query = sqlx::query_as(query).bind(Role::ALL.map(|role| prefix.role(role)));
+    let query = query.fetch_one(database.inspection());
+    let (user, is_superuser, roles): (String, bool, Vec<String>) = bounded(query).await?;
+    let is = |role: Role| roles.contains(&prefix.role(role));
+    let consumer = prefix.role(Role::Consumer);
     Ok(if is_superuser {
-        let fix = "give the consumer a login of its own: create role … login in role user_sync_consumer";
+        let fix = format!("give the consumer a login of its own: create role … login in role {consumer}");
         Finding::warning(format!("{user} is a superuser"), fix)
-    } else if is("user_sync_consumer") {
+    } else if is(Role::Consumer) {
         Finding::ok(format!("{user} may apply events"))
-    } else if is("user_sync_owner") {
+    } else if is(Role::Owner) {
         Finding::ok(format!("{user} may migrate and maintain"))
-    } else if is("user_sync_reader") {
+    } else if is(Role::Reader) {
         Finding::ok(format!("{user} may read"))
     } else {
-        let found = match is("user_sync_app") {
-            true => format!("{user} is a member of user_sync_app only, which may not apply events"),
+        let found = match is(Role::App) {
+            true => {
+                format!("{user} is a member of {} only, which may not apply events", prefix.role(Role::App))
+            }
             false => format!("{user} is a member of none of this project's roles"),
         };
-        Finding::failed(found, format!("grant user_sync_consumer to \"{user}\""))
+        Finding::failed(found, format!("grant {consumer} to \"{user}\""))
     })
 }
 
-async fn roles(pool: &PgPool) -> Result<Finding, Finding> {
+async fn roles(database: &Database, prefix: &RolePrefix) -> Result<Finding, Finding> {
     let query = "select role from unnest($1::text[]) as role
         where not exists (select from pg_roles where rolname = role)";
-    let missing: Vec<String> = bounded(sqlx::query_scalar(query).bind(ROLES).fetch_all(pool)).await?;
+    let query = sqlx::query_scalar(query).bind(Role::ALL.map(|role| prefix.role(role)));
+    let missing: Vec<String> = bounded(query.fetch_all(database.inspection())).await?;
     Ok(match missing.is_empty() {
         true => Finding::ok("owner, consumer, app and reader are there"),
         false => Finding::failed(format!("missing: {}", missing.join(", ")), MIGRATE),
     })
 }
 
-async fn grants(pool: &PgPool) -> Result<Finding, Finding> {
-    let actual = bounded(grants::actual(pool)).await?;
+async fn grants(database: &Database, prefix: &RolePrefix) -> Result<Finding, Finding> {
+    let actual = bounded(grants::actual(database, prefix)).await?;
     if actual.is_empty() {
         return Ok(Finding::skipped("there are no tables", MIGRATE));
     }
@@ -211,51 +269,55 @@ async fn grants(pool: &PgPool) -> Result<Finding, Finding> {
     let fix: Vec<String> = (missing.iter().map(|grant| grants::grant(grant)))
         .chain(excessive.iter().map(|grant| grants::revoke(grant)))
         .collect();
-    Ok(Finding::failed(found.join(", "), format!("as user_sync_owner: {}", fix.join("; "))))
+    let fix = format!("as user_sync_owner: {}", fix.join("; "));
+    Ok(Finding::failed(prefix.rename(&found.join(", ")), prefix.rename(&fix)))
 }
 
-async fn others(pool: &PgPool) -> Result<Finding, Finding> {
-    let others = bounded(grants::others(pool)).await?;
+async fn others(database: &Database, prefix: &RolePrefix) -> Result<Finding, Finding> {
+    let others = bounded(grants::others(database, prefix)).await?;
     if others.is_empty() {
         return Ok(Finding::ok("nobody else may write users, user_claims or user_events"));
     }
     let fix: Vec<String> = others.iter().map(|grant| grants::revoke(grant)).collect();
     let found = format!("others may write: {}", others.join("; "));
-    Ok(Finding::failed(found, format!("as user_sync_owner: {}", fix.join("; "))))
+    Ok(Finding::failed(found, format!("as {}: {}", prefix.role(Role::Owner), fix.join("; "))))
 }
 
-async fn ownership(pool: &PgPool) -> Result<Finding, Finding> {
-    let foreign = bounded(grants::foreign(pool)).await?;
+async fn ownership(database: &Database, prefix: &RolePrefix) -> Result<Finding, Finding> {
+    let owner = prefix.role(Role::Owner);
+    let foreign = bounded(grants::foreign(database, prefix)).await?;
     if foreign.is_empty() {
-        return Ok(Finding::ok("every table is user_sync_owner's"));
+        return Ok(Finding::ok(format!("every table is {owner}'s")));
     }
     let fix: Vec<String> =
-        foreign.iter().map(|(name, _)| format!("alter table {name} owner to user_sync_owner")).collect();
-    let found: Vec<String> = foreign.iter().map(|(name, owner)| format!("{name} is {owner}'s")).collect();
+        foreign.iter().map(|(name, _)| format!("alter table {name} owner to {owner}")).collect();
+    let found: Vec<String> = foreign.iter().map(|(name, whose)| format!("{name} is {whose}'s")).collect();
     Ok(Finding::failed(found.join(", "), fix.join("; ")))
 }
 
 /// A login that may apply events should not be able to change the tables.
-async fn memberships(pool: &PgPool) -> Result<Finding, Finding> {
+async fn memberships(database: &Database, prefix: &RolePrefix) -> Result<Finding, Finding> {
     let query = "select login.rolname::text from pg_roles as login
         where login.rolcanlogin and not login.rolsuper
             and (select bool_and(pg_has_role(login.oid, role.oid, 'usage')) from pg_roles as role
-                where role.rolname in ('user_sync_consumer', 'user_sync_owner'))
+                where role.rolname in ($1, $2))
         order by 1";
-    let logins: Vec<String> = bounded(sqlx::query_scalar(query).fetch_all(pool)).await?;
+    let (consumer, owner) = (prefix.role(Role::Consumer), prefix.role(Role::Owner));
+    let query = sqlx::query_scalar(query).bind(&consumer).bind(&owner);
+    let logins: Vec<String> = bounded(query.fetch_all(database.inspection())).await?;
     let Some(login) = logins.first() else {
         return Ok(Finding::ok("no login is the consumer's and the owner's at once"));
     };
-    let found = format!("of user_sync_consumer and user_sync_owner at once: {}", logins.join(", "));
-    Ok(Finding::warning(found, format!("revoke user_sync_owner from \"{login}\"")))
+    let found = format!("of {consumer} and {owner} at once: {}", logins.join(", "));
+    Ok(Finding::warning(found, format!("revoke {owner} from \"{login}\"")))
 }
 
 /// A migration that ran: its version, the checksum of its text, and whether it succeeded.
 type Applied = (i64, Vec<u8>, bool);
 
-async fn migrations(pool: &PgPool) -> Result<Finding, Finding> {
+async fn migrations(database: &Database) -> Result<Finding, Finding> {
     let query = "select version, checksum, success from _sqlx_migrations order by version";
-    match bounded(sqlx::query_as(query).fetch_all(pool)).await {
+    match bounded(sqlx::query_as(query).fetch_all(database.inspection())).await {
         Ok(applied) => Ok(compare_migrations(&applied)),
         Err(finding) if finding.fix.as_deref() == Some(MIGRATE) => {
             Err(Finding::failed("the tables are not there", MIGRATE))

@@ -1,9 +1,8 @@
 //! Checks that events arrive: the last event that was applied and the last heartbeat. A stalled sync is silent. Must not
 //! read who an event is about.
 
-use sqlx::PgPool;
-
 use crate::ops::doctor::{Check, Finding, Section, UNREACHED, bounded, human_duration};
+use crate::postgres::Database;
 
 /// What has arrived. All ages are in seconds, by the server's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,19 +20,21 @@ struct Arrival {
 }
 
 impl Arrived {
-    pub(super) async fn read(pool: Option<&PgPool>) -> Result<Self, Finding> {
-        let Some(pool) = pool else {
+    pub(super) async fn read(database: Option<&Database>) -> Result<Self, Finding> {
+        let Some(database) = database else {
             return Err(Finding::skipped("the database was not reached", UNREACHED));
         };
         // By the primary key, from the newest month on.
         let event = "select extract(epoch from now() - occurred_at)::bigint,
                 extract(epoch from recorded_at - occurred_at)::bigint
             from user_events order by id desc limit 1";
-        let event: Option<(i64, i64)> = bounded(sqlx::query_as(event).fetch_optional(pool)).await?;
+        let event: Option<(i64, i64)> =
+            bounded(sqlx::query_as(event).fetch_optional(database.inspection())).await?;
         let heartbeat = "select extract(epoch from now() - heartbeat_at)::bigint,
                 extract(epoch from heartbeat_seen - heartbeat_at)::bigint
             from sync_status where heartbeat_at is not null";
-        let heartbeat: Option<(i64, i64)> = bounded(sqlx::query_as(heartbeat).fetch_optional(pool)).await?;
+        let heartbeat: Option<(i64, i64)> =
+            bounded(sqlx::query_as(heartbeat).fetch_optional(database.inspection())).await?;
         let arrival = |(age, took)| Arrival { age, took };
         Ok(Self { event: event.map(arrival), heartbeat: heartbeat.map(arrival) })
     }

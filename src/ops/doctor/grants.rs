@@ -5,32 +5,37 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::PgPool;
+use crate::postgres::{Database, Role, RolePrefix};
 
 /// Written from a freshly migrated database; `tests/doctor.rs` holds it to one.
 const EXPECTED: &str = include_str!("grants.txt");
 
 /// The roles whose grants must be exactly the expected ones.
-const ROLES: [&str; 3] = ["user_sync_consumer", "user_sync_app", "user_sync_reader"];
+const ROLES: [Role; 3] = [Role::Consumer, Role::App, Role::Reader];
 
 /// What nobody else may write.
 const GUARDED: [&str; 3] = ["users", "user_claims", "user_events"];
 
-/// The grants that the migrations make.
+/// The grants that the migrations make, to roles of the default prefix.
 pub fn expected() -> impl Iterator<Item = &'static str> {
     EXPECTED.lines()
 }
 
-/// The grants that the roles have in this database, sorted.
+/// The grants that the roles have in this schema, sorted, with the roles' names as they are with the default prefix.
 ///
 /// # Errors
 /// When the database cannot be asked.
-pub async fn actual(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
-    let mut grants = all(pool).await?;
-    grants.retain(|(grantee, ..)| ROLES.contains(&grantee.as_str()));
-    let mut written: Vec<String> = grants.into_iter().map(written).collect();
-    written.sort_unstable();
-    Ok(written)
+pub async fn actual(database: &Database, prefix: &RolePrefix) -> Result<Vec<String>, sqlx::Error> {
+    let default = RolePrefix::default();
+    let role_of = |grantee: &str| ROLES.into_iter().find(|role| prefix.role(*role) == grantee);
+    let grants = all(database, prefix).await?.into_iter();
+    let mut named: Vec<String> = grants
+        .filter_map(|(grantee, privilege, name)| {
+            Some(written((default.role(role_of(&grantee)?), privilege, name)))
+        })
+        .collect();
+    named.sort_unstable();
+    Ok(named)
 }
 
 /// What is missing of `actual`, and what is too much.
@@ -42,25 +47,29 @@ pub(super) fn compare(actual: &[String]) -> (Vec<&'static str>, Vec<&str>) {
 }
 
 /// Grants to anybody else to write what is guarded.
-pub(super) async fn others(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
-    let mut grants = all(pool).await?;
+pub(super) async fn others(database: &Database, prefix: &RolePrefix) -> Result<Vec<String>, sqlx::Error> {
+    let roles = ROLES.map(|role| prefix.role(role));
+    let mut grants = all(database, prefix).await?;
     grants.retain(|(grantee, privilege, name)| {
         let table = name.split('.').next().unwrap_or_default();
         let is_guarded = GUARDED.contains(&table) || table.starts_with("user_events_");
         let writes = ["insert", "update", "delete", "truncate"].contains(&privilege.trim_end_matches('+'));
-        is_guarded && writes && !ROLES.contains(&grantee.as_str())
+        is_guarded && writes && !roles.contains(grantee)
     });
     Ok(grants.into_iter().map(written).collect())
 }
 
 /// Tables that are not the owner's, and whose they are.
-pub(super) async fn foreign(pool: &PgPool) -> Result<Vec<(String, String)>, sqlx::Error> {
+pub(super) async fn foreign(
+    database: &Database,
+    prefix: &RolePrefix,
+) -> Result<Vec<(String, String)>, sqlx::Error> {
     let query = "select oid::regclass::text, pg_get_userbyid(relowner)::text from pg_class
         where (oid in (select to_regclass(ours) from unnest($1::text[]) as ours)
                 or oid in (select inhrelid from pg_inherits where inhparent = to_regclass('user_events')))
-            and pg_get_userbyid(relowner) <> 'user_sync_owner'
+            and pg_get_userbyid(relowner) <> $2
         order by 1";
-    sqlx::query_as(query).bind(tables()).fetch_all(pool).await
+    sqlx::query_as(query).bind(tables()).bind(prefix.role(Role::Owner)).fetch_all(database.inspection()).await
 }
 
 /// The statement that makes an expected grant.
@@ -93,8 +102,9 @@ fn parts(grant: &str) -> (&str, &str, &str) {
     (grantee, privilege, name)
 }
 
-async fn all(pool: &PgPool) -> Result<Vec<(String, String, String)>, sqlx::Error> {
-    sqlx::query_as(include_str!("grants.sql")).bind(tables()).fetch_all(pool).await
+async fn all(database: &Database, prefix: &RolePrefix) -> Result<Vec<(String, String, String)>, sqlx::Error> {
+    let query = sqlx::query_as(include_str!("grants.sql")).bind(tables()).bind(prefix.role(Role::Owner));
+    query.fetch_all(database.inspection()).await
 }
 
 fn written((grantee, privilege, name): (String, String, String)) -> String {

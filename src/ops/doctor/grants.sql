@@ -7,7 +7,7 @@ with relations as (
     where pg_class.oid in (select to_regclass(ours) from unnest($1::text[]) as ours)
         or pg_class.oid in (select inhrelid from pg_inherits where inhparent = to_regclass('user_events'))
         or relkind in ('r', 'p', 'v', 'm', 'S') and relnamespace = current_schema()::regnamespace
-            and pg_get_userbyid(relowner) = 'user_sync_owner'
+            and pg_get_userbyid(relowner) = $2
 ),
 privileges as (
     select relations.name, relowner, acl.*

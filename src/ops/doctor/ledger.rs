@@ -1,34 +1,34 @@
 //! Checks the ledger's months: an event of a missing month is refused. Must not read an event.
 
-use sqlx::PgPool;
-
 use crate::ops::doctor::{Check, Finding, Section, UNREACHED, bounded};
+use crate::postgres::Database;
 
 /// Months after this one that should exist: `maintain` may then fail for a month unnoticed.
 const MONTHS_AHEAD: i64 = 2;
 
 const MAINTAIN: &str = "run `user-sync maintain` as a member of user_sync_owner, now and daily";
 
-pub(super) async fn examine(pool: Option<&PgPool>) -> Vec<Check> {
+pub(super) async fn examine(database: Option<&Database>) -> Vec<Check> {
     let unreached = || Finding::skipped("the database was not reached", UNREACHED);
-    let (ahead, oldest) = match pool {
-        Some(pool) => (
-            months_ahead(pool).await.unwrap_or_else(|unanswered| unanswered),
-            oldest_month(pool).await.unwrap_or_else(|unanswered| unanswered),
+    let (ahead, oldest) = match database {
+        Some(database) => (
+            months_ahead(database).await.unwrap_or_else(|unanswered| unanswered),
+            oldest_month(database).await.unwrap_or_else(|unanswered| unanswered),
         ),
         None => (unreached(), unreached()),
     };
     vec![ahead.named(Section::Ledger, "months ahead"), oldest.named(Section::Ledger, "oldest month")]
 }
 
-async fn months_ahead(pool: &PgPool) -> Result<Finding, Finding> {
+async fn months_ahead(database: &Database) -> Result<Finding, Finding> {
     let query = "select count(*) filter (where lower > user_event_bound(now())),
             count(*) filter (where lower <= user_event_bound(now()) and upper > user_event_bound(now()))
         from user_event_partitions
         where exists (
             select from pg_inherits join pg_class on pg_class.oid = inhrelid
             where inhparent = 'user_events'::regclass and relname = name)";
-    let (ahead, current): (i64, i64) = bounded(sqlx::query_as(query).fetch_one(pool)).await?;
+    let (ahead, current): (i64, i64) =
+        bounded(sqlx::query_as(query).fetch_one(database.inspection())).await?;
     Ok(match (current, ahead) {
         (0, _) => Finding::failed("this month has no partition: events are refused", MAINTAIN),
         (_, 0) => Finding::failed("no month stands ready after this one", MAINTAIN),
@@ -40,10 +40,11 @@ async fn months_ahead(pool: &PgPool) -> Result<Finding, Finding> {
 }
 
 /// Older events are refused: they were folded into the baseline, or never kept.
-async fn oldest_month(pool: &PgPool) -> Result<Finding, Finding> {
+async fn oldest_month(database: &Database) -> Result<Finding, Finding> {
     let query = "select to_char(to_date(name, '\"user_events_\"YYYY_MM'), 'YYYY-MM')
         from user_event_partitions order by lower limit 1";
-    let month: Option<String> = bounded(sqlx::query_scalar(query).fetch_optional(pool)).await?;
+    let month: Option<String> =
+        bounded(sqlx::query_scalar(query).fetch_optional(database.inspection())).await?;
     Ok(match month {
         Some(month) => Finding::ok(format!("{month}; older events are refused")),
         None => Finding::failed("the ledger has no month", MAINTAIN),

@@ -7,7 +7,10 @@ mod database;
 mod flow;
 pub mod grants;
 mod ledger;
+mod neighbours;
+mod obstacles;
 mod queue;
+mod session;
 mod triggers;
 
 use std::fmt;
@@ -144,11 +147,11 @@ pub async fn examine(options: &Options) -> Vec<Check> {
 
 /// The checks of the database, and when the newest event or heartbeat that has arrived was sent.
 async fn examine_tables(options: &Options) -> (Vec<Check>, Option<flow::Arrived>) {
-    let (mut checks, pool) = database::reach(&options.database).await;
+    let (mut checks, reached) = database::reach(&options.database).await;
     let (database, ledger, arrived) = tokio::join!(
-        database::examine(pool.as_ref()),
-        ledger::examine(pool.as_ref()),
-        flow::Arrived::read(pool.as_ref()),
+        database::examine(reached.as_ref()),
+        ledger::examine(reached.as_ref()),
+        flow::Arrived::read(reached.as_ref()),
     );
     checks.extend(database);
     checks.extend(ledger);

@@ -8,12 +8,12 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use cognito_user_sync_triggers::request_error::RequestError;
-use serde::Deserialize;
 
 use crate::aws::{self, Timeouts};
 use crate::config::DLQ_URL_VARIABLE;
 use crate::ops::doctor::flow::Arrived;
 use crate::ops::doctor::{Check, Finding, Options, Section, Status, TIMEOUT, human_duration};
+use crate::sqs::queue::RedrivePolicy;
 
 const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(3), attempt: Duration::from_secs(8) };
 
@@ -24,9 +24,9 @@ const VISIBILITY_PER_TIMEOUT: u64 = 6;
 const RETENTION_MAX_SECONDS: u64 = 14 * 24 * 60 * 60;
 
 /// Under this, a short outage moves good messages to the dead-letter queue.
-const MIN_RECEIVES: u64 = 10;
+const MIN_RECEIVES: u32 = 10;
 /// Each retry of an outage spends a receive.
-const ADVISED_RECEIVES: u64 = 100;
+const ADVISED_RECEIVES: u32 = 100;
 
 /// Both queues' attributes, or why there are none.
 pub(super) struct Queues {
@@ -37,14 +37,6 @@ pub(super) struct Queues {
 /// One queue's attributes, as SQS gives them.
 #[derive(Debug, Clone, Default)]
 struct Attributes(HashMap<QueueAttributeName, String>);
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RedrivePolicy {
-    dead_letter_target_arn: String,
-    /// A number; some tools write it as text.
-    max_receive_count: serde_json::Value,
-}
 
 impl Attributes {
     async fn read(url: Option<&str>, variable: &'static str) -> Result<Self, Finding> {
@@ -181,20 +173,22 @@ fn redrive(queue: &Attributes, dlq: &Attributes) -> Finding {
     let Some(policy) = queue.text(&QueueAttributeName::RedrivePolicy) else {
         return Finding::failed("there is none: what fails returns to the queue until it expires", fix);
     };
-    let Ok(policy) = serde_json::from_str::<RedrivePolicy>(policy) else {
+    let Some(RedrivePolicy { target, max_receive_count: receives }) = RedrivePolicy::parse(policy) else {
         return Finding::failed("it cannot be read", fix);
     };
-    let target = policy.dead_letter_target_arn;
     if target != arn {
         return Finding::failed(format!("it names {target}, and {DLQ_URL_VARIABLE} is {arn}"), fix);
     }
-    let count = policy.max_receive_count;
-    let receives = count.as_u64().or_else(|| count.as_str()?.parse().ok()).unwrap_or(0);
     let found = format!("to that queue after {receives} receives");
     match receives {
         ADVISED_RECEIVES.. => Finding::ok(found),
         MIN_RECEIVES.. => Finding::warning(format!("{found}; a long outage spends them"), fix),
-        _ => Finding::failed(format!("{found}; a short outage spends them"), fix),
+        _ => Finding::failed(
+            format!(
+                "{found}; a short outage spends them, and so does a row that the database refuses until it is mended"
+            ),
+            fix,
+        ),
     }
 }
 

@@ -5,19 +5,16 @@
 use std::collections::{HashMap, HashSet};
 
 use cognito_user_sync_triggers::event::{Kind, UserEvent};
-use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::geoip::GeoIp;
+use crate::postgres::Transaction;
 use crate::store::model::device::Device;
 use crate::store::model::digest;
 use crate::store::model::state::Login;
 use crate::store::tables::failure::Failure;
 use crate::store::tables::ledger::{self, LedgerInsert};
-
-/// Begins the transaction that [`record`] is called in.
-pub(super) const BEGIN: &str = include_str!("begin_logins.sql");
 
 /// Whether an event may be of the kind that this is for. What only a snapshot knows is not in a login.
 pub(super) fn may_take(event: &UserEvent<'_>) -> bool {
@@ -32,7 +29,7 @@ pub(super) fn may_take(event: &UserEvent<'_>) -> bool {
 ///
 /// `events` holds each id once, in ascending order, and none that [`may_take`] refuses.
 pub(super) async fn record<'a>(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     events: impl Iterator<Item = &'a UserEvent<'a>>,
     geoip: &GeoIp,
 ) -> Result<LedgerInsert, Failure> {
@@ -97,7 +94,7 @@ type Counted = (Option<Vec<Uuid>>, Option<Vec<Uuid>>);
 
 /// Adds logins up where they report nothing new, and inserts what is counted into the ledger.
 async fn count(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     logins: &[Logins<'_>],
     geoip: &GeoIp,
     events: &ledger::Rows<'_>,

@@ -25,6 +25,7 @@ use crate::postgres::{Database, advice_for};
 use crate::store::outcome::{Outcome, Rejection, RetryCause};
 use crate::store::tables::failure::Failure;
 use crate::store::tables::ledger::{self, Horizon};
+use crate::store::tables::users;
 
 /// Applies messages to one database.
 #[derive(Debug)]
@@ -188,7 +189,8 @@ impl Applier {
                 Err(failure) if failure.is_of_one_event() => match batch.halves() {
                     Ok(halves) => waiting.extend(halves),
                     Err(single) => {
-                        outcomes.extend(single.ids().map(|id| (id, disposition_of(&failure, id))));
+                        let outcome = self.disposition_of(&failure, &single).await;
+                        outcomes.extend(single.ids().map(|id| (id, outcome.clone())));
                     }
                 },
                 Err(failure) => outcomes.extend(outcomes_for(batch.ids(), &failure)),
@@ -206,6 +208,36 @@ impl Applier {
         let read = Horizon::read(&self.database).await?;
         *self.horizon.lock().unwrap_or_else(PoisonError::into_inner) = Some(read.clone());
         Ok(read)
+    }
+
+    /// What becomes of the single event that a failure is about.
+    async fn disposition_of(&self, failure: &Failure, single: &Batch<'_>) -> Outcome {
+        let id = single.ids().next().map(tracing::field::display);
+        tracing::warn!(event.id = id, error = causes(failure), "an event failed alone");
+        let refusal = match failure {
+            Failure::Refused(refusal) => refusal,
+            Failure::Conflict { .. }
+            | Failure::Blocked { .. }
+            | Failure::AlreadyRecorded(_)
+            | Failure::HorizonMoved
+            | Failure::Unavailable(_)
+            | Failure::Misconfigured(_) => return Outcome::Retry(cause(failure)),
+        };
+        let rejection = |detail| Rejection { reason: "refused_by_database", field: "$".to_owned(), detail };
+        if !refusal.is_foreign {
+            return Outcome::Rejected(rejection(format!(
+                "PostgreSQL refuses the row ({refusal}); please report this with the event's shape"
+            )));
+        }
+        let trigger = match &refusal.function {
+            Some(function) => users::trigger_of(&self.database, function).await.ok().flatten(),
+            None => None,
+        };
+        let trigger = trigger.map(|trigger| format!(", trigger {trigger}")).unwrap_or_default();
+        Outcome::Obstructed(rejection(format!(
+            "the database refuses the row ({refusal}{trigger}), by something that is not this service's: mend it, then \
+             redrive"
+        )))
     }
 
     fn forget_horizon(&self) {
@@ -239,26 +271,6 @@ fn outcomes_for(
     ids.map(move |id| (id, Outcome::Retry(cause.clone())))
 }
 
-/// What becomes of the single event that a failure is about.
-fn disposition_of(failure: &Failure, id: EventId) -> Outcome {
-    tracing::warn!(event.id = %id, error = causes(failure), "an event failed alone");
-    match failure {
-        Failure::Refused { refusal } => Outcome::Rejected(Rejection {
-            reason: "refused_by_database",
-            field: "$".to_owned(),
-            detail: format!(
-                "PostgreSQL refuses the row ({refusal}); please report this with the event's shape"
-            ),
-        }),
-        Failure::Conflict { .. }
-        | Failure::Blocked { .. }
-        | Failure::AlreadyRecorded(_)
-        | Failure::HorizonMoved
-        | Failure::Unavailable(_)
-        | Failure::Misconfigured(_) => Outcome::Retry(cause(failure)),
-    }
-}
-
 fn cause(failure: &Failure) -> RetryCause {
     match failure {
         Failure::Conflict { .. } | Failure::Blocked { .. } | Failure::AlreadyRecorded(_) => {
@@ -266,6 +278,6 @@ fn cause(failure: &Failure) -> RetryCause {
         }
         Failure::HorizonMoved => RetryCause::HorizonMoved,
         Failure::Misconfigured(_) => RetryCause::DatabaseMisconfigured,
-        Failure::Unavailable(_) | Failure::Refused { .. } => RetryCause::DatabaseUnavailable,
+        Failure::Unavailable(_) | Failure::Refused(_) => RetryCause::DatabaseUnavailable,
     }
 }

@@ -1,6 +1,6 @@
 -- Logins that report nothing new of their user: only what the newest event reported, and what has stood since before
--- the first of them. Rows are locked in the order of their ids, like everywhere: see begin_logins.sql. In whatever order
--- logins come, the latest one is the one with the greatest id. The ledger takes what was counted, as in
+-- the first of them. Rows are locked in the order of their ids, like everywhere: user_sync_begin
+-- sees to it. In whatever order logins come, the latest one is the one with the greatest id. The ledger takes what was counted, as in
 -- insert_events.sql.
 with counted as (
     update users
@@ -15,7 +15,8 @@ with counted as (
         profile_version = greatest(users.attributes_version, new.id),
         synced_at = greatest(users.synced_at, new.occurred_at),
         -- The application's last edit may be later; `greatest` ignores nulls.
-        updated_at = greatest(users.app_edited_at, users.synced_at, new.occurred_at)
+        updated_at = greatest(users.app_edited_at, users.synced_at, new.occurred_at),
+        row_version = users.row_version + 1
     from unnest(
         $1::uuid[], $2::uuid[], $3::bigint[], $4::timestamptz[],
         $5::uuid[], $6::timestamptz[], $7::text[], $8::text[], $9::text[]

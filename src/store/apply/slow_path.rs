@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cognito_user_sync_triggers::event::UserEvent;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::geoip::GeoIp;
+use crate::postgres::Transaction;
 use crate::store::apply::batch::Batch;
 use crate::store::model::affected::{AffectedKeys, affected_keys};
 use crate::store::model::scrub::scrub;
@@ -24,7 +24,7 @@ type Deltas = BTreeMap<Uuid, Delta>;
 
 /// Records a batch's events, and returns what became of them.
 pub(super) async fn record(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     batch: &Batch<'_>,
     geoip: &GeoIp,
 ) -> Result<LedgerInsert, Failure> {
@@ -83,7 +83,7 @@ fn scrub_if_erased<'a, 'e>(event: &'a UserEvent<'e>, erased: &BTreeSet<Uuid>) ->
 /// Locks every row that the events may touch, those of new users among them. Returns the rows, and whether they are as they
 /// were read.
 async fn lock(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     read: BTreeMap<Uuid, StoredUser>,
     reported: &Deltas,
     keys: &AffectedKeys,

@@ -1,8 +1,6 @@
-//! One transaction of a batch: on which connection, by which path, and what its end means for both.
+//! One transaction of a batch: by which path, and what its end means for the connection.
 
-use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
-
-use crate::postgres::answer_in_time;
+use crate::postgres::{Purpose, Transaction};
 use crate::store::apply::batch::Batch;
 use crate::store::apply::{Applier, fast_path, slow_path};
 use crate::store::tables::failure::{Failure, OF_A_BATCH, retry_conflicts};
@@ -18,9 +16,6 @@ pub(super) enum Path {
     Slow,
 }
 
-/// A transaction did not begin, so nothing was done.
-struct NotBegun(sqlx::Error);
-
 impl Applier {
     /// Commits a batch; tries again while other transactions are in the way.
     pub(super) async fn commit(&self, batch: &Batch<'_>, path: Path) -> Result<LedgerInsert, Failure> {
@@ -32,70 +27,44 @@ impl Applier {
     }
 
     async fn try_commit(&self, batch: &Batch<'_>, path: Path) -> Result<LedgerInsert, Failure> {
-        loop {
-            let mut session = self.database().session().await?;
-            let committed = match self.commit_on(&mut session, batch, path).await {
-                Ok(committed) => committed,
-                Err(NotBegun(error)) => {
-                    session.discard_or_fail(error)?;
-                    continue;
-                }
-            };
-            match &committed {
-                Ok(_) | Err(Failure::AlreadyRecorded(_)) => self.database().recycle(session),
-                // It may be in the middle of something.
-                Err(Failure::Unavailable(_)) => session.discard(),
-                // The pool undoes at once what is left on it.
-                Err(
-                    Failure::Conflict { .. }
-                    | Failure::Blocked { .. }
-                    | Failure::HorizonMoved
-                    | Failure::Misconfigured(_)
-                    | Failure::Refused { .. },
-                ) => drop(session),
-            }
-            return committed;
-        }
-    }
-
-    async fn commit_on(
-        &self,
-        connection: &mut PgConnection,
-        batch: &Batch<'_>,
-        path: Path,
-    ) -> Result<Result<LedgerInsert, Failure>, NotBegun> {
-        let begin = match path {
-            Path::Fast => fast_path::BEGIN,
-            Path::Slow => "BEGIN",
+        let purpose = match path {
+            Path::Fast => Purpose::Logins,
+            Path::Slow => Purpose::Events,
         };
-        let tx = answer_in_time(connection.begin_with(begin)).await.map_err(NotBegun)?;
-        Ok(self.commit_in(tx, batch, path).await)
+        let mut tx = self.database().begin(purpose).await?;
+        let recorded = self.record(&mut tx, batch, path).await;
+        match &recorded {
+            // Nothing was written: every login is left to the slow path.
+            Ok(inserted) if path == Path::Fast && !inserted.has_new() => tx.rollback().await?,
+            Ok(_) => tx.commit().await?,
+            // It may be in the middle of something.
+            Err(Failure::Unavailable(_)) => drop(tx),
+            // At once, for the rest is tried at once, maybe on another connection.
+            Err(
+                Failure::AlreadyRecorded(_)
+                | Failure::Conflict { .. }
+                | Failure::Blocked { .. }
+                | Failure::HorizonMoved
+                | Failure::Misconfigured(_)
+                | Failure::Refused(_),
+            ) => tx.rollback().await?,
+        }
+        recorded
     }
 
-    async fn commit_in(
+    async fn record(
         &self,
-        mut tx: Transaction<'_, Postgres>,
+        tx: &mut Transaction,
         batch: &Batch<'_>,
         path: Path,
     ) -> Result<LedgerInsert, Failure> {
-        let recorded = match path {
-            Path::Fast => fast_path::record(&mut tx, batch.users.values().copied(), &self.geoip).await,
-            Path::Slow if batch.users.is_empty() => Ok(LedgerInsert::default()),
-            Path::Slow => slow_path::record(&mut tx, batch, &self.geoip).await,
+        let inserted = match path {
+            Path::Fast => fast_path::record(tx, batch.users.values().copied(), &self.geoip).await?,
+            Path::Slow if batch.users.is_empty() => LedgerInsert::default(),
+            Path::Slow => slow_path::record(tx, batch, &self.geoip).await?,
         };
-        if let Err(Failure::AlreadyRecorded(_)) = recorded {
-            // At once, for the rest is tried at once, maybe on another connection.
-            tx.rollback().await?;
-            return recorded;
-        }
-        let inserted = recorded?;
         if let Some(latest) = batch.heartbeats.last() {
-            heartbeat::stamp(&mut tx, *latest).await?;
-        }
-        match path {
-            // Nothing was written: every login is left to the slow path.
-            Path::Fast if !inserted.has_new() => tx.rollback().await?,
-            Path::Fast | Path::Slow => tx.commit().await?,
+            heartbeat::stamp(tx, *latest).await?;
         }
         Ok(inserted)
     }

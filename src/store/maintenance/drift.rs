@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use cognito_user_sync_triggers::event::UserEvent;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
-use sqlx::{PgPool, Row as _};
+use sqlx::Row as _;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::postgres::{Database, Purpose};
 use crate::store::model::state::{Register, STATUS, USER_POOL_ID, USERNAME, UserState, is_true};
 use crate::store::model::user::StoredUser;
 use crate::store::tables::users;
@@ -100,12 +101,14 @@ pub struct Drift {
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn compare(pool: &PgPool, snapshots: &[UserEvent<'_>]) -> Result<Vec<Drift>, sqlx::Error> {
+pub async fn compare(database: &Database, snapshots: &[UserEvent<'_>]) -> Result<Vec<Drift>, sqlx::Error> {
     if snapshots.is_empty() {
         return Ok(Vec::new());
     }
     let subs: Vec<Uuid> = snapshots.iter().map(|snapshot| snapshot.sub).collect();
-    let stored = users::read(&mut *pool.acquire().await?, &subs).await?;
+    let mut tx = database.begin(Purpose::Question).await?;
+    let stored = users::read(&mut tx, &subs).await?;
+    tx.rollback().await?;
     let drift = |snapshot: &UserEvent<'_>| {
         let kinds = kinds(stored.get(&snapshot.sub), snapshot);
         (!kinds.is_empty()).then_some(Drift { sub: snapshot.sub, kinds })
@@ -170,8 +173,12 @@ pub struct Row {
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn rows_after(pool: &PgPool, after: Uuid, limit: i64) -> Result<Vec<Row>, sqlx::Error> {
-    let rows = sqlx::query(include_str!("rows_after.sql")).bind(after).bind(limit).fetch_all(pool).await?;
+pub async fn rows_after(database: &Database, after: Uuid, limit: i64) -> Result<Vec<Row>, sqlx::Error> {
+    let rows = sqlx::query(include_str!("rows_after.sql"))
+        .bind(after)
+        .bind(limit)
+        .fetch_all(database.questions())
+        .await?;
     let read = |row: &sqlx::postgres::PgRow| {
         Ok(Row {
             sub: row.try_get("id")?,
@@ -188,17 +195,20 @@ pub async fn rows_after(pool: &PgPool, after: Uuid, limit: i64) -> Result<Vec<Ro
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn another_pool(pool: &PgPool, user_pool_id: &str) -> Result<Option<String>, sqlx::Error> {
-    sqlx::query_scalar(include_str!("another_pool.sql")).bind(user_pool_id).fetch_optional(pool).await
+pub async fn another_pool(database: &Database, user_pool_id: &str) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar(include_str!("another_pool.sql"))
+        .bind(user_pool_id)
+        .fetch_optional(database.questions())
+        .await
 }
 
 /// About how many rows there are, by the planner's statistics; zero when nobody has counted yet.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn estimated_rows(pool: &PgPool) -> Result<u64, sqlx::Error> {
+pub async fn estimated_rows(database: &Database) -> Result<u64, sqlx::Error> {
     let query = "select reltuples::bigint from pg_class where oid = 'users'::regclass";
-    let rows: i64 = sqlx::query_scalar(query).fetch_one(pool).await?;
+    let rows: i64 = sqlx::query_scalar(query).fetch_one(database.questions()).await?;
     Ok(u64::try_from(rows).unwrap_or(0))
 }
 
@@ -232,9 +242,9 @@ mod tests {
         let mut state = states.next().unwrap();
         states.for_each(|other| state.merge(other));
         let (owned, since) = Default::default();
-        let (id, written_by, referred_by, is_erased) = Default::default();
+        let (id, row_version, referred_by, is_erased) = Default::default();
         let stored =
-            StoredUser { id, written_by, state: state.clone(), owned, since, referred_by, is_erased };
+            StoredUser { id, row_version, state: state.clone(), owned, since, referred_by, is_erased };
         let found = kinds(Some(&stored), snapshot).into_iter().collect();
         state.merge(UserState::of(snapshot));
         let repaired = StoredUser { state, ..stored };
@@ -294,8 +304,8 @@ mod tests {
     fn an_erased_row_is_only_reported() {
         let (owned, since) = Default::default();
         let state = UserState::of(&event(EventKind::Snapshot, 10, |_| {}));
-        let (id, written_by, referred_by) = Default::default();
-        let stored = StoredUser { id, written_by, state, owned, since, referred_by, is_erased: true };
+        let (id, row_version, referred_by) = Default::default();
+        let stored = StoredUser { id, row_version, state, owned, since, referred_by, is_erased: true };
         let now = event(EventKind::Snapshot, 20, |data| data.enabled = Some(false));
         assert_eq!(kinds(Some(&stored), &now), [Kind::ErasedButPresent].into());
     }

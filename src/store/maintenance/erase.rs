@@ -5,10 +5,10 @@
 //! `verify` stays exact and a message that comes late changes nothing that could tell who it was.
 
 use cognito_user_sync_triggers::timestamp::Timestamp;
-use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::postgres::{Database, Purpose, Transaction};
 use crate::store::model::affected::AffectedKeys;
 use crate::store::model::claims::{Identifier, IdentifierKind};
 use crate::store::model::columns::{NAMELESS, Owned, Since, UserRow};
@@ -49,19 +49,24 @@ pub enum EraseError {
 ///
 /// # Errors
 /// When there is no such user, or the database fails.
-pub async fn erase(pool: &PgPool, user: Uuid, even_unknown: bool) -> Result<Erased, EraseError> {
+pub async fn erase(database: &Database, user: Uuid, even_unknown: bool) -> Result<Erased, EraseError> {
     let failed = StoreError::when("erasing the user");
     // The row first, for a moment only: from then on no event brings anything of the person. Then the ledger, which
     // has no index on users and takes as long as it is large.
-    let row = retry_conflicts(OF_A_COMMAND, || erase_row(pool, user, even_unknown)).await.map_err(&failed)?;
+    let row =
+        retry_conflicts(OF_A_COMMAND, || erase_row(database, user, even_unknown)).await.map_err(&failed)?;
     let (before, claims) = row.ok_or(EraseError::NoUser(user))?;
-    let events = retry_conflicts(OF_A_COMMAND, || erase_history(pool, user)).await.map_err(&failed)?;
+    let events = retry_conflicts(OF_A_COMMAND, || erase_history(database, user)).await.map_err(&failed)?;
     Ok(Erased { events, claims, before })
 }
 
 /// Whether the user had been erased before, and how many claims it had; `None` where there is no such user.
-async fn erase_row(pool: &PgPool, user: Uuid, even_unknown: bool) -> Result<Option<(bool, u64)>, Failure> {
-    let mut tx = pool.begin().await?;
+async fn erase_row(
+    database: &Database,
+    user: Uuid,
+    even_unknown: bool,
+) -> Result<Option<(bool, u64)>, Failure> {
+    let mut tx = database.begin(Purpose::Command).await?;
     let mut keys = keys_of(&mut tx, user).await?;
     if even_unknown {
         // Sign-ups may have been waiting for this referrer.
@@ -77,9 +82,9 @@ async fn erase_row(pool: &PgPool, user: Uuid, even_unknown: bool) -> Result<Opti
     if !keys.contains(&keys_of(&mut tx, user).await?) {
         return Err(Failure::recheck());
     }
-    sqlx::query(include_str!("erase_user.sql")).bind(user).execute(&mut *tx).await?;
+    sqlx::query(include_str!("erase_user.sql")).bind(user).execute(&mut tx).await?;
     let claims =
-        sqlx::query("delete from user_claims where user_id = $1").bind(user).execute(&mut *tx).await?;
+        sqlx::query("delete from user_claims where user_id = $1").bind(user).execute(&mut tx).await?;
     let mut state = stored.state.clone();
     forget_state(&mut state);
     let owned = Owned::default();
@@ -92,20 +97,20 @@ async fn erase_row(pool: &PgPool, user: Uuid, even_unknown: bool) -> Result<Opti
 }
 
 /// How many of the user's events the ledger has.
-async fn erase_history(pool: &PgPool, user: Uuid) -> Result<u64, Failure> {
-    let mut tx = pool.begin().await?;
-    sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
+async fn erase_history(database: &Database, user: Uuid) -> Result<u64, Failure> {
+    let mut tx = database.begin(Purpose::Command).await?;
+    sqlx::query("set local statement_timeout = 0").execute(&mut tx).await?;
     // `maintain` must not fold a month while its events are being changed.
-    sqlx::query("lock table user_event_partitions in share mode").execute(&mut *tx).await?;
+    sqlx::query("lock table user_event_partitions in share mode").execute(&mut tx).await?;
     let events = sqlx::query(include_str!("erase_events.sql")).bind(user).bind(IMPERSONAL.as_slice());
-    let events = events.execute(&mut *tx).await?;
+    let events = events.execute(&mut tx).await?;
     history::rewrite_baseline(&mut tx, user, forget).await?;
     tx.commit().await?;
     Ok(events.rows_affected())
 }
 
 /// The addresses that the user holds, shows or ever showed.
-async fn keys_of(tx: &mut PgConnection, user: Uuid) -> Result<AffectedKeys, sqlx::Error> {
+async fn keys_of(tx: &mut Transaction, user: Uuid) -> Result<AffectedKeys, sqlx::Error> {
     let mut keys = AffectedKeys::default();
     if let Some(stored) = users::read(tx, &[user]).await?.get(&user) {
         for kind in IdentifierKind::ALL {
@@ -123,7 +128,7 @@ async fn keys_of(tx: &mut PgConnection, user: Uuid) -> Result<AffectedKeys, sqlx
 
 /// A row for a `sub` that has none. Its times are those that any event's replace: the latest there is for what
 /// takes the least, the earliest for what takes the greatest.
-async fn insert_tombstone(tx: &mut PgConnection, user: Uuid) -> Result<(), sqlx::Error> {
+async fn insert_tombstone(tx: &mut Transaction, user: Uuid) -> Result<(), sqlx::Error> {
     let skeleton = "insert into users (id, name, referral_code, created_at, synced_at, updated_at)
         values ($1, $2, $3, $4, $5, $5) on conflict (id) do nothing";
     let latest = OffsetDateTime::from(Timestamp::MAX);

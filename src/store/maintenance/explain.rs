@@ -2,11 +2,12 @@
 
 use cognito_user_sync_triggers::event::{EventId, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
-use sqlx::{PgPool, Row as _};
+use sqlx::Row as _;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::geoip::GeoIp;
+use crate::postgres::{Database, Purpose};
 use crate::store::maintenance::verify::{Difference, compare};
 use crate::store::model::claims::IdentifierKind;
 use crate::store::model::state::{Delta, UserState};
@@ -109,9 +110,9 @@ pub struct Address {
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn explain(pool: &PgPool, geoip: &GeoIp, user: Uuid) -> Result<Explanation, StoreError> {
+pub async fn explain(database: &Database, geoip: &GeoIp, user: Uuid) -> Result<Explanation, StoreError> {
     let failed = StoreError::when("reading the user's history");
-    let mut tx = pool.begin_with("begin isolation level repeatable read read only").await.map_err(&failed)?;
+    let mut tx = database.begin(Purpose::Snapshot).await.map_err(&failed)?;
     let rows = history::rows_of_user(&mut tx, user).await.map_err(&failed)?;
     let history = rows.iter().map(entry).collect::<Result<_, _>>().map_err(&failed)?;
     let mut deltas = history::of_users(&mut tx, &[user]).await.map_err(&failed)?;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::postgres::{Database, Purpose};
 use crate::store::model::columns::{COLUMNS, UserRow};
 use crate::store::model::user::StoredUser;
 use crate::store::tables::failure::{Failure, StoreError};
@@ -37,21 +37,22 @@ pub enum ReleaseError {
 ///
 /// # Errors
 /// When the column cannot be owned, the user is not there, or the database fails.
-pub async fn release(pool: &PgPool, user: Uuid, column: &str) -> Result<bool, ReleaseError> {
+pub async fn release(database: &Database, user: Uuid, column: &str) -> Result<bool, ReleaseError> {
     if !ownable_columns().contains(&column) {
         return Err(ReleaseError::NotOwnable(column.to_owned()));
     }
-    let released = give_back(pool, user, column).await.map_err(StoreError::when("giving the column back"))?;
+    let released =
+        give_back(database, user, column).await.map_err(StoreError::when("giving the column back"))?;
     released.ok_or(ReleaseError::NoUser(user))
 }
 
-async fn give_back(pool: &PgPool, user: Uuid, column: &str) -> Result<Option<bool>, Failure> {
-    let mut tx = pool.begin().await?;
+async fn give_back(database: &Database, user: Uuid, column: &str) -> Result<Option<bool>, Failure> {
+    let mut tx = database.begin(Purpose::Command).await?;
     let stored: BTreeMap<Uuid, StoredUser> = users::lock(&mut tx, &[user]).await?;
     let Some(stored) = stored.get(&user) else { return Ok(None) };
-    let statement =
-        "update users set app_owned = array_remove(app_owned, $2) where id = $1 and $2 = any (app_owned)";
-    let released = sqlx::query(statement).bind(user).bind(column).execute(&mut *tx).await?;
+    let statement = "update users set app_owned = array_remove(app_owned, $2), row_version = row_version + 1
+        where id = $1 and $2 = any (app_owned)";
+    let released = sqlx::query(statement).bind(user).bind(column).execute(&mut tx).await?;
     users::write(&mut tx, &[UserRow::of(stored)]).await?;
     tx.commit().await?;
     Ok(Some(released.rows_affected() > 0))

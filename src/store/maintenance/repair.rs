@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use cognito_user_sync_triggers::timestamp::Timestamp;
-use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::geoip::GeoIp;
+use crate::postgres::{Database, Purpose};
 use crate::store::maintenance::verify::{
     CrossUserDifference, cross_user_differences, expected, forget_erased,
 };
@@ -27,26 +27,30 @@ const REPAIR_USERS: usize = 1_000;
 ///
 /// # Errors
 /// When a transaction failed; what was repaired before stays so.
-pub async fn repair(pool: &PgPool, geoip: &GeoIp, users: &BTreeSet<Uuid>) -> Result<(), StoreError> {
+pub async fn repair(database: &Database, geoip: &GeoIp, users: &BTreeSet<Uuid>) -> Result<(), StoreError> {
     let failed = StoreError::when("repairing rows");
     let users: Vec<Uuid> = users.iter().copied().collect();
     for chunk in users.chunks(REPAIR_USERS) {
-        retry_conflicts(OF_A_COMMAND, || repair_rows(pool, geoip, chunk)).await.map_err(&failed)?;
+        retry_conflicts(OF_A_COMMAND, || repair_rows(database, geoip, chunk)).await.map_err(&failed)?;
     }
     // Who owns what may have been wrong all along, or be wrong because rows were repaired.
     let failed = StoreError::when("repairing who owns which address");
-    let mut connection = pool.acquire().await.map_err(Failure::from).map_err(&failed)?;
-    let owners = cross_user_differences(&mut connection).await.map_err(Failure::from).map_err(&failed)?;
-    drop(connection);
+    let owners = cross_user_differences_now(database).await.map_err(Failure::from).map_err(&failed)?;
     for chunk in owners.chunks(REPAIR_USERS) {
-        retry_conflicts(OF_A_COMMAND, || reassign(pool, chunk)).await.map_err(&failed)?;
+        retry_conflicts(OF_A_COMMAND, || reassign(database, chunk)).await.map_err(&failed)?;
     }
     Ok(())
 }
 
-async fn repair_rows(pool: &PgPool, geoip: &GeoIp, ids: &[Uuid]) -> Result<(), Failure> {
-    let mut tx = pool.begin().await?;
-    sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
+async fn cross_user_differences_now(database: &Database) -> Result<Vec<CrossUserDifference>, sqlx::Error> {
+    let mut tx = database.begin(Purpose::Snapshot).await?;
+    let differences = cross_user_differences(&mut tx).await?;
+    tx.rollback().await.map(|()| differences)
+}
+
+async fn repair_rows(database: &Database, geoip: &GeoIp, ids: &[Uuid]) -> Result<(), Failure> {
+    let mut tx = database.begin(Purpose::Command).await?;
+    sqlx::query("set local statement_timeout = 0").execute(&mut tx).await?;
     // Locked before the history is read, so that nothing is applied in between.
     let present = users::lock(&mut tx, ids).await?;
     let mut deltas = history::of_users(&mut tx, ids).await?;
@@ -59,22 +63,23 @@ async fn repair_rows(pool: &PgPool, geoip: &GeoIp, ids: &[Uuid]) -> Result<(), F
     let expected = expected(&deltas, &stored, geoip);
     users::write(&mut tx, &expected.iter().map(UserRow::of).collect::<Vec<_>>()).await?;
     let query = sqlx::query("delete from user_claims where user_id = any($1)");
-    query.bind(deltas.keys().copied().collect::<Vec<_>>()).execute(&mut *tx).await?;
+    query.bind(deltas.keys().copied().collect::<Vec<_>>()).execute(&mut tx).await?;
     users::upsert_claims(&mut tx, &deltas.iter().map(|(id, delta)| (*id, &delta.claims)).collect()).await?;
     Ok(tx.commit().await?)
 }
 
-async fn reassign(pool: &PgPool, owners: &[CrossUserDifference]) -> Result<(), Failure> {
+async fn reassign(database: &Database, owners: &[CrossUserDifference]) -> Result<(), Failure> {
     let mut keys = AffectedKeys::default();
     keys.identifiers.extend(owners.iter().flat_map(|owner| owner.identifiers.iter().cloned()));
-    let mut tx = pool.begin().await?;
+    let mut tx = database.begin(Purpose::Command).await?;
     merge::reassign(&mut tx, &keys).await?;
     let referrals =
         owners.iter().map(|owner| &owner.difference).filter(|owner| owner.column == "referred_by");
     for difference in referrals {
         let expected: Option<Uuid> = difference.expected.as_deref().and_then(|id| id.parse().ok());
-        let query = sqlx::query("update users set referred_by = $2 where id = $1");
-        query.bind(difference.user).bind(expected).execute(&mut *tx).await?;
+        let query =
+            sqlx::query("update users set referred_by = $2, row_version = row_version + 1 where id = $1");
+        query.bind(difference.user).bind(expected).execute(&mut tx).await?;
     }
     Ok(tx.commit().await?)
 }
@@ -98,36 +103,36 @@ pub struct Selection {
 /// # Errors
 /// When a transaction failed; what was written before stays so.
 pub async fn rederive(
-    pool: &PgPool,
+    database: &Database,
     geoip: &GeoIp,
     selection: Selection,
     mut progress: impl FnMut(u64),
 ) -> Result<u64, StoreError> {
     let failed = StoreError::when("reading the ledger");
-    let mut tx = pool.begin().await.map_err(&failed)?;
+    let mut tx = database.begin(Purpose::Command).await.map_err(&failed)?;
     // The cursor waits while rows are written.
     for setting in ["statement_timeout", "idle_in_transaction_session_timeout"] {
         let setting = format!("set local {setting} = 0");
-        sqlx::query(sqlx::AssertSqlSafe(setting)).execute(&mut *tx).await.map_err(&failed)?;
+        sqlx::query(sqlx::AssertSqlSafe(setting)).execute(&mut tx).await.map_err(&failed)?;
     }
     let declare = sqlx::query(include_str!("declare_rederived.sql")).bind(selection.user);
     let [since, until] = [selection.since, selection.until].map(|time| time.map(OffsetDateTime::from));
-    declare.bind(since).bind(until).execute(&mut *tx).await.map_err(&failed)?;
+    declare.bind(since).bind(until).execute(&mut tx).await.map_err(&failed)?;
     let mut users = 0;
     loop {
         let fetch = format!("fetch {REPAIR_USERS} from rederived");
         let fetch = sqlx::query_scalar(sqlx::AssertSqlSafe(fetch));
-        let ids: Vec<Uuid> = fetch.fetch_all(&mut *tx).await.map_err(&failed)?;
+        let ids: Vec<Uuid> = fetch.fetch_all(&mut tx).await.map_err(&failed)?;
         if ids.is_empty() {
             break;
         }
-        let repaired = retry_conflicts(OF_A_COMMAND, || repair_rows(pool, geoip, &ids)).await;
+        let repaired = retry_conflicts(OF_A_COMMAND, || repair_rows(database, geoip, &ids)).await;
         repaired.map_err(StoreError::when("writing rows"))?;
         users += u64::try_from(ids.len()).unwrap_or(u64::MAX);
         progress(users);
     }
     tx.commit().await.map_err(&failed)?;
     // What remains is who owns which address.
-    repair(pool, geoip, &BTreeSet::new()).await?;
+    repair(database, geoip, &BTreeSet::new()).await?;
     Ok(users)
 }

@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, PgPool, Row as _, SqlStr};
+use sqlx::{Row as _, SqlStr};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::geoip::GeoIp;
+use crate::postgres::{Database, Purpose, Transaction};
 use crate::store::model::claims::{Identifier, IdentifierKind};
 use crate::store::model::columns::{Since, UserRow};
 use crate::store::model::scrub;
@@ -52,13 +53,13 @@ pub struct Verified {
 /// # Errors
 /// When the database cannot be read.
 pub async fn verify(
-    pool: &PgPool,
+    database: &Database,
     geoip: &GeoIp,
     mut found: impl FnMut(Difference),
     mut progress: impl FnMut(u64),
 ) -> Result<Verified, StoreError> {
     let failed = StoreError::when("reading the ledger and the rows");
-    let mut tx = pool.begin_with("begin isolation level repeatable read read only").await.map_err(&failed)?;
+    let mut tx = database.begin(Purpose::Snapshot).await.map_err(&failed)?;
     let mut history = History::open(&mut tx, SqlStr::from_static(history::ALL)).await.map_err(&failed)?;
     let mut verified = Verified::default();
     loop {
@@ -83,7 +84,7 @@ pub async fn verify(
 
 /// Compares the rows and claims of some users with what their history amounts to.
 pub(super) async fn compare(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     deltas: &mut BTreeMap<Uuid, Delta>,
     geoip: &GeoIp,
 ) -> Result<Vec<Difference>, sqlx::Error> {
@@ -98,7 +99,7 @@ pub(super) async fn compare(
 }
 
 async fn compare_claims(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     ids: &[Uuid],
     deltas: &BTreeMap<Uuid, Delta>,
 ) -> Result<Vec<Difference>, sqlx::Error> {
@@ -151,7 +152,7 @@ fn expected_user(id: Uuid, delta: &Delta, stored: Option<&StoredUser>, geoip: &G
     }
     StoredUser {
         id,
-        written_by: stored.map_or(0, |user| user.written_by),
+        row_version: stored.map_or(0, |user| user.row_version),
         state,
         owned: stored.map(|user| user.owned.clone()).unwrap_or_default(),
         since,
@@ -168,7 +169,7 @@ pub(super) struct CrossUserDifference {
 
 /// What no single user's history says: rows without any, who owns which address, who referred whom.
 pub(super) async fn cross_user_differences(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
 ) -> Result<Vec<CrossUserDifference>, sqlx::Error> {
     // `not exists`, which is a join; `not in` would look through the ledger for each user.
     // Nor is one that `erase` made to remember a `sub`.

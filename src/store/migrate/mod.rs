@@ -3,34 +3,24 @@
 //! Where an application kept a `users` table itself, that one is renamed, the migrations run and its rows are
 //! adopted, all in one transaction: a failure or a kill at any moment leaves the table as it was.
 
+mod deployment;
+mod files;
+mod requirements;
+
 use std::collections::BTreeMap;
 
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::types::Oid;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, SqlStr};
 
+pub use self::deployment::{Deployment, Mark, mark_role, marks_of};
+use self::files::CREATES_USERS;
+pub(crate) use self::files::embedded;
+pub use self::requirements::{Server, Unmet};
 use crate::geoip::GeoIp;
-use crate::store::locks::lock_adoption;
+use crate::postgres::{Database, Purpose, RolePrefix, Transaction};
+use crate::store::locks::{lock_adoption, lock_migration};
 use crate::store::maintenance::adopt::{self, AdoptError, Adopted, KEPT_AS, OldTable, Options};
 use crate::store::tables::quoted;
-
-/// Version, description and text, in the order of `migrations/`.
-const MIGRATIONS: [(i64, &str, &str); 11] = [
-    (1, "roles", include_str!("../../migrations/0001_roles.sql")),
-    (2, "users", include_str!("../../migrations/0002_users.sql")),
-    (3, "ledger", include_str!("../../migrations/0003_ledger.sql")),
-    (4, "sync_status", include_str!("../../migrations/0004_sync_status.sql")),
-    (5, "app_ownership", include_str!("../../migrations/0005_app_ownership.sql")),
-    (6, "baseline", include_str!("../../migrations/0006_baseline.sql")),
-    (7, "erasure", include_str!("../../migrations/0007_erasure.sql")),
-    (8, "reports", include_str!("../../migrations/0008_reports.sql")),
-    (9, "contested_by_kind", include_str!("../../migrations/0009_contested_by_kind.sql")),
-    (10, "schema_usage", include_str!("../../migrations/0010_schema_usage.sql")),
-    (11, "profile_digest", include_str!("../../migrations/0011_profile_digest.sql")),
-];
-
-/// The migration that creates `users`: where it ran, a `users` table is ours.
-const CREATES_USERS: i64 = 2;
 
 /// Longest name that PostgreSQL keeps whole ("Identifiers and Key Words"), in bytes.
 const NAME_MAX_BYTES: usize = 63;
@@ -47,18 +37,69 @@ pub struct Migrated {
 /// The schema could not be brought to this build's version.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A migration failed, or one that ran before was changed since.
-    #[error("the migrations did not run through; nothing of the failed one is kept")]
-    Schema(#[from] MigrateError),
+    /// A migration failed.
+    #[error("the migration {version} {description} did not run through; nothing of it is kept")]
+    Failed {
+        /// Its number.
+        version: i64,
+        /// Its name.
+        description: String,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// A migration that ran before was changed since.
+    #[error(
+        "the migration {version} was applied with another text than this build has: use the release of user-sync that \
+         the schema was migrated by, or a newer one"
+    )]
+    Changed {
+        /// Its number.
+        version: i64,
+    },
+    /// A migration that another program began.
+    #[error("the migration {version} was begun and not ended: restore the schema from a backup")]
+    Unfinished {
+        /// Its number.
+        version: i64,
+    },
+    /// The database cannot hold the tables.
+    #[error("nothing was changed: {0}")]
+    Unmet(#[from] Unmet),
+    /// The roles are another deployment's.
+    #[error(
+        "the roles {prefix}_owner, {prefix}_consumer and so on belong to another deployment, in {place} of this server; \
+         nothing was changed: set USER_SYNC_ROLE_PREFIX to a prefix of this deployment's own"
+    )]
+    PrefixTaken {
+        /// What the names of the roles begin with.
+        prefix: RolePrefix,
+        /// Where the other deployment is.
+        place: String,
+    },
+    /// The tables are in another schema.
+    #[error(
+        "the schema {other} of this database holds the tables of the roles {prefix}_…; nothing was changed: set \
+         USER_SYNC_DATABASE_SCHEMA={other} if those are meant, or USER_SYNC_ROLE_PREFIX to another prefix for a second \
+         deployment"
+    )]
+    AnotherSchema {
+        /// The other schema.
+        other: String,
+        /// What the names of its roles begin with.
+        prefix: RolePrefix,
+    },
     /// The old table is not adopted.
     #[error(transparent)]
     Adopt(#[from] AdoptError),
     /// A table that only a person may decide about.
     #[error(
-        "there is a table users already: adopt it with `user-sync migrate`, in the order of docs/adopting.md, and \
-         deploy again"
+        "there is a table users in the schema {schema} already: set USER_SYNC_DATABASE_SCHEMA to a schema of this \
+         service's own, or adopt the table with `user-sync migrate`, in the order of docs/adopting.md, and deploy again"
     )]
-    OldTable,
+    OldTable {
+        /// The schema.
+        schema: String,
+    },
     /// The database failed.
     #[error("the database cannot be asked what it holds")]
     Database(#[from] sqlx::Error),
@@ -67,19 +108,42 @@ pub enum Error {
 /// Brings the schema to this build's version; does nothing where it is there already. Safe to run from
 /// several places at once. For a database of our own: a `users` table of somebody else's is an error.
 ///
+/// The names of the roles begin with `prefix`, or as they did before, or with `user_sync`.
+///
 /// # Errors
-/// When the database cannot be reached, the role may not create what is needed, or a migration that ran
-/// before was changed since.
-pub async fn run(pool: &PgPool) -> Result<(), MigrateError> {
-    make_roles(pool).await?;
-    migrator().run(pool).await
+/// When the database cannot be reached or cannot hold the tables, the role may not create what is needed, the roles are
+/// another deployment's, or a migration that ran before was changed since.
+pub async fn run(database: &Database, prefix: Option<&RolePrefix>) -> Result<(), Error> {
+    let prefix = prepare(database, prefix).await?;
+    loop {
+        let mut tx = database.begin(Purpose::Migration).await?;
+        lock_migration(&mut tx).await?;
+        if !run_next(&mut tx, database, &prefix).await? {
+            return Ok(tx.rollback().await?);
+        }
+        tx.commit().await?;
+    }
 }
 
-/// The roles, and the right to give tables to their owner. A role that creates another one is a member of it
-/// from PostgreSQL 16 on, but may not set it: so it is for RDS's master user, who is no superuser.
-async fn make_roles(pool: &PgPool) -> Result<(), MigrateError> {
-    migrator().run_to(CREATES_USERS - 1, pool).await?;
-    Ok(sqlx::raw_sql(include_str!("migrate/set_owner.sql")).execute(pool).await.map(drop)?)
+/// The roles, in a transaction of their own: they are the whole server's, and other databases that migrate would have to
+/// wait for a long one.
+async fn prepare(database: &Database, prefix: Option<&RolePrefix>) -> Result<RolePrefix, Error> {
+    let mut tx = database.begin(Purpose::Migration).await?;
+    lock_migration(&mut tx).await?;
+    let prefix = deployment::prepare(&mut tx, database.schema(), prefix).await?;
+    tx.commit().await?;
+    Ok(prefix)
+}
+
+/// Runs the first migration that has not run; says whether there was one.
+async fn run_next(tx: &mut Transaction, database: &Database, prefix: &RolePrefix) -> Result<bool, Error> {
+    let Some((version, _)) = files::pending(tx).await?.pop_first() else { return Ok(false) };
+    // Waiting for the turn was without limits; what runs now is not.
+    sqlx::raw_sql("set local statement_timeout = '60s'; set local lock_timeout = '5s'")
+        .execute(&mut *tx)
+        .await?;
+    files::run(tx, version, database.schema(), prefix).await?;
+    Ok(true)
 }
 
 /// The same, for a deployment: a schema that a newer build has brought further is left as it is, since that one is
@@ -87,49 +151,46 @@ async fn make_roles(pool: &PgPool) -> Result<(), MigrateError> {
 ///
 /// # Errors
 /// As [`run`], and [`Error::OldTable`].
-pub async fn upgrade(pool: &PgPool) -> Result<Migrated, Error> {
-    let mut connection = pool.acquire().await?;
-    let pending = pending(&mut connection).await?;
+pub async fn upgrade(database: &Database, prefix: Option<&RolePrefix>) -> Result<Migrated, Error> {
+    let mut tx = database.begin(Purpose::Inspection).await?;
+    let pending = files::pending(&mut tx).await?;
     if pending.contains_key(&CREATES_USERS) {
         let is_there = "select to_regclass('users') is not null";
-        if sqlx::query_scalar(is_there).fetch_one(&mut *connection).await? {
-            return Err(Error::OldTable);
+        if sqlx::query_scalar(is_there).fetch_one(&mut tx).await? {
+            return Err(Error::OldTable { schema: database.schema().as_str().to_owned() });
         }
     }
-    drop(connection);
-    if !pending.is_empty() {
-        run(pool).await?;
-    }
+    tx.rollback().await?;
+    run(database, prefix).await?;
     Ok(Migrated { ran: pending.into_iter().collect(), adopted: None })
 }
 
 /// The same as [`run`], and adopts the application's own `users` table if there is one; it stays as [`KEPT_AS`].
 /// `progress` is called with the rows that are done and all rows.
 ///
-/// While it adopts, the old table is locked: nobody reads it or writes to it. `pool` must have two connections.
+/// While it adopts, the old table is locked: nobody reads it or writes to it. `database` must have two connections.
 ///
 /// # Errors
 /// As [`run`], and when there is a `users` table that cannot be adopted. Nothing is changed then.
 pub async fn run_and_adopt(
-    pool: &PgPool,
+    database: &Database,
+    prefix: Option<&RolePrefix>,
     options: &Options,
     geoip: &GeoIp,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Migrated, Error> {
-    let mut tx = pool.begin().await?;
+    let mut tx = database.begin(Purpose::Migration).await?;
     lock_adoption(&mut tx).await?;
-    let pending = pending(&mut tx).await?;
+    let pending = files::pending(&mut tx).await?;
     if old_table(&mut tx, &pending).await?.is_none() {
         tx.rollback().await?;
-        run(pool).await?;
+        run(database, prefix).await?;
         return Ok(Migrated { ran: pending.into_iter().collect(), adopted: None });
     }
-    // The roles, on another connection: they are the whole server's, and other databases that migrate would
-    // have to wait for the long transaction, and then fail.
-    make_roles(pool).await?;
+    let prefix = prepare(database, prefix).await?;
     let table = lock_old_table(&mut tx, &pending).await?;
     set_aside(&mut tx, &table).await?;
-    Box::pin(migrator().run(&mut *tx)).await?;
+    while Box::pin(run_next(&mut tx, database, &prefix)).await? {}
     let rows = table.rows;
     let adopted = adopt::adopt(&mut tx, &table, options, geoip, |done| progress(done, rows)).await?;
     tx.commit().await?;
@@ -141,13 +202,14 @@ pub async fn run_and_adopt(
 /// # Errors
 /// As [`run_and_adopt`].
 pub async fn survey(
-    pool: &PgPool,
+    database: &Database,
     options: &Options,
     geoip: &GeoIp,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Migrated, Error> {
-    let mut tx = pool.begin_with("begin isolation level repeatable read read only").await?;
-    let pending = pending(&mut tx).await?;
+    let mut tx = database.begin(Purpose::Inspection).await?;
+    requirements::check(&mut tx).await?;
+    let pending = files::pending(&mut tx).await?;
     let adopted = match old_table(&mut tx, &pending).await? {
         None => None,
         Some(table) => {
@@ -159,35 +221,9 @@ pub async fn survey(
     Ok(Migrated { ran: pending.into_iter().collect(), adopted })
 }
 
-fn migrator() -> Migrator {
-    Migrator::with_migrations(embedded())
-}
-
-/// The migrations of this build, in the order in which they run.
-pub(crate) fn embedded() -> Vec<Migration> {
-    let migration = |(version, description, sql): (i64, &'static str, &'static str)| {
-        Migration::new(version, description.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
-    };
-    MIGRATIONS.map(migration).to_vec()
-}
-
-/// The migrations that have not run yet.
-async fn pending(tx: &mut PgConnection) -> Result<BTreeMap<i64, &'static str>, sqlx::Error> {
-    let mut pending: BTreeMap<i64, &'static str> =
-        MIGRATIONS.into_iter().map(|(version, description, _)| (version, description)).collect();
-    let has_run: bool =
-        sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(&mut *tx).await?;
-    if has_run {
-        let ran: Vec<i64> =
-            sqlx::query_scalar("select version from _sqlx_migrations where success").fetch_all(tx).await?;
-        pending.retain(|version, _| !ran.contains(version));
-    }
-    Ok(pending)
-}
-
 /// The old table, if there is one, and it can be adopted.
 async fn old_table(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     pending: &BTreeMap<i64, &'static str>,
 ) -> Result<Option<OldTable>, Error> {
     if !pending.contains_key(&CREATES_USERS) {
@@ -199,7 +235,7 @@ async fn old_table(
 
 /// Locks the old table against everybody else, and looks again: rows may have come in between.
 async fn lock_old_table(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     pending: &BTreeMap<i64, &'static str>,
 ) -> Result<OldTable, Error> {
     // Who waits for this lock makes everybody else wait behind it: not for long.
@@ -210,9 +246,7 @@ async fn lock_old_table(
 
 /// Gives the old table, its indexes and its sequences other names, so that the new ones can have theirs. A
 /// constraint has its index's name.
-async fn set_aside(tx: &mut PgConnection, table: &OldTable) -> Result<(), AdoptError> {
-    // What the session says to the triggers of the new table: these rows are the service's.
-    sqlx::raw_sql("set local user_sync.service = 'on'").execute(&mut *tx).await?;
+async fn set_aside(tx: &mut Transaction, table: &OldTable) -> Result<(), AdoptError> {
     let owned = "select pg_class.oid, relname::text, relkind = 'S' from pg_class
         where pg_class.oid in (select indexrelid from pg_index where indrelid = $1)
            or relkind = 'S' and pg_class.oid in (
@@ -228,7 +262,7 @@ async fn set_aside(tx: &mut PgConnection, table: &OldTable) -> Result<(), AdoptE
     Ok(rename(tx, "table", "users", KEPT_AS).await?)
 }
 
-async fn rename(tx: &mut PgConnection, kind: &str, from: &str, to: &str) -> Result<(), sqlx::Error> {
+async fn rename(tx: &mut Transaction, kind: &str, from: &str, to: &str) -> Result<(), sqlx::Error> {
     let rename = format!("alter {kind} {} rename to {}", quoted(from), quoted(to));
     sqlx::query(AssertSqlSafe(rename)).execute(tx).await.map(drop)
 }
@@ -236,24 +270,4 @@ async fn rename(tx: &mut PgConnection, kind: &str, from: &str, to: &str) -> Resu
 fn name_aside(oid: Oid, name: &str) -> String {
     let suffixed = format!("{name}_before_user_sync");
     if suffixed.len() <= NAME_MAX_BYTES { suffixed } else { format!("before_user_sync_{}", oid.0) }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn every_file_is_embedded() {
-        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
-        let mut files: Vec<_> = std::fs::read_dir(directory)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.ends_with(".sql"))
-            .collect();
-        files.sort();
-        let embedded: Vec<_> =
-            MIGRATIONS.iter().map(|(version, name, _)| format!("{version:04}_{name}.sql")).collect();
-        assert_eq!(files, embedded);
-    }
 }

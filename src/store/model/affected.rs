@@ -168,8 +168,8 @@ mod tests {
             let held = known.state.identifier(kind).map(|(identifier, _)| identifier);
             since.set(kind, held.and_then(|identifier| known.claims.get(&identifier).copied().flatten()));
         }
-        let (id, written_by, owned, referred_by, is_erased) = Default::default();
-        StoredUser { id, written_by, state: known.state.clone(), owned, since, referred_by, is_erased }
+        let (id, row_version, owned, referred_by, is_erased) = Default::default();
+        StoredUser { id, row_version, state: known.state.clone(), owned, since, referred_by, is_erased }
     }
 
     proptest! {

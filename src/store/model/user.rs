@@ -9,8 +9,8 @@ use crate::store::model::state::UserState;
 #[derive(Debug, Clone)]
 pub(in crate::store) struct StoredUser {
     pub(in crate::store) id: Uuid,
-    /// The row's `xmin`, the transaction that wrote this version of it: to be compared, since it has no order.
-    pub(in crate::store) written_by: i64,
+    /// Raised by whoever changes the row (migrations/0012_sessions.sql).
+    pub(in crate::store) row_version: i64,
     pub(in crate::store) state: UserState,
     pub(in crate::store) owned: Owned,
     pub(in crate::store) since: Since,

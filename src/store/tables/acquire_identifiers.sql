@@ -6,7 +6,8 @@ set email = coalesce(won.email, users.email),
                           else lower(coalesce(cognito_attributes ->> 'email_verified', '')) = 'true' end,
     phone_number = coalesce(won.phone_number, users.phone_number),
     phone_number_verified = case when won.phone_number is null then users.phone_number_verified
-                                 else lower(coalesce(cognito_attributes ->> 'phone_number_verified', '')) = 'true' end
+                                 else lower(coalesce(cognito_attributes ->> 'phone_number_verified', '')) = 'true' end,
+    row_version = users.row_version + 1
 from (
     select id,
            max(value) filter (where kind = 'email') as email,

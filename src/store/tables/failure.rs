@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use cognito_user_sync_triggers::retry::Schedule;
+use sqlx::postgres::PgDatabaseError;
 
 use crate::store::tables::ledger::LedgerInsert;
+use crate::store::tables::refusal::Refusal;
 
 /// How long a transaction is tried again while others are in its way.
 pub(in crate::store) struct Patience {
@@ -95,15 +97,15 @@ pub(in crate::store) enum Failure {
     #[error("the database is not set up for this")]
     Misconfigured(#[source] sqlx::Error),
     /// The database refuses a row, and would refuse it again.
-    #[error("the database refuses a row ({refusal})")]
-    Refused { refusal: String },
+    #[error("the database refuses a row ({0})")]
+    Refused(Refusal),
 }
 
 impl Failure {
     /// Whether it may be the fault of one event, or of one row, so that the others can go through without it.
     pub(in crate::store) fn is_of_one_event(&self) -> bool {
         match self {
-            Self::Refused { .. } | Self::Conflict { .. } | Self::Blocked { .. } => true,
+            Self::Refused(_) | Self::Conflict { .. } | Self::Blocked { .. } => true,
             Self::AlreadyRecorded(_) | Self::HorizonMoved | Self::Unavailable(_) | Self::Misconfigured(_) => {
                 false
             }
@@ -119,7 +121,7 @@ impl Failure {
             | Self::HorizonMoved
             | Self::Unavailable(_)
             | Self::Misconfigured(_)
-            | Self::Refused { .. } => false,
+            | Self::Refused(_) => false,
         }
     }
 
@@ -135,32 +137,27 @@ impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         if let sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } = &error {
             // A row holds what this service never writes: its user's events are refused, and nobody else's.
-            return Self::Refused { refusal: "a corrupt row".to_owned() };
+            return Self::Refused(Refusal::own("a corrupt row".to_owned()));
         }
-        let Some(sqlstate) = error.as_database_error().and_then(|error| error.code()).map(String::from)
-        else {
+        let Some(database) = error.as_database_error().and_then(|error| error.try_downcast_ref()) else {
             return Self::Unavailable(error);
         };
-        let constraint = error.as_database_error().and_then(|error| error.constraint());
+        let sqlstate = PgDatabaseError::code(database).to_owned();
         let class = sqlstate.get(..2).unwrap_or_default();
         match (class, sqlstate.as_str()) {
-            (_, "40001" | "40P01") => Self::Conflict { sqlstate },
-            (_, "55P03" | "57014") => Self::Blocked { sqlstate },
-            // A check violation without a constraint is a row without a partition.
-            (_, "23514") if constraint.is_none() => Self::HorizonMoved,
-            ("42" | "3D" | "3F", _) => Self::Misconfigured(error),
-            ("21" | "22" | "23" | "54", _) => Self::Refused { refusal: refusal(&error, sqlstate) },
+            (_, "40001" | "40P01") => return Self::Conflict { sqlstate },
+            (_, "55P03" | "57014") => return Self::Blocked { sqlstate },
+            ("08" | "53" | "57" | "58", _) | (_, "25006") => return Self::Unavailable(error),
+            (_, "23514") if database.routine() == Some("ExecFindPartition") => return Self::HorizonMoved,
+            _ => {}
+        }
+        if let Some(refusal) = Refusal::by_others(database) {
+            return Self::Refused(refusal);
+        }
+        match (class, sqlstate.as_str()) {
+            ("42" | "3D" | "3F", _) | (_, "55000" | "22023") => Self::Misconfigured(error),
+            ("21" | "22" | "23" | "54", _) => Self::Refused(Refusal::by_us(database)),
             _ => Self::Unavailable(error),
         }
-    }
-}
-
-/// Names what refused a row: never a value.
-fn refusal(error: &sqlx::Error, sqlstate: String) -> String {
-    let database = error.as_database_error();
-    match (database.and_then(|error| error.constraint()), database.and_then(|error| error.table())) {
-        (Some(constraint), _) => format!("{sqlstate}, constraint {constraint}"),
-        (None, Some(table)) => format!("{sqlstate}, table {table}"),
-        (None, None) => sqlstate,
     }
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use cognito_user_sync_triggers::event::{Data, EventId, Kind, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
+use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
-use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
+use crate::postgres::Transaction;
 use crate::store::model::claims::{Claims, Identifier};
 use crate::store::model::state::{self, Delta, UserState};
 use crate::store::tables::users::corrupt;
@@ -39,7 +40,7 @@ pub(in crate::store) struct History {
 impl History {
     /// Opens the cursor; the transaction must last as long as this.
     pub(in crate::store) async fn open(
-        tx: &mut PgConnection,
+        tx: &mut Transaction,
         declare: sqlx::SqlStr,
     ) -> Result<Self, sqlx::Error> {
         // A sort of the whole ledger: it spills to disk, and larger runs make fewer of them.
@@ -52,7 +53,7 @@ impl History {
     /// The next users, each whole; empty at the end.
     pub(in crate::store) async fn next(
         &mut self,
-        tx: &mut PgConnection,
+        tx: &mut Transaction,
     ) -> Result<BTreeMap<Uuid, Delta>, sqlx::Error> {
         let mut users = BTreeMap::new();
         while users.is_empty() && !self.exhausted {
@@ -103,7 +104,7 @@ fn read(row: &PgRow) -> Result<(Uuid, Delta), sqlx::Error> {
 
 /// Merges deltas into the baseline.
 pub(in crate::store) async fn merge_into_baseline(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     mut deltas: BTreeMap<Uuid, Delta>,
 ) -> Result<(), sqlx::Error> {
     let ids: Vec<Uuid> = deltas.keys().copied().collect();
@@ -119,7 +120,7 @@ pub(in crate::store) async fn merge_into_baseline(
 
 /// Changes a user's baseline, if it has one.
 pub(in crate::store) async fn rewrite_baseline(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     user: Uuid,
     change: impl FnOnce(&mut Delta),
 ) -> Result<(), sqlx::Error> {
@@ -131,7 +132,7 @@ pub(in crate::store) async fn rewrite_baseline(
     write_baseline(tx, &BTreeMap::from([(user, delta)])).await
 }
 
-async fn write_baseline(tx: &mut PgConnection, deltas: &BTreeMap<Uuid, Delta>) -> Result<(), sqlx::Error> {
+async fn write_baseline(tx: &mut Transaction, deltas: &BTreeMap<Uuid, Delta>) -> Result<(), sqlx::Error> {
     let ids: Vec<Uuid> = deltas.keys().copied().collect();
     let encode = |error: serde_json::Error| sqlx::Error::Encode(error.into());
     let states: Result<Vec<_>, _> =
@@ -159,7 +160,7 @@ pub(in crate::store) const ALL: &str = "declare history no scroll cursor for
 
 /// The history of some users, by a scan of the ledger: it has no index on users, which every event would pay.
 pub(in crate::store) async fn of_users(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     ids: &[Uuid],
 ) -> Result<BTreeMap<Uuid, Delta>, sqlx::Error> {
     let mut deltas = BTreeMap::<Uuid, Delta>::new();
@@ -172,7 +173,7 @@ pub(in crate::store) async fn of_users(
 
 /// One user's events and baseline, each a row, for [`event`]; a baseline has no `id`.
 pub(in crate::store) async fn rows_of_user(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     user: Uuid,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
     sqlx::query(include_str!("read_history.sql")).bind([user].as_slice()).fetch_all(tx).await

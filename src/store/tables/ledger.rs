@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use cognito_user_sync_triggers::event::{EventId, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
+use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
-use sqlx::{PgConnection, Postgres};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::postgres::Database;
+use crate::postgres::{Database, Transaction};
 use crate::store::outcome::{Outcome, Rejection};
 
 /// How far ahead of our clock an event's time may be: clocks differ, but not by more.
@@ -26,8 +26,8 @@ pub(in crate::store) struct Horizon {
 
 impl Horizon {
     pub(in crate::store) async fn read(database: &Database) -> Result<Self, sqlx::Error> {
-        let bounds: Vec<(Uuid, Uuid)> =
-            database.read("select lower, upper from user_event_partitions").await?;
+        let bounds = sqlx::query_as("select lower, upper from user_event_partitions");
+        let bounds: Vec<(Uuid, Uuid)> = bounds.fetch_all(database.questions()).await?;
         Ok(Self { partitions: Arc::new(bounds.into_iter().collect()) })
     }
 
@@ -190,7 +190,7 @@ impl<'a> Rows<'a> {
 /// Waits for another transaction that is inserting one of them. `events` holds each id once, in ascending
 /// order, so that two transactions wait for each other in one direction only.
 pub(in crate::store) async fn insert(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     events: &[&UserEvent<'_>],
 ) -> Result<LedgerInsert, sqlx::Error> {
     let rows = Rows::of(events)?;
@@ -202,7 +202,7 @@ pub(in crate::store) async fn insert(
 /// What an insert of `events` came to, of which the ids in `fresh` were not there before: all of them if `None`. Their
 /// rows, and others maybe, are among `rows`.
 pub(in crate::store) async fn compare_earlier(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     events: &[&UserEvent<'_>],
     rows: &Rows<'_>,
     fresh: Option<Vec<Uuid>>,

@@ -5,6 +5,7 @@ pub(in crate::store) mod failure;
 pub(in crate::store) mod heartbeat;
 pub(in crate::store) mod history;
 pub(in crate::store) mod ledger;
+pub(in crate::store) mod refusal;
 pub(in crate::store) mod users;
 
 /// A name as an identifier in a statement, whatever characters it has.

@@ -1,3 +1,3 @@
 -- The state of users, as users.rs reads it; a condition follows. The list follows from model/columns.rs.
-select id, xmin::text::bigint as written_by, {state_columns}, erased_at is not null as is_erased
+select id, row_version, {state_columns}, erased_at is not null as is_erased
 from users

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cognito_user_sync_triggers::event::EventId;
 use cognito_user_sync_triggers::timestamp::Timestamp;
+use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
-use sqlx::{PgConnection, Row as _};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::postgres::{Database, Transaction};
 use crate::store::model::affected::AffectedKeys;
 use crate::store::model::claims::{Claims, Identifier, IdentifierKind};
 use crate::store::model::columns::{NAMELESS, Owned, Since, UserRow};
@@ -24,7 +25,7 @@ use crate::store::tables::failure::Failure;
 
 /// The users that exist among `ids`, unlocked.
 pub(in crate::store) async fn read(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     ids: &[Uuid],
 ) -> Result<BTreeMap<Uuid, StoredUser>, sqlx::Error> {
     stored(&sqlx::query(statements().read.as_str()).bind(ids).fetch_all(tx).await?)
@@ -32,7 +33,7 @@ pub(in crate::store) async fn read(
 
 /// The same, locked in the order of the ids.
 pub(in crate::store) async fn lock(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     ids: &[Uuid],
 ) -> Result<BTreeMap<Uuid, StoredUser>, sqlx::Error> {
     stored(&sqlx::query(statements().lock.as_str()).bind(ids).fetch_all(tx).await?)
@@ -53,22 +54,18 @@ pub(in crate::store) fn recheck_erased(
     if ids.into_iter().any(is_news) { Err(Failure::recheck()) } else { Ok(()) }
 }
 
-/// Locks users who were read, in the order of the ids, and reads those again whom somebody has changed since: one whose
-/// `xmin` is the same is the same version. So this transaction must not have written them itself, since all that it
-/// writes has one `xmin`.
+/// Locks users who were read, in the order of the ids, and reads those again whom somebody has changed since.
 ///
 /// Returns the users, and whether all of them are as they were read.
 pub(in crate::store) async fn lock_read(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     mut users: BTreeMap<Uuid, StoredUser>,
 ) -> Result<(BTreeMap<Uuid, StoredUser>, bool), sqlx::Error> {
     let ids: Vec<Uuid> = users.keys().copied().collect();
-    let lock = sqlx::query_as(concat!(
-        "select id, xmin::text::bigint from users where id = any ($1) ",
-        in_lock_order!()
-    ));
+    let lock =
+        sqlx::query_as(concat!("select id, row_version from users where id = any ($1) ", in_lock_order!()));
     let locked: BTreeMap<Uuid, i64> = lock.bind(&ids).fetch_all(&mut *tx).await?.into_iter().collect();
-    users.retain(|id, user| locked.get(id) == Some(&user.written_by));
+    users.retain(|id, user| locked.get(id) == Some(&user.row_version));
     if users.len() == ids.len() {
         return Ok((users, true));
     }
@@ -79,7 +76,7 @@ pub(in crate::store) async fn lock_read(
 
 /// Inserts the rows that are missing, in the order of the ids, with nothing in them but what cannot be null.
 pub(in crate::store) async fn insert_skeletons(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     new: &BTreeMap<Uuid, &Delta>,
 ) -> Result<(), sqlx::Error> {
     let ids: Vec<Uuid> = new.keys().copied().collect();
@@ -95,7 +92,7 @@ pub(in crate::store) async fn insert_skeletons(
 /// Locks every row that a change of `keys` may touch besides `batch`, in the order of the ids: who owns an address now,
 /// who would be next among those outside the batch, who waits for a referrer.
 pub(in crate::store) async fn lock_affected(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     batch: &[Uuid],
     keys: &AffectedKeys,
 ) -> Result<BTreeMap<Uuid, StoredUser>, sqlx::Error> {
@@ -108,7 +105,7 @@ pub(in crate::store) async fn lock_affected(
 
 /// Records the addresses shown; returns since when each of them is verified.
 pub(in crate::store) async fn upsert_claims(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     claims: &BTreeMap<Uuid, &Claims>,
 ) -> Result<BTreeMap<(Uuid, Identifier), Option<Timestamp>>, sqlx::Error> {
     let rows = claims
@@ -137,7 +134,7 @@ pub(in crate::store) async fn upsert_claims(
 
 /// Takes the unique columns from those who lose them, so that others can take them in the next statement.
 pub(in crate::store) async fn release(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     losers: &BTreeMap<IdentifierKind, Vec<Uuid>>,
 ) -> Result<(), sqlx::Error> {
     let of = |kind| losers.get(&kind).map(Vec::as_slice).unwrap_or_default();
@@ -147,7 +144,7 @@ pub(in crate::store) async fn release(
 
 /// Gives the unique columns to winners outside the batch, whose rows are not written otherwise.
 pub(in crate::store) async fn acquire(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     winners: &[(Identifier, Uuid)],
 ) -> Result<(), sqlx::Error> {
     let kinds: Vec<&str> = winners.iter().map(|(identifier, _)| identifier.kind.as_str()).collect();
@@ -159,7 +156,7 @@ pub(in crate::store) async fn acquire(
 
 /// Resolves the referral codes affected, whichever of the two users came first.
 pub(in crate::store) async fn resolve_referrals(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     batch: &[Uuid],
     keys: &AffectedKeys,
 ) -> Result<(), sqlx::Error> {
@@ -172,18 +169,29 @@ pub(in crate::store) async fn resolve_referrals(
 }
 
 /// Writes the service's columns of locked rows.
-pub(in crate::store) async fn write(tx: &mut PgConnection, rows: &[UserRow<'_>]) -> Result<(), sqlx::Error> {
+pub(in crate::store) async fn write(tx: &mut Transaction, rows: &[UserRow<'_>]) -> Result<(), sqlx::Error> {
     let statements = statements();
     statements.bind(&statements.write, rows).execute(tx).await.map(drop)
 }
 
 /// Compares rows with those stored: a line a column that differs, as `id, name, stored, expected`.
 pub(in crate::store) async fn compare(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     rows: &[UserRow<'_>],
 ) -> Result<Vec<PgRow>, sqlx::Error> {
     let statements = statements();
     statements.bind(&statements.compare, rows).fetch_all(tx).await
+}
+
+/// The trigger of `users` that calls a function, of this name or qualified.
+pub(in crate::store) async fn trigger_of(
+    database: &Database,
+    function: &str,
+) -> Result<Option<String>, sqlx::Error> {
+    let query = "select tgname::text from pg_trigger join pg_proc on pg_proc.oid = tgfoid
+        where tgrelid = 'users'::regclass and not tgisinternal and proname = $1 order by tgname limit 1";
+    let name = function.rsplit('.').next().unwrap_or(function);
+    sqlx::query_scalar(query).bind(name).fetch_optional(database.questions()).await
 }
 
 fn stored(rows: &[PgRow]) -> Result<BTreeMap<Uuid, StoredUser>, sqlx::Error> {
@@ -238,7 +246,7 @@ impl StoredUser {
         };
         Ok(Self {
             id: row.try_get("id")?,
-            written_by: row.try_get("written_by")?,
+            row_version: row.try_get("row_version")?,
             state,
             owned: Owned { email: row.try_get("email")?, phone_number: row.try_get("phone_number")? },
             since: Since {

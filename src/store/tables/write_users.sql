@@ -3,6 +3,7 @@
 update users
 set {assignments},
     -- The application's last edit may be later; `greatest` ignores nulls.
-    updated_at = greatest(users.app_edited_at, new.synced_at)
+    updated_at = greatest(users.app_edited_at, new.synced_at),
+    row_version = users.row_version + 1
 from {rows}
 where users.id = new.id

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, Row as _};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -19,6 +19,7 @@ pub(crate) use crate::store::maintenance::adopt::shape::inspect;
 pub use crate::store::maintenance::adopt::shape::{KEPT_AS, OldTable};
 
 use crate::geoip::GeoIp;
+use crate::postgres::Transaction;
 use crate::store::maintenance::adopt::row::{ApplicationColumns, NewRow, OldRow};
 use crate::store::merge;
 use crate::store::model::affected::{AffectedKeys, sign_up_code};
@@ -128,7 +129,7 @@ impl From<Failure> for AdoptError {
 /// # Errors
 /// When the database fails.
 pub(crate) async fn survey(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     table: &OldTable,
     options: &Options,
     geoip: &GeoIp,
@@ -153,7 +154,7 @@ pub(crate) async fn survey(
 /// # Errors
 /// When the database fails; the transaction must be rolled back then.
 pub(crate) async fn adopt(
-    tx: &mut PgConnection,
+    tx: &mut Transaction,
     table: &OldTable,
     options: &Options,
     geoip: &GeoIp,
@@ -195,7 +196,7 @@ impl Adopted {
 }
 
 /// Opens the cursor; both names are our own.
-async fn open(tx: &mut PgConnection, name: &str, table: &OldTable) -> Result<(), sqlx::Error> {
+async fn open(tx: &mut Transaction, name: &str, table: &OldTable) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(
         "set local statement_timeout = 0; set local work_mem = '64MB'; set local cursor_tuple_fraction = 1;
         set local time zone 'UTC'; set local datestyle = 'ISO'",
@@ -210,7 +211,7 @@ async fn open(tx: &mut PgConnection, name: &str, table: &OldTable) -> Result<(),
 }
 
 /// The next rows; none at the end.
-async fn next(tx: &mut PgConnection, options: &Options, geoip: &GeoIp) -> Result<Vec<NewRow>, sqlx::Error> {
+async fn next(tx: &mut Transaction, options: &Options, geoip: &GeoIp) -> Result<Vec<NewRow>, sqlx::Error> {
     let fetch = sqlx::query(AssertSqlSafe(format!("fetch {CHUNK_ROWS} from old_rows")));
     let rows = fetch.fetch_all(tx).await?;
     rows.iter().map(|row| Ok(NewRow::of(&read(row)?, options, geoip))).collect()
@@ -264,7 +265,7 @@ fn read(row: &PgRow) -> Result<OldRow, sqlx::Error> {
 }
 
 /// Inserts the rows with the application's columns; one version of each row less than by a skeleton of an event.
-async fn insert(tx: &mut PgConnection, rows: &[NewRow]) -> Result<(), sqlx::Error> {
+async fn insert(tx: &mut Transaction, rows: &[NewRow]) -> Result<(), sqlx::Error> {
     let at = |time: fn(&Delta) -> Timestamp| {
         rows.iter().map(|row| OffsetDateTime::from(time(&row.delta))).collect::<Vec<_>>()
     };
@@ -302,7 +303,7 @@ async fn insert(tx: &mut PgConnection, rows: &[NewRow]) -> Result<(), sqlx::Erro
 }
 
 /// Writes the service's columns, the claims and the baseline: as for new users' events, by the same code.
-async fn merge(tx: &mut PgConnection, rows: Vec<NewRow>) -> Result<(), AdoptError> {
+async fn merge(tx: &mut Transaction, rows: Vec<NewRow>) -> Result<(), AdoptError> {
     let deltas: BTreeMap<Uuid, Delta> = rows.into_iter().map(|row| (row.id, row.delta)).collect();
     let ids: Vec<Uuid> = deltas.keys().copied().collect();
     let keys = AffectedKeys {

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{PgConnection, Row as _};
+use sqlx::Row as _;
 
+use crate::postgres::Transaction;
 use crate::store::maintenance::adopt::AdoptError;
 
 /// The name that an adopted table has from then on.
@@ -115,7 +116,7 @@ const COLUMNS: [(&str, Family); 35] = [
 ///
 /// # Errors
 /// With every difference from the documented table, or with the rows that cannot be adopted.
-pub(crate) async fn inspect(tx: &mut PgConnection) -> Result<Option<OldTable>, AdoptError> {
+pub(crate) async fn inspect(tx: &mut Transaction) -> Result<Option<OldTable>, AdoptError> {
     let find = "select pg_class.oid from pg_class join pg_namespace on pg_namespace.oid = relnamespace
         where nspname = current_schema() and relname = 'users'";
     let Some(oid) = sqlx::query_scalar(find).fetch_optional(&mut *tx).await? else { return Ok(None) };
@@ -162,7 +163,7 @@ fn column_differences(found: &[(String, String, String)]) -> Vec<String> {
 }
 
 /// A line for each reason that rows cannot be adopted for, with how many and the first ids.
-async fn row_problems(tx: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+async fn row_problems(tx: &mut Transaction) -> Result<Vec<String>, sqlx::Error> {
     let rows = sqlx::query(include_str!("old_row_problems.sql")).fetch_all(tx).await?;
     let line = |row: &sqlx::postgres::PgRow| {
         let (problem, count): (String, i64) = (row.try_get("problem")?, row.try_get("rows")?);

@@ -1,0 +1,60 @@
+//! Checks what a deployment shares with others of the same server: roles belong to the whole of it. Must not know what is
+//! in the tables.
+
+use crate::ops::doctor::{Finding, MIGRATE, bounded};
+use crate::postgres::{Database, Purpose, Role, RolePrefix};
+use crate::store::migrate::{Deployment, Mark, marks_of};
+
+/// Whether the deployment's roles are its own.
+pub(super) async fn roles(database: &Database, prefix: &RolePrefix) -> Result<Finding, Finding> {
+    let asked = async {
+        let mut tx = database.begin(Purpose::Inspection).await?;
+        let deployment = Deployment::read(&mut tx, database.schema()).await?;
+        let roles: Vec<String> = Role::ALL.into_iter().map(|role| prefix.role(role)).collect();
+        let marks: Vec<Mark> = marks_of(&mut tx, &roles).await?.into_values().collect();
+        tx.rollback().await.map(|()| (deployment, marks))
+    };
+    let (deployment, marks) = bounded(asked).await?;
+    let Some(Deployment { mark, .. }) = deployment else {
+        return Ok(Finding::failed("this schema has no deployment's id", MIGRATE));
+    };
+    if let Some(other) = marks.iter().find(|other| other.deployment != mark.deployment) {
+        let found = format!(
+            "the roles {prefix}_… are used by two deployments, in {} and in {}: a login of one may write to the other",
+            mark.place, other.place
+        );
+        let fix = "in one of them: set USER_SYNC_ROLE_PREFIX to a prefix of its own and run `user-sync migrate`, which \
+                   gives its tables and grants to roles of that prefix; then grant those roles to its logins, and revoke \
+                   the old ones";
+        return Ok(Finding::failed(found, fix));
+    }
+    if let Some(other) = marks.iter().find(|other| other.place != mark.place) {
+        let found = format!(
+            "the roles {prefix}_… are marked for {}, and this is a copy of it or its new name, in {}",
+            other.place, mark.place
+        );
+        let fix = "if it is a copy: give it its own id (delete from user_sync_deployment) and its own \
+                   USER_SYNC_ROLE_PREFIX, and run `user-sync migrate`; if it has a new name: run `user-sync migrate`";
+        return Ok(Finding::warning(found, fix));
+    }
+    Ok(match marks.len() == Role::ALL.len() {
+        true => Finding::ok(format!("the roles {prefix}_… are this deployment's alone")),
+        false => Finding::warning(
+            format!("not every one of the roles {prefix}_… is marked as this deployment's"),
+            "run `user-sync migrate` as who made the roles, or as a superuser",
+        ),
+    })
+}
+
+/// Logins that may do something in more than one deployment, this one among them.
+pub(super) async fn logins(database: &Database, prefix: &RolePrefix) -> Result<Finding, Finding> {
+    let query = sqlx::query_as(include_str!("logins_of_several.sql")).bind(prefix.to_string());
+    let logins: Vec<(String, String)> = bounded(query.fetch_all(database.inspection())).await?;
+    let Some((login, _)) = logins.first() else {
+        return Ok(Finding::ok("no login reaches another deployment, too"));
+    };
+    let found: Vec<String> = logins.iter().map(|(login, roles)| format!("{login} (by {roles})")).collect();
+    let fix =
+        format!("give each deployment a login of its own, and revoke the other's roles from \"{login}\"");
+    Ok(Finding::warning(format!("logins that reach more than one: {}", found.join(", ")), fix))
+}

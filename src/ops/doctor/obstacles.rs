@@ -1,0 +1,23 @@
+//! Checks what others have added to `users` that can refuse this service's rows. Must not read a row.
+
+use crate::ops::doctor::{Finding, bounded};
+use crate::postgres::{Database, Role, RolePrefix};
+use crate::store::{own_columns, own_constraints};
+
+/// Names what can refuse a row.
+pub(super) async fn examine(database: &Database, prefix: &RolePrefix) -> Result<Finding, Finding> {
+    let query = sqlx::query_as(include_str!("obstacles.sql"));
+    let query = query.bind(own_constraints()).bind(own_columns()).bind(prefix.role(Role::Consumer));
+    let obstacles: Vec<(String, bool)> = bounded(query.fetch_all(database.inspection())).await?;
+    if obstacles.is_empty() {
+        return Ok(Finding::ok("nothing that others added to users can refuse a row"));
+    }
+    let names: Vec<&str> = obstacles.iter().map(|(obstacle, _)| obstacle.as_str()).collect();
+    let found = format!("can refuse rows of users: {}", names.join("; "));
+    let fix = "give each column a default, and let every constraint, trigger and policy accept a user of whom only the sub \
+               is known; rows that are refused are tried again until it is mended (docs/adopting.md)";
+    Ok(match obstacles.iter().any(|(_, is_certain)| *is_certain) {
+        true => Finding::failed(found, fix),
+        false => Finding::warning(found, fix),
+    })
+}

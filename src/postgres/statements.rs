@@ -1,0 +1,132 @@
+//! Finds out whether the server may keep prepared statements: whether what this process sends reaches the server that it
+//! speaks with, or a pooler that hands each transaction on to another one. Must not know a statement.
+//!
+//! The first connection carries a startup option of a made-up value. A server that nothing stands before has the value
+//! then. PgBouncer and RDS Proxy refuse options, or are told to ignore them.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{PgConnection, Row as _};
+use uuid::Uuid;
+
+use crate::config::PreparedStatements;
+
+const PROBE: &str = "user_sync.probe";
+
+/// What stands between this process and the server, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Between {
+    /// Not known before the first connection.
+    Unknown,
+    /// Nothing that changes what a connection says: startup options reach the server.
+    Nothing,
+    /// A pooler or a proxy that refuses startup options.
+    RefusesOptions,
+    /// A pooler that ignores startup options.
+    IgnoresOptions,
+    /// Not asked: the configuration says that statements are kept.
+    Named,
+    /// Not asked: the configuration says that statements are not kept.
+    Unnamed,
+}
+
+impl Between {
+    const ALL: [Self; 6] = [
+        Self::Unknown,
+        Self::Nothing,
+        Self::RefusesOptions,
+        Self::IgnoresOptions,
+        Self::Named,
+        Self::Unnamed,
+    ];
+
+    fn number(self) -> u8 {
+        Self::ALL.iter().position(|known| *known == self).and_then(|at| u8::try_from(at).ok()).unwrap_or(0)
+    }
+}
+
+/// What is known so far; found out once in a process.
+#[derive(Debug)]
+pub(super) struct Statements {
+    between: AtomicU8,
+    /// A value that nobody else has set on a server's connection.
+    nonce: String,
+}
+
+impl From<PreparedStatements> for Statements {
+    fn from(configured: PreparedStatements) -> Self {
+        let between = match configured {
+            PreparedStatements::Auto => Between::Unknown,
+            PreparedStatements::Named => Between::Named,
+            PreparedStatements::Unnamed => Between::Unnamed,
+        };
+        Self { between: between.number().into(), nonce: Uuid::now_v7().simple().to_string() }
+    }
+}
+
+impl Statements {
+    pub(super) fn between(&self) -> Between {
+        let number = usize::from(self.between.load(Ordering::SeqCst));
+        Between::ALL.get(number).copied().unwrap_or(Between::Unknown)
+    }
+
+    fn know(&self, between: Between) {
+        self.between.store(between.number(), Ordering::SeqCst);
+    }
+
+    pub(super) fn are_named(&self) -> bool {
+        matches!(self.between(), Between::Nothing | Between::Named)
+    }
+
+    /// The options with the probe, as long as it has something to find out.
+    pub(super) fn probing(&self, options: PgConnectOptions) -> PgConnectOptions {
+        match self.between() {
+            Between::Unknown => options.options([(PROBE, self.nonce.as_str())]),
+            Between::Nothing
+            | Between::RefusesOptions
+            | Between::IgnoresOptions
+            | Between::Named
+            | Between::Unnamed => options,
+        }
+    }
+
+    /// Asks a new connection whether the probe has reached the server.
+    pub(super) async fn ask(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        if self.between() != Between::Unknown {
+            return Ok(());
+        }
+        // One message: a pooler cannot divide it.
+        let question = sqlx::raw_sql("select current_setting('user_sync.probe', true)");
+        let answer: Option<String> = question.fetch_one(connection).await?.try_get(0)?;
+        let has_arrived = answer.as_deref() == Some(self.nonce.as_str());
+        self.know(if has_arrived { Between::Nothing } else { Between::IgnoresOptions });
+        Ok(())
+    }
+
+    /// Whether a connection failed because options are refused; from then on none are sent.
+    pub(super) fn are_refused_by(&self, error: &sqlx::Error) -> bool {
+        let code = error.as_database_error().and_then(|error| error.code());
+        // PgBouncer: 08P01, "unsupported startup parameter"; RDS Proxy: 0A000, "doesn't support command-line options".
+        let is_refused = matches!(code.as_deref(), Some("08P01" | "0A000"));
+        // Several connections may be refused at once.
+        if is_refused && self.between() == Between::Unknown {
+            self.know(Between::RefusesOptions);
+        }
+        is_refused && self.between() == Between::RefusesOptions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_answer_is_kept_as_it_is() {
+        let statements = Statements::from(PreparedStatements::Auto);
+        for between in Between::ALL {
+            statements.know(between);
+            assert_eq!(statements.between(), between);
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Transactions: the only way in which anything is asked of the tables. What a session must be is set and checked as a
+//! transaction begins, so that no pooler in between can take it away. Must not know a table.
+
+use futures::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
+use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
+use sqlx::postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::{AssertSqlSafe, Either, Error, Execute, Executor, PgConnection, Postgres, SqlStr};
+
+use crate::config::Schema;
+use crate::postgres::session::Session;
+use crate::postgres::{Database, answer_in_time};
+
+/// What a transaction is for: its isolation and its settings follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Records logins that report nothing new: its plans read `users` by the key only.
+    Logins,
+    /// Applies other events.
+    Events,
+    /// An operator's command that changes rows.
+    Command,
+    /// Reads, each statement what is committed when it begins.
+    Question,
+    /// Reads one moment.
+    Snapshot,
+    /// Reads what takes longer than a batch may.
+    Report,
+    /// Makes or changes the schema: `user_sync_begin` may not be there yet.
+    Migration,
+    /// Reads catalogs, whatever the schema holds.
+    Inspection,
+}
+
+/// The mark of the service's own writes; see `migrations/0012_sessions.sql`.
+const MARK: &str = "versioned";
+
+impl Purpose {
+    const ALL: [Self; 8] = [
+        Self::Logins,
+        Self::Events,
+        Self::Command,
+        Self::Question,
+        Self::Snapshot,
+        Self::Report,
+        Self::Migration,
+        Self::Inspection,
+    ];
+
+    /// The statements that begin a transaction, sent in one message.
+    fn begin(self, schema: &Schema) -> String {
+        let isolation = match self {
+            // The locks depend on it: a snapshot older than a lock would miss what the lock waited for.
+            Self::Logins | Self::Events | Self::Command | Self::Migration => "read committed",
+            Self::Question | Self::Report => "read committed read only",
+            Self::Snapshot | Self::Inspection => "repeatable read read only",
+        };
+        let name = match self {
+            Self::Logins => "logins",
+            Self::Events => "events",
+            Self::Command => "command",
+            Self::Question => "question",
+            Self::Snapshot => "snapshot",
+            Self::Report => "report",
+            Self::Migration | Self::Inspection => return begin_without_function(isolation, schema),
+        };
+        format!("begin isolation level {isolation}; select {}.user_sync_begin('{name}')", schema.quoted())
+    }
+}
+
+fn begin_without_function(isolation: &str, schema: &Schema) -> String {
+    format!(
+        "begin isolation level {isolation}; set local search_path to {}; set local user_sync.service = '{MARK}';
+        set local statement_timeout = '60s'; set local lock_timeout = '5s'; set local synchronous_commit = on;
+        set local time zone 'UTC'; set local datestyle = 'ISO, MDY'",
+        schema.search_path()
+    )
+}
+
+/// The beginning of each kind of transaction in one schema.
+#[derive(Debug)]
+pub(super) struct Begins([String; Purpose::ALL.len()]);
+
+impl Begins {
+    pub(super) fn of(schema: &Schema) -> Self {
+        Self(Purpose::ALL.map(|purpose| purpose.begin(schema)))
+    }
+
+    fn of_purpose(&self, purpose: Purpose) -> &str {
+        let at = Purpose::ALL.iter().position(|known| *known == purpose);
+        at.and_then(|at| self.0.get(at)).map_or("begin", String::as_str)
+    }
+}
+
+/// A transaction. One that is dropped before its end loses its connection: it may be in the middle of a statement.
+#[derive(Debug)]
+pub struct Transaction {
+    /// `None` once it has ended.
+    session: Option<Session>,
+    database: Database,
+    /// Whether its statements are prepared by name.
+    is_named: bool,
+}
+
+impl Database {
+    /// Begins a transaction, on a connection that served before if there is one. If that has died unseen, or its server
+    /// takes no writes any more, another one is opened at once.
+    ///
+    /// # Errors
+    /// When there is no connection, when the schema is not this build's, and when the session is not what it must be.
+    pub async fn begin(&self, purpose: Purpose) -> Result<Transaction, Error> {
+        let begin = self.begins.of_purpose(purpose);
+        let mut replaced = 0;
+        loop {
+            let mut session = self.session().await?;
+            // The texts are our own, and the schema is quoted.
+            let begun = session.execute(sqlx::raw_sql(AssertSqlSafe(begin.to_owned())));
+            match answer_in_time(begun).await {
+                Ok(_) => {
+                    let (database, is_named) = (self.clone(), self.statements.are_named());
+                    return Ok(Transaction { session: Some(session), database, is_named });
+                }
+                // After a failover, every connection that is kept may lead to what is a standby now.
+                Err(error)
+                    if is_read_only(&error) && replaced < self.pool.options().get_max_connections() =>
+                {
+                    session.discard();
+                    replaced += 1;
+                }
+                Err(error) => session.discard_or_fail(error)?,
+            }
+        }
+    }
+
+    /// Asks questions, each in a transaction of its own.
+    #[must_use]
+    pub fn questions(&self) -> Questions<'_> {
+        Questions { database: self, purpose: Purpose::Question }
+    }
+
+    /// Asks questions that take longer than a batch may.
+    #[must_use]
+    pub fn reports(&self) -> Questions<'_> {
+        Questions { database: self, purpose: Purpose::Report }
+    }
+
+    /// Asks questions of the catalogs, whether or not the schema is there.
+    #[must_use]
+    pub fn inspection(&self) -> Questions<'_> {
+        Questions { database: self, purpose: Purpose::Inspection }
+    }
+}
+
+/// 25006, `read_only_sql_transaction` ("PostgreSQL Error Codes", appendix A of PostgreSQL's manual).
+fn is_read_only(error: &Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).as_deref() == Some("25006")
+}
+
+impl Transaction {
+    /// Commits, and keeps the connection for the next transaction.
+    ///
+    /// # Errors
+    /// When it is not known to be committed; the connection is gone then.
+    pub async fn commit(self) -> Result<(), Error> {
+        self.end("COMMIT").await
+    }
+
+    /// Undoes everything, and keeps the connection for the next transaction.
+    ///
+    /// # Errors
+    /// When the server does not answer. Nothing is committed then, and the connection is gone.
+    pub async fn rollback(self) -> Result<(), Error> {
+        self.end("ROLLBACK").await
+    }
+
+    async fn end(mut self, statement: &'static str) -> Result<(), Error> {
+        self.connection()?.execute(sqlx::raw_sql(statement)).await?;
+        if let Some(session) = self.session.take() {
+            self.database.recycle(session);
+        }
+        Ok(())
+    }
+
+    fn connection(&mut self) -> Result<&mut PgConnection, Error> {
+        self.session.as_deref_mut().ok_or(Error::PoolClosed)
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.discard();
+        }
+    }
+}
+
+/// A query whose statement the server does not keep.
+struct Unnamed<E>(E);
+
+impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Unnamed<E> {
+    fn sql(self) -> SqlStr {
+        self.0.sql()
+    }
+
+    fn statement(&self) -> Option<&PgStatement> {
+        self.0.statement()
+    }
+
+    fn take_arguments(&mut self) -> Result<Option<PgArguments>, sqlx::error::BoxDynError> {
+        self.0.take_arguments()
+    }
+
+    fn persistent(&self) -> bool {
+        false
+    }
+}
+
+type Answer<'e> = BoxStream<'e, Result<Either<PgQueryResult, PgRow>, Error>>;
+
+impl<'t> Executor<'t> for &'t mut Transaction {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> Answer<'e>
+    where
+        't: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let is_named = self.is_named;
+        match self.connection() {
+            Ok(connection) if is_named => connection.fetch_many(query),
+            Ok(connection) => connection.fetch_many(Unnamed(query)),
+            Err(error) => stream::once(std::future::ready(Err(error))).boxed(),
+        }
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, Error>>
+    where
+        't: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let is_named = self.is_named;
+        match self.connection() {
+            Ok(connection) if is_named => connection.fetch_optional(query),
+            Ok(connection) => connection.fetch_optional(Unnamed(query)),
+            Err(error) => std::future::ready(Err(error)).boxed(),
+        }
+    }
+
+    fn prepare_with<'e>(self, _: SqlStr, _: &'e [PgTypeInfo]) -> BoxFuture<'e, Result<PgStatement, Error>>
+    where
+        't: 'e,
+    {
+        not_prepared_apart()
+    }
+}
+
+/// A statement that is prepared apart from its use may be prepared on another connection of a pooler's.
+fn not_prepared_apart<'e>() -> BoxFuture<'e, Result<PgStatement, Error>> {
+    let error = Error::Protocol("statements are prepared as they are executed, not apart".to_owned());
+    std::future::ready(Err(error)).boxed()
+}
+
+/// Asks each question in a transaction of its own: outside of one, a pooler could answer with another client's statement.
+#[derive(Debug, Clone, Copy)]
+pub struct Questions<'d> {
+    database: &'d Database,
+    purpose: Purpose,
+}
+
+impl Questions<'_> {
+    async fn answer<'q, E>(self, question: E) -> Result<Vec<Either<PgQueryResult, PgRow>>, Error>
+    where
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let mut tx = self.database.begin(self.purpose).await?;
+        let answer = tx.fetch_many(question).try_collect().await;
+        // There is nothing to undo; what matters is that the transaction ends.
+        let ended = tx.rollback().await;
+        answer.and_then(|answer| ended.map(|()| answer))
+    }
+}
+
+impl<'d> Executor<'d> for Questions<'d> {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> Answer<'e>
+    where
+        'd: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let answer = self.answer(query).map_ok(|answer: Vec<_>| stream::iter(answer.into_iter().map(Ok)));
+        answer.try_flatten_stream().boxed()
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, Error>>
+    where
+        'd: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let row = |answer: Vec<_>| answer.into_iter().find_map(Either::right);
+        self.answer(query).map_ok(row).boxed()
+    }
+
+    fn prepare_with<'e>(self, _: SqlStr, _: &'e [PgTypeInfo]) -> BoxFuture<'e, Result<PgStatement, Error>>
+    where
+        'd: 'e,
+    {
+        not_prepared_apart()
+    }
+}

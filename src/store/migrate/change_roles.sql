@@ -1,0 +1,53 @@
+-- The statements that give everything of this schema from the roles of one prefix ($1) to those of another ($2): what
+-- they own, what they may do, and the functions that name them. In the order in which they run.
+with roles as (
+    select $1 || '_' || kind as old, $2 || '_' || kind as new
+    from unnest(array['owner', 'consumer', 'app', 'reader']) as kind
+),
+relations as (
+    select pg_class.oid, oid::regclass as name, relkind, relowner, relacl
+    from pg_class
+    where relnamespace = current_schema()::regnamespace and relkind in ('r', 'p', 'v', 'm', 'S')
+),
+functions as (
+    select oid, oid::regprocedure as name, proowner, proacl, prosrc
+    from pg_proc
+    where pronamespace = current_schema()::regnamespace
+),
+granted as (
+    select acl.*, format('on %s %s', case relkind when 'S' then 'sequence' else 'table' end, name) as target, '' as columns
+    from relations cross join lateral aclexplode(relacl) as acl
+    union all
+    select acl.*, format('on table %s', name), format(' (%I)', attname)
+    from relations
+    join pg_attribute on attrelid = relations.oid and not attisdropped
+    cross join lateral aclexplode(attacl) as acl
+    union all
+    select acl.*, format('on function %s', name), ''
+    from functions cross join lateral aclexplode(proacl) as acl
+    union all
+    select acl.*, format('on schema %I', nspname), ''
+    from pg_namespace cross join lateral aclexplode(nspacl) as acl
+    where pg_namespace.oid = current_schema()::regnamespace
+),
+statements as (
+    select 1 as step, format('alter %s %s owner to %I',
+        case relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence' else 'table' end,
+        name, new) as statement
+    from relations join roles on old = pg_get_userbyid(relowner)
+    where not exists (select from pg_depend where objid = relations.oid and deptype = 'a' and relkind = 'S')
+    union all
+    select 1, format('alter function %s owner to %I', name, new)
+    from functions join roles on old = pg_get_userbyid(proowner)
+    union all
+    select 2, format('grant %s%s %s to %I', privilege_type, columns, target, new)
+    from granted join roles on old = pg_get_userbyid(grantee)
+    union all
+    select 3, format('revoke %s%s %s from %I', privilege_type, columns, target, old)
+    from granted join roles on old = pg_get_userbyid(grantee)
+    union all
+    select 4, replace(replace(pg_get_functiondef(oid), $1 || '_consumer', $2 || '_consumer'), $1 || '_app', $2 || '_app')
+    from functions
+    where prosrc like '%pg_has_role(session_user, ''' || $1 || '_consumer''%'
+)
+select statement from statements order by step, statement

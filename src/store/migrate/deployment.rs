@@ -1,0 +1,230 @@
+//! What a deployment is: a database and a schema, under an id that is made once. Its roles belong to the whole server, so
+//! each carries the id in its comment, and no other deployment takes it for its own.
+
+use std::collections::BTreeMap;
+
+use sqlx::AssertSqlSafe;
+use uuid::Uuid;
+
+use crate::postgres::{Role, RolePrefix, Schema, Transaction};
+use crate::store::migrate::files::{self, MAKES_ROLES};
+use crate::store::migrate::{Error, requirements};
+use crate::store::tables::quoted;
+
+/// Who a role belongs to, as its comment says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// The deployment's id.
+    pub deployment: Uuid,
+    /// Where it is: `schema … of database …`.
+    pub place: String,
+}
+
+impl Mark {
+    /// The mark of the deployment `id`, which is in `schema` of this database.
+    fn of(id: Uuid, schema: &Schema, database: &str) -> Self {
+        Self { deployment: id, place: format!("schema {} of database {database}", schema.as_str()) }
+    }
+
+    /// The mark in a role's comment, if it has one.
+    #[must_use]
+    pub fn parse(comment: &str) -> Option<Self> {
+        let (_, mark) = comment.split_once("; deployment ")?;
+        let (id, place) = mark.split_once(", ")?;
+        Some(Self { deployment: id.parse().ok()?, place: place.to_owned() })
+    }
+
+    /// The comment of a role that is for `what`.
+    #[must_use]
+    pub fn comment(&self, what: &str) -> String {
+        format!("cognito-user-sync: {what}; deployment {}, {}", self.deployment, self.place)
+    }
+}
+
+fn what_for(role: Role) -> &'static str {
+    match role {
+        Role::Owner => "owns the tables and migrates them",
+        Role::Consumer => "applies events; column grants only",
+        Role::App => "the application; may change profile and application columns of users",
+        Role::Reader => "reports; may read",
+    }
+}
+
+/// A deployment, as its schema has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// What its roles carry.
+    pub mark: Mark,
+    /// What the names of its roles begin with.
+    pub prefix: RolePrefix,
+}
+
+impl Deployment {
+    /// The deployment of this schema; `None` where it has not been migrated since deployments have ids.
+    ///
+    /// # Errors
+    /// When the database does not answer, or holds what `migrate` never writes.
+    pub async fn read(tx: &mut Transaction, schema: &Schema) -> Result<Option<Self>, sqlx::Error> {
+        let is_there = "select to_regclass('user_sync_deployment') is not null";
+        if !sqlx::query_scalar::<_, bool>(is_there).fetch_one(&mut *tx).await? {
+            return Ok(None);
+        }
+        let query = "select id, role_prefix, current_database()::text from user_sync_deployment";
+        let row: Option<(Uuid, String, String)> = sqlx::query_as(query).fetch_optional(tx).await?;
+        row.map(|(id, prefix, database)| {
+            let corrupt = || sqlx::Error::Decode("user_sync_deployment.role_prefix is no prefix".into());
+            let prefix = RolePrefix::new(&prefix).ok_or_else(corrupt)?;
+            Ok(Self { mark: Mark::of(id, schema, &database), prefix })
+        })
+        .transpose()
+    }
+}
+
+/// The marks of some roles; one that is not marked, or not there, is not among them.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn marks_of(tx: &mut Transaction, roles: &[String]) -> Result<BTreeMap<String, Mark>, sqlx::Error> {
+    let comments: Vec<(String, Option<String>)> =
+        sqlx::query_as(include_str!("marks.sql")).bind(roles).fetch_all(tx).await?;
+    let mark = |(role, comment): (String, Option<String>)| Some((role, Mark::parse(&comment?)?));
+    Ok(comments.into_iter().filter_map(mark).collect())
+}
+
+/// Marks a role, a group's or a login, as the deployment's; does nothing where it is.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn mark_role(tx: &mut Transaction, role: &str, what: &str, mark: &Mark) -> Result<(), sqlx::Error> {
+    let roles = [role.to_owned()];
+    if marks_of(tx, &roles).await?.get(role) == Some(mark) {
+        return Ok(());
+    }
+    let literal = |text: &str| format!("'{}'", text.replace('\'', "''").replace("$mark$", ""));
+    let statement = include_str!("mark_role.sql")
+        .replace("{role}", &quoted(role))
+        .replace("{name}", &literal(role))
+        .replace("{comment}", &literal(&mark.comment(what)));
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(tx).await.map(drop)
+}
+
+/// Makes the schema, the deployment's id and its roles where they are missing, or gives everything to the roles of another
+/// prefix if that is `wanted`. Idempotent. Returns the prefix.
+pub(super) async fn prepare(
+    tx: &mut Transaction,
+    schema: &Schema,
+    wanted: Option<&RolePrefix>,
+) -> Result<RolePrefix, Error> {
+    requirements::check(tx).await?;
+    make_schema(tx, schema).await?;
+    let known = Deployment::read(tx, schema).await?;
+    let is_new = files::pending(tx).await?.contains_key(&MAKES_ROLES);
+    let prefix = match (wanted, &known) {
+        (Some(wanted), _) => wanted.clone(),
+        (None, Some(known)) => known.prefix.clone(),
+        (None, None) => RolePrefix::default(),
+    };
+    // What was migrated before deployments had ids has the roles of the default prefix.
+    let old = known.as_ref().map(|known| known.prefix.clone()).unwrap_or_default();
+    let takes_roles = is_new || old != prefix;
+    let id = known.as_ref().map_or_else(Uuid::now_v7, |known| known.mark.deployment);
+    let database: String = sqlx::query_scalar("select current_database()::text").fetch_one(&mut *tx).await?;
+    let mark = Mark::of(id, schema, &database);
+    if takes_roles {
+        refuse_another_schema(tx, schema, &prefix).await?;
+        sqlx::raw_sql(AssertSqlSafe(prefix.rename(include_str!("create_roles.sql"))))
+            .execute(&mut *tx)
+            .await?;
+    }
+    let roles: Vec<String> = Role::ALL.into_iter().map(|role| prefix.role(role)).collect();
+    let others: Vec<Mark> =
+        marks_of(tx, &roles).await?.into_values().filter(|other| other.deployment != id).collect();
+    match others.into_iter().next() {
+        Some(other) if takes_roles => return Err(Error::PrefixTaken { prefix, place: other.place }),
+        // Both have used the roles since before they could be told apart: neither is stopped.
+        Some(other) => tracing::warn!(
+            roles = %prefix,
+            "another deployment, in {}, uses the same roles: `user-sync doctor` says how to part them",
+            other.place
+        ),
+        None => {
+            if is_new {
+                files::run(tx, MAKES_ROLES, schema, &prefix).await?;
+            } else if takes_roles {
+                files::make_roles(tx, &prefix).await?;
+            }
+            for role in Role::ALL {
+                mark_role(tx, &prefix.role(role), what_for(role), &mark).await?;
+            }
+        }
+    }
+    let set_owner = prefix.rename(include_str!("set_owner.sql"));
+    sqlx::raw_sql(AssertSqlSafe(set_owner)).execute(&mut *tx).await?;
+    if !is_new && old != prefix {
+        change_roles(tx, &old, &prefix).await?;
+    }
+    if known.as_ref().is_none_or(|known| known.prefix != prefix) {
+        record(tx, id, &prefix).await?;
+    }
+    Ok(prefix)
+}
+
+async fn make_schema(tx: &mut Transaction, schema: &Schema) -> Result<(), sqlx::Error> {
+    // Not `if not exists`, which asks for the right to make one even where it is there.
+    let is_there = "select exists (select from pg_namespace where nspname = $1)";
+    if sqlx::query_scalar(is_there).bind(schema.as_str()).fetch_one(&mut *tx).await? {
+        return Ok(());
+    }
+    let create = format!("create schema {}", schema.quoted());
+    sqlx::raw_sql(AssertSqlSafe(create)).execute(tx).await.map(drop)
+}
+
+/// The tables may be in a schema that was found by a role's `search_path` before there was a variable for it.
+async fn refuse_another_schema(
+    tx: &mut Transaction,
+    schema: &Schema,
+    prefix: &RolePrefix,
+) -> Result<(), Error> {
+    let query = sqlx::query_scalar(include_str!("other_schema.sql"));
+    let other: Option<String> =
+        query.bind(schema.as_str()).bind(prefix.role(Role::Owner)).fetch_optional(tx).await?;
+    match other {
+        Some(other) => Err(Error::AnotherSchema { other, prefix: prefix.clone() }),
+        None => Ok(()),
+    }
+}
+
+async fn change_roles(tx: &mut Transaction, old: &RolePrefix, new: &RolePrefix) -> Result<(), sqlx::Error> {
+    let query = sqlx::query_scalar(include_str!("change_roles.sql"));
+    let statements: Vec<String> =
+        query.bind(old.to_string()).bind(new.to_string()).fetch_all(&mut *tx).await?;
+    for statement in statements {
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *tx).await?;
+    }
+    Ok(())
+}
+
+async fn record(tx: &mut Transaction, id: Uuid, prefix: &RolePrefix) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(include_str!("deployment.sql")).execute(&mut *tx).await?;
+    let grants = prefix.rename(
+        "alter table user_sync_deployment owner to user_sync_owner;
+        grant select on user_sync_deployment to user_sync_consumer, user_sync_reader",
+    );
+    sqlx::raw_sql(AssertSqlSafe(grants)).execute(&mut *tx).await?;
+    let record = "insert into user_sync_deployment (id, role_prefix) values ($1, $2)
+        on conflict (singleton) do update set role_prefix = excluded.role_prefix";
+    sqlx::query(record).bind(id).bind(prefix.to_string()).execute(tx).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_comment_carries_its_mark() {
+        let mark = Mark::of(Uuid::nil(), &Schema::new("a, b").unwrap(), "shop");
+        assert_eq!(Mark::parse(&mark.comment("reads")), Some(mark));
+        assert_eq!(Mark::parse("cognito-user-sync: applies events; column grants only"), None);
+    }
+}

@@ -1,0 +1,127 @@
+//! The migrations, embedded, and how one of them runs. `_sqlx_migrations` is the table of `sqlx migrate`, which ran them
+//! before: what it says of a migration that ran stays true.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use sqlx::migrate::{Migration, MigrationType};
+use sqlx::{AssertSqlSafe, SqlStr};
+
+use crate::postgres::{RolePrefix, Schema, Transaction};
+use crate::store::migrate::Error;
+
+/// Version, description and text, in the order of `migrations/`.
+pub(super) const MIGRATIONS: [(i64, &str, &str); 12] = [
+    (1, "roles", include_str!("../../../migrations/0001_roles.sql")),
+    (2, "users", include_str!("../../../migrations/0002_users.sql")),
+    (3, "ledger", include_str!("../../../migrations/0003_ledger.sql")),
+    (4, "sync_status", include_str!("../../../migrations/0004_sync_status.sql")),
+    (5, "app_ownership", include_str!("../../../migrations/0005_app_ownership.sql")),
+    (6, "baseline", include_str!("../../../migrations/0006_baseline.sql")),
+    (7, "erasure", include_str!("../../../migrations/0007_erasure.sql")),
+    (8, "reports", include_str!("../../../migrations/0008_reports.sql")),
+    (9, "contested_by_kind", include_str!("../../../migrations/0009_contested_by_kind.sql")),
+    (10, "schema_usage", include_str!("../../../migrations/0010_schema_usage.sql")),
+    (11, "profile_digest", include_str!("../../../migrations/0011_profile_digest.sql")),
+    (12, "sessions", include_str!("../../../migrations/0012_sessions.sql")),
+];
+
+/// The migration that makes the roles.
+pub(super) const MAKES_ROLES: i64 = 1;
+
+/// The migration that creates `users`: where it ran, a `users` table is ours.
+pub(super) const CREATES_USERS: i64 = 2;
+
+/// The migrations of this build, in the order in which they run. A checksum is that of the file as it is.
+pub(crate) fn embedded() -> Vec<Migration> {
+    let migration = |(version, description, sql): (i64, &'static str, &'static str)| {
+        Migration::new(version, description.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
+    };
+    MIGRATIONS.map(migration).to_vec()
+}
+
+/// A migration's text, for one schema and its roles.
+fn text(sql: &str, schema: &Schema, prefix: &RolePrefix) -> String {
+    let search_path = schema.search_path().replace('\'', "''");
+    prefix.rename(sql).replace("{search_path}", &search_path)
+}
+
+/// The migrations that have not run yet.
+pub(super) async fn pending(tx: &mut Transaction) -> Result<BTreeMap<i64, &'static str>, Error> {
+    let mut pending: BTreeMap<i64, &'static str> =
+        MIGRATIONS.into_iter().map(|(version, description, _)| (version, description)).collect();
+    let is_there = "select to_regclass('_sqlx_migrations') is not null";
+    if !sqlx::query_scalar::<_, bool>(is_there).fetch_one(&mut *tx).await? {
+        return Ok(pending);
+    }
+    let ran: Vec<(i64, Vec<u8>, bool)> =
+        sqlx::query_as("select version, checksum, success from _sqlx_migrations").fetch_all(tx).await?;
+    let known: BTreeMap<i64, Migration> =
+        embedded().into_iter().map(|migration| (migration.version, migration)).collect();
+    for (version, checksum, success) in ran {
+        pending.remove(&version);
+        match known.get(&version) {
+            _ if !success => return Err(Error::Unfinished { version }),
+            Some(known) if *known.checksum != *checksum => return Err(Error::Changed { version }),
+            // A newer build has brought the schema further; it is made to be used by this one, too.
+            Some(_) | None => {}
+        }
+    }
+    Ok(pending)
+}
+
+/// Runs a migration and records it.
+pub(super) async fn run(
+    tx: &mut Transaction,
+    version: i64,
+    schema: &Schema,
+    prefix: &RolePrefix,
+) -> Result<(), Error> {
+    let Some(migration) = embedded().into_iter().find(|migration| migration.version == version) else {
+        return Ok(());
+    };
+    let description = migration.description.to_string();
+    let failed = |source| Error::Failed { version, description: description.clone(), source };
+    let started = Instant::now();
+    let sql = text(migration.sql.as_str(), schema, prefix);
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *tx).await.map_err(failed)?;
+    sqlx::raw_sql(include_str!("migrations_table.sql")).execute(&mut *tx).await.map_err(failed)?;
+    let record = "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+        values ($1, $2, true, $3, $4)";
+    let nanoseconds = i64::try_from(started.elapsed().as_nanos()).unwrap_or(i64::MAX);
+    let record = sqlx::query(record).bind(version).bind(&description).bind(migration.checksum.as_ref());
+    record.bind(nanoseconds).execute(tx).await.map(drop).map_err(failed)
+}
+
+/// Makes the roles of a prefix, and lets whoever migrates give tables to their owner: what the first migration does.
+pub(super) async fn make_roles(tx: &mut Transaction, prefix: &RolePrefix) -> Result<(), sqlx::Error> {
+    let roles = prefix.rename(include_str!("../../../migrations/0001_roles.sql"));
+    sqlx::raw_sql(AssertSqlSafe(roles)).execute(tx).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn every_file_is_embedded() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+        let mut files: Vec<_> = std::fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.ends_with(".sql"))
+            .collect();
+        files.sort();
+        let embedded: Vec<_> =
+            MIGRATIONS.iter().map(|(version, name, _)| format!("{version:04}_{name}.sql")).collect();
+        assert_eq!(files, embedded);
+    }
+
+    #[test]
+    fn a_text_has_the_names_of_its_deployment() {
+        let (schema, prefix) = (Schema::new("it's").unwrap(), RolePrefix::new("shop").unwrap());
+        let text = text("grant a to user_sync_app; '{search_path}'", &schema, &prefix);
+        assert_eq!(text, "grant a to shop_app; '\"it''s\", pg_temp'");
+    }
+}

@@ -1,0 +1,152 @@
+//! What refuses a row, and whether it is this service's own: a constraint, a trigger or a column that somebody else added
+//! can be mended, and the row goes through then. Names things, never a value.
+
+use std::fmt;
+
+use sqlx::postgres::PgDatabaseError;
+
+/// What refused a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::store) struct Refusal {
+    /// The SQLSTATE, and what PostgreSQL names.
+    what: String,
+    /// Whether it is not this service's.
+    pub(in crate::store) is_foreign: bool,
+    /// The function that raised it, as a trigger's: the error does not name the trigger.
+    pub(in crate::store) function: Option<String>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+/// The constraints of `users` that the migrations make.
+const OWN_CONSTRAINTS: [&str; 7] = [
+    "users_pkey",
+    "users_email_key",
+    "users_phone_number_key",
+    "users_country_code_check",
+    "users_login_count_check",
+    "users_last_login_device_check",
+    "users_referral_code_key",
+];
+
+/// What the names of the other tables' constraints begin with.
+const OWN_PREFIXES: [&str; 5] =
+    ["user_claims_", "user_events_", "user_event_partitions_", "user_baseline_", "sync_status_"];
+
+/// The columns of `users` that may not be null and that the service gives a value, or leaves their default.
+const OWN_NOT_NULL: [&str; 21] = [
+    "id",
+    "email_verified",
+    "phone_number_verified",
+    "name",
+    "language",
+    "is_active",
+    "is_verified",
+    "is_premium",
+    "is_deleted",
+    "login_count",
+    "created_at",
+    "synced_at",
+    "updated_at",
+    "preferences",
+    "settings",
+    "metadata",
+    "referral_code",
+    "enabled",
+    "cognito_attributes",
+    "app_owned",
+    "row_version",
+];
+
+/// The constraints of `users` that the migrations make.
+pub(crate) fn own_constraints() -> &'static [&'static str] {
+    &OWN_CONSTRAINTS
+}
+
+/// The columns of `users` that may not be null and that the migrations make.
+pub(crate) fn own_columns() -> &'static [&'static str] {
+    &OWN_NOT_NULL
+}
+
+impl Refusal {
+    /// Something of this service's own.
+    pub(in crate::store) fn own(what: String) -> Self {
+        Self { what, is_foreign: false, function: None }
+    }
+
+    fn foreign(sqlstate: &str, what: String) -> Self {
+        Self { what: format!("{sqlstate}, {what}"), is_foreign: true, function: None }
+    }
+
+    /// What a constraint or a type of this service's refused.
+    pub(super) fn by_us(error: &PgDatabaseError) -> Self {
+        let sqlstate = error.code();
+        Self::own(match (error.constraint(), error.column(), error.table()) {
+            (Some(constraint), ..) => format!("{sqlstate}, constraint {constraint}"),
+            (None, Some(column), _) => format!("{sqlstate}, column {column}"),
+            (None, None, Some(table)) => format!("{sqlstate}, table {table}"),
+            (None, None, None) => sqlstate.to_owned(),
+        })
+    }
+
+    /// What somebody else's constraint, column, policy or trigger refused; `None` if it is nobody else's.
+    pub(super) fn by_others(error: &PgDatabaseError) -> Option<Self> {
+        let sqlstate = error.code();
+        if let Some(function) = error.r#where().and_then(function).filter(|name| !is_own_function(name)) {
+            let refusal = Self::foreign(sqlstate, format!("raised by the function {function}"));
+            return Some(Self { function: Some(function.to_owned()), ..refusal });
+        }
+        if sqlstate.starts_with("23")
+            && let Some(constraint) = error.constraint()
+        {
+            let is_own = OWN_CONSTRAINTS.contains(&constraint)
+                || OWN_PREFIXES.iter().any(|prefix| constraint.starts_with(prefix));
+            return (!is_own).then(|| Self::foreign(sqlstate, format!("constraint {constraint}")));
+        }
+        match (sqlstate, error.column()) {
+            ("23502", Some(column)) if error.table() == Some("users") && !OWN_NOT_NULL.contains(&column) => {
+                Some(Self::foreign(sqlstate, format!("column {column}")))
+            }
+            // Not by its message, which is in the server's language.
+            ("42501", _) if error.routine() == Some("ExecWithCheckOptions") => {
+                Some(Self::foreign(sqlstate, "row security of the table".to_owned()))
+            }
+            // What `raise` says where it says nothing else.
+            ("P0001", _) => Some(Self::foreign(sqlstate, "raised by a trigger".to_owned())),
+            _ => None,
+        }
+    }
+}
+
+/// The innermost function of a procedural language in an error's context: only its name, since what stands around it may
+/// quote values. A line is such as `PL/pgSQL function app.check_user() line 3 at RAISE`, in the server's language.
+fn function(context: &str) -> Option<&str> {
+    let line = context.lines().find(|line| line.contains("PL/") && !line.contains('"'))?;
+    let (before, _) = line.split_once('(')?;
+    before.rsplit(char::is_whitespace).next().filter(|name| !name.is_empty())
+}
+
+fn is_own_function(name: &str) -> bool {
+    let name = name.rsplit('.').next().unwrap_or(name);
+    ["users_note_app_edit", "user_sync_begin", "user_event_create_partitions"].contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_context_names_the_function_in_any_language() {
+        let of = |context| function(context).unwrap_or_default();
+        assert_eq!(of("PL/pgSQL function check_user() line 3 at RAISE"), "check_user");
+        assert_eq!(of("PL/pgSQL-Funktion app.check_user(integer) Zeile 3 bei RAISE"), "app.check_user");
+        let nested = "SQL statement \"select f('a@example.com')\"\nfonction PL/pgSQL f(), ligne 1";
+        assert_eq!(of(nested), "f");
+        assert_eq!(function("SQL statement \"select 1\""), None);
+        assert!(is_own_function("app.users_note_app_edit"));
+    }
+}
