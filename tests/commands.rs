@@ -124,7 +124,12 @@ async fn migrate_does_nothing_the_second_time() {
     }
     let output = run(&["migrate"], &[("DATABASE_URL", &deployment.operator_url)]);
     assert!(output.status.success(), "any member of user_sync_owner may: {}", stderr(&output));
+    // With nothing left to do, nobody needs a right; with something, the consumer may not do it.
     let output = run(&["migrate"], &[("DATABASE_URL", &deployment.consumer_url)]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let database = TestDatabase::of(deployment).await;
+    sqlx::query("delete from _sqlx_migrations where version = 12").execute(&database.owner).await.unwrap();
+    let output = run(&["migrate"], &[("DATABASE_URL", &database.deployment.consumer_url)]);
     assert!(!output.status.success(), "the consumer may not migrate");
 }
 

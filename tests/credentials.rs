@@ -369,8 +369,8 @@ async fn another_login_of_the_same_database_is_the_services_too() {
     let config = DatabaseConfig::with_url(&server.database.deployment.owner_url);
     let database = postgres::connect_as(&config, &server.user, &known.into(), 1).unwrap();
     let query = "select session_user::text, current_setting('user_sync.service')";
-    let found: (String, String) = sqlx::query_as(query).fetch_one(database.pool()).await.unwrap();
-    assert_eq!(found, (server.user, "on".to_owned()));
+    let found: (String, String) = sqlx::query_as(query).fetch_one(database.questions()).await.unwrap();
+    assert_eq!(found, (server.user, "versioned".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

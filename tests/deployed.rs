@@ -14,8 +14,9 @@ use aws_sdk_cognitoidentityprovider::types::{
 use aws_sdk_lambda::primitives::Blob;
 use cognito_user_sync::aws;
 use cognito_user_sync::dev::stack::{Emulator, Progress, Sqs};
+use cognito_user_sync::store::migrate;
 use serde_json::{Value, json};
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::support::events::sub;
 use crate::support::rds_server::{self, MASTER, MASTER_PASSWORD};
@@ -51,8 +52,19 @@ struct Aws {
     sqs: aws_sdk_sqs::Client,
     user_pool_id: String,
     database: PgPool,
+    /// Another deployment's database, on the same server.
+    neighbour: PgPool,
     dist: tempfile::TempDir,
     environment: Vec<(&'static str, String)>,
+}
+
+/// A deployment with the default schema and the default prefix of its roles, and no row.
+async fn neighbour() -> PgPool {
+    let postgres = rds_server::server().await;
+    let name = rds_server::create_database(postgres.admin_url(), MASTER).await;
+    let pool = rds_server::connect(&name).await;
+    migrate::run(&pool.clone().into(), None).await.unwrap();
+    pool
 }
 
 impl Aws {
@@ -87,6 +99,10 @@ impl Aws {
         let postgres = rds_server::server().await;
         let name = rds_server::create_database(postgres.admin_url(), MASTER).await;
         let database = rds_server::connect(&name).await;
+        let schema = format!("alter database {name} set search_path = identity");
+        sqlx::raw_sql(AssertSqlSafe(schema)).execute(&database).await.unwrap();
+        database.close().await;
+        let (database, neighbour) = (rds_server::connect(&name).await, neighbour().await);
         let admin_secret = secrets::create(&secrets::client(endpoint), MASTER, MASTER_PASSWORD).await;
 
         let dist = tempfile::tempdir().unwrap();
@@ -113,6 +129,7 @@ impl Aws {
             cognito,
             user_pool_id: pool.id.unwrap(),
             database,
+            neighbour,
             dist,
             environment,
         }
@@ -244,13 +261,17 @@ async fn a_team_deploys_signs_in_deploys_again_and_takes_it_away() {
     let members: i64 = sqlx::query_scalar(
         "select count(*) from pg_auth_members join pg_roles as groups on groups.oid = roleid
          join pg_roles as members on members.oid = member
-         where groups.rolname in ('user_sync_consumer', 'user_sync_reader')
-           and members.rolname in ('user_sync_consumer_login', 'user_sync_reader_login')",
+         where groups.rolname in ('shop_consumer', 'shop_reader')
+           and members.rolname in ('shop_consumer_login', 'shop_reader_login')",
     )
     .fetch_one(&aws.database)
     .await
     .unwrap();
     assert_eq!(members, 2);
+    let may = "select has_any_column_privilege('shop_consumer_login', 'users', 'select, insert, update')
+        or has_table_privilege('shop_consumer_login', 'user_events', 'select, insert')";
+    let may: bool = sqlx::query_scalar(may).fetch_one(&aws.neighbour).await.unwrap();
+    assert!(!may, "the consumer may write to the other deployment of the server");
 
     // A sign-up and two logins, through everything.
     aws.fires("PostConfirmation_ConfirmSignUp", 1).await;

@@ -90,7 +90,8 @@ impl Patient {
     }
 
     async fn execute(&self, statements: &str) {
-        sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(&self.database.owner).await.unwrap();
+        let statements = self.database.deployment.prefix().rename(statements);
+        sqlx::raw_sql(AssertSqlSafe(statements)).execute(&self.database.owner).await.unwrap();
     }
 
     /// A login of a name of its own, member of nothing, and its URL.
@@ -124,9 +125,11 @@ impl Patient {
         let answer = self.examine(arguments);
         let failed: Vec<&Value> = answer.with("failed");
         let [check] = failed[..] else { panic!("{name}: {failed:#?}") };
+        let prefix = self.database.deployment.prefix();
+        let (found, fix) = (prefix.rename(found), prefix.rename(fix));
         assert_eq!(check["name"], name, "{check}");
-        assert!(check["found"].as_str().unwrap().contains(found), "no {found:?} in {check}");
-        assert!(check["fix"].as_str().unwrap().contains(fix), "no {fix:?} in {check}");
+        assert!(check["found"].as_str().unwrap().contains(&found), "no {found:?} in {check}");
+        assert!(check["fix"].as_str().unwrap().contains(&fix), "no {fix:?} in {check}");
         answer
     }
 }
@@ -257,7 +260,8 @@ async fn a_login_of_the_wrong_roles_is_named() {
     let answer = patient.examine(&[]);
     let line = answer.line("database", "memberships");
     assert!(line["status"] == "warning" && line["found"].as_str().unwrap().contains(&stranger), "{line}");
-    assert!(line["fix"].as_str().unwrap().contains("revoke user_sync_owner from"), "{line}");
+    let revoke = patient.database.deployment.prefix().rename("revoke user_sync_owner from");
+    assert!(line["fix"].as_str().unwrap().contains(&revoke), "{line}");
     assert_eq!(answer.line("database", "role")["status"], "ok");
     patient.execute(&format!("drop role {stranger}")).await;
     let owner_url = patient.database.deployment.owner_url.clone();
@@ -298,6 +302,7 @@ async fn a_database_without_tables_is_told_to_migrate() {
     let url = patient.database.deployment.consumer_url.clone();
     let (server, _) = url.rsplit_once('/').unwrap();
     patient.set("DATABASE_URL", &format!("{server}/{empty}"));
+    patient.set("USER_SYNC_ROLE_PREFIX", &patient.database.deployment.prefix().to_string());
     patient.fails_only(&[], "migrations", "not there", "user-sync migrate");
     assert_eq!(patient.examine(&[]).line("ledger", "months ahead")["status"], "skipped");
 }

@@ -18,6 +18,7 @@ mod conformance;
 mod convergence;
 mod crash;
 mod credentials;
+mod databases;
 mod deployed;
 mod dlq;
 mod doctor;

@@ -28,6 +28,8 @@ struct Schema {
     secrets: aws_sdk_secretsmanager::Client,
     api: LambdaRuntimeApi,
     function: Function,
+    /// The database's name, and what the names of its roles begin with.
+    name: String,
 }
 
 impl Schema {
@@ -54,10 +56,11 @@ impl Schema {
             ("USER_SYNC_DATABASE_AUTH", "secret"),
             ("USER_SYNC_DATABASE_SECRET_ARN", owner_secret.as_str()),
             ("USER_SYNC_OPERATION", "schema"),
+            ("USER_SYNC_ROLE_PREFIX", name.as_str()),
         ];
         let function = Function::spawn(&binaries::operator(), &api, &env);
         let master = local::connect(&master, 2).await.unwrap();
-        Self { master, url, secrets, api, function }
+        Self { master, url, secrets, api, function, name }
     }
 
     async fn secret(&self, group: &str) -> Secret {
@@ -185,6 +188,7 @@ async fn logins_by_iam_are_members_of_rds_iam_and_a_secret_takes_them_out() {
     let (consumer, reader) = (format!("sync_{suffix}"), format!("look_{suffix}"));
     let by_iam = json!({ "Auth": "iam", "ConsumerUser": consumer, "ReaderUser": reader });
     schema.request("Create", by_iam.clone()).await.unwrap();
+    let group = format!("{}_consumer", schema.name);
     let groups = || async {
         let asked = "select groups.rolname::text from pg_auth_members
             join pg_roles as groups on groups.oid = roleid join pg_roles as members on members.oid = member
@@ -192,14 +196,32 @@ async fn logins_by_iam_are_members_of_rds_iam_and_a_secret_takes_them_out() {
         let asked = sqlx::query_scalar::<_, String>(asked).bind(&consumer);
         asked.fetch_all(&schema.master).await.unwrap()
     };
-    assert_eq!(groups().await, ["rds_iam", "user_sync_consumer"]);
+    assert_eq!(groups().await, [group.as_str(), "rds_iam"]);
     schema.request("Update", by_iam).await.unwrap();
-    assert_eq!(groups().await, ["rds_iam", "user_sync_consumer"]);
+    assert_eq!(groups().await, [group.as_str(), "rds_iam"]);
     let password = "third-77aa".to_owned();
     let arn = secrets::create(&schema.secrets, &consumer, &password).await;
     schema.request("Update", json!({ "Auth": "secret", "ConsumerSecretArn": arn })).await.unwrap();
-    assert_eq!(groups().await, ["user_sync_consumer"]);
+    assert_eq!(groups().await, [group]);
     schema.connect(&Secret { user: consumer.clone(), password, arn }).await.unwrap();
+}
+
+/// Two deployments of one server that were given one login: its password is not changed back and forth.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_of_another_deployment_is_refused() {
+    let (one, other) = (Schema::start().await, Schema::start().await);
+    let (consumer, reader) = (one.secret("consumer").await, one.secret("reader").await);
+    one.request("Create", of_secrets(&consumer, &reader)).await.unwrap();
+    let theirs = Secret { password: "another".to_owned(), ..other.secret("consumer").await };
+    secrets::put(&other.secrets, &theirs.arn, &consumer.user, &theirs.password).await;
+    let refused = other.request("Create", of_secrets(&theirs, &reader)).await.unwrap_err();
+    assert!(refused.contains("belongs to another deployment"), "{refused}");
+    assert!(refused.contains(&format!("schema public of database {}", one.name)), "{refused}");
+    one.connect(&consumer).await.unwrap();
+    let comment = "select shobj_description(oid, 'pg_authid') from pg_roles where rolname = $1";
+    let comment: String =
+        sqlx::query_scalar(comment).bind(&consumer.user).fetch_one(&one.master).await.unwrap();
+    assert!(comment.contains(&format!("a login of {}_consumer; deployment ", one.name)), "{comment}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,7 +240,7 @@ async fn what_cannot_be_done_names_the_next_step() {
     sqlx::raw_sql(AssertSqlSafe(create)).execute(&schema.master).await.unwrap();
     for properties in [of_secrets(&app, &reader), json!({ "Auth": "iam", "ConsumerUser": app.user })] {
         let refused = schema.request("Create", properties).await.unwrap_err();
-        assert!(refused.contains("is no member of user_sync_consumer"), "{refused}");
+        assert!(refused.contains(&format!("is no member of {}_consumer", schema.name)), "{refused}");
     }
     let its_own = Secret { password: "the-application-has-it".to_owned(), ..app };
     schema.connect(&its_own).await.unwrap();
@@ -254,7 +276,8 @@ async fn an_old_table_is_refused_and_a_newer_schema_is_left_alone() {
     run("create table users (id uuid primary key, email text)").await.unwrap();
     let refused = schema.request("Create", of_secrets(&consumer, &reader)).await.unwrap_err();
     assert!(
-        refused.contains("there is a table users already") && refused.contains("docs/adopting.md"),
+        refused.contains("there is a table users in the schema public already")
+            && refused.contains("docs/adopting.md"),
         "{refused}"
     );
     let migrated: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")

@@ -53,8 +53,15 @@ const BUILT: &[(&str, &str, &[&str])] = &[
         "AssertSqlSafe(statement)",
         &["create role \"a login\" login in role user_sync_consumer"],
     ),
-    ("postgres/mod.rs", "query", &[]),
-    ("store/apply/transaction.rs", "begin", &["BEGIN"]),
+    (
+        "postgres/transaction.rs",
+        "AssertSqlSafe(begin.to_owned())",
+        &[
+            "begin isolation level read committed; select \"public\".user_sync_begin('logins')",
+            "begin isolation level repeatable read read only; set local search_path to \"public\", pg_temp",
+        ],
+    ),
+    ("postgres/transaction.rs", "statement", &["COMMIT", "ROLLBACK"]),
     ("store/maintenance/adopt/mod.rs", "AssertSqlSafe(declare)", &[]),
     (
         "store/maintenance/adopt/mod.rs",
@@ -77,7 +84,20 @@ const BUILT: &[(&str, &str, &[&str])] = &[
         "sqlx::AssertSqlSafe(setting)",
         &["set local statement_timeout = 0", "set local idle_in_transaction_session_timeout = 0"],
     ),
-    ("store/migrate.rs", "AssertSqlSafe(rename)", &["alter table \"users\" rename to \"users_before\""]),
+    ("store/migrate/deployment.rs", "AssertSqlSafe(create)", &["create schema \"a schema\""]),
+    (
+        "store/migrate/deployment.rs",
+        "AssertSqlSafe(grants)",
+        &["alter table user_sync_deployment owner to postgres"],
+    ),
+    ("store/migrate/deployment.rs", "AssertSqlSafe(prefix.rename(include_str!(\"create_roles.sql\")))", &[]),
+    ("store/migrate/deployment.rs", "AssertSqlSafe(set_owner)", &[]),
+    // What change_roles.sql and mark_role.sql make.
+    ("store/migrate/deployment.rs", "AssertSqlSafe(statement)", &["alter table users owner to postgres"]),
+    // The migrations, which every test runs.
+    ("store/migrate/files.rs", "AssertSqlSafe(roles)", &[]),
+    ("store/migrate/files.rs", "AssertSqlSafe(sql)", &[]),
+    ("store/migrate/mod.rs", "AssertSqlSafe(rename)", &["alter table \"users\" rename to \"users_before\""]),
     ("store/tables/columns.rs", "statement", &[]),
     (
         "store/tables/history.rs",
@@ -392,5 +412,18 @@ async fn a_typo_is_found() {
             .read(&source.tokens, &mut found);
         assert!(found.unresolved.is_empty());
         assert_eq!(faults(&database, &found.statements).await.len(), 1, "{text}");
+    }
+}
+
+/// Whoever reads a row and writes it later depends on it (`users::lock_read`).
+#[test]
+fn every_change_of_a_user_raises_the_rows_version() {
+    let statements = found().statements.into_values().flatten().chain(cognito_user_sync::store::statements());
+    let is_change =
+        |text: &String| text.split_whitespace().collect::<Vec<_>>().join(" ").contains("update users set");
+    let changes: Vec<String> = statements.filter(is_change).collect();
+    assert!(changes.len() > 6, "only {} are found", changes.len());
+    for change in changes {
+        assert!(change.contains("row_version"), "{change}");
     }
 }

@@ -132,6 +132,12 @@ async fn receive(
     batch_size: usize,
     wait: Duration,
 ) -> Result<Vec<Delivery<'static>>, ReceiveError> {
-    applier.database().ping().await.map_err(ReceiveError::Database)?;
+    applier.database().ping().await.map_err(|error| {
+        // What a received message would be counted as: the alarm is on that.
+        if let cause @ RetryCause::DatabaseMisconfigured = RetryCause::of_database(&error) {
+            metrics::counter!("retried", "cause" => cause.as_str()).increment(1);
+        }
+        ReceiveError::Database(error)
+    })?;
     Ok(queue.receive(batch_size, wait).await?)
 }

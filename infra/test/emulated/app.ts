@@ -31,6 +31,9 @@ const sync = new CognitoUserSync(stack, 'Sync', {
     adminSecret: secretsmanager.Secret.fromSecretCompleteArn(stack, 'Admin', given('ADMIN_SECRET_ARN')),
   }),
   databaseName: given('DATABASE_NAME'),
+  // Another deployment on the same server has the tables in `public` and the roles of the default prefix.
+  schema: 'identity',
+  rolePrefix: 'shop',
   auth: DatabaseAuth.secret(),
   code: given('DIST'),
   batchSize: 10,

@@ -16,9 +16,10 @@ pub(super) async fn roles(database: &Database, prefix: &RolePrefix) -> Result<Fi
     };
     let (deployment, marks) = bounded(asked).await?;
     let Some(Deployment { mark, .. }) = deployment else {
-        return Ok(Finding::failed("this schema has no deployment's id", MIGRATE));
+        return Ok(Finding::skipped("this schema has no deployment's id", MIGRATE));
     };
-    if let Some(other) = marks.iter().find(|other| other.deployment != mark.deployment) {
+    let is_other = |other: &&Mark| other.deployment != mark.deployment && other.place != mark.place;
+    if let Some(other) = marks.iter().find(is_other) {
         let found = format!(
             "the roles {prefix}_… are used by two deployments, in {} and in {}: a login of one may write to the other",
             mark.place, other.place
@@ -28,7 +29,8 @@ pub(super) async fn roles(database: &Database, prefix: &RolePrefix) -> Result<Fi
                    the old ones";
         return Ok(Finding::failed(found, fix));
     }
-    if let Some(other) = marks.iter().find(|other| other.place != mark.place) {
+    let is_copy = |other: &&Mark| other.deployment == mark.deployment && other.place != mark.place;
+    if let Some(other) = marks.iter().find(is_copy) {
         let found = format!(
             "the roles {prefix}_… are marked for {}, and this is a copy of it or its new name, in {}",
             other.place, mark.place
@@ -37,7 +39,7 @@ pub(super) async fn roles(database: &Database, prefix: &RolePrefix) -> Result<Fi
                    USER_SYNC_ROLE_PREFIX, and run `user-sync migrate`; if it has a new name: run `user-sync migrate`";
         return Ok(Finding::warning(found, fix));
     }
-    Ok(match marks.len() == Role::ALL.len() {
+    Ok(match marks.iter().filter(|marked| **marked == mark).count() == Role::ALL.len() {
         true => Finding::ok(format!("the roles {prefix}_… are this deployment's alone")),
         false => Finding::warning(
             format!("not every one of the roles {prefix}_… is marked as this deployment's"),

@@ -118,7 +118,8 @@ pub(super) async fn prepare(
     requirements::check(tx).await?;
     make_schema(tx, schema).await?;
     let known = Deployment::read(tx, schema).await?;
-    let is_new = files::pending(tx).await?.contains_key(&MAKES_ROLES);
+    let pending = files::pending(tx).await?;
+    let is_new = pending.contains_key(&MAKES_ROLES);
     let prefix = match (wanted, &known) {
         (Some(wanted), _) => wanted.clone(),
         (None, Some(known)) => known.prefix.clone(),
@@ -137,9 +138,9 @@ pub(super) async fn prepare(
             .await?;
     }
     let roles: Vec<String> = Role::ALL.into_iter().map(|role| prefix.role(role)).collect();
-    let others: Vec<Mark> =
-        marks_of(tx, &roles).await?.into_values().filter(|other| other.deployment != id).collect();
-    match others.into_iter().next() {
+    // What is marked for this place is this deployment's, too: one that was here before is gone.
+    let is_other = |other: &Mark| other.deployment != id && other.place != mark.place;
+    match marks_of(tx, &roles).await?.into_values().find(is_other) {
         Some(other) if takes_roles => return Err(Error::PrefixTaken { prefix, place: other.place }),
         // Both have used the roles since before they could be told apart: neither is stopped.
         Some(other) => tracing::warn!(
@@ -158,8 +159,11 @@ pub(super) async fn prepare(
             }
         }
     }
-    let set_owner = prefix.rename(include_str!("set_owner.sql"));
-    sqlx::raw_sql(AssertSqlSafe(set_owner)).execute(&mut *tx).await?;
+    // Where nothing is left to do, whoever asks needs no rights.
+    if takes_roles || !pending.is_empty() || known.is_none() {
+        let set_owner = prefix.rename(include_str!("set_owner.sql"));
+        sqlx::raw_sql(AssertSqlSafe(set_owner)).execute(&mut *tx).await?;
+    }
     if !is_new && old != prefix {
         change_roles(tx, &old, &prefix).await?;
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use cognito_user_sync_triggers::retry::Schedule;
 use sqlx::postgres::PgDatabaseError;
 
+use crate::store::outcome::RetryCause;
 use crate::store::tables::ledger::LedgerInsert;
 use crate::store::tables::refusal::Refusal;
 
@@ -155,9 +156,25 @@ impl From<sqlx::Error> for Failure {
             return Self::Refused(refusal);
         }
         match (class, sqlstate.as_str()) {
-            ("42" | "3D" | "3F", _) | (_, "55000" | "22023") => Self::Misconfigured(error),
+            _ if is_of_the_set_up(&sqlstate) => Self::Misconfigured(error),
             ("21" | "22" | "23" | "54", _) => Self::Refused(Refusal::by_us(database)),
             _ => Self::Unavailable(error),
+        }
+    }
+}
+
+/// Whether an answer says that schema, grants or session are not what this build needs.
+fn is_of_the_set_up(sqlstate: &str) -> bool {
+    ["42", "3D", "3F"].iter().any(|class| sqlstate.starts_with(class)) || ["55000", "22023"].contains(&sqlstate)
+}
+
+impl RetryCause {
+    /// Why nothing can be applied while the database answers a question with this error.
+    #[must_use]
+    pub fn of_database(error: &sqlx::Error) -> Self {
+        match error.as_database_error().and_then(|error| error.code()) {
+            Some(sqlstate) if is_of_the_set_up(&sqlstate) => Self::DatabaseMisconfigured,
+            Some(_) | None => Self::DatabaseUnavailable,
         }
     }
 }

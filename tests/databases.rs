@@ -1,0 +1,342 @@
+//! Databases as they are found: several deployments in one database or on one server, tables of the application's own, and
+//! what refuses this service's rows.
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+use cognito_user_sync::config::DatabaseConfig;
+use cognito_user_sync::dev::local;
+use cognito_user_sync::geoip::GeoIp;
+use cognito_user_sync::postgres::{self, Database, RolePrefix, Schema};
+use cognito_user_sync::store::Applier;
+use cognito_user_sync::store::maintenance::adopt::Options;
+use cognito_user_sync::store::maintenance::verify::verify;
+use cognito_user_sync::store::migrate;
+use cognito_user_sync::store::outcome::Outcome;
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool};
+use uuid::Uuid;
+
+use crate::support::conformance::Adapter;
+use crate::support::events::{at, confirmed, login, sub};
+use crate::support::{TestDatabase, dead_letters, deployment, send, stack};
+
+/// A database of a new name, and its URL as its owner.
+async fn empty_database(options: &str) -> (String, String) {
+    let name = format!("found_{}", Uuid::now_v7().simple());
+    let admin_url = stack().await.postgres.admin_url();
+    let mut admin = PgConnectOptions::from_str(admin_url).unwrap().connect().await.unwrap();
+    let create = format!("create database {name} {options}");
+    sqlx::query(AssertSqlSafe(create)).execute(&mut admin).await.unwrap();
+    let mut url = url::Url::parse(admin_url).unwrap();
+    url.set_path(&name);
+    (url.to_string(), name)
+}
+
+async fn open(url: &str, schema: &str) -> Database {
+    let schema = Schema::new(schema).unwrap();
+    postgres::connect(&DatabaseConfig { schema, ..DatabaseConfig::with_url(url) }, 3).await.unwrap()
+}
+
+async fn run(pool: &PgPool, statements: impl Into<String>) {
+    sqlx::raw_sql(AssertSqlSafe(statements.into())).execute(pool).await.unwrap();
+}
+
+/// A login in a role, and the URL with it.
+async fn login_in(url: &str, role: &str) -> String {
+    let name = format!("t_{}", Uuid::now_v7().simple());
+    let owner = local::connect(url, 1).await.unwrap();
+    run(&owner, format!("create role {name} login password 'x' in role {role}")).await;
+    let mut url = url::Url::parse(url).unwrap();
+    url.set_username(&name).unwrap();
+    url.set_password(Some("x")).unwrap();
+    url.to_string()
+}
+
+async fn differences(database: &Database) -> u64 {
+    verify(database, &GeoIp::default(), |_| {}, |_| {}).await.unwrap().differences
+}
+
+/// The first 11 migrations, as releases before this one ran them: without an id and without marks.
+async fn migrate_as_before(url: &str, prefix: &str) {
+    let owner = local::connect(url, 1).await.unwrap();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    let before = sqlx::migrate::Migrator::new(std::path::Path::new(folder)).await.unwrap();
+    let prefix = RolePrefix::new(prefix).unwrap();
+    run(&owner, include_str!("../src/store/migrate/migrations_table.sql")).await;
+    for migration in before.iter().filter(|migration| migration.version <= 11) {
+        run(&owner, prefix.rename(migration.sql.as_str())).await;
+        let record = "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+            values ($1, $2, true, $3, 1)";
+        let record = sqlx::query(record).bind(migration.version).bind(migration.description.as_ref());
+        record.bind(migration.checksum.as_ref()).execute(&owner).await.unwrap();
+    }
+    owner.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_pools_live_in_two_schemas_of_one_database() {
+    let (url, name) = empty_database("").await;
+    let mut consumers = Vec::new();
+    for schema in ["customers", "Staff \"2\""] {
+        let prefix = format!("{}_{}", name.replace("found", "f"), &schema[..1].to_lowercase());
+        let owner = open(&url, schema).await;
+        migrate::run(&owner, RolePrefix::new(&prefix).as_ref()).await.unwrap();
+        let consumer = login_in(&url, &format!("{prefix}_consumer")).await;
+        consumers.push((schema, Applier::new(open(&consumer, schema).await)));
+    }
+    // The same address in both, and the same sub.
+    for (schema, applier) in &consumers {
+        let events = [confirmed(1, at(1)).email("ada@example.com").build(), login(1, at(2)).build()];
+        for event in &events[..=usize::from(*schema == "customers")] {
+            assert_eq!(applier.apply(&[event.encode()]).await, [Outcome::Applied], "{schema}");
+        }
+    }
+    let owner = local::connect(&url, 1).await.unwrap();
+    for (schema, applier) in &consumers {
+        let rows = format!("select email, login_count from {}.users", Schema::new(schema).unwrap().quoted());
+        let rows: Vec<(String, i64)> = sqlx::query_as(AssertSqlSafe(rows)).fetch_all(&owner).await.unwrap();
+        assert_eq!(rows, [("ada@example.com".to_owned(), i64::from(*schema == "customers"))], "{schema}");
+        assert_eq!(differences(applier.database()).await, 0, "{schema}");
+    }
+    // Each consumer's login is of its own deployment alone.
+    let [(_, customers), (_, staff)] = &consumers[..] else { panic!() };
+    for (applier, schema) in [(customers, "\"Staff \"\"2\"\"\""), (staff, "customers")] {
+        let update = format!("update {schema}.users set login_count = 7");
+        let refused = sqlx::query(AssertSqlSafe(update)).execute(applier.pool()).await.unwrap_err();
+        assert_eq!(refused.as_database_error().unwrap().code().as_deref(), Some("42501"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_own_users_table_is_no_obstacle_to_a_schema_of_ones_own() {
+    let (url, name) = empty_database("").await;
+    let owner = local::connect(&url, 1).await.unwrap();
+    run(
+        &owner,
+        "create table users (id serial primary key, handle text); insert into users values (1, 'ada')",
+    )
+    .await;
+    let prefix = RolePrefix::new(&name);
+    let options = Options { profile: Default::default(), user_pool_id: None, now: Timestamp::now() };
+    let public = open(&url, "public").await;
+    let geoip = GeoIp::default();
+    let adopted = migrate::run_and_adopt(&public, prefix.as_ref(), &options, &geoip, |_, _| {});
+    for refused in [
+        adopted.await.unwrap_err().to_string(),
+        migrate::upgrade(&public, prefix.as_ref()).await.unwrap_err().to_string(),
+    ] {
+        assert!(refused.contains("USER_SYNC_DATABASE_SCHEMA"), "{refused}");
+    }
+    let own = open(&url, "identity").await;
+    migrate::run(&own, prefix.as_ref()).await.unwrap();
+    let consumer = login_in(&url, &format!("{name}_consumer")).await;
+    let applier = Applier::new(open(&consumer, "identity").await);
+    assert_eq!(applier.apply(&[login(1, at(1)).build().encode()]).await, [Outcome::Applied]);
+    let handles: Vec<String> =
+        sqlx::query_scalar("select handle from public.users").fetch_all(&owner).await.unwrap();
+    assert_eq!(handles, ["ada"], "the application's table is as it was");
+    // Whoever forgets the variable is told of the schema, and makes no second deployment by accident.
+    let forgotten = migrate::run(&public, prefix.as_ref()).await.unwrap_err().to_string();
+    assert!(forgotten.contains("USER_SYNC_DATABASE_SCHEMA=identity"), "{forgotten}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_of_another_deployment_are_refused_and_cannot_be_used() {
+    let ((one, name), (other, _)) = (empty_database("").await, empty_database("").await);
+    let prefix = RolePrefix::new(&name);
+    migrate::run(&open(&one, "public").await, prefix.as_ref()).await.unwrap();
+    let refused = migrate::run(&open(&other, "public").await, prefix.as_ref()).await.unwrap_err().to_string();
+    assert!(refused.contains("USER_SYNC_ROLE_PREFIX"), "{refused}");
+    assert!(refused.contains(&format!("schema public of database {name}")), "{refused}");
+    let pool = local::connect(&other, 1).await.unwrap();
+    let tables: i64 =
+        sqlx::query_scalar("select count(*) from pg_class where relnamespace = 'public'::regnamespace")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!(tables, 0, "nothing was changed");
+    // With roles of its own, the first one's login has no rights in it.
+    let own = RolePrefix::new(&format!("{}_b", name.replace("found", "f")));
+    migrate::run(&open(&other, "public").await, own.as_ref()).await.unwrap();
+    let consumer = login_in(&one, &format!("{name}_consumer")).await;
+    let mut in_other = url::Url::parse(&consumer).unwrap();
+    in_other.set_path(url::Url::parse(&other).unwrap().path());
+    let applier = Applier::new(open(in_other.as_str(), "public").await);
+    let event = login(1, at(1)).build().encode();
+    assert!(matches!(applier.apply(&[&event]).await[..], [Outcome::Retry(_)]), "it writes there");
+    assert_eq!(Applier::new(open(&consumer, "public").await).apply(&[&event]).await, [Outcome::Applied]);
+}
+
+/// Installations from before deployments had an id: both go on, `doctor` names both, and a prefix parts them.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_databases_that_share_roles_from_before_are_parted_by_a_prefix() {
+    let ((one, name), (other, other_name)) = (empty_database("").await, empty_database("").await);
+    for url in [&one, &other] {
+        migrate_as_before(url, &name).await;
+    }
+    let shared = RolePrefix::new(&name);
+    let (first, second) = (open(&one, "public").await, open(&other, "public").await);
+    for database in [&first, &second, &first] {
+        migrate::run(database, shared.as_ref()).await.unwrap();
+    }
+    let old_consumer = login_in(&other, &format!("{name}_consumer")).await;
+    let old = Applier::new(open(&old_consumer, "public").await);
+    assert_eq!(old.apply(&[confirmed(1, at(1)).build().encode()]).await, [Outcome::Applied]);
+    let found = said_by_doctor(&old_consumer, "deployment").await;
+    assert!(found.contains(&name) && found.contains(&other_name), "both are named: {found}");
+
+    let own = format!("{}_b", name.replace("found", "f"));
+    migrate::run(&second, RolePrefix::new(&own).as_ref()).await.unwrap();
+    let event = login(1, at(2)).build().encode();
+    assert!(matches!(old.apply(&[&event]).await[..], [Outcome::Retry(_)]), "the old login still writes");
+    let consumer = login_in(&other, &format!("{own}_consumer")).await;
+    let applier = Applier::new(open(&consumer, "public").await);
+    assert_eq!(applier.apply(&[&event]).await, [Outcome::Applied]);
+    assert_eq!(differences(applier.database()).await, 0);
+    for check in ["deployment", "grants", "ownership", "logins", "session settings"] {
+        assert!(said_by_doctor(&consumer, check).await.starts_with("ok"), "{check}");
+    }
+    // An unmarked write of the new roles' login fails as well.
+    let unmarked = sqlx::query("update users set name = 'Eve'").execute(applier.pool()).await.unwrap_err();
+    assert_eq!(unmarked.as_database_error().unwrap().code().as_deref(), Some("55000"));
+    // The next `migrate` needs no variable: the schema knows its prefix.
+    migrate::run(&second, None).await.unwrap();
+}
+
+/// A line of `doctor`, as its status, what was found and what to do.
+async fn said_by_doctor(url: &str, name: &str) -> String {
+    use cognito_user_sync::ops::doctor;
+    let options = doctor::Options {
+        database: Ok(DatabaseConfig::with_url(url)),
+        queue_url: None,
+        dlq_url: None,
+        user_pool_id: None,
+        trigger_arn: None,
+        consumer_timeout_seconds: 60,
+        max_heartbeat_age_minutes: 15,
+    };
+    let checks = Box::pin(doctor::examine(&options)).await;
+    let check = checks.into_iter().find(|check| check.name == name).unwrap();
+    let status = serde_json::to_value(check.status).unwrap();
+    format!("{}: {} → {}", status.as_str().unwrap(), check.found, check.fix.unwrap_or_default())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_cannot_hold_every_name_is_refused() {
+    let (url, name) = empty_database("encoding 'LATIN1' locale 'C' template template0").await;
+    let refused = migrate::run(&open(&url, "public").await, RolePrefix::new(&name).as_ref()).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("LATIN1") && refused.contains("encoding 'UTF8'"), "{refused}");
+    let found = said_by_doctor(&url, "encoding").await;
+    assert!(found.starts_with("failed: ") && found.contains("LATIN1"), "{found}");
+}
+
+/// What others added to `users`: only the rows that it refuses wait, and they go through once it is mended.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_others_refuse_wait_until_it_is_mended() {
+    let function = "create function check_user() returns trigger language plpgsql as $$ begin
+        if new.cognito_username = 'ada' then raise exception 'not %', new.cognito_username; end if; return new; end $$;
+        create trigger no_ada before insert or update on users for each row execute function check_user()";
+    for (add, mend, named, doctor) in [
+        (
+            "alter table users add column tenant text not null",
+            "alter table users alter column tenant set default 'x'",
+            "column tenant",
+            "the column tenant",
+        ),
+        (
+            "alter table users add constraint no_ada check (cognito_username <> 'ada')",
+            "alter table users drop constraint no_ada",
+            "constraint no_ada",
+            "the check constraint no_ada",
+        ),
+        (
+            "create unique index one_language on users ((cognito_username = 'ada')) where cognito_username in ('ada', 'eve');
+             insert into users (id, name, referral_code, created_at, synced_at, updated_at, cognito_username)
+             values ('00000000-0000-0000-0000-00000000ffff', 'x', 'x', now(), now(), now(), 'ada')",
+            "drop index one_language",
+            "constraint one_language",
+            "the unique index one_language",
+        ),
+        (function, "drop trigger no_ada on users", "function check_user, trigger no_ada", "the trigger no_ada"),
+        (
+            "alter table users enable row level security;
+             create policy reads on users using (true) with check (cognito_username is distinct from 'ada')",
+            "alter table users disable row level security",
+            "row security",
+            "row security",
+        ),
+    ] {
+        let database = TestDatabase::create().await;
+        run(&database.owner, add).await;
+        let of = |user, name: &str| {
+            let name = name.to_owned();
+            login(user, at(1)).with(move |data| data.user_name = Some(name.into())).build()
+        };
+        let events = [of(1, "ada"), of(2, "grace"), of(3, "edsger")];
+        let refuses_all = named == "column tenant";
+        for outcome in database.apply(&events).await.iter().take(if refuses_all { 3 } else { 1 }) {
+            let Outcome::Obstructed(rejection) = outcome else { panic!("{named}: {outcome:?}") };
+            assert!(rejection.detail.contains(named), "{named}: {}", rejection.detail);
+            assert!(!rejection.detail.contains("report this") && !rejection.detail.contains("ada\""), "{named}");
+        }
+        let counted = database.count("users where login_count = 1").await;
+        assert_eq!(counted, if refuses_all { 0 } else { 2 }, "{named}: the others");
+        let found = said_by_doctor(&database.deployment.consumer_url, "obstacles").await;
+        assert!(found.contains(doctor) && !found.starts_with("ok"), "{named}: {found}");
+        run(&database.owner, mend).await;
+        let again = database.apply(&events).await;
+        assert!(again.iter().all(|outcome| matches!(outcome, Outcome::Applied | Outcome::Duplicate)), "{again:?}");
+        assert_eq!(database.column(sub(1), "login_count").await.as_deref(), Some("1"), "{named}");
+        assert_eq!(differences(database.applier.database()).await, u64::from(named.contains("one_language")));
+    }
+}
+
+/// The redrive policy permits 4 receives, so 2 of them are for the person who mends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_mends_becomes_a_dead_letter_that_names_it() {
+    let deployment = deployment().await;
+    let owner = local::connect(&deployment.owner_url, 1).await.unwrap();
+    run(&owner, "alter table users add constraint nobody check (name = 'nobody') not valid").await;
+    let arn = aws_sdk_sqs::types::QueueAttributeName::QueueArn;
+    let asked = deployment
+        .client()
+        .get_queue_attributes()
+        .queue_url(&deployment.dlq_url)
+        .attribute_names(arn.clone());
+    let target = asked.send().await.unwrap().attributes.unwrap()[&arn].clone();
+    let policy = serde_json::json!({ "deadLetterTargetArn": target, "maxReceiveCount": 4 }).to_string();
+    let request = deployment.client().set_queue_attributes().queue_url(&deployment.queue_url);
+    let request = request.attributes(aws_sdk_sqs::types::QueueAttributeName::RedrivePolicy, policy);
+    request.send().await.unwrap();
+    send(&deployment, &[login(1, at(1)).build().encode()]).await;
+    let worker = Adapter::Worker.start(&deployment, &[]).await;
+    worker.drained(&deployment).await;
+    worker.end().await;
+    let letters = dead_letters(&deployment).await;
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].reason, "refused_by_database");
+}
+
+/// Two `migrate` at once, behind no session's lock: each migration runs once.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_may_migrate_at_once() {
+    let (url, name) = empty_database("").await;
+    let database = Arc::new(open(&url, "public").await);
+    let migrate = |_| {
+        let (database, prefix) = (Arc::clone(&database), RolePrefix::new(&name));
+        tokio::spawn(async move { migrate::run(&database, prefix.as_ref()).await })
+    };
+    for migrated in futures::future::join_all((0..3).map(migrate)).await {
+        migrated.unwrap().unwrap();
+    }
+    let ran: i64 = sqlx::query_scalar("select count(*) from _sqlx_migrations")
+        .fetch_one(database.questions())
+        .await
+        .unwrap();
+    assert_eq!(ran, 12);
+}
