@@ -150,14 +150,10 @@ pub(super) async fn examine(database: Option<&Database>) -> Vec<Check> {
     NAMES.into_iter().zip(findings).map(check).collect()
 }
 
-/// What the names of the roles begin with: the owner of the ledger says it to everybody. Where there is no ledger, what
-/// the environment says.
+/// What the names of the roles begin with; where there are no tables, what the environment says.
 async fn prefix(database: &Database) -> Result<RolePrefix, sqlx::Error> {
-    let query = "select pg_get_userbyid(relowner)::text from pg_class
-        where oid = to_regclass('user_event_partitions')";
-    let owner: Option<String> = sqlx::query_scalar(query).fetch_optional(database.inspection()).await?;
-    let owned = owner.and_then(|owner| RolePrefix::new(owner.strip_suffix("_owner")?));
-    Ok(owned.or(RolePrefix::from_env().ok().flatten()).unwrap_or_default())
+    let in_use = migrate::prefix_in_use(database.inspection()).await?;
+    Ok(in_use.or(RolePrefix::from_env().ok().flatten()).unwrap_or_default())
 }
 
 async fn tls(database: &Database) -> Result<Finding, Finding> {

@@ -108,6 +108,20 @@ pub async fn mark_role(tx: &mut Transaction, role: &str, what: &str, mark: &Mark
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(tx).await.map(drop)
 }
 
+/// What the names of the roles begin with that own the tables of this schema, as their owner says to everybody; `None`
+/// where there are no tables.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn prefix_in_use<'e>(
+    questions: impl sqlx::Executor<'e, Database = sqlx::Postgres>,
+) -> Result<Option<RolePrefix>, sqlx::Error> {
+    let query = "select pg_get_userbyid(relowner)::text from pg_class
+        where oid = to_regclass('user_event_partitions')";
+    let owner: Option<String> = sqlx::query_scalar(query).fetch_optional(questions).await?;
+    Ok(owner.and_then(|owner| RolePrefix::new(owner.strip_suffix("_owner")?)))
+}
+
 /// Makes the schema, the deployment's id and its roles where they are missing, or gives everything to the roles of another
 /// prefix if that is `wanted`. Idempotent. Returns the prefix.
 pub(super) async fn prepare(
@@ -119,15 +133,10 @@ pub(super) async fn prepare(
     make_schema(tx, schema).await?;
     let known = Deployment::read(tx, schema).await?;
     let pending = files::pending(tx).await?;
+    let old = prefix_in_use(&mut *tx).await?.or(known.as_ref().map(|known| known.prefix.clone()));
+    let prefix = wanted.cloned().or(old.clone()).unwrap_or_default();
     let is_new = pending.contains_key(&MAKES_ROLES);
-    let prefix = match (wanted, &known) {
-        (Some(wanted), _) => wanted.clone(),
-        (None, Some(known)) => known.prefix.clone(),
-        (None, None) => RolePrefix::default(),
-    };
-    // What was migrated before deployments had ids has the roles of the default prefix.
-    let old = known.as_ref().map(|known| known.prefix.clone()).unwrap_or_default();
-    let takes_roles = is_new || old != prefix;
+    let takes_roles = is_new || old.as_ref() != Some(&prefix);
     let id = known.as_ref().map_or_else(Uuid::now_v7, |known| known.mark.deployment);
     let database: String = sqlx::query_scalar("select current_database()::text").fetch_one(&mut *tx).await?;
     let mark = Mark::of(id, schema, &database);
@@ -137,10 +146,7 @@ pub(super) async fn prepare(
             .execute(&mut *tx)
             .await?;
     }
-    let roles: Vec<String> = Role::ALL.into_iter().map(|role| prefix.role(role)).collect();
-    // What is marked for this place is this deployment's, too: one that was here before is gone.
-    let is_other = |other: &Mark| other.deployment != id && other.place != mark.place;
-    match marks_of(tx, &roles).await?.into_values().find(is_other) {
+    match marks_of_others(tx, &prefix, &mark).await? {
         Some(other) if takes_roles => return Err(Error::PrefixTaken { prefix, place: other.place }),
         // Both have used the roles since before they could be told apart: neither is stopped.
         Some(other) => tracing::warn!(
@@ -164,13 +170,25 @@ pub(super) async fn prepare(
         let set_owner = prefix.rename(include_str!("set_owner.sql"));
         sqlx::raw_sql(AssertSqlSafe(set_owner)).execute(&mut *tx).await?;
     }
-    if !is_new && old != prefix {
+    if let Some(old) = old.filter(|old| !is_new && *old != prefix) {
         change_roles(tx, &old, &prefix).await?;
     }
     if known.as_ref().is_none_or(|known| known.prefix != prefix) {
         record(tx, id, &prefix).await?;
     }
     Ok(prefix)
+}
+
+/// The mark of another deployment on one of the roles. What is marked for this place is this deployment's, too: one that
+/// was here before is gone.
+async fn marks_of_others(
+    tx: &mut Transaction,
+    prefix: &RolePrefix,
+    mark: &Mark,
+) -> Result<Option<Mark>, sqlx::Error> {
+    let roles: Vec<String> = Role::ALL.into_iter().map(|role| prefix.role(role)).collect();
+    let is_other = |other: &Mark| other.deployment != mark.deployment && other.place != mark.place;
+    Ok(marks_of(tx, &roles).await?.into_values().find(is_other))
 }
 
 async fn make_schema(tx: &mut Transaction, schema: &Schema) -> Result<(), sqlx::Error> {

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::types::Oid;
 
-pub use self::deployment::{Deployment, Mark, mark_role, marks_of};
+pub use self::deployment::{Deployment, Mark, mark_role, marks_of, prefix_in_use};
 use self::files::CREATES_USERS;
 pub(crate) use self::files::embedded;
 pub use self::requirements::{Server, Unmet};

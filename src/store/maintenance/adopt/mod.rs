@@ -68,8 +68,9 @@ pub struct Adopted {
 pub enum AdoptError {
     /// There is a `users` that is not the documented one, or somebody depends on it.
     #[error(
-        "the table users is not one that can be adopted; nothing was changed\n{lines}\nmend these, or rename \
-         the table so that a new one can be made: see docs/adopting.md",
+        "the table users is not one that can be adopted; nothing was changed\n{lines}\nset \
+         USER_SYNC_DATABASE_SCHEMA to a schema of this service's own, where your table is in nobody's way, or mend \
+         these: see docs/adopting.md",
         lines = lines(differences)
     )]
     AnotherTable {
