@@ -9,7 +9,7 @@ declare
     isolation constant text := case purpose when 'snapshot' then 'repeatable read' else 'read committed' end;
 begin
     if purpose is null or purpose not in ('logins', 'events', 'command', 'question', 'snapshot', 'report') then
-        raise exception 'user_sync_begin: no such purpose' using errcode = '22023',
+        raise exception 'user_sync_begin: no such purpose' using errcode = '55000',
             hint = 'The program is newer than the schema: run user-sync migrate.';
     end if;
     -- The locks depend on it: a snapshot older than a lock would miss what the lock waited for.

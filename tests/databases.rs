@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::support::conformance::Adapter;
 use crate::support::events::{at, confirmed, login, sub};
-use crate::support::{TestDatabase, dead_letters, deployment, send, stack};
+use crate::support::{TestDatabase, deployment, permit_receives, send, stack, take};
 
 /// A database of a new name, and its URL as its owner.
 async fn empty_database(options: &str) -> (String, String) {
@@ -302,24 +302,17 @@ async fn what_nobody_mends_becomes_a_dead_letter_that_names_it() {
     let deployment = deployment().await;
     let owner = local::connect(&deployment.owner_url, 1).await.unwrap();
     run(&owner, "alter table users add constraint nobody check (name = 'nobody') not valid").await;
-    let arn = aws_sdk_sqs::types::QueueAttributeName::QueueArn;
-    let asked = deployment
-        .client()
-        .get_queue_attributes()
-        .queue_url(&deployment.dlq_url)
-        .attribute_names(arn.clone());
-    let target = asked.send().await.unwrap().attributes.unwrap()[&arn].clone();
-    let policy = serde_json::json!({ "deadLetterTargetArn": target, "maxReceiveCount": 4 }).to_string();
-    let request = deployment.client().set_queue_attributes().queue_url(&deployment.queue_url);
-    let request = request.attributes(aws_sdk_sqs::types::QueueAttributeName::RedrivePolicy, policy);
-    request.send().await.unwrap();
+    permit_receives(&deployment, 4).await;
     send(&deployment, &[login(1, at(1)).build().encode()]).await;
     let worker = Adapter::Worker.start(&deployment, &[]).await;
     worker.drained(&deployment).await;
     worker.end().await;
-    let letters = dead_letters(&deployment).await;
+    let letters = take(&deployment, &deployment.dlq_url).await;
     assert_eq!(letters.len(), 1);
-    assert_eq!(letters[0].reason, "refused_by_database");
+    let attributes = letters[0].message_attributes.as_ref().unwrap();
+    let attribute = |name: &str| attributes[name].string_value.clone().unwrap();
+    assert_eq!(attribute("reason"), "refused_by_database");
+    assert!(attribute("detail").contains("constraint nobody"), "{}", attribute("detail"));
 }
 
 /// Two `migrate` at once, behind no session's lock: each migration runs once.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::support::conformance::Adapter;
 use crate::support::events::{at, login, sub};
 use crate::support::lambda_runtime_api::{Function, Invocation, LambdaRuntimeApi};
-use crate::support::{TestDatabase, binaries, eventually, move_tasks, own_stack, send};
+use crate::support::{TestDatabase, binaries, eventually, move_tasks, own_stack, permit_receives, send};
 
 const RUNBOOK: &str = include_str!("../docs/runbook.md");
 const SECTION: &str = "## A night on call";
@@ -140,6 +140,8 @@ async fn a_night_on_call_by_the_runbook_ends_exact() {
     let stack = own_stack().await;
     let deployment = move_tasks::deployment_on(&stack).await;
     let mut night = Night { commands: commands().into_iter(), deployment: deployment.clone() };
+    // Half of them are for whoever mends what refuses a row: not five hours of a test.
+    permit_receives(&deployment, 4).await;
     let mut pool = Pool::start(&deployment).await;
     let worker = Adapter::Worker.start(&deployment, &[]).await;
     pool.sign_up().await;

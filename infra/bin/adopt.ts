@@ -21,6 +21,8 @@ export interface AdoptProps extends StackProps {
   readonly databasePort?: number;
   readonly databaseResourceId: string;
   readonly databaseSecurityGroupId?: string;
+  readonly schema?: string;
+  readonly rolePrefix?: string;
   readonly adminSecretArn?: string;
   readonly chainPostConfirmationArn?: string;
   readonly chainPostAuthenticationArn?: string;
@@ -56,6 +58,8 @@ export class Adopt extends Stack {
         adminSecret,
       }),
       databaseName: props.databaseName,
+      schema: props.schema,
+      rolePrefix: props.rolePrefix,
       migrations: adminSecret ? Migrations.RUN : Migrations.SKIP,
       triggers: PoolTriggers.attach({
         chainPostConfirmation: chained('PostConfirmation', props.chainPostConfirmationArn),

@@ -53,6 +53,8 @@ if (optional('userPoolId') === undefined) {
     databasePort: port(),
     databaseResourceId: required('databaseResourceId'),
     databaseSecurityGroupId: optional('databaseSecurityGroupId'),
+    schema: optional('schema'),
+    rolePrefix: optional('rolePrefix'),
     adminSecretArn: optional('adminSecretArn'),
     chainPostConfirmationArn: optional('chainPostConfirmationArn'),
     chainPostAuthenticationArn: optional('chainPostAuthenticationArn'),

@@ -175,7 +175,7 @@ export function alarms(
       says:
         'The database refuses rows: a migration or a grant is missing, or somebody changed what the tables take. ' +
         'The messages are retried and nothing is lost, but users are not synced. `user-sync doctor` names what refuses the rows.',
-      section: 'Age of the oldest message, freshness p99',
+      section: 'Database misconfigured',
     }),
     make('OldestMessage', {
       metric: metrics.oldestMessage(),

@@ -46,6 +46,8 @@ const ADOPTED = {
   databaseName: 'app',
   databaseResourceId: 'db-ABC',
   databaseSecurityGroupId: 'sg-0123456789abcdef0',
+  schema: 'identity',
+  rolePrefix: 'shop',
   adminSecretArn: 'arn:aws:secretsmanager:eu-west-1:123456789012:secret:admin-AbCdEf',
   chainPostConfirmationArn: 'arn:aws:lambda:eu-west-1:123456789012:function:welcome',
   alarmTopicArn: 'arn:aws:sns:eu-west-1:123456789012:alarms',

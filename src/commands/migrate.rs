@@ -18,6 +18,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// rows in one transaction: the old table stays unchanged as `users_before_user_sync`. Refuses any other `users`
 /// table with a list of differences, and changes nothing. docs/adopting.md has the order of steps.
 ///
+/// The tables are in the schema USER_SYNC_DATABASE_SCHEMA (public), which is made if it is missing: with one of its own,
+/// this service is in nobody's way. The roles are the whole server's: USER_SYNC_ROLE_PREFIX (user_sync) is what their
+/// names begin with. Two deployments on one server need two prefixes; another prefix than before gives everything to the
+/// roles of that one.
+///
 /// Needs DATABASE_URL of a role that may create tables and roles (on RDS: the master user, or a member of
 /// user_sync_owner once the roles exist), and that owns the old table. Set USER_SYNC_GEOIP_FILE if the
 /// consumers have it. Exits with 0 if the schema is current, else with 1.
@@ -65,7 +70,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         bar.set_position(done);
     };
     let migrated = match arguments.dry_run {
-        true => migrate::survey(&database, &options, &geoip, progress).await,
+        true => migrate::survey(&database, prefix.as_ref(), &options, &geoip, progress).await,
         false => {
             Box::pin(migrate::run_and_adopt(&database, prefix.as_ref(), &options, &geoip, progress)).await
         }

@@ -37,7 +37,7 @@ pub struct Settled {
     pub rejected: usize,
     /// Deliveries that are returned to the queue.
     pub retried: usize,
-    /// Why, if the database is the cause for any of them.
+    /// Why, if the database could not do its work. A row that it refuses is no reason to receive less: the others go through.
     pub retry_cause: Option<RetryCause>,
 }
 
@@ -92,6 +92,11 @@ struct Sorted<'a> {
     retried: Vec<&'a Delivery<'a>>,
 }
 
+/// Counts a message that returns to the queue.
+pub(super) fn count_retry(cause: &RetryCause) {
+    metrics::counter!("retried", "cause" => cause.as_str()).increment(1);
+}
+
 /// Acknowledges what is applied or a duplicate, and returns the rest. What is obstructed is rejected once it was received
 /// `patience` times.
 fn sort<'a>(
@@ -101,12 +106,6 @@ fn sort<'a>(
     settled: &mut Settled,
 ) -> Sorted<'a> {
     let mut sorted = Sorted::default();
-    let retry =
-        |delivery: &'a Delivery<'a>, cause: RetryCause, sorted: &mut Sorted<'a>, settled: &mut Settled| {
-            metrics::counter!("retried", "cause" => cause.as_str()).increment(1);
-            settled.retry_cause = Some(cause);
-            sorted.retried.push(delivery);
-        };
     for (index, (delivery, outcome)) in deliveries.iter().zip(outcomes).enumerate() {
         match outcome {
             Outcome::Applied => {
@@ -122,9 +121,14 @@ fn sort<'a>(
                 sorted.rejected.push(Rejected { index, delivery, rejection });
             }
             Outcome::Obstructed(_) => {
-                retry(delivery, RetryCause::DatabaseMisconfigured, &mut sorted, settled);
+                count_retry(&RetryCause::DatabaseMisconfigured);
+                sorted.retried.push(delivery);
             }
-            Outcome::Retry(cause) => retry(delivery, cause, &mut sorted, settled),
+            Outcome::Retry(cause) => {
+                count_retry(&cause);
+                settled.retry_cause = Some(cause);
+                sorted.retried.push(delivery);
+            }
         }
     }
     sorted

@@ -9,7 +9,7 @@ use std::time::Duration;
 use cognito_user_sync_triggers::retry::Schedule;
 use tokio::sync::watch;
 
-use crate::consumer::settle::settle;
+use crate::consumer::settle::{count_retry, settle};
 use crate::postgres::hint_suffix;
 use crate::sqs::queue::{Delivery, Queue, QueueError, RECEIVE_WAIT};
 use crate::store::Applier;
@@ -135,7 +135,7 @@ async fn receive(
     applier.database().ping().await.map_err(|error| {
         // What a received message would be counted as: the alarm is on that.
         if let cause @ RetryCause::DatabaseMisconfigured = RetryCause::of_database(&error) {
-            metrics::counter!("retried", "cause" => cause.as_str()).increment(1);
+            count_retry(&cause);
         }
         ReceiveError::Database(error)
     })?;

@@ -27,7 +27,10 @@ pub(in crate::store) async fn lock_adoption(tx: &mut Transaction) -> Result<(), 
 
 /// Waits until no other process migrates this database, however long that takes.
 pub(in crate::store) async fn lock_migration(tx: &mut Transaction) -> Result<(), sqlx::Error> {
-    wait_for(tx, MIGRATION).await
+    wait_for(tx, MIGRATION).await?;
+    // Waiting for the turn was without limits; what runs now is not: who waits for a table makes others wait behind it.
+    let limits = "set local statement_timeout = '60s'; set local lock_timeout = '5s'";
+    sqlx::raw_sql(limits).execute(tx).await.map(drop)
 }
 
 /// Takes a lock until the transaction ends. Of a transaction, not of a session: behind a pooler that would stay with a

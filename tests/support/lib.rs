@@ -34,6 +34,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws_sdk_sqs::types::QueueAttributeName;
 use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::dev::local::{self, Deployment};
 use cognito_user_sync::dev::stack::{PostgresOptions, PostgresSource, Progress, Stack, StackOptions};
@@ -213,6 +214,18 @@ pub async fn dead_letters(deployment: &Deployment) -> Vec<DeadLetter> {
         .collect();
     letters.sort();
     letters
+}
+
+/// Sets after how many receives SQS itself moves a message to the dead-letter queue.
+pub async fn permit_receives(deployment: &Deployment, receives: u32) {
+    let arn = QueueAttributeName::QueueArn;
+    let asked = deployment.client().get_queue_attributes().queue_url(&deployment.dlq_url);
+    let answer = asked.attribute_names(arn.clone()).send().await.unwrap();
+    let target = answer.attributes.unwrap()[&arn].clone();
+    let policy = serde_json::json!({ "deadLetterTargetArn": target, "maxReceiveCount": receives });
+    let request = deployment.client().set_queue_attributes().queue_url(&deployment.queue_url);
+    let request = request.attributes(QueueAttributeName::RedrivePolicy, policy.to_string());
+    request.send().await.unwrap();
 }
 
 /// Takes the queue's distinct messages: where an answer of SQS's is late, a sender sends its message twice.

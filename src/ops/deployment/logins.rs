@@ -103,7 +103,7 @@ pub(super) async fn ensure(
     };
     let make = Statements { database, login: &name };
     let (group, owner) = (deployment.prefix.role(role), deployment.prefix.role(Role::Owner));
-    make.refuse_another_deployments(deployment).await?;
+    make.refuse_another_deployments(deployment, role, &authentication).await?;
     if !make.is("select exists (select from pg_roles where rolname = $1)").await? {
         // In one statement: a login outside its group counts as somebody else's.
         let create = format!("select format('create role %I login in role {group}', $1)");
@@ -174,11 +174,25 @@ impl Statements<'_> {
         self.database.begin(Purpose::Migration).await.map_err(self.failed(doing))
     }
 
-    async fn refuse_another_deployments(&self, deployment: &Deployment) -> Result<(), LoginError> {
+    /// A login without a password may be shared from before: nothing of it is changed, and `doctor` names it.
+    async fn refuse_another_deployments(
+        &self,
+        deployment: &Deployment,
+        role: Role,
+        authentication: &Authentication<'_>,
+    ) -> Result<(), LoginError> {
         let mut tx = self.begin("look at").await?;
         let marks = marks_of(&mut tx, &[self.login.to_owned()]).await.map_err(self.failed("look at"))?;
         tx.rollback().await.map_err(self.failed("look at"))?;
-        match marks.into_values().find(|mark| mark.deployment != deployment.mark.deployment) {
+        match marks.into_values().find(|mark| mark.is_of_another(&deployment.mark)) {
+            Some(mark)
+                if matches!(authentication, Authentication::Iam { .. })
+                    && self.is_member_of(&deployment.prefix.role(role)).await? =>
+            {
+                let login = self.login;
+                tracing::warn!(login, "another deployment, in {}, uses the same login", mark.place);
+                Ok(())
+            }
             Some(mark) => {
                 Err(LoginError::AnotherDeployments { login: self.login.to_owned(), place: mark.place })
             }
@@ -190,6 +204,10 @@ impl Statements<'_> {
     async fn mark(&self, deployment: &Deployment, role: Role) -> Result<(), LoginError> {
         let what = format!("a login of {}", deployment.prefix.role(role));
         let mut tx = self.begin("mark").await?;
+        let marks = marks_of(&mut tx, &[self.login.to_owned()]).await.map_err(self.failed("mark"))?;
+        if marks.into_values().any(|mark| mark.is_of_another(&deployment.mark)) {
+            return tx.rollback().await.map_err(self.failed("mark"));
+        }
         mark_role(&mut tx, self.login, &what, &deployment.mark).await.map_err(self.failed("mark"))?;
         tx.commit().await.map_err(self.failed("mark"))
     }

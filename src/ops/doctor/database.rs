@@ -124,7 +124,7 @@ pub(super) async fn examine(database: Option<&Database>) -> Vec<Check> {
         ownership(database, prefix),
         memberships(database, prefix),
         migrations(database),
-        obstacles::examine(database, prefix),
+        obstacles::examine(database),
     );
     let findings: [Result<Finding, Finding>; NAMES.len()] = [
         findings.0,

@@ -102,9 +102,20 @@ fn parts(grant: &str) -> (&str, &str, &str) {
     (grantee, privilege, name)
 }
 
+/// Columns of `users` that no grant names.
+const UNGRANTED: [&str; 3] = ["users.app_owned", "users.app_edited_at", "users.erased_at"];
+
+/// Whether a grant is on a column that somebody else added to `users`, which is theirs to grant.
+fn is_on_another_column(name: &str) -> bool {
+    let is_ours = || UNGRANTED.contains(&name) || expected().any(|grant| parts(grant).2 == name);
+    name.starts_with("users.") && !is_ours()
+}
+
 async fn all(database: &Database, prefix: &RolePrefix) -> Result<Vec<(String, String, String)>, sqlx::Error> {
     let query = sqlx::query_as(include_str!("grants.sql")).bind(tables()).bind(prefix.role(Role::Owner));
-    query.fetch_all(database.inspection()).await
+    let mut grants: Vec<(String, String, String)> = query.fetch_all(database.inspection()).await?;
+    grants.retain(|(_, _, name)| !is_on_another_column(name));
+    Ok(grants)
 }
 
 fn written((grantee, privilege, name): (String, String, String)) -> String {

@@ -15,14 +15,16 @@ pub(super) async fn roles(database: &Database, prefix: &RolePrefix) -> Result<Fi
         tx.rollback().await.map(|()| (deployment, marks))
     };
     let (deployment, marks) = bounded(asked).await?;
+    let others = sqlx::query_scalar(include_str!("other_places.sql")).bind(prefix.role(Role::Owner));
+    let others: Vec<String> = bounded(others.fetch_all(database.inspection())).await?;
     let Some(Deployment { mark, .. }) = deployment else {
         return Ok(Finding::skipped("this schema has no deployment's id", MIGRATE));
     };
-    let is_other = |other: &&Mark| other.deployment != mark.deployment && other.place != mark.place;
-    if let Some(other) = marks.iter().find(is_other) {
+    let other = marks.iter().find(|other| other.is_of_another(&mark)).map(|other| &other.place);
+    if let Some(other) = other.or(others.first()) {
         let found = format!(
-            "the roles {prefix}_… are used by two deployments, in {} and in {}: a login of one may write to the other",
-            mark.place, other.place
+            "the roles {prefix}_… are used by two deployments, in {} and in {other}: a login of one may write to the other",
+            mark.place
         );
         let fix = "in one of them: set USER_SYNC_ROLE_PREFIX to a prefix of its own and run `user-sync migrate`, which \
                    gives its tables and grants to roles of that prefix; then grant those roles to its logins, and revoke \

@@ -1,13 +1,13 @@
 //! Checks what others have added to `users` that can refuse this service's rows. Must not read a row.
 
 use crate::ops::doctor::{Finding, bounded};
-use crate::postgres::{Database, Role, RolePrefix};
+use crate::postgres::Database;
 use crate::store::{own_columns, own_constraints};
 
 /// Names what can refuse a row.
-pub(super) async fn examine(database: &Database, prefix: &RolePrefix) -> Result<Finding, Finding> {
+pub(super) async fn examine(database: &Database) -> Result<Finding, Finding> {
     let query = sqlx::query_as(include_str!("obstacles.sql"));
-    let query = query.bind(own_constraints()).bind(own_columns()).bind(prefix.role(Role::Consumer));
+    let query = query.bind(own_constraints()).bind(own_columns());
     let obstacles: Vec<(String, bool)> = bounded(query.fetch_all(database.inspection())).await?;
     if obstacles.is_empty() {
         return Ok(Finding::ok("nothing that others added to users can refuse a row"));

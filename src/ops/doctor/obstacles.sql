@@ -1,6 +1,5 @@
 -- What others have added to users and that can refuse a row of this service's: a line each, with whether it certainly
--- refuses every new user. $1 are the constraints that the migrations make, $2 the columns, $3 the group role that applies
--- events.
+-- refuses every new user. $1 are the constraints that the migrations make, and $2 the columns.
 with users as (
     select oid, relrowsecurity, relforcerowsecurity, relowner from pg_class where oid = to_regclass('users')
 )
@@ -26,14 +25,11 @@ union all
 select format('the rule %I', rulename), false
 from users join pg_rewrite on ev_class = users.oid
 union all
-select 'row security, which hides rows from the consumer', true
+select 'row security, without any policy', true
 from users
-where relrowsecurity and not exists (
-    select from pg_policy
-    where polrelid = users.oid and polpermissive and polcmd = '*'
-        and (polroles = '{0}' or exists (select from pg_roles where rolname = $3 and oid = any (polroles))))
+where relrowsecurity and not exists (select from pg_policy where polrelid = users.oid)
 union all
-select 'row security with policies', false
+select 'row security', false
 from users
 where relrowsecurity and exists (select from pg_policy where polrelid = users.oid)
 order by 1

@@ -1,6 +1,6 @@
 -- Logins that report nothing new of their user: only what the newest event reported, and what has stood since before
--- the first of them. Rows are locked in the order of their ids, like everywhere: user_sync_begin
--- sees to it. In whatever order logins come, the latest one is the one with the greatest id. The ledger takes what was counted, as in
+-- the first of them. Rows are locked in the order of their ids, like everywhere: user_sync_begin sees to it. In whatever
+-- order logins come, the latest one is the one with the greatest id. The ledger takes what was counted, as in
 -- insert_events.sql.
 with counted as (
     update users

@@ -1,4 +1,4 @@
--- The statements that give everything of this schema from the roles of one prefix ($1) to those of another ($2): what
+-- The statements that give everything of ours in this schema from the roles of one prefix ($1) to those of another ($2): what
 -- they own, what they may do, and the functions that name them. In the order in which they run.
 with roles as (
     select $1 || '_' || kind as old, $2 || '_' || kind as new
@@ -8,11 +8,13 @@ relations as (
     select pg_class.oid, oid::regclass as name, relkind, relowner, relacl
     from pg_class
     where relnamespace = current_schema()::regnamespace and relkind in ('r', 'p', 'v', 'm', 'S')
+        and pg_get_userbyid(relowner) = $1 || '_owner'
 ),
 functions as (
     select oid, oid::regprocedure as name, proowner, proacl, prosrc
     from pg_proc
     where pronamespace = current_schema()::regnamespace
+        and (pg_get_userbyid(proowner) = $1 || '_owner' or proname in ('users_note_app_edit', 'user_event_bound'))
 ),
 granted as (
     select acl.*, format('on %s %s', case relkind when 'S' then 'sequence' else 'table' end, name) as target, '' as columns

@@ -26,6 +26,13 @@ impl Mark {
         Self { deployment: id, place: format!("schema {} of database {database}", schema.as_str()) }
     }
 
+    /// Whether it is another deployment's than `ours`. What is marked for our place is ours, too: a deployment that was
+    /// there before is gone.
+    #[must_use]
+    pub fn is_of_another(&self, ours: &Self) -> bool {
+        self.deployment != ours.deployment && self.place != ours.place
+    }
+
     /// The mark in a role's comment, if it has one.
     #[must_use]
     pub fn parse(comment: &str) -> Option<Self> {
@@ -37,8 +44,13 @@ impl Mark {
     /// The comment of a role that is for `what`.
     #[must_use]
     pub fn comment(&self, what: &str) -> String {
-        format!("cognito-user-sync: {what}; deployment {}, {}", self.deployment, self.place)
+        format!("{}; deployment {}, {}", unmarked(what), self.deployment, self.place)
     }
+}
+
+/// The comment of a role that is nobody's.
+fn unmarked(what: &str) -> String {
+    format!("cognito-user-sync: {what}")
 }
 
 fn what_for(role: Role) -> &'static str {
@@ -100,11 +112,15 @@ pub async fn mark_role(tx: &mut Transaction, role: &str, what: &str, mark: &Mark
     if marks_of(tx, &roles).await?.get(role) == Some(mark) {
         return Ok(());
     }
+    comment_on(tx, role, &mark.comment(what)).await
+}
+
+async fn comment_on(tx: &mut Transaction, role: &str, comment: &str) -> Result<(), sqlx::Error> {
     let literal = |text: &str| format!("'{}'", text.replace('\'', "''").replace("$mark$", ""));
     let statement = include_str!("mark_role.sql")
         .replace("{role}", &quoted(role))
         .replace("{name}", &literal(role))
-        .replace("{comment}", &literal(&mark.comment(what)));
+        .replace("{comment}", &literal(comment));
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(tx).await.map(drop)
 }
 
@@ -122,6 +138,62 @@ pub async fn prefix_in_use<'e>(
     Ok(owner.and_then(|owner| RolePrefix::new(owner.strip_suffix("_owner")?)))
 }
 
+/// What is to be made of a schema.
+pub(super) struct Plan {
+    known: Option<Deployment>,
+    mark: Mark,
+    /// What the names of the roles begin with.
+    prefix: RolePrefix,
+    /// The same, of those that the tables have now.
+    old: Option<RolePrefix>,
+    is_migrated: bool,
+    is_current: bool,
+}
+
+impl Plan {
+    /// Looks at a schema, and at the roles of the prefix that is `wanted`.
+    ///
+    /// # Errors
+    /// When the database cannot hold the tables, or another deployment has the roles.
+    pub(super) async fn of(
+        tx: &mut Transaction,
+        schema: &Schema,
+        wanted: Option<&RolePrefix>,
+    ) -> Result<Self, Error> {
+        requirements::check(tx).await?;
+        let known = Deployment::read(tx, schema).await?;
+        let pending = files::pending(tx).await?;
+        let old = prefix_in_use(&mut *tx).await?.or(known.as_ref().map(|known| known.prefix.clone()));
+        let prefix = wanted.cloned().or(old.clone()).unwrap_or_default();
+        let id = known.as_ref().map_or_else(Uuid::now_v7, |known| known.mark.deployment);
+        let database: String =
+            sqlx::query_scalar("select current_database()::text").fetch_one(&mut *tx).await?;
+        let (mark, is_migrated) = (Mark::of(id, schema, &database), !pending.contains_key(&MAKES_ROLES));
+        let plan = Self { known, mark, prefix, old, is_migrated, is_current: pending.is_empty() };
+        if plan.takes_roles() {
+            refuse_another_schema(tx, schema, &plan.prefix).await?;
+        }
+        plan.other(tx).await.map(|_| plan)
+    }
+
+    /// Whether the tables do not have the roles yet.
+    fn takes_roles(&self) -> bool {
+        !self.is_migrated || self.old.as_ref() != Some(&self.prefix)
+    }
+
+    /// Another deployment that has marked the roles; an error unless both have used them since before they could be told
+    /// apart.
+    async fn other(&self, tx: &mut Transaction) -> Result<Option<Mark>, Error> {
+        let roles: Vec<String> = Role::ALL.into_iter().map(|role| self.prefix.role(role)).collect();
+        match marks_of(tx, &roles).await?.into_values().find(|mark| mark.is_of_another(&self.mark)) {
+            Some(other) if self.takes_roles() => {
+                Err(Error::PrefixTaken { prefix: self.prefix.clone(), place: other.place })
+            }
+            other => Ok(other),
+        }
+    }
+}
+
 /// Makes the schema, the deployment's id and its roles where they are missing, or gives everything to the roles of another
 /// prefix if that is `wanted`. Idempotent. Returns the prefix.
 pub(super) async fn prepare(
@@ -129,66 +201,40 @@ pub(super) async fn prepare(
     schema: &Schema,
     wanted: Option<&RolePrefix>,
 ) -> Result<RolePrefix, Error> {
-    requirements::check(tx).await?;
+    let plan = Plan::of(tx, schema, wanted).await?;
     make_schema(tx, schema).await?;
-    let known = Deployment::read(tx, schema).await?;
-    let pending = files::pending(tx).await?;
-    let old = prefix_in_use(&mut *tx).await?.or(known.as_ref().map(|known| known.prefix.clone()));
-    let prefix = wanted.cloned().or(old.clone()).unwrap_or_default();
-    let is_new = pending.contains_key(&MAKES_ROLES);
-    let takes_roles = is_new || old.as_ref() != Some(&prefix);
-    let id = known.as_ref().map_or_else(Uuid::now_v7, |known| known.mark.deployment);
-    let database: String = sqlx::query_scalar("select current_database()::text").fetch_one(&mut *tx).await?;
-    let mark = Mark::of(id, schema, &database);
-    if takes_roles {
-        refuse_another_schema(tx, schema, &prefix).await?;
-        sqlx::raw_sql(AssertSqlSafe(prefix.rename(include_str!("create_roles.sql"))))
-            .execute(&mut *tx)
-            .await?;
-    }
-    match marks_of_others(tx, &prefix, &mark).await? {
-        Some(other) if takes_roles => return Err(Error::PrefixTaken { prefix, place: other.place }),
-        // Both have used the roles since before they could be told apart: neither is stopped.
+    let prefix = &plan.prefix;
+    sqlx::raw_sql(AssertSqlSafe(prefix.rename(include_str!("create_roles.sql")))).execute(&mut *tx).await?;
+    // Asked again: whoever was making the roles at the same moment has marked them by now.
+    match plan.other(tx).await? {
         Some(other) => tracing::warn!(
             roles = %prefix,
             "another deployment, in {}, uses the same roles: `user-sync doctor` says how to part them",
             other.place
         ),
         None => {
-            if is_new {
-                files::run(tx, MAKES_ROLES, schema, &prefix).await?;
-            } else if takes_roles {
-                files::make_roles(tx, &prefix).await?;
+            if !plan.is_migrated {
+                files::run(tx, MAKES_ROLES, schema, prefix).await?;
+            } else if plan.takes_roles() {
+                files::make_roles(tx, prefix).await?;
             }
             for role in Role::ALL {
-                mark_role(tx, &prefix.role(role), what_for(role), &mark).await?;
+                mark_role(tx, &prefix.role(role), what_for(role), &plan.mark).await?;
             }
         }
     }
     // Where nothing is left to do, whoever asks needs no rights.
-    if takes_roles || !pending.is_empty() || known.is_none() {
+    if plan.takes_roles() || !plan.is_current || plan.known.is_none() {
         let set_owner = prefix.rename(include_str!("set_owner.sql"));
         sqlx::raw_sql(AssertSqlSafe(set_owner)).execute(&mut *tx).await?;
     }
-    if let Some(old) = old.filter(|old| !is_new && *old != prefix) {
-        change_roles(tx, &old, &prefix).await?;
+    if let Some(old) = plan.old.as_ref().filter(|old| plan.is_migrated && *old != prefix) {
+        change_roles(tx, old, &plan).await?;
     }
-    if known.as_ref().is_none_or(|known| known.prefix != prefix) {
-        record(tx, id, &prefix).await?;
+    if plan.known.as_ref().is_none_or(|known| known.prefix != *prefix) {
+        record(tx, plan.mark.deployment, prefix).await?;
     }
-    Ok(prefix)
-}
-
-/// The mark of another deployment on one of the roles. What is marked for this place is this deployment's, too: one that
-/// was here before is gone.
-async fn marks_of_others(
-    tx: &mut Transaction,
-    prefix: &RolePrefix,
-    mark: &Mark,
-) -> Result<Option<Mark>, sqlx::Error> {
-    let roles: Vec<String> = Role::ALL.into_iter().map(|role| prefix.role(role)).collect();
-    let is_other = |other: &Mark| other.deployment != mark.deployment && other.place != mark.place;
-    Ok(marks_of(tx, &roles).await?.into_values().find(is_other))
+    Ok(plan.prefix)
 }
 
 async fn make_schema(tx: &mut Transaction, schema: &Schema) -> Result<(), sqlx::Error> {
@@ -216,12 +262,20 @@ async fn refuse_another_schema(
     }
 }
 
-async fn change_roles(tx: &mut Transaction, old: &RolePrefix, new: &RolePrefix) -> Result<(), sqlx::Error> {
+/// Gives everything to other roles. The old ones are nobody's then, unless another deployment has marked them.
+async fn change_roles(tx: &mut Transaction, old: &RolePrefix, plan: &Plan) -> Result<(), sqlx::Error> {
     let query = sqlx::query_scalar(include_str!("change_roles.sql"));
-    let statements: Vec<String> =
-        query.bind(old.to_string()).bind(new.to_string()).fetch_all(&mut *tx).await?;
+    let query = query.bind(old.to_string()).bind(plan.prefix.to_string());
+    let statements: Vec<String> = query.fetch_all(&mut *tx).await?;
     for statement in statements {
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *tx).await?;
+    }
+    for role in Role::ALL {
+        let name = old.role(role);
+        let mark = marks_of(tx, std::slice::from_ref(&name)).await?.remove(&name);
+        if mark.is_some_and(|mark| !mark.is_of_another(&plan.mark)) {
+            comment_on(tx, &name, &unmarked(what_for(role))).await?;
+        }
     }
     Ok(())
 }

@@ -117,7 +117,6 @@ pub async fn run(database: &Database, prefix: Option<&RolePrefix>) -> Result<(),
     let prefix = prepare(database, prefix).await?;
     loop {
         let mut tx = database.begin(Purpose::Migration).await?;
-        lock_migration(&mut tx).await?;
         if !run_next(&mut tx, database, &prefix).await? {
             return Ok(tx.rollback().await?);
         }
@@ -137,11 +136,8 @@ async fn prepare(database: &Database, prefix: Option<&RolePrefix>) -> Result<Rol
 
 /// Runs the first migration that has not run; says whether there was one.
 async fn run_next(tx: &mut Transaction, database: &Database, prefix: &RolePrefix) -> Result<bool, Error> {
+    lock_migration(tx).await?;
     let Some((version, _)) = files::pending(tx).await?.pop_first() else { return Ok(false) };
-    // Waiting for the turn was without limits; what runs now is not.
-    sqlx::raw_sql("set local statement_timeout = '60s'; set local lock_timeout = '5s'")
-        .execute(&mut *tx)
-        .await?;
     files::run(tx, version, database.schema(), prefix).await?;
     Ok(true)
 }
@@ -203,12 +199,13 @@ pub async fn run_and_adopt(
 /// As [`run_and_adopt`].
 pub async fn survey(
     database: &Database,
+    prefix: Option<&RolePrefix>,
     options: &Options,
     geoip: &GeoIp,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Migrated, Error> {
     let mut tx = database.begin(Purpose::Inspection).await?;
-    requirements::check(&mut tx).await?;
+    deployment::Plan::of(&mut tx, database.schema(), prefix).await?;
     let pending = files::pending(&mut tx).await?;
     let adopted = match old_table(&mut tx, &pending).await? {
         None => None,

@@ -165,8 +165,7 @@ impl From<sqlx::Error> for Failure {
 
 /// Whether an answer says that schema, grants or session are not what this build needs.
 fn is_of_the_set_up(sqlstate: &str) -> bool {
-    ["42", "3D", "3F"].iter().any(|class| sqlstate.starts_with(class))
-        || ["55000", "22023"].contains(&sqlstate)
+    ["42", "3D", "3F"].iter().any(|class| sqlstate.starts_with(class)) || sqlstate == "55000"
 }
 
 impl RetryCause {

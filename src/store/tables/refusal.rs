@@ -123,11 +123,18 @@ impl Refusal {
 }
 
 /// The innermost function of a procedural language in an error's context: only its name, since what stands around it may
-/// quote values. A line is such as `PL/pgSQL function app.check_user() line 3 at RAISE`, in the server's language.
+/// quote values. A line is such as `PL/pgSQL function app.check_user() line 3 at RAISE`, in the server's language, and
+/// `PL/Python function "check_user"`.
 fn function(context: &str) -> Option<&str> {
-    let line = context.lines().find(|line| line.contains("PL/") && !line.contains('"'))?;
-    let (before, _) = line.split_once('(')?;
-    before.rsplit(char::is_whitespace).next().filter(|name| !name.is_empty())
+    let line = context.lines().find(|line| line.contains("PL/"))?;
+    let (_, named) = line.split_once("PL/")?;
+    let before = named.split_once('(').map_or(named, |(before, _)| before);
+    let name = match before.split_once('"') {
+        Some((_, quoted)) => quoted.split('"').next(),
+        None if before.len() < named.len() => before.rsplit(char::is_whitespace).next(),
+        None => None,
+    };
+    name.filter(|name| !name.is_empty())
 }
 
 fn is_own_function(name: &str) -> bool {
@@ -146,6 +153,8 @@ mod tests {
         assert_eq!(of("PL/pgSQL-Funktion app.check_user(integer) Zeile 3 bei RAISE"), "app.check_user");
         let nested = "SQL statement \"select f('a@example.com')\"\nfonction PL/pgSQL f(), ligne 1";
         assert_eq!(of(nested), "f");
+        assert_eq!(of("PL/Python function \"check_user\""), "check_user");
+        assert_eq!(of("PL/pgSQL function \"Check\"() line 3 at RAISE"), "Check");
         assert_eq!(function("SQL statement \"select 1\""), None);
         assert!(is_own_function("app.users_note_app_edit"));
     }
