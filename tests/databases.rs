@@ -179,18 +179,29 @@ async fn two_databases_that_share_roles_from_before_are_parted_by_a_prefix() {
         migrate_as_before(url, &name).await;
     }
     let shared = RolePrefix::new(&name);
+    let owner = local::connect(&one, 1).await.unwrap();
+    run(&owner, "alter table users add column search text generated always as (lower(name)) stored").await;
+    // A new deployment does not take the roles, though nobody has marked them.
+    let (newer, _) = empty_database("").await;
+    let refused = migrate::run(&open(&newer, "public").await, shared.as_ref()).await.unwrap_err().to_string();
+    assert!(refused.contains("belong to another deployment"), "{refused}");
+    // Any member of the owner may migrate.
+    let member = login_in(&other, &format!("{name}_owner")).await;
     let (first, second) = (open(&one, "public").await, open(&other, "public").await);
-    for database in [&first, &second, &first] {
+    for database in [&first, &open(&member, "public").await, &second, &first] {
         migrate::run(database, shared.as_ref()).await.unwrap();
     }
+    edits_are_the_applications(&first).await;
     let old_consumer = login_in(&other, &format!("{name}_consumer")).await;
     let old = Applier::new(open(&old_consumer, "public").await);
     assert_eq!(old.apply(&[confirmed(1, at(1)).build().encode()]).await, [Outcome::Applied]);
     let found = said_by_doctor(&old_consumer, "deployment").await;
     assert!(found.contains(&name) && found.contains(&other_name), "both are named: {found}");
 
-    let own = format!("{}_b", name.replace("found", "f"));
+    // A prefix that begins with the other one is another one.
+    let own = format!("{name}1");
     migrate::run(&second, RolePrefix::new(&own).as_ref()).await.unwrap();
+    edits_are_the_applications(&second).await;
     let event = login(1, at(2)).build().encode();
     assert!(matches!(old.apply(&[&event]).await[..], [Outcome::Retry(_)]), "the old login still writes");
     let consumer = login_in(&other, &format!("{own}_consumer")).await;
@@ -205,6 +216,36 @@ async fn two_databases_that_share_roles_from_before_are_parted_by_a_prefix() {
     assert_eq!(unmarked.as_database_error().unwrap().code().as_deref(), Some("55000"));
     // The next `migrate` needs no variable: the schema knows its prefix.
     migrate::run(&second, None).await.unwrap();
+}
+
+/// An edit of the application counts as one, and one that changes nothing does not.
+async fn edits_are_the_applications(database: &Database) {
+    let user = "insert into users (id, name, referral_code, created_at, synced_at, updated_at)
+        values (gen_random_uuid(), 'x', 'x', now(), now(), now()) on conflict do nothing";
+    let pool = database.pool();
+    run(pool, user).await;
+    for (edit, owned) in [("update users set name = name", "{}"), ("update users set name = 'y'", "{name}")] {
+        run(pool, edit).await;
+        let found: String = sqlx::query_scalar("select app_owned::text from users where referral_code = 'x'")
+            .fetch_one(pool)
+            .await
+            .unwrap();
+        assert_eq!(found, owned, "{edit}");
+    }
+    run(pool, "delete from users where referral_code = 'x'").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_that_are_somebody_elses_are_not_taken() {
+    let (url, name) = empty_database("").await;
+    let owner = local::connect(&url, 1).await.unwrap();
+    run(&owner, format!("create role {name}_app login; create role {name}_reader")).await;
+    let refused =
+        migrate::run(&open(&url, "public").await, RolePrefix::new(&name).as_ref()).await.unwrap_err();
+    assert!(refused.to_string().contains(&format!("the role {name}_app is there already")), "{refused}");
+    // One that was made by hand, to be ready, is.
+    run(&owner, format!("alter role {name}_app nologin")).await;
+    migrate::run(&open(&url, "public").await, RolePrefix::new(&name).as_ref()).await.unwrap();
 }
 
 /// A line of `doctor`, as its status, what was found and what to do.
@@ -261,6 +302,22 @@ async fn rows_that_others_refuse_wait_until_it_is_mended() {
             "drop index one_language",
             "constraint one_language",
             "the unique index one_language",
+        ),
+        (
+            "alter table users add constraint numbered check (cognito_username <> 'ada' or cognito_username::int > 0)",
+            "alter table users drop constraint numbered",
+            "maybe the check constraint numbered",
+            "the check constraint numbered",
+        ),
+        (
+            "create table audit (at timestamptz) partition by range (at);
+             grant insert on audit to public;
+             create function audit_user() returns trigger language plpgsql as $$ begin
+                if new.cognito_username = 'ada' then insert into audit values (now()); end if; return new; end $$;
+             create trigger audit after insert or update on users for each row execute function audit_user()",
+            "drop trigger audit on users",
+            "function audit_user, trigger audit",
+            "the trigger audit",
         ),
         (function, "drop trigger no_ada on users", "function check_user, trigger no_ada", "the trigger no_ada"),
         (

@@ -210,11 +210,11 @@ async fn a_session_that_is_not_what_it_must_be_writes_nothing() {
     let database = TestDatabase::create().await;
     let mut connection = database.owner.acquire().await.unwrap();
     for (begin, code) in [
-        ("begin isolation level serializable; select user_sync_begin('events')", "55000"),
-        ("begin isolation level read committed; select user_sync_begin('snapshot')", "55000"),
-        ("begin read only; select user_sync_begin('logins')", "25006"),
-        ("begin; set local client_encoding = 'LATIN1'; select user_sync_begin('events')", "55000"),
-        ("begin; select user_sync_begin('of another release')", "55000"),
+        ("begin isolation level serializable; call user_sync_begin('events')", "55000"),
+        ("begin isolation level read committed; call user_sync_begin('snapshot')", "55000"),
+        ("begin read only; call user_sync_begin('logins')", "25006"),
+        ("begin; set local client_encoding = 'LATIN1'; call user_sync_begin('events')", "55000"),
+        ("begin; call user_sync_begin('of another release')", "55000"),
     ] {
         let error = sqlx::raw_sql(begin).execute(&mut *connection).await.unwrap_err();
         assert_eq!(error.as_database_error().unwrap().code().as_deref(), Some(code), "{begin}: {error}");

@@ -56,9 +56,8 @@ const BUILT: &[(&str, &str, &[&str])] = &[
     (
         "postgres/transaction.rs",
         "AssertSqlSafe(begin.to_owned())",
-        &["begin isolation level read committed; select \"public\".user_sync_begin('logins')"],
+        &["begin isolation level read committed; call \"public\".user_sync_begin('logins')"],
     ),
-    ("postgres/transaction.rs", "statement", &["COMMIT", "ROLLBACK"]),
     ("store/maintenance/adopt/mod.rs", "AssertSqlSafe(declare)", &[]),
     (
         "store/maintenance/adopt/mod.rs",

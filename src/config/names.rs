@@ -106,10 +106,22 @@ impl RolePrefix {
     /// `text`, which names the roles by the default prefix, with the names of this one.
     #[must_use]
     pub fn rename(&self, text: &str) -> String {
-        let default = Self::default();
-        Role::ALL
-            .into_iter()
-            .fold(text.to_owned(), |text, role| text.replace(&default.role(role), &self.role(role)))
+        const DEFAULT: &str = "user_sync_";
+        let is_of_a_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let mut renamed = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once(DEFAULT) {
+            let end = after.find(|c| !is_of_a_word(c)).unwrap_or(after.len());
+            let (kind, next) = after.split_at(end);
+            let role = Role::ALL.into_iter().find(|role| role.as_str() == kind);
+            renamed.push_str(before);
+            match role.filter(|_| !before.ends_with(is_of_a_word)) {
+                Some(role) => renamed.push_str(&self.role(role)),
+                None => renamed.extend([DEFAULT, kind]),
+            }
+            rest = next;
+        }
+        renamed + rest
     }
 }
 
@@ -168,6 +180,11 @@ mod tests {
         let prefix = RolePrefix::new("shop_a").unwrap();
         assert_eq!(prefix.rename("to user_sync_app, user_sync_reader"), "to shop_a_app, shop_a_reader");
         assert_eq!(RolePrefix::default().rename("user_sync_owner"), "user_sync_owner");
+        let own = RolePrefix::new("user_sync_app").unwrap();
+        assert_eq!(
+            own.rename("'user_sync_owner' my_user_sync_app user_sync_apple"),
+            "'user_sync_app_owner' my_user_sync_app user_sync_apple"
+        );
         let long = "p".repeat(49);
         for name in ["", "1st", "Shop", "a-b", "a\"b", "pg_shop", &long] {
             assert_eq!(RolePrefix::new(name), None, "{name}");

@@ -41,9 +41,13 @@ fn of_code(code: &str) -> Option<&'static str> {
         "3D000" => {
             Some("the server has no such database: check the name at the end of DATABASE_URL, before the ?")
         }
-        "08P01" | "0A000" => Some(
-            "a pooler or a proxy refuses what it was sent: check that DATABASE_URL leads to PostgreSQL, or to PgBouncer \
-             or RDS Proxy in front of it, and set USER_SYNC_PREPARED_STATEMENTS=unnamed",
+        "08P01" => Some(
+            "PgBouncer refuses the connection, and says why: a password, a user or a database that it does not know, no \
+             connection left, or a startup parameter; if it is none of these, DATABASE_URL does not lead to PostgreSQL",
+        ),
+        "0A000" => Some(
+            "the server or a proxy cannot do what it was asked: check that DATABASE_URL leads to PostgreSQL, or to RDS \
+             Proxy in front of it, and set USER_SYNC_PREPARED_STATEMENTS=unnamed",
         ),
         "26000" | "42P05" => Some(
             "a pooler hands each transaction to another server connection: set USER_SYNC_PREPARED_STATEMENTS=unnamed",

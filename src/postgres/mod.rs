@@ -210,9 +210,9 @@ impl Database {
     /// # Errors
     /// When there is no connection.
     pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        let generation = self.generation();
+        let (generation, probed) = (self.generation(), self.statements.probes());
         match self.pool.acquire().await {
-            Err(error) if self.has_another_way(&error, generation).await => self.pool.acquire().await,
+            Err(error) if self.has_another_way(&error, generation, probed).await => self.pool.acquire().await,
             acquired => acquired,
         }
     }
@@ -222,28 +222,30 @@ impl Database {
     /// # Errors
     /// When there is no connection.
     pub async fn connect_once(&self) -> Result<PgConnection, sqlx::Error> {
-        let generation = self.generation();
+        let (generation, probed) = (self.generation(), self.statements.probes());
         let connect = async || {
             let mut connection = self.pool.connect_options().connect().await?;
             self.statements.ask(&mut connection).await.map(|()| connection)
         };
         match connect().await {
-            Err(error) if self.has_another_way(&error, generation).await => connect().await,
+            Err(error) if self.has_another_way(&error, generation, probed).await => connect().await,
             connected => connected,
         }
     }
 
-    /// Whether a connection that failed may succeed now: without startup options, or with another login.
-    async fn has_another_way(&self, error: &sqlx::Error, generation: u64) -> bool {
-        if self.statements.are_refused_by(error) {
-            let options = match &self.credentials {
-                Some(credentials) => with_login(&self.options, &credentials.current.lock().await.login),
-                None => self.options.as_ref().clone(),
-            };
-            self.pool.set_connect_options(options);
-            return true;
+    /// Whether a connection that failed, with the probe or without it, may succeed now: without it, or with another login.
+    async fn has_another_way(&self, error: &sqlx::Error, generation: u64, probed: bool) -> bool {
+        if !probed || !self.statements.are_refused_by(error) {
+            return is_refused(error) && self.has_another(generation).await;
         }
-        is_refused(error) && self.has_another(generation).await
+        match &self.credentials {
+            Some(credentials) => {
+                let current = credentials.current.lock().await;
+                self.pool.set_connect_options(with_login(&self.options, &current.login));
+            }
+            None => self.pool.set_connect_options(self.options.as_ref().clone()),
+        }
+        true
     }
 
     /// A connection that served before, or else one of [`Database::acquire`]. Its first statement may fail because the
@@ -279,7 +281,10 @@ impl Database {
     /// # Errors
     /// When the database is unavailable, refuses the login, or is not migrated.
     pub async fn ping(&self) -> Result<(), sqlx::Error> {
-        sqlx::query("select from sync_status").fetch_optional(self.questions()).await.map(drop)
+        // As a batch begins: a server that takes no writes is not ready.
+        let mut tx = self.begin(Purpose::Events).await?;
+        sqlx::query("select from sync_status").fetch_optional(&mut tx).await?;
+        tx.rollback().await
     }
 
     /// Fetches the password if it is old; cheap if not. Called before each batch where no timer runs between batches, as in
@@ -371,8 +376,8 @@ fn age(time: SystemTime) -> Duration {
 }
 
 /// Whether the server refused the login: 28P01 for a password, 28000 for a token of RDS ("PostgreSQL Error
-/// Codes", appendix A of PostgreSQL's manual).
+/// Codes", appendix A of PostgreSQL's manual), 08P01 for whatever PgBouncer refuses.
 fn is_refused(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
-    matches!(code.as_deref(), Some("28P01" | "28000"))
+    matches!(code.as_deref(), Some("28P01" | "28000" | "08P01"))
 }

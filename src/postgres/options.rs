@@ -49,7 +49,7 @@ pub enum DatabaseError {
         hint: &'static str,
     },
     /// Nobody can tell which of the values is meant.
-    #[error("DATABASE_URL has the parameter {name} twice: leave one of them")]
+    #[error("DATABASE_URL says {name} twice: leave one of them")]
     RepeatedParameter {
         /// Its name.
         name: String,
@@ -111,18 +111,36 @@ fn check_url(url: &str) -> Result<(), DatabaseError> {
         other if is_word(other) => return Err(DatabaseError::Scheme { scheme: other.to_owned() }),
         _ => return Err(DatabaseError::InvalidUrl),
     }
-    let url = Url::parse(url).map_err(|_| DatabaseError::InvalidUrl)?;
-    let mut seen = Vec::new();
-    for (name, _) in url.query_pairs() {
+    let parsed = Url::parse(url).map_err(|_| DatabaseError::InvalidUrl)?;
+    let mut seen: Vec<&[&str]> = parts(&parsed);
+    for (name, _) in parsed.query_pairs() {
+        // What stands after a `?` or a `#` in a password is none, and must not be repeated.
+        let is_word = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.[]".contains(c));
+        if !is_word || !url.contains(&format!("{name}=")) {
+            return Err(DatabaseError::InvalidUrl);
+        }
         let Some(known) = PARAMETERS.iter().find(|names| names.contains(&name.as_ref())) else {
             return Err(DatabaseError::UnknownParameter { hint: hint(&name), name: name.into_owned() });
         };
         if seen.contains(known) {
             return Err(DatabaseError::RepeatedParameter { name: name.into_owned() });
         }
-        seen.push(*known);
+        seen.push(known);
     }
-    Ok(())
+    if parsed.fragment().is_some() { Err(DatabaseError::InvalidUrl) } else { Ok(()) }
+}
+
+/// What the URL says before its parameters.
+fn parts(url: &Url) -> Vec<&'static [&'static str]> {
+    let parts = [
+        ("host", url.host_str().is_some_and(|host| !host.is_empty())),
+        ("port", url.port().is_some()),
+        ("dbname", !url.path().trim_start_matches('/').is_empty()),
+        ("user", !url.username().is_empty()),
+        ("password", url.password().is_some()),
+    ];
+    let given = parts.into_iter().filter(|(_, is_given)| *is_given);
+    given.filter_map(|(part, _)| PARAMETERS.into_iter().find(|names| names.contains(&part))).collect()
 }
 
 /// What other programs mean by a parameter.
@@ -145,7 +163,7 @@ pub(crate) fn is_local(options: &PgConnectOptions) -> bool {
     options.get_socket().is_some()
         || host == "localhost"
         || host.starts_with('/')
-        || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+        || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -188,13 +206,22 @@ mod tests {
             ("postgres://u:hunter2@localhost/x?schema=app", "USER_SYNC_DATABASE_SCHEMA"),
             ("postgres://u:hunter2@localhost/x?options=-csearch_path%3Dapp", "options"),
             ("postgres://u:hunter2@localhost/x?sslmode=disable&ssl-mode=require", "ssl-mode twice"),
+            ("postgres://u:?hunter2@h/db", "postgres://user:password@"),
+            ("postgres://u:x@localhost/db?password=a&hunter2", "postgres://user:password@"),
+            ("postgres://u:12#hunter2@h/db", "postgres://user:password@"),
+            ("postgres://u:hunter2@localhost/db?user=other", "user twice"),
             ("hunter2:x@localhost/x", "postgres://user:password@"),
             ("hunter2/x://localhost", "postgres://user:password@"),
         ] {
             let message = refused(url);
             assert!(message.contains(named) && !message.contains("hunter2"), "{message}");
         }
-        for url in ["postgresql://u@localhost/x", "postgres://localhost/x?user=u&application_name=shop"] {
+        for url in [
+            "postgresql://u@localhost/x",
+            "postgres://localhost/x?user=u&application_name=shop",
+            "postgres:///x?host=/var/run/postgresql",
+            "postgres://u:p%3F%23x@[::1]:5432/x",
+        ] {
             assert!(mode(url, false).is_ok(), "{url}");
         }
     }

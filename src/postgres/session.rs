@@ -27,6 +27,10 @@ impl Kept {
         kept.pop()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     pub(super) fn put(&self, session: Session) {
         let session = Session { has_served: true, ..session };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(session);
@@ -40,7 +44,7 @@ impl Kept {
 
 /// A connection, either new from the pool or one that has served before.
 ///
-/// When it is dropped, it goes back to the pool, which rolls back an open transaction.
+/// When it is dropped, it goes back to the pool: it must have no open transaction then.
 #[derive(Debug)]
 pub(crate) struct Session {
     connection: PoolConnection<Postgres>,

@@ -1,8 +1,8 @@
 //! Finds out whether the server may keep prepared statements: whether what this process sends reaches the server that it
 //! speaks with, or a pooler that hands each transaction on to another one. Must not know a statement.
 //!
-//! The first connection carries a startup option of a made-up value. A server that nothing stands before has the value
-//! then. PgBouncer and RDS Proxy refuse options, or are told to ignore them.
+//! Each connection carries a startup option of a made-up value. A server that nothing stands before has the value then.
+//! PgBouncer and RDS Proxy refuse options, or are told to ignore them; after the first such answer, none is sent.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -79,21 +79,19 @@ impl Statements {
         matches!(self.between(), Between::Nothing | Between::Named)
     }
 
+    /// Whether connections carry the probe. A name may lead to a pooler later.
+    pub(super) fn probes(&self) -> bool {
+        matches!(self.between(), Between::Unknown | Between::Nothing)
+    }
+
     /// The options with the probe, as long as it has something to find out.
     pub(super) fn probing(&self, options: PgConnectOptions) -> PgConnectOptions {
-        match self.between() {
-            Between::Unknown => options.options([(PROBE, self.nonce.as_str())]),
-            Between::Nothing
-            | Between::RefusesOptions
-            | Between::IgnoresOptions
-            | Between::Named
-            | Between::Unnamed => options,
-        }
+        if self.probes() { options.options([(PROBE, self.nonce.as_str())]) } else { options }
     }
 
     /// Asks a new connection whether the probe has reached the server.
     pub(super) async fn ask(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        if self.between() != Between::Unknown {
+        if !self.probes() {
             return Ok(());
         }
         // One message: a pooler cannot divide it.
@@ -104,16 +102,15 @@ impl Statements {
         Ok(())
     }
 
-    /// Whether a connection failed because options are refused; from then on none are sent.
+    /// Whether a connection that carried the probe failed because options are refused; from then on none are sent.
     pub(super) fn are_refused_by(&self, error: &sqlx::Error) -> bool {
         let code = error.as_database_error().and_then(|error| error.code());
-        // PgBouncer: 08P01, "unsupported startup parameter"; RDS Proxy: 0A000, "doesn't support command-line options".
+        // PgBouncer: 08P01, as for everything that it refuses; RDS Proxy: 0A000.
         let is_refused = matches!(code.as_deref(), Some("08P01" | "0A000"));
-        // Several connections may be refused at once.
-        if is_refused && self.between() == Between::Unknown {
+        if is_refused {
             self.know(Between::RefusesOptions);
         }
-        is_refused && self.between() == Between::RefusesOptions
+        is_refused
     }
 }
 

@@ -63,7 +63,7 @@ impl Purpose {
             Self::Report => "report",
             Self::Migration | Self::Inspection => return begin_without_function(isolation, schema),
         };
-        format!("begin isolation level {isolation}; select {}.user_sync_begin('{name}')", schema.quoted())
+        format!("begin isolation level {isolation}; call {}.user_sync_begin('{name}')", schema.quoted())
     }
 }
 
@@ -109,24 +109,24 @@ impl Database {
     /// When there is no connection, when the schema is not this build's, and when the session is not what it must be.
     pub async fn begin(&self, purpose: Purpose) -> Result<Transaction, Error> {
         let begin = self.begins.of_purpose(purpose);
-        let mut replaced = 0;
+        // After a failover, every connection that is kept may lead to what is a standby now.
+        let mut open = self.pool.num_idle() + self.kept.len();
         loop {
-            let mut session = self.session().await?;
+            let (session, is_named) = (Some(self.session().await?), self.statements.are_named());
+            // From here on, whoever stops waiting loses the connection.
+            let mut tx = Transaction { session, database: self.clone(), is_named };
             // The texts are our own, and the schema is quoted.
-            let begun = session.execute(sqlx::raw_sql(AssertSqlSafe(begin.to_owned())));
-            match answer_in_time(begun).await {
-                Ok(_) => {
-                    let (database, is_named) = (self.clone(), self.statements.are_named());
-                    return Ok(Transaction { session: Some(session), database, is_named });
-                }
-                // After a failover, every connection that is kept may lead to what is a standby now.
-                Err(error)
-                    if is_read_only(&error) && replaced < self.pool.options().get_max_connections() =>
-                {
-                    session.discard();
-                    replaced += 1;
-                }
-                Err(error) => session.discard_or_fail(error)?,
+            let begun = tx.connection()?.execute(sqlx::raw_sql(AssertSqlSafe(begin.to_owned())));
+            let error = match answer_in_time(begun).await {
+                Ok(_) => return Ok(tx),
+                Err(error) => error,
+            };
+            let Some(session) = tx.session.take() else { return Err(error) };
+            if is_read_only(&error) && open > 0 {
+                session.discard();
+                open -= 1;
+            } else {
+                session.discard_or_fail(error)?;
             }
         }
     }
@@ -160,24 +160,26 @@ impl Transaction {
     ///
     /// # Errors
     /// When it is not known to be committed; the connection is gone then.
-    pub async fn commit(self) -> Result<(), Error> {
-        self.end("COMMIT").await
+    pub async fn commit(mut self) -> Result<(), Error> {
+        self.connection()?.execute(sqlx::raw_sql("COMMIT")).await?;
+        self.keep();
+        Ok(())
     }
 
     /// Undoes everything, and keeps the connection for the next transaction.
     ///
     /// # Errors
     /// When the server does not answer. Nothing is committed then, and the connection is gone.
-    pub async fn rollback(self) -> Result<(), Error> {
-        self.end("ROLLBACK").await
+    pub async fn rollback(mut self) -> Result<(), Error> {
+        self.connection()?.execute(sqlx::raw_sql("ROLLBACK")).await?;
+        self.keep();
+        Ok(())
     }
 
-    async fn end(mut self, statement: &'static str) -> Result<(), Error> {
-        self.connection()?.execute(sqlx::raw_sql(statement)).await?;
+    fn keep(&mut self) {
         if let Some(session) = self.session.take() {
             self.database.recycle(session);
         }
-        Ok(())
     }
 
     fn connection(&mut self) -> Result<&mut PgConnection, Error> {

@@ -29,7 +29,7 @@ mod tests;
 pub use self::apply::Applier;
 pub use self::model::referral::referral_code;
 pub use self::tables::failure::StoreError;
-pub(crate) use self::tables::refusal::{own_columns, own_constraints};
+pub(crate) use self::tables::refusal::obstacles;
 
 /// The statements that are made at run time, for the test that prepares every one.
 #[cfg(feature = "dev")]

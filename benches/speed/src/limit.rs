@@ -9,7 +9,7 @@ use tokio::process::Command;
 use crate::drain::Drained;
 use crate::server::Database;
 
-const BEGIN: &str = "begin isolation level read committed; select user_sync_begin('logins')";
+const BEGIN: &str = "begin isolation level read committed; call user_sync_begin('logins')";
 const RECORD: &str = include_str!("../../../src/store/apply/record_logins.sql");
 
 /// The columns of `bench_batches` that the statement's parameters are bound to.

@@ -3,7 +3,7 @@
 
 use crate::ops::doctor::{Finding, MIGRATE, bounded};
 use crate::postgres::{Database, Purpose, Role, RolePrefix};
-use crate::store::migrate::{Deployment, Mark, marks_of};
+use crate::store::migrate::{Deployment, Mark, marks_of, other_places};
 
 /// Whether the deployment's roles are its own.
 pub(super) async fn roles(database: &Database, prefix: &RolePrefix) -> Result<Finding, Finding> {
@@ -15,8 +15,7 @@ pub(super) async fn roles(database: &Database, prefix: &RolePrefix) -> Result<Fi
         tx.rollback().await.map(|()| (deployment, marks))
     };
     let (deployment, marks) = bounded(asked).await?;
-    let others = sqlx::query_scalar(include_str!("other_places.sql")).bind(prefix.role(Role::Owner));
-    let others: Vec<String> = bounded(others.fetch_all(database.inspection())).await?;
+    let others = bounded(other_places(database.inspection(), &prefix.role(Role::Owner))).await?;
     let Some(Deployment { mark, .. }) = deployment else {
         return Ok(Finding::skipped("this schema has no deployment's id", MIGRATE));
     };

@@ -2,13 +2,11 @@
 
 use crate::ops::doctor::{Finding, bounded};
 use crate::postgres::Database;
-use crate::store::{own_columns, own_constraints};
+use crate::store::obstacles;
 
 /// Names what can refuse a row.
 pub(super) async fn examine(database: &Database) -> Result<Finding, Finding> {
-    let query = sqlx::query_as(include_str!("obstacles.sql"));
-    let query = query.bind(own_constraints()).bind(own_columns());
-    let obstacles: Vec<(String, bool)> = bounded(query.fetch_all(database.inspection())).await?;
+    let obstacles = bounded(obstacles(database.inspection())).await?;
     if obstacles.is_empty() {
         return Ok(Finding::ok("nothing that others added to users can refuse a row"));
     }

@@ -25,6 +25,7 @@ use crate::postgres::{Database, advice_for};
 use crate::store::outcome::{Outcome, Rejection, RetryCause};
 use crate::store::tables::failure::Failure;
 use crate::store::tables::ledger::{self, Horizon};
+use crate::store::tables::refusal::obstacles;
 use crate::store::tables::users;
 
 /// Applies messages to one database.
@@ -224,7 +225,11 @@ impl Applier {
             | Failure::Misconfigured(_) => return Outcome::Retry(cause(failure)),
         };
         let rejection = |detail| Rejection { reason: "refused_by_database", field: "$".to_owned(), detail };
-        if !refusal.is_foreign {
+        let obstacles = match refusal.may_be_foreign && !refusal.is_foreign {
+            true => obstacles(self.database.questions()).await.unwrap_or_default(),
+            false => Vec::new(),
+        };
+        if !refusal.is_foreign && obstacles.is_empty() {
             return Outcome::Rejected(rejection(format!(
                 "PostgreSQL refuses the row ({refusal}); please report this with the event's shape"
             )));
@@ -234,9 +239,12 @@ impl Applier {
             None => None,
         };
         let trigger = trigger.map(|trigger| format!(", trigger {trigger}")).unwrap_or_default();
+        let one_of: Vec<String> =
+            obstacles.into_iter().map(|(obstacle, _)| format!(", maybe {obstacle}")).collect();
         Outcome::Obstructed(rejection(format!(
-            "the database refuses the row ({refusal}{trigger}), by something that is not this service's: mend it, then \
-             redrive"
+            "the database refuses the row ({refusal}{trigger}{}), by something that is not this service's: mend it, then \
+             redrive",
+            one_of.concat()
         )))
     }
 

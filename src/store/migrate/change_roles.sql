@@ -1,5 +1,5 @@
 -- The statements that give everything of ours in this schema from the roles of one prefix ($1) to those of another ($2): what
--- they own, what they may do, and the functions that name them. In the order in which they run.
+-- they own, what they may do, and the policies that name them. In the order in which they run.
 with roles as (
     select $1 || '_' || kind as old, $2 || '_' || kind as new
     from unnest(array['owner', 'consumer', 'app', 'reader']) as kind
@@ -11,10 +11,10 @@ relations as (
         and pg_get_userbyid(relowner) = $1 || '_owner'
 ),
 functions as (
-    select oid, oid::regprocedure as name, proowner, proacl, prosrc
+    select oid, oid::regprocedure as name, proowner, proacl
     from pg_proc
     where pronamespace = current_schema()::regnamespace
-        and (pg_get_userbyid(proowner) = $1 || '_owner' or proname in ('users_note_app_edit', 'user_event_bound'))
+        and pg_get_userbyid(proowner) = $1 || '_owner'
 ),
 granted as (
     select acl.*, format('on %s %s', case relkind when 'S' then 'sequence' else 'table' end, name) as target, '' as columns
@@ -25,7 +25,7 @@ granted as (
     join pg_attribute on attrelid = relations.oid and not attisdropped
     cross join lateral aclexplode(attacl) as acl
     union all
-    select acl.*, format('on function %s', name), ''
+    select acl.*, format('on routine %s', name), ''
     from functions cross join lateral aclexplode(proacl) as acl
     union all
     select acl.*, format('on schema %I', nspname), ''
@@ -37,19 +37,22 @@ statements as (
         case relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence' else 'table' end,
         name, new) as statement
     from relations join roles on old = pg_get_userbyid(relowner)
-    where not exists (select from pg_depend where objid = relations.oid and deptype = 'a' and relkind = 'S')
+    where not exists (select from pg_depend where objid = relations.oid and deptype in ('a', 'i') and relkind = 'S')
     union all
-    select 1, format('alter function %s owner to %I', name, new)
+    select 1, format('alter routine %s owner to %I', name, new)
     from functions join roles on old = pg_get_userbyid(proowner)
     union all
-    select 2, format('grant %s%s %s to %I', privilege_type, columns, target, new)
+    select 2, format('grant %s%s %s to %I%s', privilege_type, columns, target, new,
+        case when is_grantable then ' with grant option' end)
     from granted join roles on old = pg_get_userbyid(grantee)
     union all
     select 3, format('revoke %s%s %s from %I', privilege_type, columns, target, old)
     from granted join roles on old = pg_get_userbyid(grantee)
     union all
-    select 4, replace(replace(pg_get_functiondef(oid), $1 || '_consumer', $2 || '_consumer'), $1 || '_app', $2 || '_app')
-    from functions
-    where prosrc like '%pg_has_role(session_user, ''' || $1 || '_consumer''%'
+    select 4, format('alter policy %I on %s to %s', polname, name, (
+        select string_agg(coalesce(quote_ident(new), case member when 0 then 'public' else member::regrole::text end), ', ')
+        from unnest(polroles) as member left join roles on old = pg_get_userbyid(member)))
+    from relations join pg_policy on polrelid = relations.oid
+    where exists (select from roles where to_regrole(old)::oid = any (polroles))
 )
 select statement from statements order by step, statement

@@ -163,7 +163,11 @@ impl Plan {
         requirements::check(tx).await?;
         let known = Deployment::read(tx, schema).await?;
         let pending = files::pending(tx).await?;
-        let old = prefix_in_use(&mut *tx).await?.or(known.as_ref().map(|known| known.prefix.clone()));
+        let old = match &known {
+            Some(known) => Some(known.prefix.clone()),
+            // What was migrated before deployments had ids.
+            None => prefix_in_use(&mut *tx).await?,
+        };
         let prefix = wanted.cloned().or(old.clone()).unwrap_or_default();
         let id = known.as_ref().map_or_else(Uuid::now_v7, |known| known.mark.deployment);
         let database: String =
@@ -172,8 +176,10 @@ impl Plan {
         let plan = Self { known, mark, prefix, old, is_migrated, is_current: pending.is_empty() };
         if plan.takes_roles() {
             refuse_another_schema(tx, schema, &plan.prefix).await?;
+            plan.other(tx).await?;
+            refuse_roles_in_use(tx, &plan).await?;
         }
-        plan.other(tx).await.map(|_| plan)
+        Ok(plan)
     }
 
     /// Whether the tables do not have the roles yet.
@@ -235,6 +241,31 @@ pub(super) async fn prepare(
         record(tx, plan.mark.deployment, prefix).await?;
     }
     Ok(plan.prefix)
+}
+
+/// Refuses roles that own tables elsewhere, marked or not, and roles that are not this service's at all.
+async fn refuse_roles_in_use(tx: &mut Transaction, plan: &Plan) -> Result<(), Error> {
+    let owner = plan.prefix.role(Role::Owner);
+    if let Some(place) = other_places(&mut *tx, &owner).await?.into_iter().next() {
+        return Err(Error::PrefixTaken { prefix: plan.prefix.clone(), place });
+    }
+    let roles: Vec<String> = Role::ALL.into_iter().map(|role| plan.prefix.role(role)).collect();
+    let query = sqlx::query_scalar(include_str!("roles_of_others.sql")).bind(roles);
+    match query.fetch_optional(tx).await? {
+        Some(role) => Err(Error::RoleOfOthers { role }),
+        None => Ok(()),
+    }
+}
+
+/// Where else a role owns something: another database of this server, or another schema of this one.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn other_places<'e>(
+    questions: impl sqlx::Executor<'e, Database = sqlx::Postgres>,
+    owner: &str,
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(include_str!("other_places.sql")).bind(owner).fetch_all(questions).await
 }
 
 async fn make_schema(tx: &mut Transaction, schema: &Schema) -> Result<(), sqlx::Error> {

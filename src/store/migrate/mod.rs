@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::types::Oid;
 
-pub use self::deployment::{Deployment, Mark, mark_role, marks_of, prefix_in_use};
+pub use self::deployment::{Deployment, Mark, mark_role, marks_of, other_places, prefix_in_use};
 use self::files::CREATES_USERS;
 pub(crate) use self::files::embedded;
 pub use self::requirements::{Server, Unmet};
@@ -75,6 +75,15 @@ pub enum Error {
         prefix: RolePrefix,
         /// Where the other deployment is.
         place: String,
+    },
+    /// A role of the prefix is not this service's.
+    #[error(
+        "the role {role} is there already and is not this service's; nothing was changed: set USER_SYNC_ROLE_PREFIX to a \
+         prefix whose roles are not there"
+    )]
+    RoleOfOthers {
+        /// Its name.
+        role: String,
     },
     /// The tables are in another schema.
     #[error(

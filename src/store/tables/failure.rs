@@ -149,7 +149,7 @@ impl From<sqlx::Error> for Failure {
             (_, "40001" | "40P01") => return Self::Conflict { sqlstate },
             (_, "55P03" | "57014") => return Self::Blocked { sqlstate },
             ("08" | "53" | "57" | "58", _) | (_, "25006") => return Self::Unavailable(error),
-            (_, "23514") if database.routine() == Some("ExecFindPartition") => return Self::HorizonMoved,
+            (_, "23514") if is_a_missing_month(database) => return Self::HorizonMoved,
             _ => {}
         }
         if let Some(refusal) = Refusal::by_others(database) {
@@ -161,6 +161,11 @@ impl From<sqlx::Error> for Failure {
             _ => Self::Unavailable(error),
         }
     }
+}
+
+/// Whether a row has no partition in the ledger, and not in a table of somebody else's.
+fn is_a_missing_month(error: &PgDatabaseError) -> bool {
+    error.routine() == Some("ExecFindPartition") && error.table() == Some("user_events")
 }
 
 /// Whether an answer says that schema, grants or session are not what this build needs.

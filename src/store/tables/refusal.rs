@@ -5,6 +5,8 @@ use std::fmt;
 
 use sqlx::postgres::PgDatabaseError;
 
+use crate::store::model::columns::COLUMNS;
+
 /// What refused a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store) struct Refusal {
@@ -12,6 +14,9 @@ pub(in crate::store) struct Refusal {
     what: String,
     /// Whether it is not this service's.
     pub(in crate::store) is_foreign: bool,
+    /// Whether something else may be what refused it, that the error does not name: an expression of an index, of a
+    /// generated column or of a constraint raises its own error.
+    pub(in crate::store) may_be_foreign: bool,
     /// The function that raised it, as a trigger's: the error does not name the trigger.
     pub(in crate::store) function: Option<String>,
 }
@@ -62,35 +67,41 @@ const OWN_NOT_NULL: [&str; 21] = [
     "row_version",
 ];
 
-/// The constraints of `users` that the migrations make.
-pub(crate) fn own_constraints() -> &'static [&'static str] {
-    &OWN_CONSTRAINTS
-}
+/// Indexes of `users` that the migrations make, and that are no constraint's.
+const OWN_INDEX: &str = "users_sign_up_referral_code_idx";
 
-/// The columns of `users` that may not be null and that the migrations make.
-pub(crate) fn own_columns() -> &'static [&'static str] {
-    &OWN_NOT_NULL
+/// What others have added to `users` and that can refuse a row, and whether it certainly refuses every new user.
+pub(crate) async fn obstacles<'e>(
+    questions: impl sqlx::Executor<'e, Database = sqlx::Postgres>,
+) -> Result<Vec<(String, bool)>, sqlx::Error> {
+    let ours: Vec<&str> = OWN_CONSTRAINTS.into_iter().chain([OWN_INDEX]).collect();
+    let columns: Vec<&str> = COLUMNS.iter().map(|column| column.name).collect();
+    let query =
+        sqlx::query_as(include_str!("obstacles.sql")).bind(ours).bind(OWN_NOT_NULL.as_slice()).bind(columns);
+    query.fetch_all(questions).await
 }
 
 impl Refusal {
     /// Something of this service's own.
     pub(in crate::store) fn own(what: String) -> Self {
-        Self { what, is_foreign: false, function: None }
+        Self { what, is_foreign: false, may_be_foreign: false, function: None }
     }
 
     fn foreign(sqlstate: &str, what: String) -> Self {
-        Self { what: format!("{sqlstate}, {what}"), is_foreign: true, function: None }
+        Self { what: format!("{sqlstate}, {what}"), is_foreign: true, may_be_foreign: true, function: None }
     }
 
     /// What a constraint or a type of this service's refused.
     pub(super) fn by_us(error: &PgDatabaseError) -> Self {
         let sqlstate = error.code();
-        Self::own(match (error.constraint(), error.column(), error.table()) {
+        let what = match (error.constraint(), error.column(), error.table()) {
             (Some(constraint), ..) => format!("{sqlstate}, constraint {constraint}"),
             (None, Some(column), _) => format!("{sqlstate}, column {column}"),
             (None, None, Some(table)) => format!("{sqlstate}, table {table}"),
             (None, None, None) => sqlstate.to_owned(),
-        })
+        };
+        let may_be_foreign = error.constraint().is_none() && error.column().is_none();
+        Self { may_be_foreign, ..Self::own(what) }
     }
 
     /// What somebody else's constraint, column, policy or trigger refused; `None` if it is nobody else's.
@@ -122,11 +133,12 @@ impl Refusal {
     }
 }
 
-/// The innermost function of a procedural language in an error's context: only its name, since what stands around it may
+/// The function of a procedural language that a trigger called, in an error's context: only its name, since what stands around it may
 /// quote values. A line is such as `PL/pgSQL function app.check_user() line 3 at RAISE`, in the server's language, and
 /// `PL/Python function "check_user"`.
 fn function(context: &str) -> Option<&str> {
-    let line = context.lines().find(|line| line.contains("PL/"))?;
+    // The last one is the trigger's, and follows every statement that is quoted.
+    let line = context.lines().rfind(|line| line.contains("PL/"))?;
     let (_, named) = line.split_once("PL/")?;
     let before = named.split_once('(').map_or(named, |(before, _)| before);
     let name = match before.split_once('"') {
@@ -139,7 +151,8 @@ fn function(context: &str) -> Option<&str> {
 
 fn is_own_function(name: &str) -> bool {
     let name = name.rsplit('.').next().unwrap_or(name);
-    ["users_note_app_edit", "user_sync_begin", "user_event_create_partitions"].contains(&name)
+    ["users_note_app_edit", "user_sync_note_edit", "user_sync_begin", "user_event_create_partitions"]
+        .contains(&name)
 }
 
 #[cfg(test)]

@@ -1,12 +1,27 @@
 -- What others have added to users and that can refuse a row of this service's: a line each, with whether it certainly
--- refuses every new user. $1 are the constraints that the migrations make, and $2 the columns.
+-- refuses every new user. $1 are the constraints that the migrations make, $2 the columns that must not be null, and $3 all columns.
 with users as (
     select oid, relrowsecurity, relforcerowsecurity, relowner from pg_class where oid = to_regclass('users')
 )
-select format('the column %I, which must not be null and has no default', attname) as obstacle, true as is_certain
+select format('the column %I, which must not be null%s', attname,
+        case when not atthasdef and attidentity = '' then ' and has no default' end) as obstacle,
+    not atthasdef and attidentity = '' as is_certain
 from users join pg_attribute on attrelid = users.oid
-where attnum > 0 and not attisdropped and attnotnull and not atthasdef and attidentity = '' and attgenerated = ''
-    and attname <> all ($2)
+where attnum > 0 and not attisdropped and attnotnull and attgenerated = '' and attname <> all ($2)
+    -- One of their own with a default is nothing that this service writes.
+    and (not atthasdef and attidentity = '' or attname = any ($3))
+union all
+select format('the column %I, whose type is a domain', attname), false
+from users join pg_attribute on attrelid = users.oid join pg_type on pg_type.oid = atttypid
+where attnum > 0 and not attisdropped and typtype = 'd'
+union all
+select format('the generated column %I', attname), false
+from users join pg_attribute on attrelid = users.oid
+where attnum > 0 and not attisdropped and attgenerated <> ''
+union all
+select format('the index %I on an expression', index.relname), false
+from users join pg_index on indrelid = users.oid join pg_class as index on index.oid = indexrelid
+where not indisunique and (indexprs is not null or indpred is not null) and index.relname <> all ($1)
 union all
 select format('the %s constraint %I', case contype
         when 'c' then 'check' when 'f' then 'foreign key' when 'u' then 'unique' when 'x' then 'exclusion' else 'primary key'
