@@ -9,7 +9,7 @@
 //! | `USER_SYNC_QUEUE_URL` | required | the queue that the triggers send to |
 //! | `USER_SYNC_DLQ_URL` | required | the dead-letter queue for messages that can never be applied |
 //! | `USER_SYNC_DATABASE_SCHEMA` | `public` | the schema that holds the tables |
-//! | `USER_SYNC_PREPARED_STATEMENTS` | `auto` | `named`, `unnamed`, or found out by the first connection: see [`PreparedStatements`] |
+//! | `USER_SYNC_PREPARED_STATEMENTS` | `auto` | `named`, `unnamed`, or found out by each connection: see [`PreparedStatements`] |
 //! | `USER_SYNC_BATCH_SIZE` | 1000 | most messages of one transaction of the worker, 1 to 10,000 |
 //! | `USER_SYNC_CONCURRENCY` | 2 | batches that the worker has under way, 1 to 64; each takes one connection |
 //! | `USER_SYNC_ALLOW_PLAINTEXT_DATABASE` | `false` | `true` permits a connection without TLS to another host |
@@ -75,7 +75,7 @@ pub struct DatabaseConfig {
 /// there, or be another client's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum PreparedStatements {
-    /// Found out by the first connection: whether a startup option reaches the server.
+    /// Found out by each connection: whether a startup option reaches the server.
     #[default]
     Auto,
     /// Kept. Right where nothing stands in between, and faster: the server prepares each statement once a connection.

@@ -12,7 +12,7 @@ use crate::ops::doctor::{
 use crate::postgres::{self, Database, DatabaseError, Role, RolePrefix};
 use crate::store::migrate::{self, Server, Unmet};
 
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
     "TLS",
     "in between",
     "session settings",
@@ -29,6 +29,7 @@ const NAMES: [&str; 16] = [
     "memberships",
     "migrations",
     "obstacles",
+    "edits",
 ];
 
 /// Questions under way at once, so that a server that hangs costs one timeout and not one for each question.
@@ -125,6 +126,7 @@ pub(super) async fn examine(database: Option<&Database>) -> Vec<Check> {
         memberships(database, prefix),
         migrations(database),
         obstacles::examine(database),
+        edits(database),
     );
     let findings: [Result<Finding, Finding>; NAMES.len()] = [
         findings.0,
@@ -143,6 +145,7 @@ pub(super) async fn examine(database: Option<&Database>) -> Vec<Check> {
         findings.13,
         findings.14,
         findings.15,
+        findings.16,
     ];
     let check = |(name, finding): (_, Result<Finding, Finding>)| {
         finding.unwrap_or_else(|unanswered| unanswered).named(Section::Database, name)
@@ -306,6 +309,20 @@ async fn memberships(database: &Database, prefix: &RolePrefix) -> Result<Finding
     };
     let found = format!("of {consumer} and {owner} at once: {}", logins.join(", "));
     Ok(Finding::warning(found, format!("revoke {owner} from \"{login}\"")))
+}
+
+/// Without the trigger, the next event overwrites what the application edits.
+async fn edits(database: &Database) -> Result<Finding, Finding> {
+    let query = "select exists (select from pg_trigger where tgrelid = pg_class.oid
+                and tgname = 'users_note_app_edit' and tgenabled in ('O', 'A'))
+        from pg_class where oid = to_regclass('users')";
+    let query = sqlx::query_scalar(query).fetch_optional(database.inspection());
+    let fix = "create it again, or enable it: the statement is in migrations/0012_sessions.sql";
+    Ok(match bounded(query).await? {
+        Some(true) => Finding::ok("what the application edits is noted as its own"),
+        Some(false) => Finding::failed("the trigger users_note_app_edit is missing or disabled", fix),
+        None => Finding::skipped("there are no tables", MIGRATE),
+    })
 }
 
 /// A migration that ran: its version, the checksum of its text, and whether it succeeded.
