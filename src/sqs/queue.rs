@@ -269,7 +269,7 @@ impl Queue {
 
     /// How often a message may be received while a person has to mend something, before it is a dead letter with that for
     /// its reason: half of the redrive policy's `maxReceiveCount`, since after all of them SQS moves it without a reason.
-    /// Asks SQS once; [`DEFAULT_PATIENCE`] where it does not say.
+    /// Asks SQS once; 50 where it does not say.
     pub async fn patience(&self) -> u32 {
         let read = async || {
             let request = self.client.get_queue_attributes().queue_url(&self.queue_url);
