@@ -140,8 +140,10 @@ async fn an_own_users_table_is_no_obstacle_to_a_schema_of_ones_own() {
         sqlx::query_scalar("select handle from public.users").fetch_all(&owner).await.unwrap();
     assert_eq!(handles, ["ada"], "the application's table is as it was");
     // Whoever forgets the variable is told of the schema, and makes no second deployment by accident.
-    let forgotten = migrate::run(&public, prefix.as_ref()).await.unwrap_err().to_string();
-    assert!(forgotten.contains("USER_SYNC_DATABASE_SCHEMA=identity"), "{forgotten}");
+    for prefix in [prefix.as_ref(), None] {
+        let forgotten = migrate::run(&public, prefix).await.unwrap_err().to_string();
+        assert!(forgotten.contains("USER_SYNC_DATABASE_SCHEMA=identity"), "{forgotten}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

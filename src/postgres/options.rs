@@ -207,7 +207,7 @@ mod tests {
             ("postgres://u:hunter2@localhost/x?options=-csearch_path%3Dapp", "options"),
             ("postgres://u:hunter2@localhost/x?sslmode=disable&ssl-mode=require", "ssl-mode twice"),
             ("postgres://u:?hunter2@h/db", "postgres://user:password@"),
-            ("postgres://u:x@localhost/db?password=a&hunter2", "postgres://user:password@"),
+            ("postgres://u@localhost/db?password=a&hunter2", "postgres://user:password@"),
             ("postgres://u:12#hunter2@h/db", "postgres://user:password@"),
             ("postgres://u:hunter2@localhost/db?user=other", "user twice"),
             ("hunter2:x@localhost/x", "postgres://user:password@"),

@@ -175,7 +175,7 @@ impl Plan {
         let (mark, is_migrated) = (Mark::of(id, schema, &database), !pending.contains_key(&MAKES_ROLES));
         let plan = Self { known, mark, prefix, old, is_migrated, is_current: pending.is_empty() };
         if plan.takes_roles() {
-            refuse_another_schema(tx, schema, &plan.prefix).await?;
+            refuse_another_schema(tx, schema, &plan.prefix, wanted).await?;
             plan.other(tx).await?;
             refuse_roles_in_use(tx, &plan).await?;
         }
@@ -278,15 +278,17 @@ async fn make_schema(tx: &mut Transaction, schema: &Schema) -> Result<(), sqlx::
     sqlx::raw_sql(AssertSqlSafe(create)).execute(tx).await.map(drop)
 }
 
-/// The tables may be in a schema that was found by a role's `search_path` before there was a variable for it.
+/// The tables may be in a schema that was found by a role's `search_path` before there was a variable for it, or whose
+/// variable was forgotten: a second deployment in one database is asked for by its prefix.
 async fn refuse_another_schema(
     tx: &mut Transaction,
     schema: &Schema,
     prefix: &RolePrefix,
+    wanted: Option<&RolePrefix>,
 ) -> Result<(), Error> {
     let query = sqlx::query_scalar(include_str!("other_schema.sql"));
-    let other: Option<String> =
-        query.bind(schema.as_str()).bind(prefix.role(Role::Owner)).fetch_optional(tx).await?;
+    let owner = wanted.map(|wanted| wanted.role(Role::Owner));
+    let other: Option<String> = query.bind(schema.as_str()).bind(owner).fetch_optional(tx).await?;
     match other {
         Some(other) => Err(Error::AnotherSchema { other, prefix: prefix.clone() }),
         None => Ok(()),

@@ -64,7 +64,7 @@ pub enum Error {
     },
     /// The database cannot hold the tables.
     #[error("nothing was changed: {0}")]
-    Unmet(#[from] Unmet),
+    Unmet(Unmet),
     /// The roles are another deployment's.
     #[error(
         "the roles {prefix}_owner, {prefix}_consumer and so on belong to another deployment, in {place} of this server; \
@@ -87,9 +87,9 @@ pub enum Error {
     },
     /// The tables are in another schema.
     #[error(
-        "the schema {other} of this database holds the tables of the roles {prefix}_…; nothing was changed: set \
-         USER_SYNC_DATABASE_SCHEMA={other} if those are meant, or USER_SYNC_ROLE_PREFIX to another prefix for a second \
-         deployment"
+        "the schema {other} of this database holds the tables of a deployment; nothing was changed: set \
+         USER_SYNC_DATABASE_SCHEMA={other} if that is meant, or, for a second deployment, USER_SYNC_ROLE_PREFIX to a \
+         prefix of its own (it would be {prefix})"
     )]
     AnotherSchema {
         /// The other schema.
@@ -112,6 +112,12 @@ pub enum Error {
     /// The database failed.
     #[error("the database cannot be asked what it holds")]
     Database(#[from] sqlx::Error),
+}
+
+impl From<Unmet> for Error {
+    fn from(unmet: Unmet) -> Self {
+        Self::Unmet(unmet)
+    }
 }
 
 /// Brings the schema to this build's version; does nothing where it is there already. Safe to run from
