@@ -2,6 +2,6 @@
 select nspname::text
 from pg_class
 join pg_namespace on pg_namespace.oid = relnamespace
-where relname = 'user_event_partitions' and relkind = 'r' and nspname <> $1 and ($2 is null or pg_get_userbyid(relowner) = $2)
+where relname = 'user_event_partitions' and relkind = 'r' and nspname <> $1 and ($2::text is null or pg_get_userbyid(relowner) = $2)
 order by 1
 limit 1
