@@ -12,13 +12,12 @@ use crate::ops::doctor::{
 use crate::postgres::{self, Database, DatabaseError, Role, RolePrefix};
 use crate::store::migrate::{self, Server, Unmet};
 
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 16] = [
     "TLS",
     "in between",
     "session settings",
     "server version",
     "encoding",
-    "takes writes",
     "role",
     "roles",
     "deployment",
@@ -113,9 +112,11 @@ pub(super) async fn examine(database: Option<&Database>) -> Vec<Check> {
         tls(database),
         session::between(database),
         session::settings(database),
-        server(database, Server::check_version, |server| format!("PostgreSQL {}", server.version)),
+        server(database, Server::check, |server| format!(
+            "PostgreSQL {}, which takes writes",
+            server.version
+        )),
         server(database, Server::check_encoding, |server| server.encoding.clone()),
-        server(database, Server::check_writable, |_| "it is no standby".to_owned()),
         role(database, prefix),
         roles(database, prefix),
         neighbours::roles(database, prefix),
@@ -145,7 +146,6 @@ pub(super) async fn examine(database: Option<&Database>) -> Vec<Check> {
         findings.13,
         findings.14,
         findings.15,
-        findings.16,
     ];
     let check = |(name, finding): (_, Result<Finding, Finding>)| {
         finding.unwrap_or_else(|unanswered| unanswered).named(Section::Database, name)

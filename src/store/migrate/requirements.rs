@@ -49,7 +49,7 @@ impl Server {
     ///
     /// # Errors
     /// Says which ones are.
-    pub fn check_version(&self) -> Result<(), Unmet> {
+    fn check_version(&self) -> Result<(), Unmet> {
         let major = self.version_number / 10_000;
         let is_served = match OLDEST.iter().find(|(known, _)| *known == major) {
             Some((_, oldest)) => self.version_number >= *oldest,
@@ -58,6 +58,15 @@ impl Server {
         let found = format!("the server is PostgreSQL {}", self.version);
         let fix = "upgrade it to 14.11, 15.6, 16.2 or newer";
         if is_served { Ok(()) } else { Err(Unmet { found, fix }) }
+    }
+
+    /// Whether it is one to write to, of a version that is served.
+    ///
+    /// # Errors
+    /// Says which ones are.
+    pub fn check(&self) -> Result<(), Unmet> {
+        self.check_version()?;
+        self.check_writable()
     }
 
     /// Whether every text can be stored.
@@ -78,7 +87,7 @@ impl Server {
     ///
     /// # Errors
     /// When it is a standby.
-    pub fn check_writable(&self) -> Result<(), Unmet> {
+    fn check_writable(&self) -> Result<(), Unmet> {
         let found = "the server is a standby or a read replica, which takes no writes".to_owned();
         let fix = "name the writer in DATABASE_URL: on Aurora the cluster's endpoint, not its reader's";
         if self.is_standby { Err(Unmet { found, fix }) } else { Ok(()) }
@@ -88,9 +97,8 @@ impl Server {
 /// Fails where the database cannot hold the tables.
 pub(super) async fn check(tx: &mut Transaction) -> Result<(), super::Error> {
     let server = Server::read(tx).await?;
-    server.check_version()?;
-    server.check_encoding()?;
-    Ok(server.check_writable()?)
+    server.check()?;
+    Ok(server.check_encoding()?)
 }
 
 #[cfg(test)]
