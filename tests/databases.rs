@@ -210,7 +210,7 @@ async fn two_databases_that_share_roles_from_before_are_parted_by_a_prefix() {
     let applier = Applier::new(open(&consumer, "public").await);
     assert_eq!(applier.apply(&[&event]).await, [Outcome::Applied]);
     assert_eq!(differences(applier.database()).await, 0);
-    for check in ["deployment", "grants", "ownership", "logins", "session settings"] {
+    for check in ["deployment", "grants", "ownership", "logins", "session settings", "obstacles", "edits"] {
         assert!(said_by_doctor(&consumer, check).await.starts_with("ok"), "{check}");
     }
     // An unmarked write of the new roles' login fails as well.

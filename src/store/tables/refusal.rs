@@ -43,7 +43,7 @@ const OWN_PREFIXES: [&str; 5] =
     ["user_claims_", "user_events_", "user_event_partitions_", "user_baseline_", "sync_status_"];
 
 /// The columns of `users` that may not be null and that the service gives a value, or leaves their default.
-const OWN_NOT_NULL: [&str; 21] = [
+const OWN_NOT_NULL: [&str; 23] = [
     "id",
     "email_verified",
     "phone_number_verified",
@@ -64,6 +64,8 @@ const OWN_NOT_NULL: [&str; 21] = [
     "enabled",
     "cognito_attributes",
     "app_owned",
+    "attribute_versions",
+    "federated_login",
     "row_version",
 ];
 
