@@ -4,7 +4,7 @@
 //! Each connection carries a startup option of a made-up value. A server that nothing stands before has the value then.
 //! PgBouncer and RDS Proxy refuse options, or are told to ignore them; after the first such answer, none is sent.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{PgConnection, Row as _};
@@ -31,25 +31,10 @@ pub enum Between {
     Unnamed,
 }
 
-impl Between {
-    const ALL: [Self; 6] = [
-        Self::Unknown,
-        Self::Nothing,
-        Self::RefusesOptions,
-        Self::IgnoresOptions,
-        Self::Named,
-        Self::Unnamed,
-    ];
-
-    fn number(self) -> u8 {
-        Self::ALL.iter().position(|known| *known == self).and_then(|at| u8::try_from(at).ok()).unwrap_or(0)
-    }
-}
-
-/// What is known so far; found out once in a process.
+/// What is known so far.
 #[derive(Debug)]
 pub(super) struct Statements {
-    between: AtomicU8,
+    between: Mutex<Between>,
     /// A value that nobody else has set on a server's connection.
     nonce: String,
 }
@@ -61,18 +46,21 @@ impl From<PreparedStatements> for Statements {
             PreparedStatements::Named => Between::Named,
             PreparedStatements::Unnamed => Between::Unnamed,
         };
-        Self { between: between.number().into(), nonce: Uuid::now_v7().simple().to_string() }
+        Self { between: between.into(), nonce: Uuid::now_v7().simple().to_string() }
     }
 }
 
 impl Statements {
     pub(super) fn between(&self) -> Between {
-        let number = usize::from(self.between.load(Ordering::SeqCst));
-        Between::ALL.get(number).copied().unwrap_or(Between::Unknown)
+        *self.between.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Keeps an answer. That something stands in between stays known: a connection that was under way may say otherwise.
     fn know(&self, between: Between) {
-        self.between.store(between.number(), Ordering::SeqCst);
+        let mut known = self.between.lock().unwrap_or_else(PoisonError::into_inner);
+        if between != Between::Nothing || *known == Between::Unknown {
+            *known = between;
+        }
     }
 
     pub(super) fn are_named(&self) -> bool {
@@ -120,10 +108,18 @@ mod tests {
 
     #[test]
     fn every_answer_is_kept_as_it_is() {
-        let statements = Statements::from(PreparedStatements::Auto);
-        for between in Between::ALL {
+        for between in [Between::Nothing, Between::RefusesOptions, Between::IgnoresOptions] {
+            let statements = Statements::from(PreparedStatements::Auto);
+            assert_eq!(statements.between(), Between::Unknown);
             statements.know(between);
             assert_eq!(statements.between(), between);
+            statements.know(Between::Nothing);
+            assert_eq!(statements.between(), between, "a later answer takes it back");
+        }
+        for (configured, between) in
+            [(PreparedStatements::Named, Between::Named), (PreparedStatements::Unnamed, Between::Unnamed)]
+        {
+            assert_eq!(Statements::from(configured).between(), between);
         }
     }
 }
