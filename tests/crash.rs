@@ -9,7 +9,7 @@ use cognito_user_sync::dev::local::Deployment;
 use cognito_user_sync_triggers::event::Event;
 
 use crate::model::Tables;
-use crate::support::events::{at, confirmed, login};
+use crate::support::events::random_events;
 use crate::support::pooler::{Kind, Pooler};
 use crate::support::proxy::{Action, Proxy, Speaker, Trap};
 use crate::support::{TestDatabase, binaries, dead_letters, deployment, send};
@@ -113,19 +113,8 @@ async fn kill_by_seeds(seeds: u64, pooler: Option<Kind>) {
         let mut sent = Vec::new();
         for seed in group * SEEDS_IN_A_GROUP..seeds.min((group + 1) * SEEDS_IN_A_GROUP) {
             let mut random = fastrand::Rng::with_seed(seed);
-            let events: Vec<Event<'static>> = (0..random.u64(5..25))
-                .map(|_| {
-                    let (user, time) = (u128::from(random.u64(0..USERS)), at(random.u64(0..80_000)));
-                    let address = format!("{}@example.com", random.u8(0..4));
-                    match random.u8(0..4) {
-                        0 => confirmed(user, time).email(&address),
-                        1 => login(user, time).email(&address),
-                        _ => login(user, time),
-                    }
-                    .random_part(random.u128(..))
-                    .build()
-                })
-                .collect();
+            let count = random.u64(5..25);
+            let events = random_events(&mut random, count, USERS, 4);
             send(&deployment, &events.iter().map(Event::encode).collect::<Vec<_>>()).await;
             sent.extend(events);
             let step = random.usize(0..STEPS.len());

@@ -16,7 +16,7 @@ use sqlx::PgPool;
 
 use crate::model::Tables;
 use crate::support::TestDatabase;
-use crate::support::events::{at, confirmed, login, sub};
+use crate::support::events::{at, confirmed, login, random_events, sub};
 use crate::support::pgbouncer::{Mode, PgBouncer};
 use crate::support::pooler::{Kind, Pooler};
 
@@ -111,20 +111,7 @@ async fn rows_follow_from_the_events_behind_each_of_them() {
             let delete = sqlx::AssertSqlSafe(format!("delete from {table}"));
             sqlx::query(delete).execute(&database.owner).await.unwrap();
         }
-        let mut random = fastrand::Rng::with_seed(7);
-        let events: Vec<Event<'static>> = (0..400)
-            .map(|_| {
-                let (user, time) = (u128::from(random.u64(0..25)), at(random.u64(0..80_000)));
-                let address = format!("{}@example.com", random.u8(0..9));
-                match random.u8(0..4) {
-                    0 => confirmed(user, time).email(&address),
-                    1 => login(user, time).email(&address),
-                    _ => login(user, time),
-                }
-                .random_part(random.u128(..))
-                .build()
-            })
-            .collect();
+        let events = random_events(&mut fastrand::Rng::with_seed(7), 400, 25, 9);
         let applier = Arc::new(Applier::new(through(&front, 6).await));
         let bodies: Vec<String> = events.iter().map(Event::encode).collect();
         let batches: Vec<Vec<String>> = bodies.chunks(10).map(<[String]>::to_vec).collect();

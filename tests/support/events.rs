@@ -81,3 +81,24 @@ impl EventBuilder {
         Event::User(self.0)
     }
 }
+
+/// So many sign-ups and logins, in any order of time, of users below `users` who report `addresses` addresses.
+pub fn random_events(
+    random: &mut fastrand::Rng,
+    events: u64,
+    users: u64,
+    addresses: u8,
+) -> Vec<Event<'static>> {
+    let mut event = || {
+        let (user, time) = (u128::from(random.u64(0..users)), at(random.u64(0..80_000)));
+        let address = format!("{}@example.com", random.u8(0..addresses));
+        match random.u8(0..4) {
+            0 => confirmed(user, time).email(&address),
+            1 => login(user, time).email(&address),
+            _ => login(user, time),
+        }
+        .random_part(random.u128(..))
+        .build()
+    };
+    (0..events).map(|_| event()).collect()
+}
