@@ -103,7 +103,7 @@ pub(super) async fn ensure(
     };
     let make = Statements { database, login: &name };
     let (group, owner) = (deployment.prefix.role(role), deployment.prefix.role(Role::Owner));
-    make.refuse_another_deployments(deployment, role, &authentication).await?;
+    let is_shared = make.is_anothers(deployment, role, &authentication).await?;
     if !make.is("select exists (select from pg_roles where rolname = $1)").await? {
         // In one statement: a login outside its group counts as somebody else's.
         let create = format!("select format('create role %I login in role {group}', $1)");
@@ -116,7 +116,9 @@ pub(super) async fn ensure(
     if !make.is_member_of(&group).await? {
         return Err(LoginError::SomebodyElses { login: name, group });
     }
-    make.mark(deployment, role).await?;
+    if !is_shared {
+        make.mark(deployment, role).await?;
+    }
     make.run("allow to log in", "select format('alter role %I login', $1)").await?;
     match &login {
         None => {
@@ -174,13 +176,14 @@ impl Statements<'_> {
         self.database.begin(Purpose::Migration).await.map_err(self.failed(doing))
     }
 
-    /// A login without a password may be shared from before: nothing of it is changed, and `doctor` names it.
-    async fn refuse_another_deployments(
+    /// Whether another deployment has marked the login, which is refused. One without a password may be shared from before:
+    /// nothing of it is changed, and `doctor` names it.
+    async fn is_anothers(
         &self,
         deployment: &Deployment,
         role: Role,
         authentication: &Authentication<'_>,
-    ) -> Result<(), LoginError> {
+    ) -> Result<bool, LoginError> {
         let mut tx = self.begin("look at").await?;
         let marks = marks_of(&mut tx, &[self.login.to_owned()]).await.map_err(self.failed("look at"))?;
         tx.rollback().await.map_err(self.failed("look at"))?;
@@ -191,12 +194,12 @@ impl Statements<'_> {
             {
                 let login = self.login;
                 tracing::warn!(login, "another deployment, in {}, uses the same login", mark.place);
-                Ok(())
+                Ok(true)
             }
             Some(mark) => {
                 Err(LoginError::AnotherDeployments { login: self.login.to_owned(), place: mark.place })
             }
-            None => Ok(()),
+            None => Ok(false),
         }
     }
 
@@ -204,10 +207,6 @@ impl Statements<'_> {
     async fn mark(&self, deployment: &Deployment, role: Role) -> Result<(), LoginError> {
         let what = format!("a login of {}", deployment.prefix.role(role));
         let mut tx = self.begin("mark").await?;
-        let marks = marks_of(&mut tx, &[self.login.to_owned()]).await.map_err(self.failed("mark"))?;
-        if marks.into_values().any(|mark| mark.is_of_another(&deployment.mark)) {
-            return tx.rollback().await.map_err(self.failed("mark"));
-        }
         mark_role(&mut tx, self.login, &what, &deployment.mark).await.map_err(self.failed("mark"))?;
         tx.commit().await.map_err(self.failed("mark"))
     }
