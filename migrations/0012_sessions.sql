@@ -3,6 +3,7 @@
 -- server connection; RDS Proxy refuses options, and pins a connection on SET. It does not look into functions.
 --
 -- `{search_path}` is replaced by the schema when this runs.
+
 -- A procedure, since a call costs less than a query. The path of nearly every message comes first, in one statement.
 create procedure user_sync_begin(purpose text)
 language plpgsql as $begin$
@@ -85,6 +86,7 @@ declare
     ownable constant text[] := array['name', 'first_name', 'last_name', 'date_of_birth', 'gender',
         'profile_picture_url', 'country_code', 'timezone', 'language'];
     prefix text;
+    generated text[];
     before jsonb;
     after jsonb;
 begin
@@ -103,10 +105,9 @@ begin
             using errcode = '55000', hint = 'Begin the transaction with user_sync_begin.';
     end if;
     -- A generated column has no value yet.
-    before := to_jsonb(old) - array(
-        select attname::text from pg_attribute where attrelid = tg_relid and attgenerated <> '');
-    after := to_jsonb(new) - array(
-        select attname::text from pg_attribute where attrelid = tg_relid and attgenerated <> '');
+    generated := array(select attname::text from pg_attribute where attrelid = tg_relid and attgenerated <> '');
+    before := to_jsonb(old) - generated;
+    after := to_jsonb(new) - generated;
     if before = after then
         return new;
     end if;
