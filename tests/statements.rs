@@ -55,7 +55,7 @@ const BUILT: &[(&str, &str, &[&str])] = &[
     ),
     (
         "postgres/transaction.rs",
-        "AssertSqlSafe(begin.to_owned())",
+        "AssertSqlSafe(purpose.begin(&self.schema))",
         &["begin isolation level read committed; call \"public\".user_sync_begin('logins')"],
     ),
     ("store/maintenance/adopt/mod.rs", "AssertSqlSafe(declare)", &[]),

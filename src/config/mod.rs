@@ -30,7 +30,9 @@ use secrecy::SecretString;
 
 pub use cognito_user_sync_triggers::environment::{ConfigError, Environment};
 
-pub use self::names::{ROLE_PREFIX_VARIABLE, Role, RolePrefix, SCHEMA_VARIABLE, Schema};
+pub use self::names::{
+    NAME_MAX_BYTES, ROLE_PREFIX_VARIABLE, Role, RolePrefix, SCHEMA_VARIABLE, Schema, quoted,
+};
 
 use crate::geoip;
 

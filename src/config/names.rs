@@ -11,10 +11,16 @@ pub const SCHEMA_VARIABLE: &str = "USER_SYNC_DATABASE_SCHEMA";
 pub const ROLE_PREFIX_VARIABLE: &str = "USER_SYNC_ROLE_PREFIX";
 
 /// Longest name that PostgreSQL keeps whole ("Identifiers and Key Words"), in bytes.
-const NAME_MAX_BYTES: usize = 63;
+pub const NAME_MAX_BYTES: usize = 63;
 
 /// So that `<prefix>_consumer_login` is a whole name.
 const PREFIX_MAX_BYTES: usize = 48;
+
+/// A name as an identifier in a statement, whatever characters it has.
+#[must_use]
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
 
 /// The schema that holds the tables. Any name that PostgreSQL takes: it is quoted wherever it stands in a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +59,7 @@ impl Schema {
     /// The name as it stands in a statement.
     #[must_use]
     pub fn quoted(&self) -> String {
-        format!("\"{}\"", self.0.replace('"', "\"\""))
+        quoted(&self.0)
     }
 
     /// What a session searches for names: this schema, and nobody else's.
@@ -101,6 +107,12 @@ impl RolePrefix {
     #[must_use]
     pub fn role(&self, kind: Role) -> String {
         format!("{}_{}", self.0, kind.as_str())
+    }
+
+    /// All group roles.
+    #[must_use]
+    pub fn roles(&self) -> [String; Role::ALL.len()] {
+        Role::ALL.map(|role| self.role(role))
     }
 
     /// `text`, which names the roles by the default prefix, with the names of this one.

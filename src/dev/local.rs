@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::aws;
 use crate::config::DatabaseConfig;
 use crate::dev::stack::Stack;
-use crate::postgres::{self, DatabaseError, Role, RolePrefix};
+use crate::postgres::{self, DatabaseError, RolePrefix};
 use crate::sqs::queue::Queue;
 use crate::store::migrate;
 
@@ -204,7 +204,7 @@ impl Deployment {
         let mut connection = PgConnectOptions::from_str(&self.admin_url)?.connect().await?;
         let name = &self.database;
         let logins = ROLES.iter().map(|role| format!("drop role {name}_{role}_login"));
-        let groups = Role::ALL.into_iter().map(|role| format!("drop role {}", self.prefix().role(role)));
+        let groups = self.prefix().roles().map(|role| format!("drop role {role}"));
         let drops = logins.chain(groups);
         for drop in std::iter::once(format!("drop database {name} with (force)")).chain(drops) {
             sqlx::query(AssertSqlSafe(drop)).execute(&mut connection).await?;

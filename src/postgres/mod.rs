@@ -16,7 +16,7 @@ use self::options::connect_options;
 pub(crate) use self::options::is_local;
 pub use self::statements::Between;
 pub use self::transaction::{Purpose, Questions, Transaction};
-pub use crate::config::{Role, RolePrefix, Schema};
+pub use crate::config::{NAME_MAX_BYTES, Role, RolePrefix, Schema, quoted};
 
 use std::convert::Infallible;
 use std::fmt;
@@ -34,7 +34,6 @@ use crate::config::{DatabaseAuth, DatabaseConfig, PreparedStatements};
 use crate::postgres::credentials::{Login, Source};
 use crate::postgres::session::{Kept, Session};
 use crate::postgres::statements::Statements;
-use crate::postgres::transaction::Begins;
 
 /// How long a batch waits for a connection, and for a first answer on it, before the database counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -54,7 +53,6 @@ pub struct Database {
     /// Connections between two transactions.
     kept: Kept,
     schema: Arc<Schema>,
-    begins: Arc<Begins>,
     statements: Arc<Statements>,
     /// Where to connect, without a probe.
     options: Arc<PgConnectOptions>,
@@ -147,7 +145,6 @@ impl From<PgPool> for Database {
         Self {
             kept: Kept::default(),
             schema: Arc::default(),
-            begins: Arc::new(Begins::of(&Schema::default())),
             statements: Arc::new(PreparedStatements::Named.into()),
             options: pool.connect_options(),
             credentials: None,
@@ -178,7 +175,6 @@ impl Database {
             pool: pool.connect_lazy_with(statements.probing(options.clone())),
             kept: Kept::default(),
             schema: Arc::new(config.schema.clone()),
-            begins: Arc::new(Begins::of(&config.schema)),
             statements,
             options: Arc::new(options),
             credentials: None,

@@ -35,17 +35,6 @@ pub enum Purpose {
 const MARK: &str = "versioned";
 
 impl Purpose {
-    const ALL: [Self; 8] = [
-        Self::Logins,
-        Self::Events,
-        Self::Command,
-        Self::Question,
-        Self::Snapshot,
-        Self::Report,
-        Self::Migration,
-        Self::Inspection,
-    ];
-
     /// The statements that begin a transaction, sent in one message.
     fn begin(self, schema: &Schema) -> String {
         let isolation = match self {
@@ -76,21 +65,6 @@ fn begin_without_function(isolation: &str, schema: &Schema) -> String {
     )
 }
 
-/// The beginning of each kind of transaction in one schema.
-#[derive(Debug)]
-pub(super) struct Begins([String; Purpose::ALL.len()]);
-
-impl Begins {
-    pub(super) fn of(schema: &Schema) -> Self {
-        Self(Purpose::ALL.map(|purpose| purpose.begin(schema)))
-    }
-
-    fn of_purpose(&self, purpose: Purpose) -> &str {
-        let at = Purpose::ALL.iter().position(|known| *known == purpose);
-        at.and_then(|at| self.0.get(at)).map_or("begin", String::as_str)
-    }
-}
-
 /// A transaction. One that is dropped before its end loses its connection: it may be in the middle of a statement.
 #[derive(Debug)]
 pub struct Transaction {
@@ -108,7 +82,6 @@ impl Database {
     /// # Errors
     /// When there is no connection, when the schema is not this build's, and when the session is not what it must be.
     pub async fn begin(&self, purpose: Purpose) -> Result<Transaction, Error> {
-        let begin = self.begins.of_purpose(purpose);
         // After a failover, every connection that is kept may lead to what is a standby now.
         let mut open = self.pool.num_idle() + self.kept.len();
         loop {
@@ -116,7 +89,7 @@ impl Database {
             // From here on, whoever stops waiting loses the connection.
             let mut tx = Transaction { session, database: self.clone(), is_named };
             // The texts are our own, and the schema is quoted.
-            let begun = tx.connection()?.execute(sqlx::raw_sql(AssertSqlSafe(begin.to_owned())));
+            let begun = tx.connection()?.execute(sqlx::raw_sql(AssertSqlSafe(purpose.begin(&self.schema))));
             let error = match answer_in_time(begun).await {
                 Ok(_) => return Ok(tx),
                 Err(error) => error,

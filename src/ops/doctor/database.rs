@@ -211,7 +211,7 @@ async fn role(database: &Database, prefix: &RolePrefix) -> Result<Finding, Findi
             array(select rolname::text from pg_roles
                 where rolname = any ($1) and pg_has_role(session_user, oid, 'usage') order by rolname)
         from pg_roles where rolname = session_user";
-    let query = sqlx::query_as(query).bind(Role::ALL.map(|role| prefix.role(role)));
+    let query = sqlx::query_as(query).bind(prefix.roles());
     let query = query.fetch_one(database.inspection());
     let (user, is_superuser, roles): (String, bool, Vec<String>) = bounded(query).await?;
     let is = |role: Role| roles.contains(&prefix.role(role));
@@ -239,7 +239,7 @@ async fn role(database: &Database, prefix: &RolePrefix) -> Result<Finding, Findi
 async fn roles(database: &Database, prefix: &RolePrefix) -> Result<Finding, Finding> {
     let query = "select role from unnest($1::text[]) as role
         where not exists (select from pg_roles where rolname = role)";
-    let query = sqlx::query_scalar(query).bind(Role::ALL.map(|role| prefix.role(role)));
+    let query = sqlx::query_scalar(query).bind(prefix.roles());
     let missing: Vec<String> = bounded(query.fetch_all(database.inspection())).await?;
     Ok(match missing.is_empty() {
         true => Finding::ok("owner, consumer, app and reader are there"),

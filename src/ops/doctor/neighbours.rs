@@ -10,8 +10,7 @@ pub(super) async fn roles(database: &Database, prefix: &RolePrefix) -> Result<Fi
     let asked = async {
         let mut tx = database.begin(Purpose::Inspection).await?;
         let deployment = Deployment::read(&mut tx, database.schema()).await?;
-        let roles: Vec<String> = Role::ALL.into_iter().map(|role| prefix.role(role)).collect();
-        let marks: Vec<Mark> = marks_of(&mut tx, &roles).await?.into_values().collect();
+        let marks: Vec<Mark> = marks_of(&mut tx, &prefix.roles()).await?.into_values().collect();
         tx.rollback().await.map(|()| (deployment, marks))
     };
     let (deployment, marks) = bounded(asked).await?;

@@ -7,10 +7,9 @@ use cognito_user_sync_triggers::timestamp::Timestamp;
 use sqlx::{AssertSqlSafe, SqlSafeStr as _};
 use time::OffsetDateTime;
 
-use crate::postgres::{Database, Purpose, Transaction};
+use crate::postgres::{Database, Purpose, Transaction, quoted};
 use crate::store::tables::failure::{Failure, OF_A_MONTH, StoreError, retry_conflicts};
 use crate::store::tables::history::{History, merge_into_baseline};
-use crate::store::tables::quoted;
 
 /// Longer than any message can be on its way: SQS keeps one 14 days ("Amazon SQS message quotas").
 pub const MIN_RETENTION_DAYS: u32 = 31;

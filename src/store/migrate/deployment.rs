@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use crate::postgres::{Role, RolePrefix, Schema, Transaction};
+use crate::postgres::{Role, RolePrefix, Schema, Transaction, quoted};
 use crate::store::migrate::files::{self, MAKES_ROLES};
 use crate::store::migrate::{Error, requirements};
-use crate::store::tables::quoted;
 
 /// Who a role belongs to, as its comment says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,8 +145,8 @@ pub(super) struct Plan {
     prefix: RolePrefix,
     /// The same, of those that the tables have now.
     old: Option<RolePrefix>,
-    is_migrated: bool,
-    is_current: bool,
+    /// Migrations that have not run.
+    pub(super) pending: BTreeMap<i64, &'static str>,
 }
 
 impl Plan {
@@ -169,11 +168,15 @@ impl Plan {
             None => prefix_in_use(&mut *tx).await?,
         };
         let prefix = wanted.cloned().or(old.clone()).unwrap_or_default();
-        let id = known.as_ref().map_or_else(Uuid::now_v7, |known| known.mark.deployment);
-        let database: String =
-            sqlx::query_scalar("select current_database()::text").fetch_one(&mut *tx).await?;
-        let (mark, is_migrated) = (Mark::of(id, schema, &database), !pending.contains_key(&MAKES_ROLES));
-        let plan = Self { known, mark, prefix, old, is_migrated, is_current: pending.is_empty() };
+        let mark = match &known {
+            Some(known) => known.mark.clone(),
+            None => {
+                let database: String =
+                    sqlx::query_scalar("select current_database()::text").fetch_one(&mut *tx).await?;
+                Mark::of(Uuid::now_v7(), schema, &database)
+            }
+        };
+        let plan = Self { known, mark, prefix, old, pending };
         if plan.takes_roles() {
             refuse_another_schema(tx, schema, &plan.prefix, wanted).await?;
             plan.other(tx).await?;
@@ -182,16 +185,23 @@ impl Plan {
         Ok(plan)
     }
 
+    fn is_migrated(&self) -> bool {
+        !self.pending.contains_key(&MAKES_ROLES)
+    }
+
     /// Whether the tables do not have the roles yet.
     fn takes_roles(&self) -> bool {
-        !self.is_migrated || self.old.as_ref() != Some(&self.prefix)
+        !self.is_migrated() || self.old.as_ref() != Some(&self.prefix)
     }
 
     /// Another deployment that has marked the roles; an error unless both have used them since before they could be told
     /// apart.
     async fn other(&self, tx: &mut Transaction) -> Result<Option<Mark>, Error> {
-        let roles: Vec<String> = Role::ALL.into_iter().map(|role| self.prefix.role(role)).collect();
-        match marks_of(tx, &roles).await?.into_values().find(|mark| mark.is_of_another(&self.mark)) {
+        match marks_of(tx, &self.prefix.roles())
+            .await?
+            .into_values()
+            .find(|mark| mark.is_of_another(&self.mark))
+        {
             Some(other) if self.takes_roles() => {
                 Err(Error::PrefixTaken { prefix: self.prefix.clone(), place: other.place })
             }
@@ -219,7 +229,7 @@ pub(super) async fn prepare(
             other.place
         ),
         None => {
-            if !plan.is_migrated {
+            if !plan.is_migrated() {
                 files::run(tx, MAKES_ROLES, schema, prefix).await?;
             } else if plan.takes_roles() {
                 files::make_roles(tx, prefix).await?;
@@ -230,11 +240,11 @@ pub(super) async fn prepare(
         }
     }
     // Where nothing is left to do, whoever asks needs no rights.
-    if plan.takes_roles() || !plan.is_current || plan.known.is_none() {
+    if plan.takes_roles() || !plan.pending.is_empty() || plan.known.is_none() {
         let set_owner = prefix.rename(include_str!("set_owner.sql"));
         sqlx::raw_sql(AssertSqlSafe(set_owner)).execute(&mut *tx).await?;
     }
-    if let Some(old) = plan.old.as_ref().filter(|old| plan.is_migrated && *old != prefix) {
+    if let Some(old) = plan.old.as_ref().filter(|old| plan.is_migrated() && *old != prefix) {
         change_roles(tx, old, &plan).await?;
     }
     if plan.known.as_ref().is_none_or(|known| known.prefix != *prefix) {
@@ -249,8 +259,7 @@ async fn refuse_roles_in_use(tx: &mut Transaction, plan: &Plan) -> Result<(), Er
     if let Some(place) = other_places(&mut *tx, &owner).await?.into_iter().next() {
         return Err(Error::PrefixTaken { prefix: plan.prefix.clone(), place });
     }
-    let roles: Vec<String> = Role::ALL.into_iter().map(|role| plan.prefix.role(role)).collect();
-    let query = sqlx::query_scalar(include_str!("roles_of_others.sql")).bind(roles);
+    let query = sqlx::query_scalar(include_str!("roles_of_others.sql")).bind(plan.prefix.roles());
     match query.fetch_optional(tx).await? {
         Some(role) => Err(Error::RoleOfOthers { role }),
         None => Ok(()),

@@ -17,13 +17,9 @@ use self::files::CREATES_USERS;
 pub(crate) use self::files::embedded;
 pub use self::requirements::{Server, Unmet};
 use crate::geoip::GeoIp;
-use crate::postgres::{Database, Purpose, RolePrefix, Transaction};
+use crate::postgres::{Database, NAME_MAX_BYTES, Purpose, RolePrefix, Transaction, quoted};
 use crate::store::locks::{lock_adoption, lock_migration};
 use crate::store::maintenance::adopt::{self, AdoptError, Adopted, KEPT_AS, OldTable, Options};
-use crate::store::tables::quoted;
-
-/// Longest name that PostgreSQL keeps whole ("Identifiers and Key Words"), in bytes.
-const NAME_MAX_BYTES: usize = 63;
 
 /// What was done, or would be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -220,8 +216,7 @@ pub async fn survey(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Migrated, Error> {
     let mut tx = database.begin(Purpose::Inspection).await?;
-    deployment::Plan::of(&mut tx, database.schema(), prefix).await?;
-    let pending = files::pending(&mut tx).await?;
+    let pending = deployment::Plan::of(&mut tx, database.schema(), prefix).await?.pending;
     let adopted = match old_table(&mut tx, &pending).await? {
         None => None,
         Some(table) => {

@@ -7,8 +7,3 @@ pub(in crate::store) mod history;
 pub(in crate::store) mod ledger;
 pub(in crate::store) mod refusal;
 pub(in crate::store) mod users;
-
-/// A name as an identifier in a statement, whatever characters it has.
-pub(in crate::store) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
