@@ -1,3 +1,7 @@
+/**
+ * Longer than a file here should be: its parts are siblings by prefix. They are divided by concept when the construct gets
+ * nested ones; until then a split would only move them.
+ */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import {

@@ -1,3 +1,7 @@
+/**
+ * Longer than a file here should be: its parts are siblings by prefix. They are divided by concept when the construct gets
+ * nested ones; until then a split would only move them.
+ */
 import { Aws, Duration } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
