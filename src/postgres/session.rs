@@ -27,10 +27,6 @@ impl Kept {
         kept.pop()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
     pub(super) fn put(&self, session: Session) {
         let session = Session { has_served: true, ..session };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(session);

@@ -82,8 +82,8 @@ impl Database {
     /// # Errors
     /// When there is no connection, when the schema is not this build's, and when the session is not what it must be.
     pub async fn begin(&self, purpose: Purpose) -> Result<Transaction, Error> {
-        // After a failover, every connection that is kept may lead to what is a standby now.
-        let mut open = self.pool.num_idle() + self.kept.len();
+        // After a failover, every connection that is open may lead to what is a standby now.
+        let mut open = self.pool.size();
         loop {
             let (session, is_named) = (Some(self.session().await?), self.statements.are_named());
             // From here on, whoever stops waiting loses the connection.
