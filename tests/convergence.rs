@@ -518,7 +518,7 @@ async fn concurrent_consumers_never_deadlock_and_never_give_up() {
         applied += events.len();
     }
     // A session reports its deadlocks by the time it ends.
-    database.applier.pool().close().await;
+    database.applier.database().close().await;
     let sessions = "pg_stat_activity where datname = current_database() and usename <> current_user";
     eventually("the consumers' sessions have ended", Duration::from_secs(10), async || {
         database.count(sessions).await == 0

@@ -222,8 +222,10 @@ async fn connections_to_a_server_that_became_read_only_are_replaced_at_once() {
     let applier = crate::support::applier(&database.deployment, 3).await;
     let event = login(1, at(1)).build().encode();
     assert_ne!(applier.apply(&[&event]).await, [Outcome::Applied], "the server takes no writes");
-    let open = [(); 3].map(|()| applier.database().acquire());
-    drop(join_all(open).await);
+    let open = join_all([(); 3].map(|()| applier.database().begin(Purpose::Question))).await;
+    for tx in open {
+        tx.unwrap().rollback().await.unwrap();
+    }
     set("reset default_transaction_read_only").await;
     assert_eq!(applier.apply(&[&event]).await, [Outcome::Applied]);
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use cognito_user_sync::config::Config;
-use cognito_user_sync::consumer::monitoring;
+use cognito_user_sync::consumer::liveness::{Liveness, STALLED_AFTER};
+use cognito_user_sync::consumer::monitoring::{self, Sources};
 use cognito_user_sync::consumer::worker::{self, Options};
 use cognito_user_sync::geoip::GeoIp;
 use cognito_user_sync::sqs::queue::Queue;
@@ -54,8 +55,10 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         "worker started"
     );
     let embedded = arguments.emf_service.map(metrics::embedded).transpose()?;
-    let monitoring = monitor(arguments.metrics_addr, embedded.is_none(), &applier, &queue).await?;
-    let worked = worker::run(&applier, &queue, options, super::asked_to_end());
+    let liveness = Liveness::of(options.concurrency, STALLED_AFTER);
+    let monitoring =
+        monitor(arguments.metrics_addr, embedded.is_none(), &applier, &queue, liveness.clone()).await?;
+    let worked = worker::run(&applier, &queue, options, &liveness, super::asked_to_end());
     tokio::select! {
         worked = worked => worked.context("the worker stopped")?,
         never = database.keep_fresh() => match never {},
@@ -87,6 +90,7 @@ async fn monitor(
     is_prometheus: bool,
     applier: &Applier,
     queue: &Queue,
+    liveness: Liveness,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
     let served = match address {
         None => None,
@@ -97,8 +101,9 @@ async fn monitor(
             })?;
             let address = listener.local_addr().context("the listener has no address")?;
             tracing::info!(metrics.addr = %address, "serving /metrics, /healthz and /readyz");
-            let handle = is_prometheus.then(metrics::prometheus).transpose()?;
-            Some(monitoring::serve(listener, handle, applier.database().clone(), queue.clone()))
+            let metrics = is_prometheus.then(metrics::prometheus).transpose()?;
+            let (database, queue) = (applier.database().clone(), queue.clone());
+            Some(monitoring::serve(listener, Sources { metrics, database, queue, liveness }))
         }
     };
     Ok(async move {

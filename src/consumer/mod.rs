@@ -5,6 +5,7 @@
 //! against both.
 
 pub mod lambda;
+pub mod liveness;
 pub mod monitoring;
 pub mod settle;
 pub mod worker;

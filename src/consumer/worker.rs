@@ -9,6 +9,7 @@ use std::time::Duration;
 use cognito_user_sync_triggers::retry::Schedule;
 use tokio::sync::watch;
 
+use crate::consumer::liveness::Liveness;
 use crate::consumer::settle::{count_retry, settle};
 use crate::postgres::hint_suffix;
 use crate::sqs::queue::{Delivery, Queue, QueueError, RECEIVE_WAIT};
@@ -18,6 +19,12 @@ use crate::store::outcome::RetryCause;
 /// How long the worker waits before it tries an unavailable database or queue again.
 const OUTAGE_SCHEDULE: Schedule =
     Schedule { first: Duration::from_millis(500), cap: Duration::from_secs(30) };
+
+/// The same for the queue alone, which serves all again at once.
+const QUEUE_SCHEDULE: Schedule = Schedule { first: Duration::from_millis(500), cap: Duration::from_secs(5) };
+
+/// How long the batches under way may take once the worker shall end: less than an orchestrator waits before it kills.
+pub const SHUTDOWN_LIMIT: Duration = Duration::from_secs(60);
 
 /// How the worker runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +38,8 @@ pub struct Options {
 }
 
 /// Drains the queue until `shutdown` completes (or, with `until_empty`, until it is empty), then finishes the
-/// batches under way and returns.
+/// batches under way and returns, within [`SHUTDOWN_LIMIT`]: what is not finished then is delivered again. `liveness` is of
+/// as many loops as `options` has.
 ///
 /// # Errors
 /// Never for an outage: it waits. With `until_empty`, when the queue's depth cannot be read.
@@ -39,10 +47,16 @@ pub async fn run(
     applier: &Applier,
     queue: &Queue,
     options: Options,
+    liveness: &Liveness,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), QueueError> {
     let (stop, stopped) = watch::channel(false);
-    let loops = (0..options.concurrency.max(1)).map(|_| drain(applier, queue, options, stopped.clone()));
+    let drain = async |number: usize| {
+        let drained = drain(applier, queue, options, || liveness.step(number), stopped.clone()).await;
+        liveness.end(number);
+        drained
+    };
+    let loops = (0..options.concurrency.max(1)).map(drain);
     let mut loops = std::pin::pin!(futures::future::try_join_all(loops));
     let ended = tokio::select! {
         ended = &mut loops => Some(ended),
@@ -53,7 +67,13 @@ pub async fn run(
         None => {
             tracing::info!("shutting down: finishing the batches under way");
             stop.send_replace(true);
-            loops.await.map(drop)
+            tokio::time::timeout(SHUTDOWN_LIMIT, loops).await.map_or_else(
+                |_| {
+                    tracing::warn!("the batches under way are given up: their messages are delivered again");
+                    Ok(())
+                },
+                |ended| ended.map(drop),
+            )
         }
     }
 }
@@ -62,22 +82,29 @@ async fn drain(
     applier: &Applier,
     queue: &Queue,
     options: Options,
+    step: impl Fn(),
     mut stopped: watch::Receiver<bool>,
 ) -> Result<(), QueueError> {
     let wait = if options.until_empty { Duration::from_secs(1) } else { RECEIVE_WAIT };
     let mut failures = 0_u32;
     loop {
+        step();
         let received = tokio::select! {
             biased;
             _ = stopped.wait_for(|stopped| *stopped) => return Ok(()),
             received = receive(applier, queue, options.batch_size, wait) => received,
         };
+        step();
         let deliveries = match received {
             Ok(deliveries) => deliveries,
             Err(error) => {
                 failures = failures.saturating_add(1);
                 tracing::warn!(error = &error as &dyn std::error::Error, failures, "cannot receive, waiting");
-                if pause(failures, &mut stopped).await {
+                let schedule = match error {
+                    ReceiveError::Database(_) => OUTAGE_SCHEDULE,
+                    ReceiveError::Queue(_) => QUEUE_SCHEDULE,
+                };
+                if pause(schedule.delay(failures), &mut stopped).await {
                     continue;
                 }
                 return Ok(());
@@ -102,17 +129,18 @@ async fn drain(
             }
             Some(RetryCause::Conflict | RetryCause::HorizonMoved) | None => 0,
         };
-        if failures > 0 && !pause(failures, &mut stopped).await {
+        step();
+        if failures > 0 && !pause(OUTAGE_SCHEDULE.delay(failures), &mut stopped).await {
             return Ok(());
         }
     }
 }
 
-/// Waits as the schedule says; returns `false` if the worker should stop.
-async fn pause(failures: u32, stopped: &mut watch::Receiver<bool>) -> bool {
+/// Waits; returns `false` if the worker should stop.
+async fn pause(delay: Duration, stopped: &mut watch::Receiver<bool>) -> bool {
     tokio::select! {
         _ = stopped.wait_for(|stopped| *stopped) => false,
-        () = tokio::time::sleep(OUTAGE_SCHEDULE.delay(failures)) => true,
+        () = tokio::time::sleep(delay) => true,
     }
 }
 

@@ -14,6 +14,7 @@ pub use self::advice::{advice_for, next_step};
 pub use self::options::DatabaseError;
 use self::options::connect_options;
 pub(crate) use self::options::is_local;
+pub use self::session::Session;
 pub use self::statements::Between;
 pub use self::transaction::{Purpose, Questions, Transaction};
 pub use crate::config::{NAME_MAX_BYTES, Role, RolePrefix, Schema, quoted};
@@ -25,14 +26,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, PgConnection, PgPool, Postgres};
+use sqlx::{ConnectOptions as _, PgConnection, PgPool};
 use tokio::sync::Mutex;
 
 use crate::config::{DatabaseAuth, DatabaseConfig, PreparedStatements};
 use crate::postgres::credentials::{Login, Source};
-use crate::postgres::session::{Kept, Session};
+use crate::postgres::session::Sessions;
 use crate::postgres::statements::Statements;
 
 /// How long a batch waits for a connection, and for a first answer on it, before the database counts as unavailable.
@@ -49,9 +49,9 @@ const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
 /// Cheap to clone; clones share both. A connection that is open outlives the password it logged in with.
 #[derive(Clone)]
 pub struct Database {
+    /// For SQL that is not this crate's, and for the options that new connections are opened with.
     pool: PgPool,
-    /// Connections between two transactions.
-    kept: Kept,
+    sessions: Sessions,
     schema: Arc<Schema>,
     statements: Arc<Statements>,
     /// Where to connect, without a probe.
@@ -143,7 +143,7 @@ impl From<PgPool> for Database {
     /// A database whose password does not change, with its tables in the schema `public` and nothing in between.
     fn from(pool: PgPool) -> Self {
         Self {
-            kept: Kept::default(),
+            sessions: Sessions::new(limit(&pool)),
             schema: Arc::default(),
             statements: Arc::new(PreparedStatements::Named.into()),
             options: pool.connect_options(),
@@ -163,17 +163,12 @@ impl fmt::Debug for Database {
 impl Database {
     fn of(config: &DatabaseConfig, options: PgConnectOptions, connections: usize) -> Self {
         let statements = Arc::new(Statements::from(config.statements));
-        let asked = Arc::clone(&statements);
         let pool = PgPoolOptions::new()
             .max_connections(u32::try_from(connections).unwrap_or(u32::MAX))
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .after_connect(move |connection, _| {
-                let asked = Arc::clone(&asked);
-                Box::pin(async move { asked.ask(connection).await })
-            });
+            .acquire_timeout(ACQUIRE_TIMEOUT);
         Self {
             pool: pool.connect_lazy_with(statements.probing(options.clone())),
-            kept: Kept::default(),
+            sessions: Sessions::new(connections),
             schema: Arc::new(config.schema.clone()),
             statements,
             options: Arc::new(options),
@@ -181,8 +176,8 @@ impl Database {
         }
     }
 
-    /// The connections. Unlike [`Database::acquire`], the pool does not retry a login that is refused, and a transaction
-    /// of its own says nothing of its session: the tables are for [`Database::begin`].
+    /// Connections for SQL that is not this crate's, apart from its own: they say nothing of their sessions, and the tables
+    /// are for [`Database::begin`].
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.pool
@@ -200,33 +195,34 @@ impl Database {
         self.statements.between()
     }
 
-    /// A connection. If the server refuses the login, another one is fetched at once (at most one a second) and tried,
-    /// since the password may have been rotated. If a pooler refuses startup options, none are sent.
+    /// A connection: one that served before, or a new one. It is gone when it is dropped.
     ///
     /// # Errors
-    /// When there is no connection.
-    pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+    /// As [`Database::connect_once`], and when all connections are in use for 5 seconds.
+    pub async fn acquire(&self) -> Result<Session, sqlx::Error> {
+        // Boxed: it is rare, and large.
+        self.sessions.take(async || Box::pin(self.connect_once()).await).await
+    }
+
+    /// A new connection, which is not counted among those that are permitted. If the server refuses the login, another one
+    /// is fetched at once (at most one a second) and tried, since the password may have been rotated. If a pooler refuses
+    /// startup options, none are sent.
+    ///
+    /// # Errors
+    /// When there is no connection within 5 seconds.
+    pub async fn connect_once(&self) -> Result<PgConnection, sqlx::Error> {
         let (generation, probed) = (self.generation(), self.statements.probes());
-        match self.pool.acquire().await {
-            Err(error) if self.has_another_way(&error, generation, probed).await => self.pool.acquire().await,
-            acquired => acquired,
+        match answer_in_time(self.open()).await {
+            Err(error) if self.has_another_way(&error, generation, probed).await => {
+                answer_in_time(self.open()).await
+            }
+            opened => opened,
         }
     }
 
-    /// A connection outside the pool, which says why there is none: the pool reports most failures as a timeout.
-    ///
-    /// # Errors
-    /// When there is no connection.
-    pub async fn connect_once(&self) -> Result<PgConnection, sqlx::Error> {
-        let (generation, probed) = (self.generation(), self.statements.probes());
-        let connect = async || {
-            let mut connection = self.pool.connect_options().connect().await?;
-            self.statements.ask(&mut connection).await.map(|()| connection)
-        };
-        match connect().await {
-            Err(error) if self.has_another_way(&error, generation, probed).await => connect().await,
-            connected => connected,
-        }
+    async fn open(&self) -> Result<PgConnection, sqlx::Error> {
+        let mut connection = self.pool.connect_options().connect().await?;
+        self.statements.ask(&mut connection).await.map(|()| connection)
     }
 
     /// Whether a connection that failed, with the probe or without it, may succeed now: without it, or with another login.
@@ -244,32 +240,9 @@ impl Database {
         true
     }
 
-    /// A connection that served before, or else one of [`Database::acquire`]. Its first statement may fail because the
-    /// connection died meanwhile: see [`Session::discard_or_fail`].
-    pub(crate) async fn session(&self) -> Result<Session, sqlx::Error> {
-        match self.kept.take() {
-            Some(session) => Ok(session),
-            None => self.acquire().await.map(Session::new),
-        }
-    }
-
-    /// Keeps a connection, which must have no open transaction, for the next batch. If the pool has no other one, the
-    /// connection goes back to the pool: another task may wait for it.
-    pub(crate) fn recycle(&self, session: Session) {
-        if self.pool.size() < self.pool.options().get_max_connections() {
-            self.kept.put(session);
-        }
-        // `close` waits for the connections that are kept.
-        if self.pool.is_closed() {
-            self.kept.clear();
-        }
-    }
-
-    /// Closes all connections, and waits until those in use are given back.
+    /// Closes all connections: those in use when they are given back, for which it waits 5 seconds at most.
     pub async fn close(&self) {
-        let closed = self.pool.close();
-        self.kept.clear();
-        closed.await;
+        self.sessions.close().await;
     }
 
     /// Whether the database answers and has this build's schema.
@@ -362,8 +335,16 @@ impl Database {
 pub(crate) async fn answer_in_time<T>(
     asked: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
-    let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer from the database in time");
-    tokio::time::timeout(ACQUIRE_TIMEOUT, asked).await.unwrap_or_else(|_| Err(late().into()))
+    tokio::time::timeout(ACQUIRE_TIMEOUT, asked).await.unwrap_or_else(|_| Err(no_answer()))
+}
+
+fn no_answer() -> sqlx::Error {
+    std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer from the database in time").into()
+}
+
+/// How many connections a pool permits.
+fn limit(pool: &PgPool) -> usize {
+    usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX)
 }
 
 /// A clock that was set back makes everything old.

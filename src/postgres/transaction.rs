@@ -1,14 +1,18 @@
 //! Transactions: the only way in which anything is asked of the tables. What a session must be is set and checked as a
 //! transaction begins, so that no pooler in between can take it away. Must not know a table.
 
+use std::task::{Context, Poll};
+use std::time::Duration;
+
 use futures::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use sqlx::postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{AssertSqlSafe, Either, Error, Execute, Executor, PgConnection, Postgres, SqlStr};
+use sqlx::{AssertSqlSafe, Either, Error, Execute, Executor, Postgres, RawSql, SqlStr};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::config::Schema;
-use crate::postgres::session::Session;
-use crate::postgres::{Database, answer_in_time};
+use crate::postgres::session::{Session, Sessions};
+use crate::postgres::{Database, answer_in_time, no_answer};
 
 /// What a transaction is for: its isolation and its settings follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +38,22 @@ pub enum Purpose {
 /// The mark of the service's own writes; see `migrations/0012_sessions.sql`.
 const MARK: &str = "versioned";
 
+/// How long a batch's transaction may take, from its begin to its commit: a little above the server's own limit for a
+/// statement. Whoever waits longer waits for a connection that died unseen, which is silent for a quarter of an hour.
+pub(crate) const BATCH_LIMIT: Duration = Duration::from_secs(25);
+
 impl Purpose {
+    /// How long a transaction may take before it is given up, its commit included. What goes through all of the ledger, or
+    /// waits for others' locks, has none: a person waits for it, or a function that has its own.
+    fn limit(self) -> Option<Duration> {
+        match self {
+            Self::Logins | Self::Events => Some(BATCH_LIMIT),
+            Self::Question | Self::Inspection => Some(Duration::from_secs(65)),
+            Self::Report => Some(Duration::from_secs(10 * 60 + 5)),
+            Self::Command | Self::Snapshot | Self::Migration => None,
+        }
+    }
+
     /// The statements that begin a transaction, sent in one message.
     fn begin(self, schema: &Schema) -> String {
         let isolation = match self {
@@ -68,11 +87,12 @@ fn begin_without_function(isolation: &str, schema: &Schema) -> String {
 /// A transaction. One that is dropped before its end loses its connection: it may be in the middle of a statement.
 #[derive(Debug)]
 pub struct Transaction {
-    /// `None` once it has ended.
-    session: Option<Session>,
-    database: Database,
+    session: Session,
+    sessions: Sessions,
     /// Whether its statements are prepared by name.
     is_named: bool,
+    /// When it is given up, if it has not ended by then.
+    deadline: Option<Instant>,
 }
 
 impl Database {
@@ -83,20 +103,17 @@ impl Database {
     /// When there is no connection, when the schema is not this build's, and when the session is not what it must be.
     pub async fn begin(&self, purpose: Purpose) -> Result<Transaction, Error> {
         // After a failover, every connection that is open may lead to what is a standby now.
-        let mut open = self.pool.size();
+        let mut open = self.sessions.open();
         loop {
-            let (session, is_named) = (Some(self.session().await?), self.statements.are_named());
             // From here on, whoever stops waiting loses the connection.
-            let mut tx = Transaction { session, database: self.clone(), is_named };
+            let mut session = self.acquire().await?;
             // The texts are our own, and the schema is quoted.
-            let begun = tx.connection()?.execute(sqlx::raw_sql(AssertSqlSafe(purpose.begin(&self.schema))));
+            let begun = session.execute(sqlx::raw_sql(AssertSqlSafe(purpose.begin(&self.schema))));
             let error = match answer_in_time(begun).await {
-                Ok(_) => return Ok(tx),
+                Ok(_) => return Ok(Transaction::of(self, session, purpose)),
                 Err(error) => error,
             };
-            let Some(session) = tx.session.take() else { return Err(error) };
             if is_read_only(&error) && open > 0 {
-                session.discard();
                 open -= 1;
             } else {
                 session.discard_or_fail(error)?;
@@ -129,43 +146,51 @@ fn is_read_only(error: &Error) -> bool {
 }
 
 impl Transaction {
+    fn of(database: &Database, session: Session, purpose: Purpose) -> Self {
+        Self {
+            session,
+            sessions: database.sessions.clone(),
+            is_named: database.statements.are_named(),
+            deadline: purpose.limit().map(|limit| Instant::now() + limit),
+        }
+    }
+
     /// Commits, and keeps the connection for the next transaction.
     ///
     /// # Errors
     /// When it is not known to be committed; the connection is gone then.
-    pub async fn commit(mut self) -> Result<(), Error> {
-        self.connection()?.execute(sqlx::raw_sql("COMMIT")).await?;
-        self.keep();
-        Ok(())
+    pub async fn commit(self) -> Result<(), Error> {
+        self.end(sqlx::raw_sql("COMMIT")).await
     }
 
     /// Undoes everything, and keeps the connection for the next transaction.
     ///
     /// # Errors
     /// When the server does not answer. Nothing is committed then, and the connection is gone.
-    pub async fn rollback(mut self) -> Result<(), Error> {
-        self.connection()?.execute(sqlx::raw_sql("ROLLBACK")).await?;
-        self.keep();
+    pub async fn rollback(self) -> Result<(), Error> {
+        self.end(sqlx::raw_sql("ROLLBACK")).await
+    }
+
+    async fn end(mut self, statement: RawSql) -> Result<(), Error> {
+        let ended = self.session.execute(statement);
+        match self.deadline {
+            Some(deadline) => timeout_at(deadline, ended).await.unwrap_or_else(|_| Err(no_answer()))?,
+            None => ended.await?,
+        };
+        self.sessions.keep(self.session);
         Ok(())
-    }
-
-    fn keep(&mut self) {
-        if let Some(session) = self.session.take() {
-            self.database.recycle(session);
-        }
-    }
-
-    fn connection(&mut self) -> Result<&mut PgConnection, Error> {
-        self.session.as_deref_mut().ok_or(Error::PoolClosed)
     }
 }
 
-impl Drop for Transaction {
-    fn drop(&mut self) {
-        if let Some(session) = self.session.take() {
-            session.discard();
-        }
-    }
+/// Ends an answer with an error if the server is silent until the deadline.
+fn until(deadline: Option<Instant>, mut answer: Answer<'_>) -> Answer<'_> {
+    let Some(deadline) = deadline else { return answer };
+    let mut late = Box::pin(sleep_until(deadline));
+    let next = move |context: &mut Context<'_>| match answer.poll_next_unpin(context) {
+        Poll::Pending => late.as_mut().poll(context).map(|()| Some(Err(no_answer()))),
+        next => next,
+    };
+    stream::poll_fn(next).boxed()
 }
 
 /// A query whose statement the server does not keep.
@@ -199,12 +224,11 @@ impl<'t> Executor<'t> for &'t mut Transaction {
         't: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let is_named = self.is_named;
-        match self.connection() {
-            Ok(connection) if is_named => connection.fetch_many(query),
-            Ok(connection) => connection.fetch_many(Unnamed(query)),
-            Err(error) => stream::once(std::future::ready(Err(error))).boxed(),
-        }
+        let answer = match self.is_named {
+            true => self.session.fetch_many(query),
+            false => self.session.fetch_many(Unnamed(query)),
+        };
+        until(self.deadline, answer)
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, Error>>
@@ -212,11 +236,16 @@ impl<'t> Executor<'t> for &'t mut Transaction {
         't: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let is_named = self.is_named;
-        match self.connection() {
-            Ok(connection) if is_named => connection.fetch_optional(query),
-            Ok(connection) => connection.fetch_optional(Unnamed(query)),
-            Err(error) => std::future::ready(Err(error)).boxed(),
+        let deadline = self.deadline;
+        let row = match self.is_named {
+            true => self.session.fetch_optional(query),
+            false => self.session.fetch_optional(Unnamed(query)),
+        };
+        match deadline {
+            Some(deadline) => {
+                timeout_at(deadline, row).map(|row| row.unwrap_or_else(|_| Err(no_answer()))).boxed()
+            }
+            None => row,
         }
     }
 

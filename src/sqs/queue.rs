@@ -28,9 +28,9 @@ pub const REQUEST_MAX_MESSAGES: usize = 10;
 /// Long polling's longest wait ("Amazon SQS short and long polling").
 pub const RECEIVE_WAIT: Duration = Duration::from_secs(20);
 
-/// We receive no more messages for a batch once their bodies have this many bytes: a statement's parameters are
-/// limited to 1 GiB, and memory is limited, too.
-const RECEIVE_MAX_BYTES: usize = 32 * 1_048_576;
+/// We receive no more messages for a batch once their bodies have this many bytes: memory is limited. A Lambda function
+/// gets no more than 6 MB ("Lambda quotas").
+const RECEIVE_MAX_BYTES: usize = 8 * 1_048_576;
 
 /// Requests under way at once when many messages are deleted, delayed or received.
 pub(crate) const REQUEST_CONCURRENCY: usize = 8;
@@ -42,6 +42,13 @@ pub(crate) const TIMEOUTS: Timeouts =
 pub(crate) const SCHEDULE: Schedule =
     Schedule { first: Duration::from_millis(100), cap: Duration::from_secs(2) };
 pub(crate) const RETRY_BUDGET: Duration = Duration::from_secs(10);
+
+/// How long all requests of a batch together may take that delete messages, or delay them. What is not deleted by then is
+/// delivered again, and is a duplicate.
+const BATCH_BUDGET: Duration = Duration::from_secs(15);
+
+/// How long the question for the redrive policy may take: a batch waits for the answer.
+const POLICY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Receives that are granted to a message where the redrive policy is not known.
 const DEFAULT_PATIENCE: u32 = 50;
@@ -137,7 +144,11 @@ impl Queue {
         };
         while is_backlogged && deliveries.len() < limit && bytes(&deliveries) < RECEIVE_MAX_BYTES {
             let missing = limit - deliveries.len();
-            let requests = missing.div_ceil(REQUEST_MAX_MESSAGES).min(REQUEST_CONCURRENCY);
+            // As many as there is room for, if messages go on being as large as these.
+            let room =
+                (RECEIVE_MAX_BYTES - bytes(&deliveries)) * deliveries.len() / bytes(&deliveries).max(1);
+            let room = room.div_ceil(REQUEST_MAX_MESSAGES).max(1);
+            let requests = missing.div_ceil(REQUEST_MAX_MESSAGES).min(REQUEST_CONCURRENCY).min(room);
             let sizes = (0..requests).map(|n| missing - n * REQUEST_MAX_MESSAGES);
             let received =
                 futures::future::join_all(sizes.map(|size| self.receive_once(size, Duration::ZERO))).await;
@@ -206,7 +217,8 @@ impl Queue {
         .await;
     }
 
-    /// Splits `items` into requests, sends several at once, and logs what still fails after retries.
+    /// Splits `items` into requests, sends several at once, and logs what still fails after retries, within
+    /// [`BATCH_BUDGET`].
     async fn in_batches<'a, T, F>(&'a self, items: &'a [T], request: impl Fn(&'a [T]) -> F)
     where
         F: Future<Output = Result<(), QueueError>>,
@@ -222,7 +234,10 @@ impl Queue {
                 }
             }
         });
-        futures::stream::iter(requests).buffer_unordered(REQUEST_CONCURRENCY).collect::<Vec<()>>().await;
+        let sent = futures::stream::iter(requests).buffer_unordered(REQUEST_CONCURRENCY).collect::<Vec<()>>();
+        if tokio::time::timeout(BATCH_BUDGET, sent).await.is_err() {
+            tracing::warn!("SQS does not respond in time: messages will be delivered again");
+        }
     }
 
     /// Sends a message to the dead-letter queue, with the reason and the field as message attributes, by
@@ -281,13 +296,14 @@ impl Queue {
                 policy.as_deref().and_then(RedrivePolicy::parse).map(|policy| policy.max_receive_count);
             Ok::<u32, QueueError>(receives.map_or(DEFAULT_PATIENCE, |receives| (receives / 2).max(1)))
         };
-        match self.patience.get_or_try_init(read).await {
-            Ok(patience) => *patience,
-            Err(error) => {
+        match tokio::time::timeout(POLICY_TIMEOUT, self.patience.get_or_try_init(read)).await {
+            Ok(Ok(patience)) => return *patience,
+            Ok(Err(error)) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the redrive policy is not known");
-                DEFAULT_PATIENCE
             }
+            Err(_) => tracing::warn!("SQS does not respond in time: the redrive policy is not known"),
         }
+        DEFAULT_PATIENCE
     }
 
     /// How many messages the queue holds, hidden and delayed ones included; SQS's counts are approximate.

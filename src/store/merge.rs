@@ -80,7 +80,7 @@ pub(in crate::store) async fn reassign_locked(
     tx: &mut Transaction,
     keys: &AffectedKeys,
 ) -> Result<(), Failure> {
-    let stored = users::lock_affected(tx, &[], keys).await?;
+    let stored = users::lock_affected(tx, &[], keys).await?.all()?;
     merge_users_and_keys(tx, stored, &BTreeMap::new(), keys).await
 }
 

@@ -11,7 +11,7 @@ const SETTINGS: [(&str, &str); 10] = [
     ("user_sync.service", "versioned"),
     ("transaction_isolation", "read committed"),
     ("transaction_read_only", "off"),
-    ("statement_timeout", "1min"),
+    ("statement_timeout", "20s"),
     ("lock_timeout", "5s"),
     ("idle_in_transaction_session_timeout", "10s"),
     ("synchronous_commit", "on"),

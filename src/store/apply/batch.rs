@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cognito_user_sync_triggers::event::{EventId, UserEvent};
+use uuid::Uuid;
 
 use crate::store::outcome::Outcome;
 use crate::store::tables::ledger::LedgerInsert;
@@ -22,6 +23,14 @@ impl<'a> Batch<'a> {
     /// Takes events of another batch.
     pub(super) fn take(&mut self, other: &Self, ids: Vec<EventId>) {
         self.users.extend(ids.into_iter().filter_map(|id| Some((id, *other.users.get(&id)?))));
+    }
+
+    /// Takes the events of some users out of another batch; whether there were any.
+    pub(super) fn take_users(&mut self, other: &mut Self, users: &BTreeSet<Uuid>) -> bool {
+        let taken = other.users.extract_if(.., |_, event| users.contains(&event.sub));
+        let before = self.users.len();
+        self.users.extend(taken);
+        self.users.len() > before
     }
 
     /// Removes the events that the ledger had before, and returns the outcome of each.

@@ -10,11 +10,12 @@ use uuid::Uuid;
 
 use crate::geoip::GeoIp;
 use crate::postgres::Transaction;
+use crate::store::apply::transaction::Recorded;
 use crate::store::model::device::Device;
 use crate::store::model::digest;
 use crate::store::model::state::Login;
 use crate::store::tables::failure::Failure;
-use crate::store::tables::ledger::{self, LedgerInsert};
+use crate::store::tables::ledger;
 
 /// Whether an event may be of the kind that this is for. What only a snapshot knows is not in a login.
 pub(super) fn may_take(event: &UserEvent<'_>) -> bool {
@@ -22,7 +23,8 @@ pub(super) fn may_take(event: &UserEvent<'_>) -> bool {
     event.kind == Kind::Authenticated && data.enabled.is_none() && data.created_at.is_none()
 }
 
-/// Records the logins that report nothing new, and returns what became of them; the others are left as they are.
+/// Records the logins that report nothing new, and returns what became of them; the others are left as they are, among
+/// them those of users whose rows somebody holds.
 ///
 /// Counts them as if the ledger had none of them before. If it had any, that is [`Failure::AlreadyRecorded`]: the
 /// transaction must not be committed, and the rest may be tried again.
@@ -32,7 +34,7 @@ pub(super) async fn record<'a>(
     tx: &mut Transaction,
     events: impl Iterator<Item = &'a UserEvent<'a>>,
     geoip: &GeoIp,
-) -> Result<LedgerInsert, Failure> {
+) -> Result<Recorded, Failure> {
     let mut events: Vec<&UserEvent<'a>> = events.collect();
     let mut logins: Vec<Logins<'_>> = events.iter().map(|event| Logins::of(event)).collect();
     // Keeps the order of each user's.
@@ -49,7 +51,7 @@ pub(super) async fn record<'a>(
         events.retain(|event| logins.binary_search_by_key(&event.sub, Logins::user).is_ok());
     }
     let rows = ledger::Rows::of(&events)?;
-    let (counted, fresh) = count(tx, &logins, geoip, &rows).await?;
+    let (counted, fresh, held) = count(tx, &logins, geoip, &rows).await?;
     if let Some(counted) = counted {
         let counted: HashSet<Uuid> = counted.into_iter().collect();
         events.retain(|event| counted.contains(&event.sub));
@@ -58,7 +60,7 @@ pub(super) async fn record<'a>(
     if inserted.had_any() {
         return Err(Failure::AlreadyRecorded(Box::new(inserted)));
     }
-    Ok(inserted)
+    Ok(Recorded { inserted, held: held.unwrap_or_default().into_iter().collect() })
 }
 
 /// The logins of one user.
@@ -89,8 +91,8 @@ impl<'a> Logins<'a> {
     }
 }
 
-/// Who was counted, and which events are new; `None` is all of them.
-type Counted = (Option<Vec<Uuid>>, Option<Vec<Uuid>>);
+/// Who was counted, and which events are new; `None` is all of them. And whose row somebody holds; `None` is nobody's.
+type Counted = (Option<Vec<Uuid>>, Option<Vec<Uuid>>, Option<Vec<Uuid>>);
 
 /// Adds logins up where they report nothing new, and inserts what is counted into the ledger.
 async fn count(
@@ -120,5 +122,8 @@ async fn count(
         .bind(ips.collect::<Vec<_>>())
         .bind(latest.iter().map(|login| login.device.map(Device::as_str)).collect::<Vec<_>>())
         .bind(latest.iter().map(|login| login.location.as_deref()).collect::<Vec<_>>());
-    events.bind(query).fetch_one(tx).await
+    // A transaction of one user's holds nothing while it waits.
+    let others: Vec<Uuid> =
+        if logins.len() > 1 { logins.iter().map(Logins::user).collect() } else { Vec::new() };
+    events.bind(query).bind(others).fetch_one(tx).await
 }

@@ -11,14 +11,15 @@ mod transaction;
 use std::collections::BTreeSet;
 use std::collections::hash_map::{Entry, HashMap};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cognito_user_sync_triggers::event::{Event, EventId};
+use cognito_user_sync_triggers::retry::Schedule;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use sqlx::PgPool;
 
 use self::batch::Batch;
-use self::transaction::Path;
+use self::transaction::{Path, Recorded};
 use crate::geoip::GeoIp;
 use crate::logging::causes;
 use crate::postgres::{Database, advice_for};
@@ -35,6 +36,21 @@ pub struct Applier {
     /// Read once, and again when it may have moved: partitions are made and dropped by `maintain`.
     horizon: Mutex<Option<Horizon>>,
     geoip: GeoIp,
+}
+
+/// How long a batch is worked on before what is left of it goes back to the queue.
+pub const APPLY_LIMIT: Duration = Duration::from_secs(20);
+
+/// How often events are tried whose users' rows somebody holds, before they go back to the queue, and how long between.
+const ROUNDS: u32 = 8;
+const ROUND_SCHEDULE: Schedule =
+    Schedule { first: Duration::from_millis(10), cap: Duration::from_millis(160) };
+
+/// Events by the path that they take.
+#[derive(Default)]
+struct Work<'a> {
+    logins: Batch<'a>,
+    others: Batch<'a>,
 }
 
 /// What became of some events.
@@ -148,22 +164,53 @@ impl Applier {
             }
         }
         let logins = Batch { users: logins.into_iter().collect(), heartbeats: BTreeSet::new() };
-        self.apply_logins(logins, &mut others, &mut outcomes).await;
-        self.apply_batch(others, &mut outcomes).await;
+        self.apply_in_rounds(Work { logins, others }, &mut outcomes).await;
         outcomes
     }
 
-    /// Applies logins by the fast path. What that leaves is added to `others`.
-    async fn apply_logins<'a>(&self, mut logins: Batch<'a>, others: &mut Batch<'a>, outcomes: &mut Outcomes) {
+    /// Applies events; those of users whose rows somebody holds, again a moment later. While it waits, this holds nothing.
+    async fn apply_in_rounds(&self, mut work: Work<'_>, outcomes: &mut Outcomes) {
+        let deadline = Instant::now() + APPLY_LIMIT;
+        let mut round = 1;
+        loop {
+            let mut held = Work::default();
+            self.apply_logins(work.logins, &mut work.others, &mut held.logins, outcomes).await;
+            self.apply_batch(work.others, deadline, &mut held.others, outcomes).await;
+            if held.logins.is_empty() && held.others.is_empty() {
+                return;
+            }
+            if round == ROUNDS || Instant::now() >= deadline {
+                let held = held.logins.ids().chain(held.others.ids());
+                return outcomes.extend(outcomes_for(held, &Failure::Held(BTreeSet::new())));
+            }
+            tokio::time::sleep(ROUND_SCHEDULE.delay(round)).await;
+            (work, round) = (held, round + 1);
+        }
+    }
+
+    /// Applies logins by the fast path. What that leaves is added to `others`, or to `held`.
+    async fn apply_logins<'a>(
+        &self,
+        mut logins: Batch<'a>,
+        others: &mut Batch<'a>,
+        held: &mut Batch<'a>,
+        outcomes: &mut Outcomes,
+    ) {
         while !logins.is_empty() {
             match self.commit(&logins, Path::Fast).await {
-                Ok(inserted) => {
+                Ok(recorded) => {
+                    held.take_users(&mut logins, &recorded.held);
+                    let inserted = recorded.inserted;
                     let (taken, left): (Vec<EventId>, _) = logins.ids().partition(|id| inserted.has(*id));
                     outcomes.extend(taken.into_iter().map(|id| (id, inserted.outcome(id))));
                     return others.take(&logins, left);
                 }
                 Err(Failure::AlreadyRecorded(inserted)) => {
                     outcomes.extend(logins.remove_already_recorded(&inserted));
+                }
+                // It has waited, and would again.
+                Err(failure @ Failure::Blocked { .. }) => {
+                    return outcomes.extend(outcomes_for(logins.ids(), &failure));
                 }
                 // One of them may be to blame: the slow path finds out which.
                 Err(failure) if failure.is_of_one_event() => {
@@ -174,19 +221,33 @@ impl Applier {
         }
     }
 
-    /// Applies events by the slow path. A batch that fails is halved, so that one bad message ends up alone.
-    async fn apply_batch(&self, batch: Batch<'_>, outcomes: &mut Outcomes) {
+    /// Applies events by the slow path. A batch that fails is halved, so that one bad message ends up alone. The events of
+    /// users whose rows somebody holds are added to `held`, and what has no time left goes back to the queue.
+    async fn apply_batch<'a>(
+        &self,
+        batch: Batch<'a>,
+        deadline: Instant,
+        held: &mut Batch<'a>,
+        outcomes: &mut Outcomes,
+    ) {
         let mut waiting = vec![batch];
         while let Some(mut batch) = waiting.pop() {
             if batch.is_empty() {
                 continue;
             }
+            if Instant::now() >= deadline {
+                outcomes.extend(outcomes_for(batch.ids(), &Failure::recheck()));
+                continue;
+            }
             match self.commit(&batch, Path::Slow).await {
-                Ok(inserted) => outcomes.extend(batch.ids().map(|id| (id, inserted.outcome(id)))),
+                Ok(Recorded { inserted, .. }) => {
+                    outcomes.extend(batch.ids().map(|id| (id, inserted.outcome(id))));
+                }
                 Err(Failure::AlreadyRecorded(inserted)) => {
                     outcomes.extend(batch.remove_already_recorded(&inserted));
                     waiting.push(batch);
                 }
+                Err(Failure::Held(users)) if held.take_users(&mut batch, &users) => waiting.push(batch),
                 Err(failure) if failure.is_of_one_event() => match batch.halves() {
                     Ok(halves) => waiting.extend(halves),
                     Err(single) => {
@@ -219,6 +280,7 @@ impl Applier {
             Failure::Refused(refusal) => refusal,
             Failure::Conflict { .. }
             | Failure::Blocked { .. }
+            | Failure::Held(_)
             | Failure::AlreadyRecorded(_)
             | Failure::HorizonMoved
             | Failure::Unavailable(_)
@@ -281,9 +343,10 @@ fn outcomes_for(
 
 fn cause(failure: &Failure) -> RetryCause {
     match failure {
-        Failure::Conflict { .. } | Failure::Blocked { .. } | Failure::AlreadyRecorded(_) => {
-            RetryCause::Conflict
-        }
+        Failure::Conflict { .. }
+        | Failure::Blocked { .. }
+        | Failure::Held(_)
+        | Failure::AlreadyRecorded(_) => RetryCause::Conflict,
         Failure::HorizonMoved => RetryCause::HorizonMoved,
         Failure::Misconfigured(_) => RetryCause::DatabaseMisconfigured,
         Failure::Unavailable(_) | Failure::Refused(_) => RetryCause::DatabaseUnavailable,

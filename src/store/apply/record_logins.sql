@@ -1,8 +1,12 @@
 -- Logins that report nothing new of their user: only what the newest event reported, and what has stood since before
--- the first of them. Rows are locked in the order of their ids, like everywhere: user_sync_begin sees to it. In whatever
--- order logins come, the latest one is the one with the greatest id. The ledger takes what was counted, as in
--- insert_events.sql.
-with counted as (
+-- the first of them. In whatever order logins come, the latest one is the one with the greatest id. The ledger takes what
+-- was counted, as in insert_events.sql.
+with locked as materialized (
+    -- A row that somebody holds is left: nobody is waited for while others' rows are locked here. $16 are the users, or
+    -- nobody where there is a single one: the update may wait for that.
+    select id from users where id = any ($16::uuid[]) order by id for no key update skip locked
+),
+counted as (
     update users
     set login_count = users.login_count + new.logins,
         last_login_id = greatest(users.last_login_id, new.id),
@@ -22,6 +26,8 @@ with counted as (
         $5::uuid[], $6::timestamptz[], $7::text[], $8::text[], $9::text[]
     ) as new (user_id, digest, logins, first_at, id, occurred_at, ip, device, location)
     where users.id = new.user_id
+        -- `is true` keeps PostgreSQL from making a join of it, here and below: it could not be a hash join.
+        and (cardinality($16::uuid[]) = 0 or (new.user_id in (select id from locked)) is true)
         -- One expression: by two conditions PostgreSQL would expect to find a user in two hundred, and read all of
         -- a small table for each login.
         and new.digest = case
@@ -35,14 +41,15 @@ fresh as (
     select id, user_id, type, user_pool_id, occurred_at, data::jsonb
     from unnest($10::uuid[], $11::uuid[], $12::text[], $13::text[], $14::timestamptz[], $15::text[])
         as event (id, user_id, type, user_pool_id, occurred_at, data)
-    -- Asked of the first event once every row is locked, so rows come before ids here, too. `is true` keeps PostgreSQL
-    -- from making a join of it, which could not be a hash join here.
+    -- Asked of the first event once every row is locked, so rows come before ids here, too.
     where (user_id in (select id from counted)) is true
     order by id
     on conflict (id) do nothing
     returning id
 )
--- Who was counted, and which events are fresh. Null is all of them.
+-- Who was counted, which events are fresh, whose row somebody holds. Null is all of them, and nobody's.
 select
     case when (select count(*) from counted) < cardinality($1) then array(select id from counted) end,
-    case when (select count(*) from fresh) < cardinality($10) then array(select id from fresh) end
+    case when (select count(*) from fresh) < cardinality($10) then array(select id from fresh) end,
+    case when (select count(*) from locked) < cardinality($16)
+        then array(select id from users where id = any ($16) and id not in (select id from locked)) end

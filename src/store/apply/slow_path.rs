@@ -11,6 +11,7 @@ use crate::geoip::GeoIp;
 use crate::postgres::Transaction;
 use crate::store::apply::batch::Batch;
 use crate::store::model::affected::{AffectedKeys, affected_keys};
+use crate::store::model::claims::Identifier;
 use crate::store::model::scrub::scrub;
 use crate::store::model::state::{self, Delta};
 use crate::store::model::user::StoredUser;
@@ -80,8 +81,11 @@ fn scrub_if_erased<'a, 'e>(event: &'a UserEvent<'e>, erased: &BTreeSet<Uuid>) ->
     }
 }
 
-/// Locks every row that the events may touch, those of new users among them. Returns the rows, and whether they are as they
-/// were read.
+/// Locks every row that the events may touch, those of new users among them, but for those who wait for a referrer. Returns
+/// the rows, and whether they are as they were read.
+///
+/// # Errors
+/// Where somebody holds one of the rows. No address is assigned while a claimant is missing.
 async fn lock(
     tx: &mut Transaction,
     read: BTreeMap<Uuid, StoredUser>,
@@ -89,11 +93,33 @@ async fn lock(
     keys: &AffectedKeys,
 ) -> Result<(BTreeMap<Uuid, StoredUser>, bool), Failure> {
     if keys.is_empty() {
-        return Ok(users::lock_read(tx, read).await?);
+        return users::lock_read(tx, read).await;
     }
     locks::lock_shards(tx, &keys.shards()).await?;
     let new = reported.iter().filter(|(id, _)| !read.contains_key(id)).map(|(id, delta)| (*id, delta));
     users::insert_skeletons(tx, &new.collect()).await?;
     let users: Vec<Uuid> = reported.keys().copied().collect();
-    Ok((users::lock_affected(tx, &users, keys).await?, false))
+    let locked = users::lock_affected(tx, &users, keys).await?;
+    if locked.held.is_empty() {
+        return Ok((locked.users, false));
+    }
+    let held: Vec<Uuid> = locked.held.into_iter().collect();
+    let held = users::read(tx, &held).await?;
+    Err(Failure::Held(who_touch(&held, &read, reported)))
+}
+
+/// The users of the batch who cannot go on while somebody holds these rows: their own, or one that holds or shows an
+/// address of theirs.
+fn who_touch(
+    held: &BTreeMap<Uuid, StoredUser>,
+    read: &BTreeMap<Uuid, StoredUser>,
+    reported: &Deltas,
+) -> BTreeSet<Uuid> {
+    let addresses: BTreeSet<Identifier> = held.values().flat_map(StoredUser::addresses).collect();
+    let touches = |(id, delta): (&Uuid, &Delta)| {
+        let read = read.get(id).map(|user| (*id, user.clone())).into_iter().collect();
+        let keys = affected_keys(&read, &Deltas::from([(*id, delta.clone())]));
+        (held.contains_key(id) || !keys.identifiers.is_disjoint(&addresses)).then_some(*id)
+    };
+    reported.iter().filter_map(touches).collect()
 }

@@ -1,11 +1,23 @@
 //! One transaction of a batch: by which path, and what its end means for the connection.
 
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
 use crate::postgres::{Purpose, Transaction};
 use crate::store::apply::batch::Batch;
 use crate::store::apply::{Applier, fast_path, slow_path};
 use crate::store::tables::failure::{Failure, OF_A_BATCH, retry_conflicts};
 use crate::store::tables::heartbeat;
 use crate::store::tables::ledger::LedgerInsert;
+
+/// What a transaction came to.
+#[derive(Debug, Default)]
+pub(super) struct Recorded {
+    pub(super) inserted: LedgerInsert,
+    /// Users of the batch whose events were left because somebody holds their rows.
+    pub(super) held: BTreeSet<Uuid>,
+}
 
 /// How a batch goes into the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +30,7 @@ pub(super) enum Path {
 
 impl Applier {
     /// Commits a batch; tries again while other transactions are in the way.
-    pub(super) async fn commit(&self, batch: &Batch<'_>, path: Path) -> Result<LedgerInsert, Failure> {
+    pub(super) async fn commit(&self, batch: &Batch<'_>, path: Path) -> Result<Recorded, Failure> {
         let committed = retry_conflicts(OF_A_BATCH, || self.try_commit(batch, path)).await;
         if let Err(Failure::HorizonMoved) = committed {
             self.forget_horizon();
@@ -26,7 +38,7 @@ impl Applier {
         committed
     }
 
-    async fn try_commit(&self, batch: &Batch<'_>, path: Path) -> Result<LedgerInsert, Failure> {
+    async fn try_commit(&self, batch: &Batch<'_>, path: Path) -> Result<Recorded, Failure> {
         let purpose = match path {
             Path::Fast => Purpose::Logins,
             Path::Slow => Purpose::Events,
@@ -35,7 +47,7 @@ impl Applier {
         let recorded = self.record(&mut tx, batch, path).await;
         match &recorded {
             // Nothing was written: every login is left to the slow path.
-            Ok(inserted) if path == Path::Fast && !inserted.has_new() => tx.rollback().await?,
+            Ok(recorded) if path == Path::Fast && !recorded.inserted.has_new() => tx.rollback().await?,
             Ok(_) => tx.commit().await?,
             // It may be in the middle of something.
             Err(Failure::Unavailable(_)) => drop(tx),
@@ -44,6 +56,7 @@ impl Applier {
                 Failure::AlreadyRecorded(_)
                 | Failure::Conflict { .. }
                 | Failure::Blocked { .. }
+                | Failure::Held(_)
                 | Failure::HorizonMoved
                 | Failure::Misconfigured(_)
                 | Failure::Refused(_),
@@ -52,20 +65,18 @@ impl Applier {
         recorded
     }
 
-    async fn record(
-        &self,
-        tx: &mut Transaction,
-        batch: &Batch<'_>,
-        path: Path,
-    ) -> Result<LedgerInsert, Failure> {
-        let inserted = match path {
+    async fn record(&self, tx: &mut Transaction, batch: &Batch<'_>, path: Path) -> Result<Recorded, Failure> {
+        let recorded = match path {
             Path::Fast => fast_path::record(tx, batch.users.values().copied(), &self.geoip).await?,
-            Path::Slow if batch.users.is_empty() => LedgerInsert::default(),
-            Path::Slow => slow_path::record(tx, batch, &self.geoip).await?,
+            Path::Slow if batch.users.is_empty() => Recorded::default(),
+            Path::Slow => {
+                let inserted = slow_path::record(tx, batch, &self.geoip).await?;
+                Recorded { inserted, held: BTreeSet::new() }
+            }
         };
         if let Some(latest) = batch.heartbeats.last() {
             heartbeat::stamp(tx, *latest).await?;
         }
-        Ok(inserted)
+        Ok(recorded)
     }
 }

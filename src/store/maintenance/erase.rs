@@ -76,7 +76,7 @@ async fn erase_row(
     if even_unknown {
         insert_tombstone(&mut tx, user).await?;
     }
-    let locked = users::lock_affected(&mut tx, &[user], &keys).await?;
+    let locked = users::lock_affected(&mut tx, &[user], &keys).await?.all()?;
     let Some(stored) = locked.get(&user) else { return Ok(None) };
     // Asked again under the locks, as every change of addresses is.
     if !keys.contains(&keys_of(&mut tx, user).await?) {
@@ -113,11 +113,7 @@ async fn erase_history(database: &Database, user: Uuid) -> Result<u64, Failure> 
 async fn keys_of(tx: &mut Transaction, user: Uuid) -> Result<AffectedKeys, sqlx::Error> {
     let mut keys = AffectedKeys::default();
     if let Some(stored) = users::read(tx, &[user]).await?.get(&user) {
-        for kind in IdentifierKind::ALL {
-            let shown = stored.owned.get(kind).and_then(|value| Identifier::new(kind, value));
-            let held = stored.state.identifier(kind).map(|(identifier, _)| identifier);
-            keys.identifiers.extend(shown.into_iter().chain(held));
-        }
+        keys.identifiers.extend(stored.addresses());
     }
     let claimed = "select kind, value from user_claims where user_id = $1";
     for (kind, value) in sqlx::query_as::<_, (String, String)>(claimed).bind(user).fetch_all(tx).await? {

@@ -75,6 +75,9 @@ async fn reassign(database: &Database, owners: &[CrossUserDifference]) -> Result
     merge::reassign(&mut tx, &keys).await?;
     let referrals =
         owners.iter().map(|owner| &owner.difference).filter(|owner| owner.column == "referred_by");
+    let referrals: Vec<_> = referrals.collect();
+    let referred: Vec<Uuid> = referrals.iter().map(|difference| difference.user).collect();
+    users::lock(&mut tx, &referred).await?;
     for difference in referrals {
         let expected: Option<Uuid> = difference.expected.as_deref().and_then(|id| id.parse().ok());
         let query =

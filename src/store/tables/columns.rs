@@ -20,20 +20,11 @@ pub(in crate::store) struct Statements {
     pub(in crate::store) compare: String,
     /// Reads the users `$1`.
     pub(in crate::store) read: String,
-    /// The same, locked.
+    /// The same, locked; an error where somebody holds one.
     pub(in crate::store) lock: String,
-    /// Reads and locks every row that some keys affect.
+    /// Reads and locks every row that some keys affect, but for those that somebody holds.
     pub(in crate::store) lock_affected: String,
 }
-
-/// Every transaction locks rows in the order of their ids, so that none waits in a circle; here the lock comes after
-/// the sort.
-macro_rules! in_lock_order {
-    () => {
-        "order by id for update"
-    };
-}
-pub(in crate::store) use in_lock_order;
 
 /// The statements of this build.
 pub(in crate::store) fn statements() -> &'static Statements {
@@ -57,7 +48,8 @@ impl Statements {
         let list = |line: fn(&Column) -> Option<String>| {
             columns.iter().filter_map(line).collect::<Vec<_>>().join(",\n    ")
         };
-        let read = include_str!("state_of_users.sql").replace("{state_columns}", &list(read_column));
+        let state = include_str!("state_of_users.sql");
+        let read = state.replace("{state_columns}", &list(read_column));
         Self {
             columns: columns.to_vec(),
             write: include_str!("write_users.sql")
@@ -66,11 +58,13 @@ impl Statements {
             compare: include_str!("compare_users.sql")
                 .replace("{comparisons}", &list(comparison))
                 .replace("{rows}", &rows),
-            lock: format!("{read}where id = any ($1) {}", in_lock_order!()),
+            // `no key`, since no key changes: whoever refers to a row holds that against it. No row is waited for.
+            lock: format!("{read}where id = any ($1) order by id for no key update nowait"),
             lock_affected: format!(
-                "{}{read}where id in (select id from touched) {}",
+                "{}, locked as materialized ({}where id in (select id from touched) order by id for no key update skip locked
+                ) select touched.id as touched_id, locked.* from touched left join locked on locked.id = touched.id",
                 include_str!("touched_users.sql"),
-                in_lock_order!()
+                state.replace("{state_columns}", &list(read_column_of_touched))
             ),
             read: format!("{read}where id = any ($1)"),
         }
@@ -174,6 +168,21 @@ fn read_column(column: &Column) -> Option<String> {
     column.is_state.then(|| {
         if column.cast == Some("inet") { format!("host({name}) as {name}") } else { name.to_owned() }
     })
+}
+
+/// As [`read_column`], but of users outside the batch `$1` only what decides who owns an address: a batch touches as many
+/// of them as it shows addresses.
+fn read_column_of_touched(column: &Column) -> Option<String> {
+    let of_others = match column.name {
+        "cognito_attributes" => {
+            "coalesce((select jsonb_object_agg(key, value) from jsonb_each(cognito_attributes)
+                where key in ('email', 'email_verified', 'phone_number', 'phone_number_verified')), '{}')"
+        }
+        "attribute_versions" => "'{}'",
+        _ => return read_column(column),
+    };
+    let name = column.name;
+    Some(format!("case when id = any ($1) then {name} else {of_others} end as {name}"))
 }
 
 fn new_value(column: &Column) -> String {

@@ -1,9 +1,11 @@
 //! What a failed transaction means for its messages.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cognito_user_sync_triggers::retry::Schedule;
 use sqlx::postgres::PgDatabaseError;
+use uuid::Uuid;
 
 use crate::store::outcome::RetryCause;
 use crate::store::tables::ledger::LedgerInsert;
@@ -13,7 +15,7 @@ use crate::store::tables::refusal::Refusal;
 pub(in crate::store) struct Patience {
     attempts: u32,
     schedule: Schedule,
-    /// Whether to try again when a lock was not granted in time, too. Each such try takes the whole lock timeout.
+    /// Whether to try again when a lock was not granted in time, too.
     waits_for_locks: bool,
 }
 
@@ -26,7 +28,7 @@ pub(in crate::store) const OF_A_BATCH: Patience = Patience {
 
 /// An operator's command.
 pub(in crate::store) const OF_A_COMMAND: Patience = Patience {
-    attempts: 10,
+    attempts: 30,
     schedule: Schedule { first: Duration::from_millis(50), cap: Duration::from_secs(2) },
     waits_for_locks: true,
 };
@@ -88,6 +90,10 @@ pub(in crate::store) enum Failure {
     /// The ledger has no partition for an event: the horizon moved since it was read.
     #[error("the ledger's partitions changed")]
     HorizonMoved,
+    /// Nothing was committed, because somebody holds rows of these users, or rows that a change of these users touches.
+    /// The other users' events can go through without them.
+    #[error("somebody holds rows")]
+    Held(BTreeSet<Uuid>),
     /// Nothing was committed, because the ledger had some of the events before: they must not count again.
     #[error("some events were recorded before")]
     AlreadyRecorded(Box<LedgerInsert>),
@@ -107,9 +113,11 @@ impl Failure {
     pub(in crate::store) fn is_of_one_event(&self) -> bool {
         match self {
             Self::Refused(_) | Self::Conflict { .. } | Self::Blocked { .. } => true,
-            Self::AlreadyRecorded(_) | Self::HorizonMoved | Self::Unavailable(_) | Self::Misconfigured(_) => {
-                false
-            }
+            Self::AlreadyRecorded(_)
+            | Self::Held(_)
+            | Self::HorizonMoved
+            | Self::Unavailable(_)
+            | Self::Misconfigured(_) => false,
         }
     }
 
@@ -117,7 +125,7 @@ impl Failure {
     fn may_pass(&self, waits_for_locks: bool) -> bool {
         match self {
             Self::Conflict { .. } => true,
-            Self::Blocked { .. } => waits_for_locks,
+            Self::Blocked { .. } | Self::Held(_) => waits_for_locks,
             Self::AlreadyRecorded(_)
             | Self::HorizonMoved
             | Self::Unavailable(_)

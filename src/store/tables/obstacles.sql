@@ -31,7 +31,7 @@ where contype in ('c', 'f', 'u', 'x', 'p') and conname <> all ($1)
 union all
 select format('the unique index %I', index.relname), false
 from users join pg_index on indrelid = users.oid join pg_class as index on index.oid = indexrelid
-where indisunique and not exists (select from pg_constraint where conindid = indexrelid)
+where indisunique and not exists (select from pg_constraint where conindid = indexrelid) and index.relname <> all ($1)
 union all
 select format('the trigger %I', tgname), false
 from users join pg_trigger on tgrelid = users.oid

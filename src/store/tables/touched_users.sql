@@ -1,10 +1,10 @@
--- Every row that the batch, and the addresses and referral codes it affects, may touch. One statement, so
--- that one order holds for all of them. The value locks are held: no other transaction changes who holds
--- one of these addresses. state_of_users.sql follows.
+-- Every row that the batch, and the addresses it affects, may touch, but for those who wait for a referrer: they may be
+-- many, and resolve_referrals.sql locks them. The value locks are held: no other transaction changes who holds one of
+-- these addresses. state_of_users.sql follows.
 with affected as (
     select kind, value from unnest($2::text[], $3::text[]) as c (kind, value)
 ), touched as (
-    select unnest($1::uuid[]) as id
+    select id from users where id = any ($1::uuid[])
     union
     -- Who owns an address now.
     select users.id from affected join users on affected.kind = 'email' and users.email = affected.value
@@ -30,7 +30,4 @@ with affected as (
             users.id
         limit 1
     ) as next
-    union
-    -- Who came with a code whose user is new.
-    select id from users where sign_up_referral_code = any ($4::text[])
 )

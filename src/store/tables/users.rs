@@ -20,7 +20,7 @@ use crate::store::model::state::{
     Delta, Login, Register, Registers, STATUS, SignUp, USER_POOL_ID, USERNAME, UserState, flag_of,
 };
 use crate::store::model::user::StoredUser;
-use crate::store::tables::columns::{in_lock_order, statements};
+use crate::store::tables::columns::statements;
 use crate::store::tables::failure::Failure;
 
 /// The users that exist among `ids`, unlocked.
@@ -32,6 +32,9 @@ pub(in crate::store) async fn read(
 }
 
 /// The same, locked in the order of the ids.
+///
+/// # Errors
+/// At once where somebody holds one of the rows: [`Failure::Blocked`].
 pub(in crate::store) async fn lock(
     tx: &mut Transaction,
     ids: &[Uuid],
@@ -54,17 +57,38 @@ pub(in crate::store) fn recheck_erased(
     if ids.into_iter().any(is_news) { Err(Failure::recheck()) } else { Ok(()) }
 }
 
-/// Locks users who were read, in the order of the ids, and reads those again whom somebody has changed since.
+/// Rows that were locked, and those that were not, because somebody holds them.
+pub(in crate::store) struct Locked {
+    pub(in crate::store) users: BTreeMap<Uuid, StoredUser>,
+    pub(in crate::store) held: BTreeSet<Uuid>,
+}
+
+impl Locked {
+    /// # Errors
+    /// Where somebody holds one of the rows.
+    pub(in crate::store) fn all(self) -> Result<BTreeMap<Uuid, StoredUser>, Failure> {
+        if self.held.is_empty() { Ok(self.users) } else { Err(Failure::Held(self.held)) }
+    }
+}
+
+/// Locks users who were read, and reads those again whom somebody has changed since.
 ///
 /// Returns the users, and whether all of them are as they were read.
+///
+/// # Errors
+/// Where somebody holds one of the rows.
 pub(in crate::store) async fn lock_read(
     tx: &mut Transaction,
     mut users: BTreeMap<Uuid, StoredUser>,
-) -> Result<(BTreeMap<Uuid, StoredUser>, bool), sqlx::Error> {
+) -> Result<(BTreeMap<Uuid, StoredUser>, bool), Failure> {
     let ids: Vec<Uuid> = users.keys().copied().collect();
     let lock =
-        sqlx::query_as(concat!("select id, row_version from users where id = any ($1) ", in_lock_order!()));
-    let locked: BTreeMap<Uuid, i64> = lock.bind(&ids).fetch_all(&mut *tx).await?.into_iter().collect();
+        "select id, row_version from users where id = any ($1) order by id for no key update skip locked";
+    let locked: BTreeMap<Uuid, i64> =
+        sqlx::query_as(lock).bind(&ids).fetch_all(&mut *tx).await?.into_iter().collect();
+    if locked.len() < ids.len() {
+        return Err(Failure::Held(ids.into_iter().filter(|id| !locked.contains_key(id)).collect()));
+    }
     users.retain(|id, user| locked.get(id) == Some(&user.row_version));
     if users.len() == ids.len() {
         return Ok((users, true));
@@ -90,17 +114,23 @@ pub(in crate::store) async fn insert_skeletons(
 }
 
 /// Locks every row that a change of `keys` may touch besides `batch`, in the order of the ids: who owns an address now,
-/// who would be next among those outside the batch, who waits for a referrer.
+/// who would be next among those outside the batch. Of rows outside the batch it reads only what decides that.
 pub(in crate::store) async fn lock_affected(
     tx: &mut Transaction,
     batch: &[Uuid],
     keys: &AffectedKeys,
-) -> Result<BTreeMap<Uuid, StoredUser>, sqlx::Error> {
+) -> Result<Locked, sqlx::Error> {
     let (kinds, values) = keys.kinds_and_values();
-    let codes: Vec<&str> = keys.new_codes.iter().map(String::as_str).collect();
-    let query =
-        sqlx::query(statements().lock_affected.as_str()).bind(batch).bind(kinds).bind(values).bind(codes);
-    stored(&query.fetch_all(tx).await?)
+    let query = sqlx::query(statements().lock_affected.as_str()).bind(batch).bind(kinds).bind(values);
+    let mut locked = Locked { users: BTreeMap::new(), held: BTreeSet::new() };
+    for row in query.fetch_all(tx).await? {
+        let touched = row.try_get("touched_id")?;
+        match row.try_get::<Option<Uuid>, _>("id")? {
+            Some(id) => drop(locked.users.insert(id, StoredUser::from_row(&row)?)),
+            None => drop(locked.held.insert(touched)),
+        }
+    }
+    Ok(locked)
 }
 
 /// Records the addresses shown; returns since when each of them is verified.
@@ -154,18 +184,34 @@ pub(in crate::store) async fn acquire(
     query.bind(kinds).bind(values).bind(ids).execute(tx).await.map(drop)
 }
 
+/// Sign-ups that one statement gives their referrer.
+const REFERRALS: i64 = 10_000;
+
 /// Resolves the referral codes affected, whichever of the two users came first.
+///
+/// # Errors
+/// Where somebody holds the row of one who waits: then for those of the batch whose codes it waits for.
 pub(in crate::store) async fn resolve_referrals(
     tx: &mut Transaction,
     batch: &[Uuid],
     keys: &AffectedKeys,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), Failure> {
     if keys.sign_up_codes.is_empty() && keys.new_codes.is_empty() {
         return Ok(());
     }
     let new_codes: Vec<&str> = keys.new_codes.iter().map(String::as_str).collect();
-    let query = sqlx::query(include_str!("resolve_referrals.sql"));
-    query.bind(batch).bind(new_codes).execute(tx).await.map(drop)
+    loop {
+        let query = sqlx::query_as(include_str!("resolve_referrals.sql"));
+        let query = query.bind(batch).bind(&new_codes).bind(REFERRALS);
+        let (resolved, held): (i64, Option<Vec<String>>) = query.fetch_one(&mut *tx).await?;
+        if let Some(codes) = held {
+            let waited_for = |id: &Uuid| codes.contains(&referral_code(*id));
+            return Err(Failure::Held(batch.iter().copied().filter(waited_for).collect()));
+        }
+        if resolved < REFERRALS {
+            return Ok(());
+        }
+    }
 }
 
 /// Writes the service's columns of locked rows.

@@ -315,7 +315,7 @@ async fn merge(tx: &mut Transaction, rows: Vec<NewRow>) -> Result<(), AdoptError
         ..AffectedKeys::default()
     };
     // No value locks: nobody else sees these tables before the transaction commits.
-    let stored = users::lock_affected(tx, &ids, &keys).await?;
+    let stored = users::lock_affected(tx, &ids, &keys).await?.all()?;
     merge::merge_users_and_keys(tx, stored, &deltas, &keys).await?;
     Ok(history::merge_into_baseline(tx, deltas).await?)
 }
