@@ -28,6 +28,7 @@ mod faults;
 mod former_trigger;
 mod grants;
 mod lifecycle;
+mod liveness;
 mod metrics;
 mod model;
 mod operator;

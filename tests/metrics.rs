@@ -12,6 +12,7 @@ use cognito_user_sync_triggers::event::{Event, EventId};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::{Value, json};
 
+use crate::support::conformance::invocation;
 use crate::support::events::{at, login};
 use crate::support::lambda_runtime_api::{FUNCTION_NAME, Function, Invocation, LambdaRuntimeApi};
 use crate::support::{TestDatabase, binaries, deployment, eventually, send};
@@ -58,7 +59,7 @@ impl Drop for Worker {
     }
 }
 
-fn get(address: &str, path: &str) -> (u16, String) {
+pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
@@ -124,17 +125,6 @@ async fn a_worker_without_its_database_is_alive_and_not_ready() {
     assert!(!worker.stderr.lock().unwrap().join("\n").contains("hunter2"));
 }
 
-/// A batch as the event source mapping hands it over.
-fn batch(bodies: &[String]) -> String {
-    let record = |(index, body): (usize, &String)| {
-        json!({
-            "messageId": index.to_string(), "receiptHandle": "handle", "body": body,
-            "attributes": { "ApproximateReceiveCount": "1" },
-        })
-    };
-    json!({ "Records": bodies.iter().enumerate().map(record).collect::<Vec<_>>() }).to_string()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lambda_writes_embedded_metrics_within_their_limit() {
     let deployment = deployment().await;
@@ -142,7 +132,7 @@ async fn the_lambda_writes_embedded_metrics_within_their_limit() {
     let mut function = Function::spawn(&binaries::consumer(), &api, &deployment.environment());
     let many = (0..250_u64).map(|n| login(3, at(n)).build().encode());
     let bodies: Vec<String> = messages().into_iter().chain(many).collect();
-    let Invocation::Response { .. } = api.invoke(batch(&bodies), Duration::from_secs(60)).await else {
+    let Invocation::Response { .. } = api.invoke(invocation(&bodies), Duration::from_secs(60)).await else {
         panic!("the consumer failed");
     };
     function.kill();
@@ -272,7 +262,7 @@ async fn no_log_and_no_metric_of_a_full_run_says_who_anybody_is() {
         );
     }
     let Invocation::Response { .. } =
-        api.invoke(batch(&[&bad[..], &[good]].concat()), Duration::from_secs(60)).await
+        api.invoke(invocation(&[&bad[..], &[good]].concat()), Duration::from_secs(60)).await
     else {
         panic!("the consumer failed");
     };

@@ -88,6 +88,17 @@ impl Consumer {
     }
 }
 
+/// A batch as the event source mapping hands it over.
+pub fn invocation(bodies: &[String]) -> String {
+    let record = |(index, body): (usize, &String)| {
+        json!({
+            "messageId": index.to_string(), "receiptHandle": "handle", "body": body,
+            "attributes": { "ApproximateReceiveCount": "1" },
+        })
+    };
+    json!({ "Records": bodies.iter().enumerate().map(record).collect::<Vec<_>>() }).to_string()
+}
+
 /// What Lambda does between a queue and a function with `ReportBatchItemFailures`: receives a batch, invokes,
 /// deletes what is not reported as failed ("Using Lambda with Amazon SQS").
 async fn event_source_mapping(

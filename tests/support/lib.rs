@@ -40,7 +40,7 @@ use cognito_user_sync::dev::local::{self, Deployment};
 use cognito_user_sync::dev::stack::{PostgresOptions, PostgresSource, Progress, Stack, StackOptions};
 use cognito_user_sync::postgres;
 use cognito_user_sync::store::Applier;
-use cognito_user_sync::store::outcome::Outcome;
+use cognito_user_sync::store::outcome::{Outcome, RetryCause};
 use cognito_user_sync_triggers::event::Event;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use sqlx::PgPool;
@@ -110,6 +110,11 @@ impl TestDatabase {
         self.applier.apply(&bodies).await
     }
 
+    /// The same, again and again while somebody holds rows.
+    pub async fn deliver(&self, events: &[Event<'static>]) -> Vec<Outcome> {
+        redelivered(&self.applier, &events.iter().map(Event::encode).collect::<Vec<_>>()).await
+    }
+
     /// Every row of `users` as JSON, in the order of the ids, and the claims.
     pub async fn rows(&self) -> Vec<serde_json::Value> {
         rows(&self.owner).await
@@ -144,6 +149,21 @@ pub async fn rows(pool: &PgPool) -> Vec<serde_json::Value> {
     sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_all(pool).await.unwrap()
 }
 
+/// Applies bodies until none is refused because somebody holds a row, as the queue delivers them; returns what became of
+/// each.
+pub async fn redelivered(applier: &Applier, bodies: &[String]) -> Vec<Outcome> {
+    let conflict = Outcome::Retry(RetryCause::Conflict);
+    let mut outcomes = vec![conflict.clone(); bodies.len()];
+    while outcomes.contains(&conflict) {
+        let open: Vec<usize> = (0..bodies.len()).filter(|at| outcomes[*at] == conflict).collect();
+        let again: Vec<&String> = open.iter().map(|at| &bodies[*at]).collect();
+        for (at, outcome) in open.iter().zip(applier.apply(&again).await) {
+            outcomes[*at] = outcome;
+        }
+    }
+    outcomes
+}
+
 /// Waits until so many sessions wait for a lock in the test's database.
 pub async fn sessions_wait(database: &TestDatabase, sessions: i64) {
     let waiting = "pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
@@ -153,14 +173,14 @@ pub async fn sessions_wait(database: &TestDatabase, sessions: i64) {
     .await;
 }
 
-/// Does both while every row of `users` is held, and lets go when both wait, `first` before `second`.
+/// Does both while every row of `users` can be read and not be locked, and lets go when both wait, `first` before `second`.
 pub async fn in_turn_for_rows<A, B>(
     database: &TestDatabase,
     first: impl Future<Output = A>,
     second: impl Future<Output = B>,
 ) -> (A, B) {
     let mut holder = database.owner.begin().await.unwrap();
-    sqlx::query("select from users for update").execute(&mut *holder).await.unwrap();
+    sqlx::query("lock table users in exclusive mode").execute(&mut *holder).await.unwrap();
     let second = async {
         sessions_wait(database, 1).await;
         let end = async {

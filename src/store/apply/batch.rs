@@ -13,6 +13,8 @@ use crate::store::tables::ledger::LedgerInsert;
 pub(super) struct Batch<'a> {
     pub(super) users: BTreeMap<EventId, &'a UserEvent<'a>>,
     pub(super) heartbeats: BTreeSet<EventId>,
+    /// Whether it was divided by what its users' rows hold: then it is not asked again.
+    pub(super) is_divided: bool,
 }
 
 impl<'a> Batch<'a> {
@@ -46,6 +48,19 @@ impl<'a> Batch<'a> {
         self.users.keys().chain(&self.heartbeats).copied()
     }
 
+    /// Batches of so many users each; heartbeats are in one of their own.
+    pub(super) fn divide(mut self, parts: &[BTreeSet<Uuid>]) -> Vec<Self> {
+        let part = |users: &BTreeSet<Uuid>| {
+            let mut part = Self { is_divided: true, ..Self::default() };
+            part.take_users(&mut self, users);
+            part
+        };
+        let mut divided: Vec<Self> = parts.iter().map(part).collect();
+        // What is left, if there were any of somebody who is not among the users.
+        divided.push(Self { is_divided: true, ..self });
+        divided
+    }
+
     /// Two batches of half the size, or the batch itself where it holds a single event. Heartbeats cannot be
     /// what is wrong: they stay together.
     pub(super) fn halves(mut self) -> Result<[Self; 2], Self> {
@@ -57,6 +72,6 @@ impl<'a> Batch<'a> {
                 Some(at) => self.users.split_off(&at),
                 None => BTreeMap::new(),
             };
-        Ok([Self { users, heartbeats: BTreeSet::new() }, self])
+        Ok([Self { users, heartbeats: BTreeSet::new(), ..self }, self])
     }
 }

@@ -163,7 +163,7 @@ impl Applier {
                 (Ok(()), Event::Heartbeat { id }) => drop(others.heartbeats.insert(*id)),
             }
         }
-        let logins = Batch { users: logins.into_iter().collect(), heartbeats: BTreeSet::new() };
+        let logins = Batch { users: logins.into_iter().collect(), ..Batch::default() };
         self.apply_in_rounds(Work { logins, others }, &mut outcomes).await;
         outcomes
     }
@@ -247,6 +247,7 @@ impl Applier {
                     outcomes.extend(batch.remove_already_recorded(&inserted));
                     waiting.push(batch);
                 }
+                Err(Failure::TooLarge(parts)) => waiting.extend(batch.divide(&parts)),
                 Err(Failure::Held(users)) if held.take_users(&mut batch, &users) => waiting.push(batch),
                 Err(failure) if failure.is_of_one_event() => match batch.halves() {
                     Ok(halves) => waiting.extend(halves),
@@ -281,6 +282,7 @@ impl Applier {
             Failure::Conflict { .. }
             | Failure::Blocked { .. }
             | Failure::Held(_)
+            | Failure::TooLarge(_)
             | Failure::AlreadyRecorded(_)
             | Failure::HorizonMoved
             | Failure::Unavailable(_)
@@ -346,6 +348,7 @@ fn cause(failure: &Failure) -> RetryCause {
         Failure::Conflict { .. }
         | Failure::Blocked { .. }
         | Failure::Held(_)
+        | Failure::TooLarge(_)
         | Failure::AlreadyRecorded(_) => RetryCause::Conflict,
         Failure::HorizonMoved => RetryCause::HorizonMoved,
         Failure::Misconfigured(_) => RetryCause::DatabaseMisconfigured,

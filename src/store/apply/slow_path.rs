@@ -20,6 +20,14 @@ use crate::store::tables::ledger::{self, LedgerInsert};
 use crate::store::tables::users;
 use crate::store::{locks, merge};
 
+/// How many bytes of rows one transaction reads, as far as their attributes go: it holds some six copies of each. Together
+/// with the limit of what is received, 256 MB suffice for the worst batch of a worker, and 512 MB for a function's.
+const ROWS_MAX_BYTES: usize = 4 * 1_048_576;
+
+/// Users whose rows fit whatever they hold, as far as Cognito fills them: 100 attributes of 2,048 characters at most
+/// ("Quotas in Amazon Cognito").
+const NOT_ASKED: usize = 50;
+
 /// What each user's events amount to.
 type Deltas = BTreeMap<Uuid, Delta>;
 
@@ -31,6 +39,9 @@ pub(super) async fn record(
 ) -> Result<LedgerInsert, Failure> {
     let users: BTreeSet<Uuid> = batch.users.values().map(|event| event.sub).collect();
     let users: Vec<Uuid> = users.into_iter().collect();
+    if users.len() > NOT_ASKED && !batch.is_divided {
+        divide(&users, &users::sizes(tx, &users).await?)?;
+    }
     let read = users::read(tx, &users).await?;
     let erased = users::erased(&read);
     let scrubbed: Vec<Cow<'_, UserEvent<'_>>> =
@@ -72,6 +83,24 @@ pub(super) async fn record(
         false => merge::merge_users_and_keys(tx, stored, &deltas, &keys).await?,
     }
     Ok(inserted)
+}
+
+/// Divides users whose rows are larger than one transaction reads; those without a row are small.
+///
+/// # Errors
+/// The parts, if there are several: [`Failure::TooLarge`].
+fn divide(users: &[Uuid], sizes: &BTreeMap<Uuid, usize>) -> Result<(), Failure> {
+    let (mut parts, mut bytes) = (vec![BTreeSet::new()], 0);
+    for user in users {
+        let size = sizes.get(user).copied().unwrap_or_default();
+        if bytes + size > ROWS_MAX_BYTES && bytes > 0 {
+            parts.push(BTreeSet::new());
+            bytes = 0;
+        }
+        bytes += size;
+        parts.last_mut().into_iter().for_each(|part| part.extend([*user]));
+    }
+    if parts.len() > 1 { Err(Failure::TooLarge(parts)) } else { Ok(()) }
 }
 
 fn scrub_if_erased<'a, 'e>(event: &'a UserEvent<'e>, erased: &BTreeSet<Uuid>) -> Cow<'a, UserEvent<'e>> {

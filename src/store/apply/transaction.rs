@@ -57,6 +57,7 @@ impl Applier {
                 | Failure::Conflict { .. }
                 | Failure::Blocked { .. }
                 | Failure::Held(_)
+                | Failure::TooLarge(_)
                 | Failure::HorizonMoved
                 | Failure::Misconfigured(_)
                 | Failure::Refused(_),

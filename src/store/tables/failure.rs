@@ -94,6 +94,10 @@ pub(in crate::store) enum Failure {
     /// The other users' events can go through without them.
     #[error("somebody holds rows")]
     Held(BTreeSet<Uuid>),
+    /// Nothing was committed, because the rows of these users are more than one transaction reads: they are divided into
+    /// such as it does.
+    #[error("the rows are too large for one transaction")]
+    TooLarge(Vec<BTreeSet<Uuid>>),
     /// Nothing was committed, because the ledger had some of the events before: they must not count again.
     #[error("some events were recorded before")]
     AlreadyRecorded(Box<LedgerInsert>),
@@ -115,6 +119,7 @@ impl Failure {
             Self::Refused(_) | Self::Conflict { .. } | Self::Blocked { .. } => true,
             Self::AlreadyRecorded(_)
             | Self::Held(_)
+            | Self::TooLarge(_)
             | Self::HorizonMoved
             | Self::Unavailable(_)
             | Self::Misconfigured(_) => false,
@@ -127,6 +132,7 @@ impl Failure {
             Self::Conflict { .. } => true,
             Self::Blocked { .. } | Self::Held(_) => waits_for_locks,
             Self::AlreadyRecorded(_)
+            | Self::TooLarge(_)
             | Self::HorizonMoved
             | Self::Unavailable(_)
             | Self::Misconfigured(_)

@@ -31,6 +31,18 @@ pub(in crate::store) async fn read(
     stored(&sqlx::query(statements().read.as_str()).bind(ids).fetch_all(tx).await?)
 }
 
+/// How many bytes the attributes of those users have who exist.
+pub(in crate::store) async fn sizes(
+    tx: &mut Transaction,
+    ids: &[Uuid],
+) -> Result<BTreeMap<Uuid, usize>, sqlx::Error> {
+    // Not `pg_column_size`: that is of what is compressed.
+    let query = "select id, octet_length(cognito_attributes::text) + octet_length(attribute_versions::text)
+        from users where id = any ($1)";
+    let sizes: Vec<(Uuid, i32)> = sqlx::query_as(query).bind(ids).fetch_all(tx).await?;
+    Ok(sizes.into_iter().map(|(id, size)| (id, usize::try_from(size).unwrap_or(usize::MAX))).collect())
+}
+
 /// The same, locked in the order of the ids.
 ///
 /// # Errors
