@@ -5,6 +5,7 @@
 mod advice;
 pub mod credentials;
 mod options;
+mod server_error;
 mod session;
 mod statements;
 mod transaction;
@@ -14,6 +15,7 @@ pub use self::advice::{advice_for, next_step};
 pub use self::options::DatabaseError;
 use self::options::connect_options;
 pub(crate) use self::options::is_local;
+pub(crate) use self::server_error::{Origin, ServerError};
 pub use self::statements::Between;
 pub use self::transaction::{Purpose, Questions, Transaction};
 pub use crate::config::{NAME_MAX_BYTES, Role, RolePrefix, Schema, quoted};
@@ -32,11 +34,15 @@ use tokio::sync::Mutex;
 
 use crate::config::{DatabaseAuth, DatabaseConfig, PreparedStatements};
 use crate::postgres::credentials::{Login, Source};
+use crate::postgres::server_error::without_values;
 use crate::postgres::session::{Kept, Session};
 use crate::postgres::statements::Statements;
 
 /// How long a batch waits for a connection, and for a first answer on it, before the database counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long it may take a server to say why it gives no connection: one that can answer does so at once.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long after a failure to fetch credentials the next attempt waits: the old ones are still accepted.
 const FAILURE_PAUSE: Duration = Duration::from_secs(30);
@@ -207,9 +213,27 @@ impl Database {
     /// When there is no connection.
     pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
         let (generation, probed) = (self.generation(), self.statements.probes());
-        match self.pool.acquire().await {
+        let acquired = match self.pool.acquire().await {
             Err(error) if self.has_another_way(&error, generation, probed).await => self.pool.acquire().await,
             acquired => acquired,
+        };
+        match acquired {
+            Ok(connection) => Ok(connection),
+            Err(error) => Err(self.why(without_values(error)).await),
+        }
+    }
+
+    /// Why there is no connection, where the pool says only that it took too long: it tries again for as long as the server
+    /// answers that it has no connection left, or is starting.
+    async fn why(&self, error: sqlx::Error) -> sqlx::Error {
+        if !matches!(error, sqlx::Error::PoolTimedOut)
+            || self.pool.size() >= self.pool.options().get_max_connections()
+        {
+            return error;
+        }
+        match tokio::time::timeout(ANSWER_TIMEOUT, self.connect_once()).await {
+            Ok(Err(answer @ sqlx::Error::Database(_))) => answer,
+            Ok(_) | Err(_) => error,
         }
     }
 
@@ -223,10 +247,11 @@ impl Database {
             let mut connection = self.pool.connect_options().connect().await?;
             self.statements.ask(&mut connection).await.map(|()| connection)
         };
-        match connect().await {
+        let connected = match connect().await {
             Err(error) if self.has_another_way(&error, generation, probed).await => connect().await,
             connected => connected,
-        }
+        };
+        connected.map_err(without_values)
     }
 
     /// Whether a connection that failed, with the probe or without it, may succeed now: without it, or with another login.

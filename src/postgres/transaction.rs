@@ -7,6 +7,7 @@ use sqlx::postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo}
 use sqlx::{AssertSqlSafe, Either, Error, Execute, Executor, PgConnection, Postgres, SqlStr};
 
 use crate::config::Schema;
+use crate::postgres::server_error::without_values;
 use crate::postgres::session::Session;
 use crate::postgres::{Database, answer_in_time};
 
@@ -92,7 +93,7 @@ impl Database {
             let begun = tx.connection()?.execute(sqlx::raw_sql(AssertSqlSafe(purpose.begin(&self.schema))));
             let error = match answer_in_time(begun).await {
                 Ok(_) => return Ok(tx),
-                Err(error) => error,
+                Err(error) => without_values(error),
             };
             let Some(session) = tx.session.take() else { return Err(error) };
             if is_read_only(&error) && open > 0 {
@@ -134,7 +135,8 @@ impl Transaction {
     /// # Errors
     /// When it is not known to be committed; the connection is gone then.
     pub async fn commit(mut self) -> Result<(), Error> {
-        self.connection()?.execute(sqlx::raw_sql("COMMIT")).await?;
+        let ended = self.connection()?.execute(sqlx::raw_sql("COMMIT")).await;
+        ended.map_err(without_values)?;
         self.keep();
         Ok(())
     }
@@ -144,7 +146,8 @@ impl Transaction {
     /// # Errors
     /// When the server does not answer. Nothing is committed then, and the connection is gone.
     pub async fn rollback(mut self) -> Result<(), Error> {
-        self.connection()?.execute(sqlx::raw_sql("ROLLBACK")).await?;
+        let ended = self.connection()?.execute(sqlx::raw_sql("ROLLBACK")).await;
+        ended.map_err(without_values)?;
         self.keep();
         Ok(())
     }
@@ -201,8 +204,8 @@ impl<'t> Executor<'t> for &'t mut Transaction {
     {
         let is_named = self.is_named;
         match self.connection() {
-            Ok(connection) if is_named => connection.fetch_many(query),
-            Ok(connection) => connection.fetch_many(Unnamed(query)),
+            Ok(connection) if is_named => connection.fetch_many(query).map_err(without_values).boxed(),
+            Ok(connection) => connection.fetch_many(Unnamed(query)).map_err(without_values).boxed(),
             Err(error) => stream::once(std::future::ready(Err(error))).boxed(),
         }
     }
@@ -214,8 +217,8 @@ impl<'t> Executor<'t> for &'t mut Transaction {
     {
         let is_named = self.is_named;
         match self.connection() {
-            Ok(connection) if is_named => connection.fetch_optional(query),
-            Ok(connection) => connection.fetch_optional(Unnamed(query)),
+            Ok(connection) if is_named => connection.fetch_optional(query).map_err(without_values).boxed(),
+            Ok(connection) => connection.fetch_optional(Unnamed(query)).map_err(without_values).boxed(),
             Err(error) => std::future::ready(Err(error)).boxed(),
         }
     }

@@ -19,6 +19,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::config::{ConfigError, DatabaseConfig};
+use crate::logging::causes;
 
 /// How long one question may take, since a server may hang.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
@@ -171,7 +172,7 @@ async fn bounded<T>(question: impl Future<Output = Result<T, sqlx::Error>>) -> R
 /// A question that the database did not answer. Names the error's class and quotes no row.
 fn unanswered(error: &sqlx::Error) -> Finding {
     let database_error = error.as_database_error();
-    let message = database_error.map_or_else(|| error.to_string(), |error| error.message().to_owned());
+    let message = database_error.map_or_else(|| causes(error), |error| error.message().to_owned());
     match database_error.and_then(|error| error.code()).as_deref() {
         // Insufficient privilege.
         Some("42501") => {

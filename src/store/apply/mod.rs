@@ -16,6 +16,7 @@ use std::time::Duration;
 use cognito_user_sync_triggers::event::{Event, EventId};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use self::batch::Batch;
 use self::transaction::Path;
@@ -25,7 +26,7 @@ use crate::postgres::{Database, advice_for};
 use crate::store::outcome::{Outcome, Rejection, RetryCause};
 use crate::store::tables::failure::Failure;
 use crate::store::tables::ledger::{self, Horizon};
-use crate::store::tables::refusal::obstacles;
+use crate::store::tables::refusal::{Refusal, obstacles, silencers};
 use crate::store::tables::users;
 
 /// Applies messages to one database.
@@ -217,6 +218,7 @@ impl Applier {
         tracing::warn!(event.id = id, error = causes(failure), "an event failed alone");
         let refusal = match failure {
             Failure::Refused(refusal) => refusal,
+            Failure::Conflict { .. } if self.is_hidden(single).await => &Refusal::hidden(),
             Failure::Conflict { .. }
             | Failure::Blocked { .. }
             | Failure::AlreadyRecorded(_)
@@ -239,13 +241,23 @@ impl Applier {
             None => None,
         };
         let trigger = trigger.map(|trigger| format!(", trigger {trigger}")).unwrap_or_default();
-        let one_of: Vec<String> =
-            obstacles.into_iter().map(|(obstacle, _)| format!(", maybe {obstacle}")).collect();
+        let silencers = match refusal.unwritten {
+            Some(table) => silencers(self.database.questions(), table).await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let one_of = obstacles.into_iter().map(|(obstacle, _)| obstacle).chain(silencers);
+        let one_of: Vec<String> = one_of.map(|obstacle| format!(", maybe {obstacle}")).collect();
         Outcome::Obstructed(rejection(format!(
             "the database refuses the row ({refusal}{trigger}{}), by something that is not this service's: mend it, then \
              redrive",
             one_of.concat()
         )))
+    }
+
+    /// Whether row security hides the user of a single event from being changed.
+    async fn is_hidden(&self, single: &Batch<'_>) -> bool {
+        let users: Vec<Uuid> = single.users.values().map(|event| event.sub).collect();
+        users::are_hidden(&self.database, &users).await.unwrap_or_default()
     }
 
     fn forget_horizon(&self) {
