@@ -218,7 +218,10 @@ async fn a_change_of_another_users_row_that_is_left_out_is_not_acknowledged() {
         let condition = format!("new.id = '{}'", sub(row));
         run(&database.owner, trigger("drops", "update on users", &condition, "return null;")).await;
         let outcomes = database.apply(std::slice::from_ref(&event)).await;
-        assert!(obstructed(&outcomes, &format!("{row}: {event:?}")).contains("the trigger drops"), "{outcomes:?}");
+        assert!(
+            obstructed(&outcomes, &format!("{row}: {event:?}")).contains("the trigger drops"),
+            "{outcomes:?}"
+        );
         run(&database.owner, "drop trigger drops on users").await;
         assert_eq!(database.apply(&[event]).await, [Outcome::Applied]);
     }

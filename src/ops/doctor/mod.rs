@@ -12,6 +12,7 @@ mod obstacles;
 mod queue;
 mod session;
 mod triggers;
+mod writes;
 
 use std::fmt;
 use std::time::Duration;
@@ -149,13 +150,14 @@ pub async fn examine(options: &Options) -> Vec<Check> {
 /// The checks of the database, and when the newest event or heartbeat that has arrived was sent.
 async fn examine_tables(options: &Options) -> (Vec<Check>, Option<flow::Arrived>) {
     let (mut checks, reached) = database::reach(&options.database).await;
-    let (database, ledger, arrived) = tokio::join!(
+    let ((database, prefix), ledger, arrived) = tokio::join!(
         database::examine(reached.as_ref()),
         ledger::examine(reached.as_ref()),
         flow::Arrived::read(reached.as_ref()),
     );
     checks.extend(database);
     checks.extend(ledger);
+    writes::examine(reached.as_ref(), prefix, &mut checks).await;
     checks.extend(flow::examine(&arrived, options.max_heartbeat_age_minutes));
     (checks, arrived.ok())
 }

@@ -5,6 +5,7 @@
 
 mod batch;
 mod fast_path;
+mod rehearsal;
 mod slow_path;
 mod transaction;
 
@@ -19,6 +20,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use self::batch::Batch;
+pub(crate) use self::rehearsal::rehearse;
 use self::transaction::Path;
 use crate::geoip::GeoIp;
 use crate::logging::causes;
