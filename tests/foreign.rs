@@ -206,8 +206,9 @@ async fn a_change_of_another_users_row_that_is_left_out_is_not_acknowledged() {
     let verified = |user, second| {
         confirmed(user, at(second)).attributes(&[("email", ADDRESS), ("email_verified", "true")]).build()
     };
-    let applied =
-        database.apply(&[verified(1, 1), confirmed(2, at(2)).email(ADDRESS).build(), referred]).await;
+    let applied = database
+        .apply(&[verified(1, 1), confirmed(2, at(2)).attributes(&[("email", ADDRESS)]).build(), referred])
+        .await;
     assert_eq!(applied, [const { Outcome::Applied }; 3]);
     for (row, event) in [
         // The next claimant acquires it, an owner releases it, and who waits for a referrer has one.

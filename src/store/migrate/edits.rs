@@ -25,7 +25,7 @@ pub(super) async fn note_edits(tx: &mut Transaction) -> Result<(), Error> {
     if newest > files::newest() || edits_are_noted(&mut *tx).await? != Some(false) {
         return Ok(());
     }
-    sqlx::raw_sql(include_str!("note_edits.sql")).execute(tx).await?;
+    sqlx::query(include_str!("note_edits.sql")).execute(tx).await?;
     tracing::warn!(
         "the trigger users_note_app_edit was missing or disabled, and is there again: what the application edited \
          meanwhile is not noted as its own"
