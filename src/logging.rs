@@ -7,18 +7,29 @@ use std::io::IsTerminal as _;
 use cognito_user_sync_triggers::environment::Environment;
 use tracing_subscriber::EnvFilter;
 
-/// An error with its causes, on one line: a log line and CloudFormation show no more.
+/// An error with its causes, on one line: a log line and CloudFormation show no more. Without what a row holds.
 #[must_use]
-pub fn causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
+pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut shown = Vec::<String>::new();
-    for cause in causes {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let (cause, behind) = match quotes_a_row(error) {
+            true => ("a row holds what this build cannot read".to_owned(), None),
+            false => (error.to_string(), error.source()),
+        };
         // Some errors state their cause themselves.
         if !shown.iter().any(|before| before.contains(&cause)) {
             shown.push(cause);
         }
+        next = behind;
     }
     shown.join(": ")
+}
+
+/// Whether an error's text may quote what a row holds: one of the database driver's, of a column that it cannot decode.
+#[must_use]
+pub fn quotes_a_row(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }))
 }
 
 /// The name of the variable that sets what is logged.
@@ -50,5 +61,21 @@ pub fn init(default_level: &str) {
     drop(initialised);
     if let Err(error) = configured {
         tracing::error!(error = &error as &dyn std::error::Error, "logging at the default level");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_decoded_is_not_quoted() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the table cannot be read")]
+        struct Unread(#[source] sqlx::Error);
+
+        let source = "invalid type: string \"ada@example.com\", expected u64".into();
+        let shown = causes(&Unread(sqlx::Error::ColumnDecode { index: "\"state\"".to_owned(), source }));
+        assert_eq!(shown, "the table cannot be read: a row holds what this build cannot read");
     }
 }

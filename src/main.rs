@@ -4,8 +4,8 @@
 mod commands;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use cognito_user_sync::postgres;
 use cognito_user_sync::store::migrate;
+use cognito_user_sync::{logging, postgres};
 
 /// Every Amazon Cognito user as a row in your own PostgreSQL.
 #[derive(Debug, Parser)]
@@ -50,6 +50,9 @@ impl Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     run().await.map_err(|error| {
+        if error.chain().any(logging::quotes_a_row) {
+            return anyhow::Error::msg(logging::causes(error.as_ref()));
+        }
         // An adoption that fails is not repaired by migrating.
         let is_adoption = matches!(error.downcast_ref(), Some(migrate::Error::Adopt(_)));
         match postgres::advice_for(error.as_ref()).filter(|_| !is_adoption) {
@@ -71,7 +74,7 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 async fn run() -> anyhow::Result<()> {
     let matches = without_empty_variables(Cli::command()).get_matches();
     let command = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command;
-    cognito_user_sync::logging::init(command.log_filter());
+    logging::init(command.log_filter());
     match command {
         Command::Worker(arguments) => commands::worker::run(arguments).await,
         Command::Migrate(arguments) => commands::migrate::run(arguments).await,

@@ -278,6 +278,52 @@ async fn a_database_that_cannot_hold_every_name_is_refused() {
     assert!(found.starts_with("failed: ") && found.contains("LATIN1"), "{found}");
 }
 
+/// A type without an operator for equality, and JSON that jsonb cannot hold.
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_of_a_json_column_are_edits_like_others() {
+    let database = TestDatabase::create().await;
+    assert_eq!(database.apply(&[login(1, at(1)).build()]).await, [Outcome::Applied]);
+    run(&database.owner, "alter table users add column extra json, add column note text").await;
+    let app =
+        login_in(&database.deployment.owner_url, &database.deployment.prefix().rename("user_sync_app")).await;
+    let app = local::connect(&app, 1).await.unwrap();
+    let granted =
+        "grant update (extra, note) on users to user_sync_app; grant select on users to user_sync_app";
+    run(&database.owner, database.deployment.prefix().rename(granted)).await;
+    // Not as JSON, which could not hold what is in the row.
+    let noted = async || {
+        let query = "select row_version, app_owned::text from users where id = $1";
+        sqlx::query_as::<_, (i64, String)>(query).bind(sub(1)).fetch_one(&database.owner).await.unwrap()
+    };
+    for add in
+        ["", "alter table users add column \"low 1% er\" text generated always as (lower(name)) stored"]
+    {
+        run(&database.owner, add).await;
+        for (edit, is_one) in [
+            (r#"update users set extra = '{"a":1}', note = 'x'"#, true),
+            (r#"update users set extra = '{"a":1}'"#, false),
+            (r#"update users set extra = '{ "a": 1 }'"#, true),
+            (r#"update users set extra = '{"a": "\u0000"}'"#, true),
+            (r#"update users set extra = '{"a": 1e200000}'"#, true),
+            (r#"update users set note = 'y'"#, true),
+            (r#"update users set note = 'y', extra = extra"#, false),
+            ("update users set extra = null", true),
+        ] {
+            let (before, _) = noted().await;
+            run(&app, edit).await;
+            assert_eq!(noted().await.0 != before, is_one, "{edit}");
+        }
+        assert_eq!(noted().await.1, "{}", "{add}");
+    }
+    run(&app, "update users set extra = '\"\\u0000\"', timezone = 'Europe/Berlin', name = 'Ada'").await;
+    assert_eq!(noted().await.1, "{name,timezone}");
+    let events = [confirmed(1, at(2)).email("ada@example.com").build(), login(1, at(3)).build()];
+    assert_eq!(database.apply(&events).await, [const { Outcome::Applied }; 2]);
+    assert_eq!(differences(database.applier.database()).await, 0);
+    let said = said_by_doctor(&database.deployment.consumer_url, "obstacles").await;
+    assert!(said.contains("generated column") && !said.contains("extra"), "{said}");
+}
+
 /// What others added to `users`: only the rows that it refuses wait, and they go through once it is mended.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_others_refuse_wait_until_it_is_mended() {
@@ -390,5 +436,5 @@ async fn several_may_migrate_at_once() {
         .fetch_one(database.questions())
         .await
         .unwrap();
-    assert_eq!(ran, 12);
+    assert_eq!(ran, 13);
 }

@@ -169,7 +169,8 @@ async fn a_healthy_deployment_fails_nothing_and_needs_nothing() {
         answer.with("warning").into_iter().filter(|check| check["name"] != "memberships").collect();
     assert_eq!(warned, Vec::<&Value>::new());
     for (section, name, found) in [
-        ("database", "role", "may apply events"),
+        ("database", "role", "may apply events; a write as "),
+        ("database", "role", "which was undone, succeeds"),
         ("database", "migrations", "applied"),
         ("ledger", "months ahead", "3 months"),
         ("queue", "depth", "about 0 waiting"),
@@ -267,6 +268,120 @@ async fn a_login_of_the_wrong_roles_is_named() {
     let owner_url = patient.database.deployment.owner_url.clone();
     patient.set("DATABASE_URL", &owner_url);
     assert_eq!(patient.examine(&[]).line("database", "role")["status"], "warning", "a superuser");
+}
+
+/// All else is as it should be, and yet no event can be applied.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_does_not_succeed_is_named() {
+    let mut patient = Patient::healthy().await;
+    let function = |then: &str| {
+        format!(
+            "create or replace function check_row() returns trigger language plpgsql as $$ begin {then} end $$;
+             create trigger check_row before insert or update on"
+        )
+    };
+    let raises = function("raise exception 'bad address ada@example.com' using errcode = '53100';");
+    for (add, found) in [
+        (
+            format!("{raises} users for each row execute function check_row()"),
+            "53100, raised by the function check_row",
+        ),
+        (
+            format!("{} users for each row execute function check_row()", function("return null;")),
+            "of users were not written",
+        ),
+        (
+            format!("{} user_events for each row execute function check_row()", function("return null;")),
+            "of user_events were not written",
+        ),
+        (
+            format!("{raises} user_claims for each row execute function check_row()"),
+            "raised by the function check_row",
+        ),
+    ] {
+        patient.execute(&add).await;
+        let answer = patient.fails_only(&[], "role", found, "obstacles");
+        let line = answer.line("database", "obstacles");
+        assert!(line["found"].as_str().unwrap().contains("the trigger check_row"), "{line}");
+        let said = [&answer.output.stdout[..], &answer.output.stderr].concat();
+        assert!(!String::from_utf8(said).unwrap().contains("ada@example.com"));
+        patient.execute("drop function check_row cascade").await;
+    }
+    // As a superuser, whom no policy holds back, it is tried as the consumer.
+    let owner_url = patient.database.deployment.owner_url.clone();
+    let consumer_url = patient.database.deployment.consumer_url.clone();
+    patient.set("DATABASE_URL", &owner_url);
+    let line = patient.examine(&[]).line("database", "role").clone();
+    let consumer = patient
+        .database
+        .deployment
+        .prefix()
+        .rename("a write as user_sync_consumer, which was undone, succeeds");
+    assert!(line["found"].as_str().unwrap().contains(&consumer), "{line}");
+    for (table, found) in [("users", "row security"), ("user_events", "row security")] {
+        patient.execute(&format!("alter table {table} enable row level security")).await;
+        for url in [&owner_url, &consumer_url] {
+            patient.set("DATABASE_URL", url);
+            let answer = patient.examine(&[]);
+            let line = answer.line("database", "obstacles");
+            assert!(line["status"] == "failed" && line["found"].as_str().unwrap().contains(found), "{line}");
+            let line = answer.line("database", "role");
+            assert!(line["found"].as_str().unwrap().contains("due to the lines that fail"), "{line}");
+        }
+        patient.execute(&format!("alter table {table} disable row level security")).await;
+    }
+    assert_eq!(patient.database.count("users").await, 1, "nothing is left of what was tried");
+    assert_eq!(patient.database.count("user_events").await, 1);
+    assert_eq!(patient.examine(&[]).with("failed"), Vec::<&Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_that_does_not_note_edits_is_named_and_made_again() {
+    let patient = Patient::healthy().await;
+    let migrate = || {
+        let mut command = Command::new(binaries::user_sync());
+        command.arg("migrate").env_clear().envs(&patient.environment).stdin(Stdio::null());
+        command.env("DATABASE_URL", &patient.database.deployment.owner_url).output().unwrap()
+    };
+    let other = "drop trigger users_note_app_edit on users;
+        create trigger users_note_app_edit before update on users for each row execute function users_note_app_edit()";
+    for breaks in [
+        "drop trigger users_note_app_edit on users",
+        "alter table users disable trigger users_note_app_edit",
+        "alter table users disable trigger all",
+        "alter table users enable replica trigger users_note_app_edit",
+        other,
+    ] {
+        patient.execute(breaks).await;
+        patient.fails_only(&[], "edits", "missing or disabled", "user-sync migrate");
+        let migrated = migrate();
+        assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+        patient.execute("alter table users enable trigger all").await;
+        assert_eq!(patient.examine(&[]).line("database", "edits")["status"], "ok", "{breaks}");
+    }
+    patient.execute("update users set name = 'Ada'").await;
+    assert_eq!(patient.database.count("users where app_owned = '{name}'").await, 1);
+    let (stranger, _) = patient.stranger().await;
+    patient.execute(&format!("alter role {stranger} set session_replication_role = replica")).await;
+    let line = patient.examine(&[]).line("database", "edits").clone();
+    assert!(line["status"] == "warning" && line["found"].as_str().unwrap().contains(&stranger), "{line}");
+    patient.execute(&format!("drop role {stranger}")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_its_own_dead_letter_queue_is_named_and_refused() {
+    let mut patient = Patient::healthy().await;
+    let queue = patient.database.deployment.queue_url.clone();
+    patient.set("USER_SYNC_DLQ_URL", &queue);
+    patient.fails_only(&[], "redrive policy", "the queue itself", "USER_SYNC_DLQ_URL");
+    for (program, arguments) in [(binaries::user_sync(), &["worker"][..]), (binaries::consumer(), &[])] {
+        let mut command = Command::new(program);
+        command.args(arguments).env_clear().envs(&patient.environment).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        assert!(!output.status.success());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("another queue than USER_SYNC_QUEUE_URL"), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

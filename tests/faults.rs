@@ -232,3 +232,20 @@ async fn a_batch_that_outlives_its_visibility_timeout_counts_once() {
     }
     assert_eq!(database.column(sub(1), "login_count").await.as_deref(), Some("39"));
 }
+
+/// The pool tries again for as long as the server says so, and would call it a timeout.
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_connections_are_said_as_what_they_are() {
+    let database = TestDatabase::create().await;
+    let url = url::Url::parse(&database.deployment.consumer_url).unwrap();
+    let limit = format!("alter role \"{}\" connection limit 0", url.username());
+    sqlx::query(sqlx::AssertSqlSafe(limit)).execute(&database.owner).await.unwrap();
+    let config = DatabaseConfig::with_url(url.as_str());
+    let refused = postgres::connect(&config, 2).await.unwrap();
+    let error = refused.ping().await.unwrap_err();
+    assert_eq!(error.as_database_error().unwrap().code().as_deref(), Some("53300"), "{error}");
+    let advice = postgres::advice_for(&error).unwrap();
+    assert!(advice.starts_with("too many connections") && !advice.contains("security group"), "{advice}");
+    let outcomes = Applier::new(refused).apply(&[login(1, at(1)).build().encode()]).await;
+    assert_eq!(outcomes, [Outcome::Retry(RetryCause::DatabaseUnavailable)]);
+}

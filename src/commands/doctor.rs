@@ -12,7 +12,7 @@ use serde_json::json;
 
 /// Check the database, the ledger, the queues and the user pool, and say how to fix what is wrong
 ///
-/// Only reads, and receives no message. Each line says what was found and, if something is wrong, what to do. Uses the
+/// Changes nothing: it tries a write and undoes it, and receives no message. Each line says what was found and, if something is wrong, what to do. Uses the
 /// consumer's own variables, so run it where the consumer runs: DATABASE_URL, USER_SYNC_QUEUE_URL,
 /// USER_SYNC_DLQ_URL, and USER_SYNC_USER_POOL_ID for the triggers. Checks whose variable is missing are
 /// skipped. Needs a member of user_sync_consumer, sqs:GetQueueAttributes on both queues and

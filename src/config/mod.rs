@@ -27,6 +27,7 @@ use std::path::PathBuf;
 
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use secrecy::SecretString;
+use url::Url;
 
 pub use cognito_user_sync_triggers::environment::{ConfigError, Environment};
 
@@ -114,16 +115,39 @@ impl Config {
     /// # Errors
     /// Names the first variable that is missing or out of range, and the limit.
     pub fn read(environment: Environment<'_>) -> Result<Self, ConfigError> {
+        let queue_url =
+            environment.required(QUEUE_URL_VARIABLE, "the URL of the queue that the triggers send to")?;
+        let dlq_url = environment.required(DLQ_URL_VARIABLE, "the URL of the dead-letter queue")?;
+        if is_one_queue(&queue_url, &dlq_url) {
+            let expected = format!(
+                "another queue than {QUEUE_URL_VARIABLE}, or what is rejected comes back at once, again and again"
+            );
+            return Err(ConfigError::Invalid { variable: DLQ_URL_VARIABLE, value: dlq_url, expected });
+        }
         Ok(Self {
-            queue_url: environment
-                .required(QUEUE_URL_VARIABLE, "the URL of the queue that the triggers send to")?,
-            dlq_url: environment.required(DLQ_URL_VARIABLE, "the URL of the dead-letter queue")?,
+            queue_url,
+            dlq_url,
             database: DatabaseConfig::read(environment)?,
             batch_size: environment.number("USER_SYNC_BATCH_SIZE", 1_000, 1..=10_000)?,
             concurrency: environment.number("USER_SYNC_CONCURRENCY", 2, 1..=64)?,
             geoip_file: environment.path(geoip::VARIABLE),
         })
     }
+}
+
+/// Whether two URLs name one queue. A queue has several: each endpoint of its region has one, with the account and the name
+/// for its path.
+fn is_one_queue(one: &str, other: &str) -> bool {
+    let (Ok(one), Ok(other)) = (Url::parse(one), Url::parse(other)) else { return one == other };
+    let region = |url: &Url| {
+        let is_region = |label: &&str| {
+            let parts: Vec<&str> = label.split('-').collect();
+            parts.len() >= 3 && parts.last().is_some_and(|last| last.parse::<u8>().is_ok())
+        };
+        url.host_str().and_then(|host| host.split('.').find(is_region)).map(str::to_owned)
+    };
+    let are_apart = region(&one).zip(region(&other)).is_some_and(|(one, other)| one != other);
+    one.path().trim_matches('/') == other.path().trim_matches('/') && !are_apart
 }
 
 impl DatabaseConfig {
@@ -218,6 +242,32 @@ mod tests {
         assert_eq!(message, "USER_SYNC_BATCH_SIZE is \"10001\": it must be a whole number from 1 to 10000");
         assert!(read(&[("USER_SYNC_ALLOW_PLAINTEXT_DATABASE", "yes")]).is_err());
         assert_eq!(read(&[("USER_SYNC_CONCURRENCY", "64")]).unwrap().concurrency, 64);
+    }
+
+    #[test]
+    fn a_queue_is_not_its_own_dead_letter_queue() {
+        let queue = "https://sqs.eu-west-1.amazonaws.com/123456789012/events";
+        for same in [
+            queue,
+            "https://sqs.eu-west-1.amazonaws.com/123456789012/events/",
+            "https://eu-west-1.queue.amazonaws.com/123456789012/events",
+            "https://vpce-0a-1b.sqs.eu-west-1.vpce.amazonaws.com/123456789012/events",
+            "http://localhost:4566/123456789012/events",
+        ] {
+            let read = read(&[("USER_SYNC_QUEUE_URL", queue), ("USER_SYNC_DLQ_URL", same)]);
+            let message = read.unwrap_err().to_string();
+            assert!(message.contains("another queue than USER_SYNC_QUEUE_URL"), "{message}");
+        }
+        for another in [
+            "https://sqs.eu-west-1.amazonaws.com/123456789012/events-dlq",
+            "https://sqs.eu-west-1.amazonaws.com/210987654321/events",
+            "https://sqs.eu-west-2.amazonaws.com/123456789012/events",
+        ] {
+            assert!(
+                read(&[("USER_SYNC_QUEUE_URL", queue), ("USER_SYNC_DLQ_URL", another)]).is_ok(),
+                "{another}"
+            );
+        }
     }
 
     #[test]

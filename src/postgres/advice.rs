@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use crate::postgres::{Origin, ServerError};
+
 /// What to do about an error that a database error is behind; `None` where nothing helps.
 #[must_use]
 pub fn advice_for(error: &(dyn Error + 'static)) -> Option<&'static str> {
@@ -14,7 +16,7 @@ pub fn advice_for(error: &(dyn Error + 'static)) -> Option<&'static str> {
 /// Advises what to do about a database error; `None` where there is no useful advice.
 #[must_use]
 pub fn next_step(error: &sqlx::Error) -> Option<&'static str> {
-    let Some(database) = error.as_database_error() else {
+    let Some(answer) = ServerError::of(error) else {
         let is_unavailable = matches!(
             error,
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed
@@ -23,7 +25,12 @@ pub fn next_step(error: &sqlx::Error) -> Option<&'static str> {
             "the database does not answer: `user-sync doctor` shows which host and port it connects to",
         );
     };
-    of_code(&database.code()?)
+    match answer.origin {
+        Origin::Foreign(_) => Some(
+            "a function that is not this service's failed, such as a trigger's: mend it, or drop what calls it",
+        ),
+        Origin::Statement | Origin::OwnFunction | Origin::Elsewhere => of_code(answer.sqlstate()),
+    }
 }
 
 /// By SQLSTATE ("PostgreSQL Error Codes", appendix A of PostgreSQL's manual): each is an answer, so the server, or what
@@ -47,7 +54,8 @@ fn of_code(code: &str) -> Option<&'static str> {
         ),
         "0A000" => Some(
             "the server or a proxy cannot do what it was asked: check that DATABASE_URL leads to PostgreSQL, or to RDS \
-             Proxy in front of it, and set USER_SYNC_PREPARED_STATEMENTS=unnamed",
+             Proxy in front of it, and set USER_SYNC_PREPARED_STATEMENTS=unnamed; or drop the rule that somebody made on \
+             one of the tables, which `user-sync doctor` names",
         ),
         "26000" | "42P05" => Some(
             "a pooler hands each transaction to another server connection: set USER_SYNC_PREPARED_STATEMENTS=unnamed",
@@ -57,7 +65,8 @@ fn of_code(code: &str) -> Option<&'static str> {
              name the writer",
         ),
         "53300" => Some(
-            "the server or the pooler has no connection left: raise its limit, or lower the consumers' concurrency",
+            "too many connections: the server, the pooler, or what one role or database may have, has none left; raise that limit, or \
+             lower USER_SYNC_CONCURRENCY and the functions' concurrency",
         ),
         "53100" | "53200" => Some("the server has no disk or memory left"),
         "57P03" => Some("the server is starting, stopping or recovering: wait, or see its log"),

@@ -5,6 +5,7 @@
 mod advice;
 pub mod credentials;
 mod options;
+mod server_error;
 mod session;
 mod statements;
 mod transaction;
@@ -14,6 +15,7 @@ pub use self::advice::{advice_for, next_step};
 pub use self::options::DatabaseError;
 use self::options::connect_options;
 pub(crate) use self::options::is_local;
+pub(crate) use self::server_error::{Origin, ServerError};
 pub use self::session::Session;
 pub use self::statements::Between;
 pub use self::transaction::{Purpose, Questions, Transaction};
@@ -32,6 +34,7 @@ use tokio::sync::Mutex;
 
 use crate::config::{DatabaseAuth, DatabaseConfig, PreparedStatements};
 use crate::postgres::credentials::{Login, Source};
+use crate::postgres::server_error::without_values;
 use crate::postgres::session::Sessions;
 use crate::postgres::statements::Statements;
 
@@ -212,12 +215,13 @@ impl Database {
     /// When there is no connection within 5 seconds.
     pub async fn connect_once(&self) -> Result<PgConnection, sqlx::Error> {
         let (generation, probed) = (self.generation(), self.statements.probes());
-        match answer_in_time(self.open()).await {
+        let opened = match answer_in_time(self.open()).await {
             Err(error) if self.has_another_way(&error, generation, probed).await => {
                 answer_in_time(self.open()).await
             }
             opened => opened,
-        }
+        };
+        opened.map_err(without_values)
     }
 
     async fn open(&self) -> Result<PgConnection, sqlx::Error> {

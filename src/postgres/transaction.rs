@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, Either, Error, Execute, Executor, Postgres, RawSql, Sq
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::config::Schema;
+use crate::postgres::server_error::without_values;
 use crate::postgres::session::{Session, Sessions};
 use crate::postgres::{Database, answer_in_time, no_answer};
 
@@ -111,7 +112,7 @@ impl Database {
             let begun = session.execute(sqlx::raw_sql(AssertSqlSafe(purpose.begin(&self.schema))));
             let error = match answer_in_time(begun).await {
                 Ok(_) => return Ok(Transaction::of(self, session, purpose)),
-                Err(error) => error,
+                Err(error) => without_values(error),
             };
             if is_read_only(&error) && open > 0 {
                 open -= 1;
@@ -174,9 +175,10 @@ impl Transaction {
     async fn end(mut self, statement: RawSql) -> Result<(), Error> {
         let ended = self.session.execute(statement);
         match self.deadline {
-            Some(deadline) => timeout_at(deadline, ended).await.unwrap_or_else(|_| Err(no_answer()))?,
-            None => ended.await?,
-        };
+            Some(deadline) => timeout_at(deadline, ended).await.unwrap_or_else(|_| Err(no_answer())),
+            None => ended.await,
+        }
+        .map_err(without_values)?;
         self.sessions.keep(self.session);
         Ok(())
     }
@@ -228,7 +230,7 @@ impl<'t> Executor<'t> for &'t mut Transaction {
             true => self.session.fetch_many(query),
             false => self.session.fetch_many(Unnamed(query)),
         };
-        until(self.deadline, answer)
+        until(self.deadline, answer).map_err(without_values).boxed()
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, Error>>
@@ -243,9 +245,10 @@ impl<'t> Executor<'t> for &'t mut Transaction {
         };
         match deadline {
             Some(deadline) => {
-                timeout_at(deadline, row).map(|row| row.unwrap_or_else(|_| Err(no_answer()))).boxed()
+                let row = timeout_at(deadline, row).map(|row| row.unwrap_or_else(|_| Err(no_answer())));
+                row.map_err(without_values).boxed()
             }
-            None => row,
+            None => row.map_err(without_values).boxed(),
         }
     }
 

@@ -27,6 +27,7 @@ mod tables;
 mod tests;
 
 pub use self::apply::Applier;
+pub(crate) use self::apply::rehearse;
 pub use self::model::referral::referral_code;
 pub use self::tables::failure::StoreError;
 pub(crate) use self::tables::refusal::obstacles;

@@ -99,14 +99,17 @@ async fn greet(database: &Database) -> Result<Finding, Finding> {
     }
 }
 
-pub(super) async fn examine(database: Option<&Database>) -> Vec<Check> {
+/// The checks, and what the names of the roles begin with, where that can be asked.
+pub(super) async fn examine(database: Option<&Database>) -> (Vec<Check>, Option<RolePrefix>) {
     let Some(database) = database else {
         let unreached = Finding::skipped("the database was not reached", UNREACHED);
-        return NAMES.map(|name| unreached.clone().named(Section::Database, name)).into();
+        return (NAMES.map(|name| unreached.clone().named(Section::Database, name)).into(), None);
     };
     let prefix = &match bounded(prefix(database)).await {
         Ok(prefix) => prefix,
-        Err(unanswered) => return NAMES.map(|name| unanswered.clone().named(Section::Database, name)).into(),
+        Err(unanswered) => {
+            return (NAMES.map(|name| unanswered.clone().named(Section::Database, name)).into(), None);
+        }
     };
     let findings = tokio::join!(
         tls(database),
@@ -150,7 +153,7 @@ pub(super) async fn examine(database: Option<&Database>) -> Vec<Check> {
     let check = |(name, finding): (_, Result<Finding, Finding>)| {
         finding.unwrap_or_else(|unanswered| unanswered).named(Section::Database, name)
     };
-    NAMES.into_iter().zip(findings).map(check).collect()
+    (NAMES.into_iter().zip(findings).map(check).collect(), Some(prefix.clone()))
 }
 
 /// What the names of the roles begin with; where there are no tables, what the environment says.
@@ -311,17 +314,29 @@ async fn memberships(database: &Database, prefix: &RolePrefix) -> Result<Finding
     Ok(Finding::warning(found, format!("revoke {owner} from \"{login}\"")))
 }
 
-/// Without the trigger, the next event overwrites what the application edits.
+/// Without the trigger, or in a session that fires none, the next event overwrites what the application edits.
 async fn edits(database: &Database) -> Result<Finding, Finding> {
-    let query = "select exists (select from pg_trigger where tgrelid = pg_class.oid
-                and tgname = 'users_note_app_edit' and tgenabled in ('O', 'A'))
-        from pg_class where oid = to_regclass('users')";
-    let query = sqlx::query_scalar(query).fetch_optional(database.inspection());
-    let fix = "create it again, or enable it: the statement is in migrations/0012_sessions.sql";
-    Ok(match bounded(query).await? {
-        Some(true) => Finding::ok("what the application edits is noted as its own"),
-        Some(false) => Finding::failed("the trigger users_note_app_edit is missing or disabled", fix),
-        None => Finding::skipped("there are no tables", MIGRATE),
+    let Some(is_noted) = bounded(migrate::edits_are_noted(database.inspection())).await? else {
+        return Ok(Finding::skipped("there are no tables", MIGRATE));
+    };
+    if !is_noted {
+        let fix = "run `user-sync migrate`, which makes it again; then see `user-sync verify` for what was overwritten";
+        return Ok(Finding::failed("the trigger users_note_app_edit is missing or disabled", fix));
+    }
+    let query = "select coalesce(rolname, 'every role')::text from pg_db_role_setting left join pg_roles on oid = setrole
+        where 'session_replication_role=replica' = any (setconfig)
+            and setdatabase in (0, (select oid from pg_database where datname = current_database()))
+        order by 1";
+    let silent: Vec<String> = bounded(sqlx::query_scalar(query).fetch_all(database.inspection())).await?;
+    Ok(match silent.first() {
+        None => Finding::ok("what the application edits is noted as its own"),
+        Some(role) => Finding::warning(
+            format!(
+                "no trigger fires for {} (session_replication_role): their edits are overwritten",
+                silent.join(", ")
+            ),
+            format!("alter role \"{role}\" reset session_replication_role"),
+        ),
     })
 }
 

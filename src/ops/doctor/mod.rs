@@ -12,6 +12,7 @@ mod obstacles;
 mod queue;
 mod session;
 mod triggers;
+mod writes;
 
 use std::fmt;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::config::{ConfigError, DatabaseConfig};
+use crate::logging::causes;
 
 /// How long one question may take, since a server may hang.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
@@ -148,13 +150,14 @@ pub async fn examine(options: &Options) -> Vec<Check> {
 /// The checks of the database, and when the newest event or heartbeat that has arrived was sent.
 async fn examine_tables(options: &Options) -> (Vec<Check>, Option<flow::Arrived>) {
     let (mut checks, reached) = database::reach(&options.database).await;
-    let (database, ledger, arrived) = tokio::join!(
+    let ((database, prefix), ledger, arrived) = tokio::join!(
         database::examine(reached.as_ref()),
         ledger::examine(reached.as_ref()),
         flow::Arrived::read(reached.as_ref()),
     );
     checks.extend(database);
     checks.extend(ledger);
+    writes::examine(reached.as_ref(), prefix, &mut checks).await;
     checks.extend(flow::examine(&arrived, options.max_heartbeat_age_minutes));
     (checks, arrived.ok())
 }
@@ -171,7 +174,7 @@ async fn bounded<T>(question: impl Future<Output = Result<T, sqlx::Error>>) -> R
 /// A question that the database did not answer. Names the error's class and quotes no row.
 fn unanswered(error: &sqlx::Error) -> Finding {
     let database_error = error.as_database_error();
-    let message = database_error.map_or_else(|| error.to_string(), |error| error.message().to_owned());
+    let message = database_error.map_or_else(|| causes(error), |error| error.message().to_owned());
     match database_error.and_then(|error| error.code()).as_deref() {
         // Insufficient privilege.
         Some("42501") => {

@@ -170,6 +170,14 @@ fn redrive(queue: &Attributes, dlq: &Attributes) -> Finding {
     let fix = format!(
         "set the queue's RedrivePolicy to {{\"deadLetterTargetArn\":\"{arn}\",\"maxReceiveCount\":{ADVISED_RECEIVES}}}"
     );
+    if queue.text(&QueueAttributeName::QueueArn) == Some(arn) {
+        return Finding::failed(
+            format!(
+                "{DLQ_URL_VARIABLE} names the queue itself: what is rejected comes back at once, again and again"
+            ),
+            format!("set {DLQ_URL_VARIABLE} to another queue, and the queue's RedrivePolicy to that one"),
+        );
+    }
     let Some(policy) = queue.text(&QueueAttributeName::RedrivePolicy) else {
         return Finding::failed("there is none: what fails returns to the queue until it expires", fix);
     };
@@ -297,6 +305,16 @@ mod tests {
             let queue = attributes(&[(QueueAttributeName::RedrivePolicy, &policy)]);
             assert_eq!(redrive(&queue, &dlq).status, expected, "{count}");
         }
+    }
+
+    #[test]
+    fn a_queue_is_not_its_own_dead_letter_queue() {
+        let queue = attributes(&[(QueueAttributeName::QueueArn, "arn:queue")]);
+        let finding = redrive(&queue, &queue);
+        assert!(
+            finding.status == Status::Failed && finding.found.contains("the queue itself"),
+            "{finding:?}"
+        );
     }
 
     #[test]

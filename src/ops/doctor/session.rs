@@ -7,8 +7,10 @@ use crate::ops::doctor::{Finding, bounded};
 use crate::postgres::{Between, Database, Purpose};
 
 /// The settings of a transaction that applies events, as `user_sync_begin` makes them.
-const SETTINGS: [(&str, &str); 10] = [
+const SETTINGS: [(&str, &str); 11] = [
     ("user_sync.service", "versioned"),
+    // Else no trigger fires, not even a foreign key's.
+    ("session_replication_role", "origin"),
     ("transaction_isolation", "read committed"),
     ("transaction_read_only", "off"),
     ("statement_timeout", "20s"),

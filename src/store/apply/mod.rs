@@ -5,6 +5,7 @@
 
 mod batch;
 mod fast_path;
+mod rehearsal;
 mod slow_path;
 mod transaction;
 
@@ -17,8 +18,10 @@ use cognito_user_sync_triggers::event::{Event, EventId};
 use cognito_user_sync_triggers::retry::Schedule;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use self::batch::Batch;
+pub(crate) use self::rehearsal::rehearse;
 use self::transaction::{Path, Recorded};
 use crate::geoip::GeoIp;
 use crate::logging::causes;
@@ -26,7 +29,7 @@ use crate::postgres::{Database, advice_for};
 use crate::store::outcome::{Outcome, Rejection, RetryCause};
 use crate::store::tables::failure::Failure;
 use crate::store::tables::ledger::{self, Horizon};
-use crate::store::tables::refusal::obstacles;
+use crate::store::tables::refusal::{Refusal, obstacles, silencers};
 use crate::store::tables::users;
 
 /// Applies messages to one database.
@@ -180,11 +183,23 @@ impl Applier {
                 return;
             }
             if round == ROUNDS || Instant::now() >= deadline {
-                let held = held.logins.ids().chain(held.others.ids());
-                return outcomes.extend(outcomes_for(held, &Failure::Held(BTreeSet::new())));
+                return self.give_up(held, outcomes).await;
             }
             tokio::time::sleep(ROUND_SCHEDULE.delay(round)).await;
             (work, round) = (held, round + 1);
+        }
+    }
+
+    /// Sends the events of users whose rows cannot be locked back to the queue. Row security may be what hides a row from the
+    /// lock: that does not pass by itself.
+    async fn give_up(&self, Work { logins, mut others }: Work<'_>, outcomes: &mut Outcomes) {
+        others.users.extend(logins.users);
+        if !users::has_row_security(&self.database).await.unwrap_or_default() {
+            return outcomes.extend(outcomes_for(others.ids(), &Failure::Held(BTreeSet::new())));
+        }
+        for (id, event) in others.users {
+            let single = Batch { users: [(id, event)].into(), ..Batch::default() };
+            outcomes.push((id, self.disposition_of(&Failure::recheck(), &single).await));
         }
     }
 
@@ -279,6 +294,7 @@ impl Applier {
         tracing::warn!(event.id = id, error = causes(failure), "an event failed alone");
         let refusal = match failure {
             Failure::Refused(refusal) => refusal,
+            Failure::Conflict { .. } if self.is_hidden(single).await => &Refusal::hidden(),
             Failure::Conflict { .. }
             | Failure::Blocked { .. }
             | Failure::Held(_)
@@ -303,13 +319,23 @@ impl Applier {
             None => None,
         };
         let trigger = trigger.map(|trigger| format!(", trigger {trigger}")).unwrap_or_default();
-        let one_of: Vec<String> =
-            obstacles.into_iter().map(|(obstacle, _)| format!(", maybe {obstacle}")).collect();
+        let silencers = match refusal.unwritten {
+            Some(table) => silencers(self.database.questions(), table).await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let one_of = obstacles.into_iter().map(|(obstacle, _)| obstacle).chain(silencers);
+        let one_of: Vec<String> = one_of.map(|obstacle| format!(", maybe {obstacle}")).collect();
         Outcome::Obstructed(rejection(format!(
             "the database refuses the row ({refusal}{trigger}{}), by something that is not this service's: mend it, then \
              redrive",
             one_of.concat()
         )))
+    }
+
+    /// Whether row security hides the user of a single event from being changed.
+    async fn is_hidden(&self, single: &Batch<'_>) -> bool {
+        let users: Vec<Uuid> = single.users.values().map(|event| event.sub).collect();
+        users::are_hidden(&self.database, &users).await.unwrap_or_default()
     }
 
     fn forget_horizon(&self) {

@@ -43,14 +43,14 @@ impl Applier {
             Path::Fast => Purpose::Logins,
             Path::Slow => Purpose::Events,
         };
-        let mut tx = self.database().begin(purpose).await?;
+        let mut tx = self.database().begin(purpose).await.map_err(Failure::before_any_row)?;
         let recorded = self.record(&mut tx, batch, path).await;
         match &recorded {
             // Nothing was written: every login is left to the slow path.
             Ok(recorded) if path == Path::Fast && !recorded.inserted.has_new() => tx.rollback().await?,
             Ok(_) => tx.commit().await?,
             // It may be in the middle of something.
-            Err(Failure::Unavailable(_)) => drop(tx),
+            Err(failure @ Failure::Unavailable(_)) if !failure.is_of_one_event() => drop(tx),
             // At once, for the rest is tried at once, maybe on another connection.
             Err(
                 Failure::AlreadyRecorded(_)
@@ -59,6 +59,7 @@ impl Applier {
                 | Failure::Held(_)
                 | Failure::TooLarge(_)
                 | Failure::HorizonMoved
+                | Failure::Unavailable(_)
                 | Failure::Misconfigured(_)
                 | Failure::Refused(_),
             ) => tx.rollback().await?,

@@ -15,6 +15,7 @@ use crate::store::model::columns::{NAMELESS, Owned, Since, UserRow};
 use crate::store::model::referral::referral_code;
 use crate::store::model::scrub::{IMPERSONAL, forget, forget_state};
 use crate::store::tables::failure::{Failure, OF_A_COMMAND, StoreError, retry_conflicts};
+use crate::store::tables::refusal::all_written;
 use crate::store::tables::{history, users};
 use crate::store::{locks, merge};
 
@@ -82,9 +83,13 @@ async fn erase_row(
     if !keys.contains(&keys_of(&mut tx, user).await?) {
         return Err(Failure::recheck());
     }
-    sqlx::query(include_str!("erase_user.sql")).bind(user).execute(&mut tx).await?;
-    let claims =
-        sqlx::query("delete from user_claims where user_id = $1").bind(user).execute(&mut tx).await?;
+    let erased = sqlx::query(include_str!("erase_user.sql")).bind(user).execute(&mut tx).await?;
+    all_written("users", 1, erased.rows_affected())?;
+    let claims = "with held as materialized (select from user_claims where user_id = $1),
+            gone as (delete from user_claims where user_id = $1 returning 1)
+        select (select count(*) from held), (select count(*) from gone)";
+    let claims: (i64, i64) = sqlx::query_as(claims).bind(user).fetch_one(&mut tx).await?;
+    let claims = all_changed("user_claims", claims)?;
     let mut state = stored.state.clone();
     forget_state(&mut state);
     let owned = Owned::default();
@@ -93,7 +98,7 @@ async fn erase_row(
     // The next claimant gets each address.
     merge::reassign_locked(&mut tx, &keys).await?;
     tx.commit().await?;
-    Ok(Some((stored.is_erased, claims.rows_affected())))
+    Ok(Some((stored.is_erased, claims)))
 }
 
 /// How many of the user's events the ledger has.
@@ -102,11 +107,17 @@ async fn erase_history(database: &Database, user: Uuid) -> Result<u64, Failure> 
     sqlx::query("set local statement_timeout = 0").execute(&mut tx).await?;
     // `maintain` must not fold a month while its events are being changed.
     sqlx::query("lock table user_event_partitions in share mode").execute(&mut tx).await?;
-    let events = sqlx::query(include_str!("erase_events.sql")).bind(user).bind(IMPERSONAL.as_slice());
-    let events = events.execute(&mut tx).await?;
+    let events = sqlx::query_as(include_str!("erase_events.sql")).bind(user).bind(IMPERSONAL.as_slice());
+    let events = all_changed("user_events", events.fetch_one(&mut tx).await?)?;
     history::rewrite_baseline(&mut tx, user, forget).await?;
     tx.commit().await?;
-    Ok(events.rows_affected())
+    Ok(events)
+}
+
+/// How many rows were changed, of those that were to be: all of them, or it is an error.
+fn all_changed(table: &'static str, (asked, changed): (i64, i64)) -> Result<u64, sqlx::Error> {
+    let changed = u64::try_from(changed).unwrap_or(0);
+    all_written(table, usize::try_from(asked).unwrap_or(usize::MAX), changed).map(|()| changed)
 }
 
 /// The addresses that the user holds, shows or ever showed.

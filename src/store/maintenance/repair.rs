@@ -15,6 +15,7 @@ use crate::store::merge;
 use crate::store::model::affected::AffectedKeys;
 use crate::store::model::columns::UserRow;
 use crate::store::tables::failure::{Failure, OF_A_COMMAND, StoreError, retry_conflicts};
+use crate::store::tables::refusal::all_written;
 use crate::store::tables::{history, users};
 
 /// Users that one transaction of a repair takes.
@@ -82,7 +83,8 @@ async fn reassign(database: &Database, owners: &[CrossUserDifference]) -> Result
         let expected: Option<Uuid> = difference.expected.as_deref().and_then(|id| id.parse().ok());
         let query =
             sqlx::query("update users set referred_by = $2, row_version = row_version + 1 where id = $1");
-        query.bind(difference.user).bind(expected).execute(&mut tx).await?;
+        let written = query.bind(difference.user).bind(expected).execute(&mut tx).await?;
+        all_written("users", 1, written.rows_affected())?;
     }
     Ok(tx.commit().await?)
 }

@@ -4,6 +4,7 @@
 //! adopted, all in one transaction: a failure or a kill at any moment leaves the table as it was.
 
 mod deployment;
+mod edits;
 mod files;
 mod requirements;
 
@@ -13,6 +14,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::types::Oid;
 
 pub use self::deployment::{Deployment, Mark, mark_role, marks_of, other_places, prefix_in_use};
+pub(crate) use self::edits::edits_are_noted;
 use self::files::CREATES_USERS;
 pub(crate) use self::files::embedded;
 pub use self::requirements::{Server, Unmet};
@@ -129,7 +131,8 @@ pub async fn run(database: &Database, prefix: Option<&RolePrefix>) -> Result<(),
     loop {
         let mut tx = database.begin(Purpose::Migration).await?;
         if !run_next(&mut tx, database, &prefix).await? {
-            return Ok(tx.rollback().await?);
+            edits::note_edits(&mut tx).await?;
+            return Ok(tx.commit().await?);
         }
         tx.commit().await?;
     }

@@ -1,13 +1,15 @@
 //! What a failed transaction means for its messages.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cognito_user_sync_triggers::retry::Schedule;
-use sqlx::postgres::PgDatabaseError;
 use uuid::Uuid;
 
+use crate::postgres::ServerError;
 use crate::store::outcome::RetryCause;
+use crate::store::tables::blame::{self, Blame};
 use crate::store::tables::ledger::LedgerInsert;
 use crate::store::tables::refusal::Refusal;
 
@@ -117,11 +119,13 @@ impl Failure {
     pub(in crate::store) fn is_of_one_event(&self) -> bool {
         match self {
             Self::Refused(_) | Self::Conflict { .. } | Self::Blocked { .. } => true,
+            Self::Unavailable(error) => {
+                ServerError::of(error).is_some_and(|answer| blame::may_be_of_one_row(&answer))
+            }
             Self::AlreadyRecorded(_)
             | Self::Held(_)
             | Self::TooLarge(_)
             | Self::HorizonMoved
-            | Self::Unavailable(_)
             | Self::Misconfigured(_) => false,
         }
     }
@@ -147,53 +151,56 @@ impl Failure {
 }
 
 impl From<sqlx::Error> for Failure {
-    /// By SQLSTATE ("PostgreSQL Error Codes", appendix A of PostgreSQL's manual). What is not known is taken
-    /// for passing, because nothing is lost by trying again.
+    /// By who is to blame. What arises in a function of somebody else's may be the fault of the row that it was called for:
+    /// if it raised the error itself, it is, whatever SQLSTATE it chose.
     fn from(error: sqlx::Error) -> Self {
         if let sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } = &error {
             // A row holds what this service never writes: its user's events are refused, and nobody else's.
             return Self::Refused(Refusal::own("a corrupt row".to_owned()));
         }
-        let Some(database) = error.as_database_error().and_then(|error| error.try_downcast_ref()) else {
-            return Self::Unavailable(error);
-        };
-        let sqlstate = PgDatabaseError::code(database).to_owned();
-        let class = sqlstate.get(..2).unwrap_or_default();
-        match (class, sqlstate.as_str()) {
-            (_, "40001" | "40P01") => return Self::Conflict { sqlstate },
-            (_, "55P03" | "57014") => return Self::Blocked { sqlstate },
-            ("08" | "53" | "57" | "58", _) | (_, "25006") => return Self::Unavailable(error),
-            (_, "23514") if is_a_missing_month(database) => return Self::HorizonMoved,
-            _ => {}
-        }
-        if let Some(refusal) = Refusal::by_others(database) {
+        if let Some(refusal) = Refusal::of_unwritten(&error) {
             return Self::Refused(refusal);
         }
-        match (class, sqlstate.as_str()) {
-            _ if is_of_the_set_up(&sqlstate) => Self::Misconfigured(error),
-            ("21" | "22" | "23" | "54", _) => Self::Refused(Refusal::by_us(database)),
-            _ => Self::Unavailable(error),
+        let Some(answer) = ServerError::of(&error).map(Cow::into_owned) else {
+            return Self::Unavailable(error);
+        };
+        if is_a_missing_month(&answer) {
+            return Self::HorizonMoved;
+        }
+        let sqlstate = answer.sqlstate().to_owned();
+        match Blame::of(&answer) {
+            Blame::Others => Self::Conflict { sqlstate },
+            Blame::Lock => Self::Blocked { sqlstate },
+            Blame::Server => Self::Unavailable(error),
+            Blame::SetUp => Self::Misconfigured(error),
+            Blame::Row => Self::Refused(Refusal::of(&answer)),
         }
     }
 }
 
 /// Whether a row has no partition in the ledger, and not in a table of somebody else's.
-fn is_a_missing_month(error: &PgDatabaseError) -> bool {
-    error.routine() == Some("ExecFindPartition") && error.table() == Some("user_events")
+fn is_a_missing_month(error: &ServerError) -> bool {
+    let is_missing = error.sqlstate() == "23514" && error.routine.as_deref() == Some("ExecFindPartition");
+    is_missing && error.table.as_deref() == Some("user_events")
 }
 
-/// Whether an answer says that schema, grants or session are not what this build needs.
-fn is_of_the_set_up(sqlstate: &str) -> bool {
-    ["42", "3D", "3F"].iter().any(|class| sqlstate.starts_with(class)) || sqlstate == "55000"
+impl Failure {
+    /// What failed before anything was asked about a row: no row is to blame.
+    pub(in crate::store) fn before_any_row(error: sqlx::Error) -> Self {
+        match ServerError::of(&error).map(|answer| Blame::of(&answer)) {
+            Some(Blame::Row) => Self::Misconfigured(error),
+            Some(Blame::Others | Blame::Lock | Blame::Server | Blame::SetUp) | None => error.into(),
+        }
+    }
 }
 
 impl RetryCause {
     /// Why nothing can be applied while the database answers a question with this error.
     #[must_use]
     pub fn of_database(error: &sqlx::Error) -> Self {
-        match error.as_database_error().and_then(|error| error.code()) {
-            Some(sqlstate) if is_of_the_set_up(&sqlstate) => Self::DatabaseMisconfigured,
-            Some(_) | None => Self::DatabaseUnavailable,
+        match ServerError::of(error).map(|answer| Blame::of(&answer)) {
+            Some(Blame::SetUp | Blame::Row) => Self::DatabaseMisconfigured,
+            Some(Blame::Others | Blame::Lock | Blame::Server) | None => Self::DatabaseUnavailable,
         }
     }
 }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::postgres::Transaction;
 use crate::store::model::claims::{Claims, Identifier};
 use crate::store::model::state::{self, Delta, UserState};
+use crate::store::tables::refusal::all_written;
 use crate::store::tables::users::corrupt;
 
 /// Rows that one fetch takes from a cursor.
@@ -146,7 +147,8 @@ async fn write_baseline(tx: &mut Transaction, deltas: &BTreeMap<Uuid, Delta>) ->
     };
     let claims: Result<Vec<_>, _> = deltas.values().map(claims).collect();
     let query = sqlx::query(include_str!("write_baseline.sql"));
-    query.bind(ids).bind(states.map_err(encode)?).bind(claims.map_err(encode)?).execute(tx).await.map(drop)
+    let query = query.bind(ids).bind(states.map_err(encode)?).bind(claims.map_err(encode)?);
+    all_written("user_baseline", deltas.len(), query.execute(tx).await?.rows_affected())
 }
 
 /// Everything that a moment's ledger and baseline say, for `declare history cursor for …`.

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::postgres::{Database, Transaction};
 use crate::store::outcome::{Outcome, Rejection};
+use crate::store::tables::refusal::all_written;
 
 /// How far ahead of our clock an event's time may be: clocks differ, but not by more.
 const FUTURE_TOLERANCE: Duration = Duration::from_secs(10 * 60);
@@ -210,17 +211,21 @@ pub(in crate::store) async fn compare_earlier(
     let mut inserted =
         LedgerInsert { recorded: events.iter().map(|event| event.id).collect(), earlier: BTreeMap::new() };
     let Some(fresh) = fresh.filter(|fresh| fresh.len() < events.len()) else { return Ok(inserted) };
-    let different: HashMap<Uuid, bool> = sqlx::query_as(include_str!("different_events.sql"))
+    let different: Vec<(Uuid, bool, bool)> = sqlx::query_as(include_str!("different_events.sql"))
         .bind(&rows.ids)
         .bind(&rows.subs)
         .bind(&rows.types)
         .bind(&rows.pools)
         .bind(rows.data())
         .fetch_all(tx)
-        .await?
-        .into_iter()
-        .collect();
+        .await?;
     let fresh: HashSet<Uuid> = fresh.into_iter().collect();
+    let asked: HashSet<Uuid> = inserted.recorded.iter().map(|id| id.uuid()).collect();
+    let is_kept_out =
+        |(id, is_there, _): &&(Uuid, bool, bool)| !is_there && !fresh.contains(id) && asked.contains(id);
+    all_written("user_events", different.iter().filter(is_kept_out).count(), 0)?;
+    let different: HashMap<Uuid, bool> =
+        different.into_iter().map(|(id, _, is_same)| (id, is_same)).collect();
     let earlier = inserted.recorded.iter().filter(|id| !fresh.contains(&id.uuid())).map(|id| {
         let different =
             different.get(&id.uuid()).map(|is_same_user| Earlier::Different { is_same_user: *is_same_user });

@@ -1,5 +1,6 @@
 //! Reads and writes the tables, each with its statements. Decides nothing.
 
+mod blame;
 pub(in crate::store) mod columns;
 pub(in crate::store) mod failure;
 pub(in crate::store) mod heartbeat;

@@ -3,9 +3,9 @@
 
 use std::fmt;
 
-use sqlx::postgres::PgDatabaseError;
-
+use crate::postgres::{Origin, ServerError};
 use crate::store::model::columns::COLUMNS;
+use crate::store::tables::blame::is_of_a_policy;
 
 /// What refused a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(in crate::store) struct Refusal {
     pub(in crate::store) may_be_foreign: bool,
     /// The function that raised it, as a trigger's: the error does not name the trigger.
     pub(in crate::store) function: Option<String>,
+    /// The table whose rows it left as they were, without an error.
+    pub(in crate::store) unwritten: Option<&'static str>,
 }
 
 impl fmt::Display for Refusal {
@@ -72,105 +74,137 @@ const OWN_NOT_NULL: [&str; 23] = [
 /// Indexes of `users` that the migrations make, and that are no constraint's.
 const OWN_INDEX: &str = "users_sign_up_referral_code_idx";
 
-/// What others have added to `users` and that can refuse a row, and whether it certainly refuses every new user.
-pub(crate) async fn obstacles<'e>(
+/// The classes of a row's errors that a statement of this service's may raise by itself.
+const OWN_CLASSES: [&str; 4] = ["21", "22", "23", "54"];
+
+/// The tables that the service writes, besides `users`.
+const OTHER_TABLES: [&str; 4] = ["sync_status", "user_baseline", "user_claims", "user_events"];
+
+/// What others have added to a table and that runs when a row is written: the table, the name, whether it certainly refuses
+/// every row, and whether it can keep a row from being written without an error.
+type Other = (String, String, bool, bool);
+
+async fn others_on<'e>(
     questions: impl sqlx::Executor<'e, Database = sqlx::Postgres>,
+    tables: &[&str],
+) -> Result<Vec<Other>, sqlx::Error> {
+    sqlx::query_as(include_str!("others_on_tables.sql")).bind(tables).fetch_all(questions).await
+}
+
+/// What others have added to `users` and that can refuse a row, and whether it certainly refuses every new user; and what
+/// they have added to the other tables.
+pub(crate) async fn obstacles<'e>(
+    questions: impl sqlx::Executor<'e, Database = sqlx::Postgres> + Copy,
 ) -> Result<Vec<(String, bool)>, sqlx::Error> {
     let ours: Vec<&str> = OWN_CONSTRAINTS.into_iter().chain([OWN_INDEX]).collect();
     let columns: Vec<&str> = COLUMNS.iter().map(|column| column.name).collect();
     let query =
         sqlx::query_as(include_str!("obstacles.sql")).bind(ours).bind(OWN_NOT_NULL.as_slice()).bind(columns);
-    query.fetch_all(questions).await
+    let mut obstacles: Vec<(String, bool)> = query.fetch_all(questions).await?;
+    let others = others_on(questions, &OTHER_TABLES).await?;
+    let named = |(table, name, is_certain, _): Other| (format!("{name} of {table}"), is_certain);
+    obstacles.extend(others.into_iter().map(named));
+    Ok(obstacles)
+}
+
+/// What can keep rows of a table from being written, or from being there, without an error: triggers of others that run before,
+/// rules, row security.
+pub(in crate::store) async fn silencers<'e>(
+    questions: impl sqlx::Executor<'e, Database = sqlx::Postgres>,
+    table: &str,
+) -> Result<Vec<String>, sqlx::Error> {
+    let others = others_on(questions, &[table]).await?;
+    Ok(others.into_iter().filter_map(|(_, name, _, is_silent)| is_silent.then_some(name)).collect())
 }
 
 impl Refusal {
     /// Something of this service's own.
     pub(in crate::store) fn own(what: String) -> Self {
-        Self { what, is_foreign: false, may_be_foreign: false, function: None }
+        Self { what, is_foreign: false, may_be_foreign: false, function: None, unwritten: None }
     }
 
-    fn foreign(sqlstate: &str, what: String) -> Self {
-        Self { what: format!("{sqlstate}, {what}"), is_foreign: true, may_be_foreign: true, function: None }
+    /// Row security, which hides a row of `users` from being changed.
+    pub(in crate::store) fn hidden() -> Self {
+        Self { unwritten: Some("users"), ..Self::foreign("a row of users that cannot be changed".to_owned()) }
     }
 
-    /// What a constraint or a type of this service's refused.
-    pub(super) fn by_us(error: &PgDatabaseError) -> Self {
-        let sqlstate = error.code();
-        let what = match (error.constraint(), error.column(), error.table()) {
-            (Some(constraint), ..) => format!("{sqlstate}, constraint {constraint}"),
-            (None, Some(column), _) => format!("{sqlstate}, column {column}"),
-            (None, None, Some(table)) => format!("{sqlstate}, table {table}"),
-            (None, None, None) => sqlstate.to_owned(),
-        };
-        let may_be_foreign = error.constraint().is_none() && error.column().is_none();
-        Self { may_be_foreign, ..Self::own(what) }
+    fn foreign(what: String) -> Self {
+        Self { is_foreign: true, may_be_foreign: true, ..Self::own(what) }
     }
 
-    /// What somebody else's constraint, column, policy or trigger refused; `None` if it is nobody else's.
-    pub(super) fn by_others(error: &PgDatabaseError) -> Option<Self> {
-        let sqlstate = error.code();
-        if let Some(function) = error.r#where().and_then(function).filter(|name| !is_own_function(name)) {
-            let refusal = Self::foreign(sqlstate, format!("raised by the function {function}"));
-            return Some(Self { function: Some(function.to_owned()), ..refusal });
+    /// What left rows as they were, if that is what an error says.
+    pub(super) fn of_unwritten(error: &sqlx::Error) -> Option<Self> {
+        let sqlx::Error::AnyDriverError(error) = error else { return None };
+        let unwritten: &Unwritten = error.downcast_ref()?;
+        Some(Self { unwritten: Some(unwritten.table), ..Self::foreign(unwritten.to_string()) })
+    }
+
+    /// What a row was refused by.
+    pub(super) fn of(error: &ServerError) -> Self {
+        let sqlstate = error.sqlstate();
+        let foreign = |what: &str| Self::foreign(format!("{sqlstate}, {what}"));
+        if let Origin::Foreign(function) = &error.origin {
+            return match function {
+                Some(name) => {
+                    let refusal = foreign(&format!("raised by the function {name}"));
+                    Self { function: Some(name.clone()), ..refusal }
+                }
+                None => foreign("raised by a function"),
+            };
         }
-        if sqlstate.starts_with("23")
-            && let Some(constraint) = error.constraint()
-        {
-            let is_own = OWN_CONSTRAINTS.contains(&constraint)
-                || OWN_PREFIXES.iter().any(|prefix| constraint.starts_with(prefix));
-            return (!is_own).then(|| Self::foreign(sqlstate, format!("constraint {constraint}")));
+        if is_of_a_policy(error) {
+            return foreign("row security of the table");
         }
-        match (sqlstate, error.column()) {
-            ("23502", Some(column)) if error.table() == Some("users") && !OWN_NOT_NULL.contains(&column) => {
-                Some(Self::foreign(sqlstate, format!("column {column}")))
+        match (&error.constraint, &error.column, &error.table) {
+            (Some(constraint), ..) => {
+                let is_own = !sqlstate.starts_with("23")
+                    || OWN_CONSTRAINTS.contains(&constraint.as_str())
+                    || OWN_PREFIXES.iter().any(|prefix| constraint.starts_with(prefix));
+                match is_own {
+                    true => Self::own(format!("{sqlstate}, constraint {constraint}")),
+                    false => foreign(&format!("constraint {constraint}")),
+                }
             }
-            // Not by its message, which is in the server's language.
-            ("42501", _) if error.routine() == Some("ExecWithCheckOptions") => {
-                Some(Self::foreign(sqlstate, "row security of the table".to_owned()))
+            (None, Some(column), table) => {
+                let is_anothers = sqlstate == "23502"
+                    && table.as_deref() == Some("users")
+                    && !OWN_NOT_NULL.contains(&column.as_str());
+                match is_anothers {
+                    true => foreign(&format!("column {column}")),
+                    false => Self::own(format!("{sqlstate}, column {column}")),
+                }
             }
-            // What `raise` says where it says nothing else.
-            ("P0001", _) => Some(Self::foreign(sqlstate, "raised by a trigger".to_owned())),
-            _ => None,
+            // Statements of this service's raise nothing of the other classes.
+            (None, None, _) if !OWN_CLASSES.iter().any(|class| sqlstate.starts_with(class)) => {
+                foreign("raised by a trigger")
+            }
+            (None, None, table) => {
+                let table = table.as_ref().map(|table| format!(", table {table}")).unwrap_or_default();
+                Self { may_be_foreign: true, ..Self::own(format!("{sqlstate}{table}")) }
+            }
         }
     }
 }
 
-/// The function of a procedural language that a trigger called, in an error's context: only its name, since what stands around it may
-/// quote values. A line is such as `PL/pgSQL function app.check_user() line 3 at RAISE`, in the server's language, and
-/// `PL/Python function "check_user"`.
-fn function(context: &str) -> Option<&str> {
-    // The last one is the trigger's, and follows every statement that is quoted.
-    let line = context.lines().rfind(|line| line.contains("PL/"))?;
-    let (_, named) = line.split_once("PL/")?;
-    let before = named.split_once('(').map_or(named, |(before, _)| before);
-    let name = match before.split_once('"') {
-        Some((_, quoted)) => quoted.split('"').next(),
-        None if before.len() < named.len() => before.rsplit(char::is_whitespace).next(),
-        None => None,
-    };
-    name.filter(|name| !name.is_empty())
+/// Rows that a statement left as they were, though it says that it succeeded: a trigger may return null, a rule may do
+/// something else instead, and row security may hide a row.
+#[derive(Debug, thiserror::Error)]
+#[error("{left} of {asked} rows of {table} were not written")]
+struct Unwritten {
+    table: &'static str,
+    left: u64,
+    asked: u64,
 }
 
-fn is_own_function(name: &str) -> bool {
-    let name = name.rsplit('.').next().unwrap_or(name);
-    ["users_note_app_edit", "user_sync_note_edit", "user_sync_begin", "user_event_create_partitions"]
-        .contains(&name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_context_names_the_function_in_any_language() {
-        let of = |context| function(context).unwrap_or_default();
-        assert_eq!(of("PL/pgSQL function check_user() line 3 at RAISE"), "check_user");
-        assert_eq!(of("PL/pgSQL-Funktion app.check_user(integer) Zeile 3 bei RAISE"), "app.check_user");
-        let nested = "SQL statement \"select f('a@example.com')\"\nfonction PL/pgSQL f(), ligne 1";
-        assert_eq!(of(nested), "f");
-        assert_eq!(of("PL/Python function \"check_user\""), "check_user");
-        assert_eq!(of("PL/pgSQL function \"Check\"() line 3 at RAISE"), "Check");
-        assert_eq!(function("SQL statement \"select 1\""), None);
-        assert!(is_own_function("app.users_note_app_edit"));
+/// Fails where fewer rows of a table were written than were to be.
+pub(in crate::store) fn all_written(
+    table: &'static str,
+    asked: usize,
+    written: u64,
+) -> Result<(), sqlx::Error> {
+    let asked = u64::try_from(asked).unwrap_or(u64::MAX);
+    match asked.saturating_sub(written) {
+        0 => Ok(()),
+        left => Err(sqlx::Error::AnyDriverError(Box::new(Unwritten { table, left, asked }))),
     }
 }

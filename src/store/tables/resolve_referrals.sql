@@ -17,7 +17,9 @@ with unresolved as materialized (
         row_version = users.row_version + 1
     from unresolved
     where users.id = unresolved.id and users.id in (select id from locked)
+    returning users.id
 )
--- How many there were, and the codes of those whose rows somebody holds.
-select count(*), array_agg(distinct code) filter (where id not in (select id from locked))
+-- How many were locked, how many of them were written, and the codes of those whose rows somebody holds.
+select (select count(*) from locked), (select count(*) from resolved),
+    array_agg(distinct code) filter (where id not in (select id from locked))
 from unresolved

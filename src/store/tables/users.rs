@@ -10,7 +10,7 @@ use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::postgres::{Database, Transaction};
+use crate::postgres::{Database, Purpose, Transaction};
 use crate::store::model::affected::AffectedKeys;
 use crate::store::model::claims::{Claims, Identifier, IdentifierKind};
 use crate::store::model::columns::{NAMELESS, Owned, Since, UserRow};
@@ -22,6 +22,7 @@ use crate::store::model::state::{
 use crate::store::model::user::StoredUser;
 use crate::store::tables::columns::statements;
 use crate::store::tables::failure::Failure;
+use crate::store::tables::refusal::all_written;
 
 /// The users that exist among `ids`, unlocked.
 pub(in crate::store) async fn read(
@@ -122,7 +123,34 @@ pub(in crate::store) async fn insert_skeletons(
     let synced_at: Vec<OffsetDateTime> = at(|state| state.synced_at);
     let codes: Vec<String> = ids.iter().map(|id| referral_code(*id)).collect();
     let query = sqlx::query(include_str!("insert_skeletons.sql"));
-    query.bind(ids).bind(NAMELESS).bind(codes).bind(created_at).bind(synced_at).execute(tx).await.map(drop)
+    let query = query.bind(&ids).bind(NAMELESS).bind(codes).bind(created_at).bind(synced_at);
+    if query.execute(&mut *tx).await?.rows_affected() == u64::try_from(ids.len()).unwrap_or(u64::MAX) {
+        return Ok(());
+    }
+    // Another transaction may have inserted some of them: they are there now.
+    let present: i64 =
+        sqlx::query_scalar("select count(*) from users where id = any ($1)").bind(&ids).fetch_one(tx).await?;
+    all_written("users", ids.len(), u64::try_from(present).unwrap_or(0))
+}
+
+/// Whether row security applies to this service.
+pub(in crate::store) async fn has_row_security(database: &Database) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select row_security_active('users')").fetch_one(database.questions()).await
+}
+
+/// Whether row security hides some users from being changed: they are there, and cannot be locked. Not those whom somebody
+/// else has locked.
+pub(in crate::store) async fn are_hidden(database: &Database, ids: &[Uuid]) -> Result<bool, sqlx::Error> {
+    let mut tx = database.begin(Purpose::Events).await?;
+    let seen = "select count(*) from users where id = any ($1) and row_security_active('users')";
+    let seen: i64 = sqlx::query_scalar(seen).bind(ids).fetch_one(&mut tx).await?;
+    if seen == 0 {
+        return tx.rollback().await.map(|()| false);
+    }
+    let lock = "select id from users where id = any ($1) order by id for no key update nowait";
+    let locked = sqlx::query(lock).bind(ids).fetch_all(&mut tx).await?;
+    tx.rollback().await?;
+    Ok(i64::try_from(locked.len()).is_ok_and(|locked| locked < seen))
 }
 
 /// Locks every row that a change of `keys` may touch besides `batch`, in the order of the ids: who owns an address now,
@@ -163,6 +191,7 @@ pub(in crate::store) async fn upsert_claims(
     if ids.is_empty() {
         return Ok(BTreeMap::new());
     }
+    let asked = ids.len();
     let query = sqlx::query(include_str!("upsert_claims.sql")).bind(kinds).bind(values).bind(ids).bind(since);
     let read = |row: &PgRow| {
         let kind: String = row.try_get("kind")?;
@@ -171,7 +200,9 @@ pub(in crate::store) async fn upsert_claims(
         let since = row.try_get::<Option<OffsetDateTime>, _>("since")?.map(Timestamp::from);
         Ok(((row.try_get("user_id")?, identifier), since))
     };
-    query.fetch_all(tx).await?.iter().map(read).collect()
+    let rows = query.fetch_all(tx).await?;
+    all_written("user_claims", asked, u64::try_from(rows.len()).unwrap_or(u64::MAX))?;
+    rows.iter().map(read).collect()
 }
 
 /// Takes the unique columns from those who lose them, so that others can take them in the next statement.
@@ -181,7 +212,9 @@ pub(in crate::store) async fn release(
 ) -> Result<(), sqlx::Error> {
     let of = |kind| losers.get(&kind).map(Vec::as_slice).unwrap_or_default();
     let query = sqlx::query(include_str!("release_identifiers.sql"));
-    query.bind(of(IdentifierKind::Email)).bind(of(IdentifierKind::Phone)).execute(tx).await.map(drop)
+    let query = query.bind(of(IdentifierKind::Email)).bind(of(IdentifierKind::Phone));
+    let users: BTreeSet<Uuid> = losers.values().flatten().copied().collect();
+    all_written("users", users.len(), query.execute(tx).await?.rows_affected())
 }
 
 /// Gives the unique columns to winners outside the batch, whose rows are not written otherwise.
@@ -192,8 +225,9 @@ pub(in crate::store) async fn acquire(
     let kinds: Vec<&str> = winners.iter().map(|(identifier, _)| identifier.kind.as_str()).collect();
     let values: Vec<&str> = winners.iter().map(|(identifier, _)| identifier.value.as_str()).collect();
     let ids: Vec<Uuid> = winners.iter().map(|(_, id)| *id).collect();
-    let query = sqlx::query(include_str!("acquire_identifiers.sql"));
-    query.bind(kinds).bind(values).bind(ids).execute(tx).await.map(drop)
+    let users: BTreeSet<Uuid> = ids.iter().copied().collect();
+    let query = sqlx::query(include_str!("acquire_identifiers.sql")).bind(kinds).bind(values).bind(ids);
+    all_written("users", users.len(), query.execute(tx).await?.rows_affected())
 }
 
 /// Sign-ups that one statement gives their referrer.
@@ -215,12 +249,13 @@ pub(in crate::store) async fn resolve_referrals(
     loop {
         let query = sqlx::query_as(include_str!("resolve_referrals.sql"));
         let query = query.bind(batch).bind(&new_codes).bind(REFERRALS);
-        let (resolved, held): (i64, Option<Vec<String>>) = query.fetch_one(&mut *tx).await?;
+        let (due, resolved, held): (i64, i64, Option<Vec<String>>) = query.fetch_one(&mut *tx).await?;
+        all_written("users", usize::try_from(due).unwrap_or(0), u64::try_from(resolved).unwrap_or(0))?;
         if let Some(codes) = held {
             let waited_for = |id: &Uuid| codes.contains(&referral_code(*id));
             return Err(Failure::Held(batch.iter().copied().filter(waited_for).collect()));
         }
-        if resolved < REFERRALS {
+        if due < REFERRALS {
             return Ok(());
         }
     }
@@ -229,7 +264,8 @@ pub(in crate::store) async fn resolve_referrals(
 /// Writes the service's columns of locked rows.
 pub(in crate::store) async fn write(tx: &mut Transaction, rows: &[UserRow<'_>]) -> Result<(), sqlx::Error> {
     let statements = statements();
-    statements.bind(&statements.write, rows).execute(tx).await.map(drop)
+    let written = statements.bind(&statements.write, rows).execute(tx).await?;
+    all_written("users", rows.len(), written.rows_affected())
 }
 
 /// Compares rows with those stored: a line a column that differs, as `id, name, stored, expected`.

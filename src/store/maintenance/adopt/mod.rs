@@ -25,6 +25,7 @@ use crate::store::merge;
 use crate::store::model::affected::{AffectedKeys, sign_up_code};
 use crate::store::model::state::Delta;
 use crate::store::tables::failure::{Failure, StoreError};
+use crate::store::tables::refusal::all_written;
 use crate::store::tables::{history, users};
 
 /// Rows that are read, and written, at a time: what bounds the memory.
@@ -300,7 +301,7 @@ async fn insert(tx: &mut Transaction, rows: &[NewRow]) -> Result<(), sqlx::Error
         settings,
         metadata,
     );
-    query.execute(tx).await.map(drop)
+    all_written("users", rows.len(), query.execute(tx).await?.rows_affected())
 }
 
 /// Writes the service's columns, the claims and the baseline: as for new users' events, by the same code.
