@@ -271,8 +271,35 @@ describe('the trigger', () => {
       JSON.stringify(questions.resources[permission!]!.Properties.SourceArn),
       /userpool\/eu-west-1_Abc123Def/,
     );
-    assert.equal(questions.environment('PoolTriggers').USER_SYNC_OPERATION, 'pool-triggers');
     assert.equal(questions.function('PoolTriggers').VpcConfig, undefined);
+  });
+
+  test('is set by a function that is told by its environment what it may set', () => {
+    for (const [name, questions] of all) {
+      const [id] = questions.ids('Custom::UserSyncPoolTriggers');
+      if (id === undefined) continue;
+      const asked = questions.resources[id]!.Properties;
+      assert.deepEqual(
+        questions.environment('PoolTriggers'),
+        JSON.parse(
+          JSON.stringify({
+            USER_SYNC_OPERATION: 'pool-triggers',
+            USER_SYNC_USER_POOL_ID: asked.UserPoolId,
+            USER_SYNC_TRIGGER_ARN: asked.FunctionArn,
+            USER_SYNC_CHAIN_POST_CONFIRMATION: asked.ChainPostConfirmation,
+            USER_SYNC_CHAIN_POST_AUTHENTICATION: asked.ChainPostAuthentication,
+            USER_SYNC_OVERWRITE_TRIGGERS: asked.Overwrite,
+          }),
+        ),
+        name,
+      );
+      const [trigger] = questions.ids('AWS::Lambda::Function', 'SyncTriggerFunction');
+      assert.deepEqual(asked.FunctionArn, { 'Fn::GetAtt': [trigger, 'Arn'] }, name);
+    }
+    const { USER_SYNC_USER_POOL_ID, USER_SYNC_CHAIN_POST_CONFIRMATION } =
+      of('Chained').environment('PoolTriggers');
+    assert.equal(USER_SYNC_USER_POOL_ID, 'eu-west-1_Abc123Def');
+    assert.equal(USER_SYNC_CHAIN_POST_CONFIRMATION, 'arn:aws:lambda:eu-west-1:123456789012:function:Welcome');
   });
 
   test('is set by rights on the one pool, on its sender’s key and on its one role', () => {
@@ -551,6 +578,26 @@ describe('the database', () => {
       JSON.stringify([secrets.ConsumerSecretArn, secrets.ReaderSecretArn]),
       /SyncConsumerSecret.*SyncReaderSecret/,
     );
+  });
+
+  test('gets the logins that the migrator’s environment says, and no others', () => {
+    for (const [name, questions] of all) {
+      if (!questions.sync.migrator) continue;
+      const asked = questions.properties('Custom::UserSyncSchema', 'Sync');
+      const said = questions.environment('Migrator');
+      assert.deepEqual(
+        [
+          said.USER_SYNC_LOGINS_AUTH,
+          said.USER_SYNC_CONSUMER_LOGIN,
+          said.USER_SYNC_CONSUMER_SECRET_ARN,
+          said.USER_SYNC_READER_LOGIN,
+          said.USER_SYNC_READER_SECRET_ARN,
+        ],
+        [asked.Auth, asked.ConsumerUser, asked.ConsumerSecretArn, asked.ReaderUser, asked.ReaderSecretArn],
+        name,
+      );
+      assert.ok(said.USER_SYNC_CONSUMER_LOGIN, name);
+    }
   });
 
   test('has secrets in RDS’s form, rotated when that is asked for and there is a login to rotate', () => {
