@@ -40,6 +40,9 @@ import { Settings, settings } from './settings';
 /** The consumer's timeout: the longest that one batch may take. */
 const CONSUMER_TIMEOUT = Duration.seconds(60);
 
+/** Where the worker says whether it is well: to its own task only. */
+const HEALTH_ADDRESS = '127.0.0.1:9464';
+
 /** The operations that change what the pool says of a user, as docs/operating.md has them. */
 const LIFECYCLE_OPERATIONS = [
   'AdminCreateUser',
@@ -278,6 +281,8 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
         ...chains(options),
       },
       keepLog,
+      // What could not be sent is in the log.
+      logKey: this.props.encryptionKey,
     });
     grantQueue(this.queue, made, 'sqs:SendMessage', 'sqs:GetQueueAttributes');
     const chained = [options?.chainPostConfirmation, options?.chainPostAuthentication];
@@ -587,6 +592,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
       environment: {
         USER_SYNC_QUEUE_URL: this.queue.queueUrl,
         USER_SYNC_DLQ_URL: this.deadLetterQueue.queueUrl,
+        USER_SYNC_USER_POOL_ID: this.props.userPool.userPoolId,
       },
       network: this.network,
       layers: [this.layer()],
@@ -630,12 +636,22 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
         USER_SYNC_BATCH_SIZE: String(this.settings.batchSize),
         USER_SYNC_CONCURRENCY: String(options.concurrency ?? 2),
         USER_SYNC_EMF_SERVICE: metricsService,
+        USER_SYNC_USER_POOL_ID: this.props.userPool.userPoolId,
+        USER_SYNC_METRICS_ADDR: HEALTH_ADDRESS,
         ...this.login(task.taskRole, this.settings.auth.consumerUser, this.consumerSecret),
       },
       logging: ecs.LogDriver.awsLogs({
         logGroup: this.programs.logGroup(this, 'WorkerLog'),
         streamPrefix: 'worker',
       }),
+      // ECS replaces a task whose loops make no progress. It does not read the image's own health check.
+      healthCheck: {
+        command: ['CMD', 'user-sync', 'health'],
+        interval: Duration.seconds(30),
+        timeout: Duration.seconds(5),
+        retries: 3,
+        startPeriod: Duration.seconds(60),
+      },
       readonlyRootFilesystem: true,
       // A batch under way is finished first, or returns to the queue.
       stopTimeout: Duration.seconds(90),
