@@ -240,6 +240,22 @@ describe('the consumer', () => {
     });
   });
 
+  test('accepts another pool, too, if that is said as README.md says it', () => {
+    const both = 'eu-west-1_One,eu-west-1_Other';
+    const stack = new Stack(new App(), 'Several');
+    sync(stack, code).consumerFunction!.addEnvironment('USER_SYNC_USER_POOL_ID', both);
+    const several = new Questions(Template.fromStack(stack));
+    assert.equal(several.environment('Consumer').USER_SYNC_USER_POOL_ID, both);
+    const service = new Stack(new App(), 'SeveralOfService');
+    const { consumerService } = sync(service, code, { compute: UserSyncCompute.fargate() });
+    consumerService!.taskDefinition.defaultContainer!.addEnvironment('USER_SYNC_USER_POOL_ID', both);
+    const [task] = Object.values(Template.fromStack(service).findResources('AWS::ECS::TaskDefinition'));
+    const said = task!.Properties.ContainerDefinitions[0].Environment.filter(
+      ({ Name }: { Name: string }) => Name === 'USER_SYNC_USER_POOL_ID',
+    );
+    assert.deepEqual(said, [{ Name: 'USER_SYNC_USER_POOL_ID', Value: both }]);
+  });
+
   test('as a service is replaced when it makes no progress, as its image says too', () => {
     for (const name of ['Fargate', 'FargateSecretArm']) {
       const { HealthCheck } = container(name);

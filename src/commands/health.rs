@@ -8,7 +8,7 @@ use cognito_user_sync::consumer::health;
 
 /// Ask the worker on this machine whether it makes progress
 ///
-/// For a container's health check: the image has no curl. Asks /healthz where the worker serves it, and waits for 2 s at
+/// For a container's health check, which then needs no curl. Asks /healthz where the worker serves it, and waits for 2 s at
 /// most. Prints ok and exits with 0 if the worker is well; else says why not, and exits with 1.
 ///
 /// Example: user-sync health --metrics-addr 127.0.0.1:9464
