@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use cognito_user_sync::dev::local::Deployment;
-use cognito_user_sync_triggers::event::{ATTRIBUTE_VALUE_MAX_CHARS, Event};
+use cognito_user_sync_triggers::event::{ATTRIBUTE_VALUE_MAX_CHARS, Event, EventId};
+use cognito_user_sync_triggers::timestamp::Timestamp;
 
 use crate::support::conformance::Adapter;
 use crate::support::events::{at, confirmed, login, sub};
@@ -32,10 +33,15 @@ conformance!(
     a_bad_message_goes_to_the_dead_letter_queue_and_holds_nothing_back,
     an_outage_of_the_database_loses_nothing_and_counts_nothing_twice,
     a_redriven_message_counts_once,
+    another_pools_users_are_dead_letters_until_the_pool_is_accepted,
 );
 
 async fn drain(adapter: Adapter, deployment: &Deployment) {
-    let consumer = adapter.start(deployment, &[]).await;
+    drain_with(adapter, deployment, &[]).await;
+}
+
+async fn drain_with(adapter: Adapter, deployment: &Deployment, env: &[(&str, &str)]) {
+    let consumer = adapter.start(deployment, env).await;
     consumer.drained(deployment).await;
     consumer.end().await;
 }
@@ -143,4 +149,40 @@ async fn a_redriven_message_counts_once(adapter: Adapter) {
     drain(adapter, &deployment).await;
     let database = TestDatabase::of(deployment).await;
     assert_eq!(database.column(sub(1), "login_count").await.as_deref(), Some("1"));
+}
+
+async fn another_pools_users_are_dead_letters_until_the_pool_is_accepted(adapter: Adapter) {
+    const POOL: &str = "eu-west-1_Ours00000";
+    const OTHER: &str = "eu-west-1_Other0000";
+    let database = TestDatabase::of(deployment().await).await;
+    let deployment = &database.deployment;
+    let ours = login(1, at(1)).pool(POOL).build().encode();
+    let theirs = login(2, at(1)).pool(OTHER).build().encode();
+    // One of the contract that is no id of a pool, as only somebody else would send it.
+    let nobodys = login(3, at(1)).pool("*").build().encode();
+    let heartbeat = Event::Heartbeat { id: EventId::new(Timestamp::now()) }.encode();
+    send(deployment, &[ours, theirs.clone(), nobodys.clone(), heartbeat]).await;
+    drain_with(adapter, deployment, &[("USER_SYNC_USER_POOL_ID", POOL)]).await;
+    assert_eq!(database.count("users where login_count = 1").await, 1);
+    assert_eq!((database.count("users").await, database.count("user_events").await), (1, 1));
+    assert_eq!(database.count("sync_status where heartbeat_at is not null").await, 1, "it is of no pool");
+    let refused = |body: &String| DeadLetter {
+        body: body.clone(),
+        reason: "another_pool".to_owned(),
+        field: "source".to_owned(),
+    };
+    let mut expected = [refused(&theirs), refused(&nobodys)];
+    expected.sort();
+    assert_eq!(dead_letters(deployment).await, expected);
+
+    // Redriven once the pool is accepted, it is applied.
+    send(deployment, &[theirs]).await;
+    let both = format!("{POOL},{OTHER}");
+    drain_with(adapter, deployment, &[("USER_SYNC_USER_POOL_ID", &both)]).await;
+    assert_eq!(database.column(sub(2), "login_count").await.as_deref(), Some("1"));
+    // Unset accepts all, and so does an empty value.
+    send(deployment, &[nobodys]).await;
+    drain_with(adapter, deployment, &[("USER_SYNC_USER_POOL_ID", "")]).await;
+    assert_eq!(database.column(sub(3), "login_count").await.as_deref(), Some("1"));
+    assert_eq!(dead_letters(deployment).await, []);
 }

@@ -258,6 +258,7 @@ async fn said_by_doctor(url: &str, name: &str) -> String {
         queue_url: None,
         dlq_url: None,
         user_pool_id: None,
+        accepts_every_pool: false,
         trigger_arn: None,
         consumer_timeout_seconds: 60,
         max_heartbeat_age_minutes: 15,

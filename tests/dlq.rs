@@ -277,7 +277,9 @@ async fn redrive_moves_what_can_be_applied_and_leaves_the_rest_behind() {
     let deployment = move_tasks::deployment().await;
     let events: Vec<Event<'static>> = (0..30).map(event).collect();
     for (number, event) in events.iter().enumerate() {
-        reject(&deployment, &format!("m{number}"), &event.encode(), "refused_by_database", "$").await;
+        // Each can be applied once its cause is removed.
+        let (reason, field) = [("refused_by_database", "$"), ("another_pool", "source")][number % 2];
+        reject(&deployment, &format!("m{number}"), &event.encode(), reason, field).await;
     }
     let old = event(99).encode();
     let for_good = ["oops".to_owned(), of_version_2(40), of_version_2(41), old.clone()];

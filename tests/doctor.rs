@@ -550,6 +550,11 @@ async fn a_pool_that_does_not_call_the_trigger_is_named() {
     patient.fails_only(&[], "triggers", "PostConfirmation and PostAuthentication", "user-sync-trigger");
     patient.set("USER_SYNC_USER_POOL_ID", "eu-west-1_Nobody000");
     patient.fails_only(&[], "reachable", "ResourceNotFoundException", "USER_SYNC_USER_POOL_ID");
+    patient.wire(Some(TRIGGER), Some(TRIGGER)).await;
+    let both = format!("{}, eu-west-1_Nobody000", patient.pool);
+    patient.set("USER_SYNC_USER_POOL_ID", &both);
+    let answer = patient.fails_only(&[], "reachable", "eu-west-1_Nobody000: ", "USER_SYNC_USER_POOL_ID");
+    assert_eq!(answer.line("pool", "reachable")["found"], patient.pool.as_str(), "each pool is examined");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -602,15 +607,26 @@ async fn what_a_missing_variable_leaves_out_is_skipped() {
     let mut patient = Patient::healthy().await;
     patient.environment.remove("USER_SYNC_USER_POOL_ID");
     patient.environment.remove("USER_SYNC_DLQ_URL");
+    let answer = patient.examine(&["--user-pool-id", &patient.pool]);
+    assert_eq!(answer.with("failed"), Vec::<&Value>::new());
+    let reached = answer.line("pool", "reachable");
+    assert_eq!(reached["status"], "warning", "{reached}");
+    assert!(
+        reached["found"].as_str().unwrap().contains("accepts the events of every user pool"),
+        "{reached}"
+    );
+    assert!(reached["fix"].as_str().unwrap().contains("set USER_SYNC_USER_POOL_ID"), "{reached}");
+    assert_eq!(answer.line("pool", "triggers")["status"], "ok");
     let answer = patient.examine(&[]);
     assert_eq!(answer.with("failed"), Vec::<&Value>::new());
+    assert_eq!(answer.line("pool", "reachable")["status"], "warning");
     let fix = |section, name| answer.line(section, name)["fix"].as_str().unwrap();
     assert!(fix("pool", "triggers").contains("USER_SYNC_USER_POOL_ID"));
     assert!(fix("queue", "DLQ empty").contains("USER_SYNC_DLQ_URL"));
     assert_eq!(answer.line("queue", "visibility")["status"], "ok");
     patient.environment.clear();
     let answer = patient.examine(&[]);
-    assert_eq!(answer.with("skipped").len(), answer.checks.len());
+    assert_eq!(answer.with("skipped").len() + 1, answer.checks.len(), "but that every pool is accepted");
     assert!(
         answer.line("database", "reachable")["found"].as_str().unwrap().contains("DATABASE_URL is not set")
     );

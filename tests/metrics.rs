@@ -125,6 +125,50 @@ async fn a_worker_without_its_database_is_alive_and_not_ready() {
     assert!(!worker.stderr.lock().unwrap().join("\n").contains("hunter2"));
 }
 
+/// What the image and the construct's task run, which have no curl.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_health_check_asks_the_worker_that_runs_and_does_not_wait_for_long() {
+    let deployment = deployment().await;
+    let worker = Worker::start(&deployment.environment());
+    let address = worker.address().await;
+    let health = |address: &str| {
+        let mut command = Command::new(binaries::user_sync());
+        command.arg("health").env_clear().env("USER_SYNC_METRICS_ADDR", address).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        let [said, why] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        (output.status.code(), said, why)
+    };
+    let well = (Some(0), "ok\n".to_owned(), String::new());
+    assert_eq!(health(&address), well);
+    assert_eq!(health(&address.replace("127.0.0.1", "0.0.0.0")), well);
+    drop(worker);
+    let (code, said, why) = health(&address);
+    assert_eq!((code, said.as_str()), (Some(1), ""));
+    assert!(why.contains(&format!("no worker answers on {address}")), "{why}");
+
+    // One that says that it is not well.
+    let unwell = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = unwell.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let (mut stream, _) = unwell.accept().unwrap();
+        let mut request = [0; 1_024];
+        let read = stream.read(&mut request).unwrap();
+        assert!(request[..read].starts_with(b"GET /healthz HTTP/1.1\r\n"));
+        write!(stream, "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 6\r\n\r\nstuck\n").unwrap();
+    });
+    let (code, _, why) = health(&address);
+    assert_eq!(code, Some(1));
+    assert!(why.contains("the worker is not well: 503 stuck"), "{why}");
+
+    // One that hangs.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let started = std::time::Instant::now();
+    let (code, _, why) = health(&silent.local_addr().unwrap().to_string());
+    assert!(code == Some(1) && why.contains("no answer from"), "{why}");
+    let waited = started.elapsed();
+    assert!((2..5).contains(&waited.as_secs()), "{waited:?}: the container's limit is 5 s");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lambda_writes_embedded_metrics_within_their_limit() {
     let deployment = deployment().await;

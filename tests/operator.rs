@@ -2,6 +2,7 @@
 //! no superuser, on the newest PostgreSQL there is; an emulated Secrets Manager and user pool.
 
 use std::str::FromStr as _;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cognito_user_sync::config::DatabaseConfig;
@@ -26,8 +27,9 @@ struct Schema {
     /// `DATABASE_URL`: no user, no password.
     url: String,
     secrets: aws_sdk_secretsmanager::Client,
-    api: LambdaRuntimeApi,
-    function: Function,
+    /// The function as it was deployed, with the logins of its environment; the last one is the one that is asked.
+    functions: Mutex<Vec<(Value, Arc<LambdaRuntimeApi>, Function)>>,
+    environment: Vec<(&'static str, String)>,
     /// The database's name, and what the names of its roles begin with.
     name: String,
 }
@@ -46,11 +48,7 @@ impl Schema {
         let secrets = secrets::client(endpoint);
         let owner_secret = secrets::create(&secrets, owner, password).await;
         let url = format!("postgres://{host}:{port}/{name}");
-        let api = LambdaRuntimeApi::start().await;
-        let env = [
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-            ("AWS_REGION", "eu-west-1"),
+        let environment = [
             ("AWS_ENDPOINT_URL", endpoint),
             ("DATABASE_URL", url.as_str()),
             ("USER_SYNC_DATABASE_AUTH", "secret"),
@@ -58,9 +56,29 @@ impl Schema {
             ("USER_SYNC_OPERATION", "schema"),
             ("USER_SYNC_ROLE_PREFIX", name.as_str()),
         ];
-        let function = Function::spawn(&binaries::operator(), &api, &env);
+        let environment = environment.map(|(variable, value)| (variable, value.to_owned())).to_vec();
         let master = local::connect(&master, 2).await.unwrap();
-        Self { master, url, secrets, api, function, name }
+        Self { master, url, secrets, functions: Mutex::default(), environment, name }
+    }
+
+    /// Deploys the function with these logins in its environment, unless it has them.
+    async fn deploy(&self, logins: &Value) {
+        if self.functions.lock().unwrap().last().is_some_and(|(deployed, ..)| deployed == logins) {
+            return;
+        }
+        let api = Arc::new(LambdaRuntimeApi::start().await);
+        let text = |name: &str| logins[name].as_str().unwrap_or_default();
+        let pinned = [
+            ("USER_SYNC_LOGINS_AUTH", text("Auth")),
+            ("USER_SYNC_CONSUMER_LOGIN", text("ConsumerUser")),
+            ("USER_SYNC_CONSUMER_SECRET_ARN", text("ConsumerSecretArn")),
+            ("USER_SYNC_READER_LOGIN", text("ReaderUser")),
+            ("USER_SYNC_READER_SECRET_ARN", text("ReaderSecretArn")),
+        ];
+        let environment = self.environment.iter().map(|(variable, value)| (*variable, value.as_str()));
+        let environment: Vec<_> = environment.chain(pinned).collect();
+        let function = Function::spawn(&binaries::operator(), &api, &environment);
+        self.functions.lock().unwrap().push((logins.clone(), api, function));
     }
 
     async fn secret(&self, group: &str) -> Secret {
@@ -71,11 +89,18 @@ impl Schema {
     }
 
     async fn asked(&self, payload: Value) -> Result<Value, String> {
-        answer(self.api.invoke(payload.to_string(), LIMIT).await)
+        let api = Arc::clone(&self.functions.lock().unwrap().last().expect("it is deployed").1);
+        answer(api.invoke(payload.to_string(), LIMIT).await)
     }
 
-    /// As CloudFormation asks.
+    /// As CloudFormation asks, once it has deployed the function.
     async fn request(&self, request_type: &str, properties: Value) -> Result<Value, String> {
+        self.deploy(&properties).await;
+        self.requested(request_type, properties).await
+    }
+
+    /// As anybody asks who may invoke the function.
+    async fn requested(&self, request_type: &str, properties: Value) -> Result<Value, String> {
         self.asked(json!({
             "RequestType": request_type,
             "ResponseURL": "https://cloudformation.example.com",
@@ -93,7 +118,11 @@ impl Schema {
     }
 
     fn said(&self) -> String {
-        [self.function.stdout_lines(), self.function.stderr_lines()].concat().join("\n")
+        let functions = self.functions.lock().unwrap();
+        let lines = functions
+            .iter()
+            .flat_map(|(_, _, function)| [function.stdout_lines(), function.stderr_lines()].concat());
+        lines.collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -206,6 +235,34 @@ async fn logins_by_iam_are_members_of_rds_iam_and_a_secret_takes_them_out() {
     schema.connect(&Secret { user: consumer.clone(), password, arn }).await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn logins_that_the_environment_does_not_say_are_not_made() {
+    let schema = Schema::start().await;
+    let (consumer, reader) = (schema.secret("consumer").await, schema.secret("reader").await);
+    let stranger = schema.secret("stranger").await;
+    let pinned = of_secrets(&consumer, &reader);
+    schema.deploy(&pinned).await;
+    let asked = [
+        ("Auth", "iam"),
+        ("ConsumerUser", stranger.user.as_str()),
+        ("ConsumerSecretArn", &stranger.arn),
+        ("ReaderUser", &stranger.user),
+        ("ReaderSecretArn", &stranger.arn),
+    ];
+    for (property, value) in asked {
+        let mut asked = pinned.clone();
+        asked[property] = value.into();
+        let refused = schema.requested("Update", asked).await.unwrap_err();
+        assert!(refused.contains(&format!("differ in {property}, and nothing was changed")), "{refused}");
+    }
+    let made = "select to_regclass('users') is not null or exists
+        (select from pg_roles where rolname = any($1))";
+    let made = sqlx::query_scalar::<_, bool>(made).bind(vec![&stranger.user, &consumer.user]);
+    assert!(!made.fetch_one(&schema.master).await.unwrap(), "something was changed");
+    schema.requested("Create", pinned).await.unwrap();
+    schema.connect(&consumer).await.unwrap();
+}
+
 /// Two deployments of one server that were given one login: its password is not changed back and forth.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_of_another_deployment_is_refused() {
@@ -250,7 +307,7 @@ async fn what_cannot_be_done_names_the_next_step() {
     let refused = schema.request("Create", missing).await.unwrap_err();
     assert!(refused.contains("secretsmanager:GetSecretValue"), "{refused}");
     let refused = schema.request("Create", json!({ "Auth": "iam" })).await.unwrap_err();
-    assert!(refused.contains("ConsumerUser"), "{refused}");
+    assert!(refused.contains("USER_SYNC_CONSUMER_LOGIN is not set"), "{refused}");
     let refused = schema.asked(json!({ "hello": "world" })).await.unwrap_err();
     assert!(refused.contains("the payload cannot be read"), "{refused}");
 
@@ -309,8 +366,8 @@ async fn the_schedule_keeps_the_months_and_says_how_far_they_reach() {
     let answered = schema.asked(json!({ "maintain": {} })).await.unwrap();
     assert_eq!(answered["created"], json!([]), "idempotent, with the defaults");
     let said = || -> Vec<Value> {
-        let documents = schema.function.stdout_lines();
-        let documents = documents.iter().filter_map(|line| serde_json::from_str(line).ok());
+        let said = schema.said();
+        let documents = said.lines().filter_map(|line| serde_json::from_str(line).ok());
         documents.filter(|document: &Value| document.get("ledger_days_ahead").is_some()).collect()
     };
     // What it writes gets here a moment after its answer.

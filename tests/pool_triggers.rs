@@ -19,6 +19,7 @@ const OURS: &str = "arn:aws:lambda:eu-west-1:111122223333:function:user-sync-tri
 const OURS_NEXT: &str = "arn:aws:lambda:eu-west-1:111122223333:function:user-sync-trigger-next";
 const THEIRS: &str = "arn:aws:lambda:eu-west-1:111122223333:function:theirs:live";
 const STRANGE: &str = "arn:aws:lambda:eu-west-1:111122223333:function:strange";
+const OTHER: &str = "eu-west-1_Other123";
 
 fn wanted(user_pool_id: &str, function_arn: &str) -> Wanted {
     Wanted {
@@ -346,6 +347,18 @@ async fn an_attach_that_fails_half_way_leaves_no_trigger_behind() {
     assert!(error.contains("cognito-idp:DescribeUserPool") && error.contains(&by_hand), "{error}");
 }
 
+/// What the construct asks for, and pins in the function's environment.
+fn properties(pool: &str, function: &str, chain: &str) -> Value {
+    json!({ "UserPoolId": pool, "FunctionArn": function, "ChainPostConfirmation": chain, "Overwrite": "false" })
+}
+
+/// The same with one of them changed.
+fn but(properties: &Value, name: &str, value: &str) -> Value {
+    let mut changed = properties.clone();
+    changed[name] = value.into();
+    changed
+}
+
 /// The operator's function, asked as CloudFormation asks.
 struct Resource {
     api: LambdaRuntimeApi,
@@ -353,26 +366,40 @@ struct Resource {
 }
 
 impl Resource {
-    async fn of(strict: &StrictPool) -> Self {
+    /// As the construct deploys it for these properties.
+    async fn pinned(strict: &StrictPool, properties: &Value) -> Self {
         let api = LambdaRuntimeApi::start().await;
+        let text = |name: &str| properties[name].as_str().unwrap_or_default();
         let env = [
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-            ("AWS_REGION", "eu-west-1"),
             ("AWS_ENDPOINT_URL", strict.endpoint.as_str()),
             ("USER_SYNC_OPERATION", "pool-triggers"),
+            ("USER_SYNC_USER_POOL_ID", text("UserPoolId")),
+            ("USER_SYNC_TRIGGER_ARN", text("FunctionArn")),
+            ("USER_SYNC_CHAIN_POST_CONFIRMATION", text("ChainPostConfirmation")),
+            ("USER_SYNC_CHAIN_POST_AUTHENTICATION", text("ChainPostAuthentication")),
+            ("USER_SYNC_OVERWRITE_TRIGGERS", text("Overwrite")),
         ];
         let function = Function::spawn(&binaries::operator(), &api, &env);
         Self { api, _function: function }
     }
 
     /// The name that the resource has then.
-    async fn asked(&self, request_type: &str, name: &str, pool: &str, chain: &str) -> Result<String, String> {
-        let properties = json!({ "UserPoolId": pool, "FunctionArn": OURS, "ChainPostConfirmation": chain });
-        let mut request = json!({ "RequestType": request_type, "ResourceProperties": properties });
+    async fn asked(&self, request_type: &str, name: &str, asked: &Value) -> Result<String, String> {
+        self.asked_after(request_type, name, asked, asked).await
+    }
+
+    /// The same, where the properties were others before.
+    async fn asked_after(
+        &self,
+        request_type: &str,
+        name: &str,
+        asked: &Value,
+        before: &Value,
+    ) -> Result<String, String> {
+        let mut request = json!({ "RequestType": request_type, "ResourceProperties": asked });
         if request_type != "Create" {
             request["PhysicalResourceId"] = name.into();
-            request["OldResourceProperties"] = properties;
+            request["OldResourceProperties"] = before.clone();
         }
         match self.api.invoke(request.to_string(), Duration::from_secs(120)).await {
             Invocation::Response { body, .. } => {
@@ -385,44 +412,137 @@ impl Resource {
     }
 }
 
+/// The pool's two triggers.
+fn both(strict: &StrictPool) -> [Option<String>; 2] {
+    ["PostConfirmation", "PostAuthentication"].map(|name| strict.trigger(name))
+}
+
+fn arns(arns: [Option<&str>; 2]) -> [Option<String>; 2] {
+    arns.map(|arn| arn.map(str::to_owned))
+}
+
 /// CloudFormation has whatever changes its name deleted afterwards, under its former name.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_keeps_the_resources_name_whatever_is_chained() {
     let strict = StrictPool::start().await;
-    let resource = Resource::of(&strict).await;
-    let name = resource.asked("Create", "", ID, THEIRS).await.unwrap();
+    let first = properties(ID, OURS, THEIRS);
+    let name = Resource::pinned(&strict, &first).await.asked("Create", "", &first).await.unwrap();
     strict.set_trigger("PostConfirmation", Some(STRANGE));
-    assert_eq!(resource.asked("Update", &name, ID, STRANGE).await, Ok(name.clone()));
+    let next = properties(ID, OURS, STRANGE);
+    let resource = Resource::pinned(&strict, &next).await;
+    assert_eq!(resource.asked_after("Update", &name, &next, &first).await, Ok(name.clone()));
     assert_eq!(strict.trigger("PostConfirmation").as_deref(), Some(OURS));
     // What was there before is not what is chained: it may be gone, and nothing is put back.
-    resource.asked("Delete", &name, ID, STRANGE).await.unwrap();
-    assert_eq!(strict.trigger("PostConfirmation"), None);
-    assert_eq!(strict.trigger("PostAuthentication"), None);
+    resource.asked("Delete", &name, &next).await.unwrap();
+    assert_eq!(both(&strict), [None, None]);
 }
 
 /// The update and its rollback would both be refused, and the stack would be stuck.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_leaves_somebody_elses_trigger_and_moves_the_other_one() {
     let strict = StrictPool::start().await;
-    let resource = Resource::of(&strict).await;
+    let wanted = properties(ID, OURS, THEIRS);
+    let resource = Resource::pinned(&strict, &wanted).await;
     strict.set_trigger("PostConfirmation", Some(STRANGE));
-    let refused = resource.asked("Create", "", ID, THEIRS).await.unwrap_err();
+    let refused = resource.asked("Create", "", &wanted).await.unwrap_err();
     assert!(refused.contains(STRANGE), "{refused}");
     let name = format!("user-sync-triggers/{ID}/,");
-    assert_eq!(resource.asked("Update", &name, ID, THEIRS).await, Ok(name));
-    assert_eq!(strict.trigger("PostConfirmation").as_deref(), Some(STRANGE));
-    assert_eq!(strict.trigger("PostAuthentication").as_deref(), Some(OURS));
+    assert_eq!(resource.asked("Update", &name, &wanted).await, Ok(name));
+    assert_eq!(both(&strict), arns([Some(STRANGE), Some(OURS)]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_pool_is_refused_before_the_former_one_is_left_with_our_trigger() {
+async fn what_the_environment_does_not_say_is_refused_whoever_asks() {
     let strict = StrictPool::start().await;
-    let resource = Resource::of(&strict).await;
-    let former = ID.replace("Strict", "Former");
-    let name = format!("user-sync-triggers/{former}/,");
-    let refused = resource.asked("Update", &name, ID, THEIRS).await.unwrap_err();
-    for part in [ID, &former, "nothing was changed", "PoolTriggers.outputOnly()"] {
-        assert!(refused.contains(part), "{refused}");
+    let wanted = properties(ID, OURS, THEIRS);
+    let resource = Resource::pinned(&strict, &wanted).await;
+    let name = format!("user-sync-triggers/{ID}/,");
+    let elsewhere = properties(OTHER, OURS, THEIRS);
+    let function_elsewhere = Resource::pinned(&strict, &elsewhere).await;
+    for (property, value, resource, base) in [
+        ("UserPoolId", ID, &function_elsewhere, &elsewhere),
+        ("FunctionArn", STRANGE, &resource, &wanted),
+        ("ChainPostConfirmation", STRANGE, &resource, &wanted),
+        ("ChainPostAuthentication", STRANGE, &resource, &wanted),
+        ("Overwrite", "true", &resource, &wanted),
+    ] {
+        for request in ["Create", "Update"] {
+            let refused = resource.asked(request, &name, &but(base, property, value)).await.unwrap_err();
+            assert!(refused.contains(&format!("differ in {property}, and nothing was changed")), "{refused}");
+        }
     }
     assert_eq!(strict.pool().updates.len(), 0);
+
+    // Nor does a deletion make another function the trigger, or take another one out.
+    let name = resource.asked("Create", "", &wanted).await.unwrap();
+    let strangers = but(&wanted, "FunctionArn", THEIRS);
+    let refused = resource.asked("Delete", &name, &strangers).await.unwrap_err();
+    assert!(refused.contains("differ in FunctionArn"), "{refused}");
+    assert_eq!(both(&strict), arns([Some(OURS), Some(OURS)]));
+    let forged = format!("user-sync-triggers/{ID}/{STRANGE},{STRANGE}");
+    let chained = but(&but(&wanted, "ChainPostConfirmation", STRANGE), "ChainPostAuthentication", STRANGE);
+    resource.asked("Delete", &forged, &chained).await.unwrap();
+    assert_eq!(both(&strict), [None, None]);
+
+    // What is not pinned is not done.
+    let unset = Resource::pinned(&strict, &json!({ "UserPoolId": ID })).await;
+    let refused = unset.asked("Create", "", &wanted).await.unwrap_err();
+    assert!(refused.contains("USER_SYNC_TRIGGER_ARN is not set"), "{refused}");
+}
+
+/// Refused before the former pool is left with our trigger. The rollback of the deployment finds everything as it was. And
+/// whoever deletes the resource meanwhile does so by a function that is the new pool's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_that_gets_another_pool_leaves_nothing_behind() {
+    let strict = StrictPool::start().await;
+    let (former, next) = (properties(ID, OURS, THEIRS), properties(OTHER, OURS, STRANGE));
+    let of_former = Resource::pinned(&strict, &former).await;
+    let name = of_former.asked("Create", "", &former).await.unwrap();
+    let of_next = Resource::pinned(&strict, &next).await;
+    let refused = of_next.asked_after("Update", &name, &next, &former).await.unwrap_err();
+    for part in [ID, OTHER, "nothing was changed", "PoolTriggers.outputOnly()"] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    // The rollback: the function's environment first, then the resource.
+    assert_eq!(of_former.asked_after("Update", &name, &former, &next).await, Ok(name.clone()));
+    assert_eq!(both(&strict), arns([Some(OURS), Some(OURS)]));
+    assert_eq!(strict.pool().updates.len(), 1);
+    // A resource that was replaced, or left out, in the deployment that changed the pool.
+    of_next.asked("Delete", &name, &former).await.unwrap();
+    assert_eq!(both(&strict), arns([Some(THEIRS), None]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_function_takes_the_place_of_the_former_one_which_no_deletion_takes_out_then() {
+    let strict = StrictPool::start().await;
+    let (former, next) = (properties(ID, OURS, THEIRS), properties(ID, OURS_NEXT, THEIRS));
+    let name = Resource::pinned(&strict, &former).await.asked("Create", "", &former).await.unwrap();
+    let resource = Resource::pinned(&strict, &next).await;
+    assert_eq!(resource.asked_after("Update", &name, &next, &former).await, Ok(name.clone()));
+    assert_eq!(both(&strict), arns([Some(OURS_NEXT), Some(OURS_NEXT)]));
+    // Of the former function: the one that is the trigger now stays.
+    let refused = resource.asked("Delete", &name, &former).await.unwrap_err();
+    assert!(refused.contains("differ in FunctionArn"), "{refused}");
+    assert_eq!(both(&strict), arns([Some(OURS_NEXT), Some(OURS_NEXT)]));
+    resource.asked("Delete", &name, &next).await.unwrap();
+    assert_eq!(both(&strict), arns([Some(THEIRS), None]));
+}
+
+/// The environment is the former pool's again when CloudFormation deletes what the deployment had made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_takes_our_function_out_of_the_pool_that_the_deployment_had_attached() {
+    let strict = StrictPool::start().await;
+    strict.set_trigger("PostAuthentication", Some(STRANGE));
+    let attached = but(&properties(ID, OURS, THEIRS), "Overwrite", "true");
+    let name = Resource::pinned(&strict, &attached).await.asked("Create", "", &attached).await.unwrap();
+    assert_eq!(both(&strict), arns([Some(OURS), Some(OURS)]));
+    let rolled_back = Resource::pinned(&strict, &properties(OTHER, OURS, "")).await;
+    let refused = rolled_back.asked("Delete", &name, &but(&attached, "FunctionArn", THEIRS)).await;
+    assert!(refused.unwrap_err().contains("differ in FunctionArn"));
+    assert_eq!(both(&strict), arns([Some(OURS), Some(OURS)]));
+    rolled_back.asked("Delete", &name, &attached).await.unwrap();
+    assert_eq!(both(&strict), arns([Some(THEIRS), Some(STRANGE)]));
+    // Again, as CloudFormation may.
+    rolled_back.asked("Delete", &name, &attached).await.unwrap();
+    assert_eq!((both(&strict), strict.pool().updates.len()), (arns([Some(THEIRS), Some(STRANGE)]), 2));
 }

@@ -40,6 +40,9 @@ import { Settings, settings } from './settings';
 /** The consumer's timeout: the longest that one batch may take. */
 const CONSUMER_TIMEOUT = Duration.seconds(60);
 
+/** Where the worker says whether it is well: to its own task only. */
+const HEALTH_ADDRESS = '127.0.0.1:9464';
+
 /** The operations that change what the pool says of a user, as docs/operating.md has them. */
 const LIFECYCLE_OPERATIONS = [
   'AdminCreateUser',
@@ -275,14 +278,11 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
       environment: {
         USER_SYNC_QUEUE_URL: this.queue.queueUrl,
         ...(keys && { USER_SYNC_CLIENT_METADATA_KEYS: keys }),
-        ...(options?.chainPostConfirmation && {
-          USER_SYNC_CHAIN_POST_CONFIRMATION: options.chainPostConfirmation.functionArn,
-        }),
-        ...(options?.chainPostAuthentication && {
-          USER_SYNC_CHAIN_POST_AUTHENTICATION: options.chainPostAuthentication.functionArn,
-        }),
+        ...chains(options),
       },
       keepLog,
+      // What could not be sent is in the log.
+      logKey: this.props.encryptionKey,
     });
     grantQueue(this.queue, made, 'sqs:SendMessage', 'sqs:GetQueueAttributes');
     const chained = [options?.chainPostConfirmation, options?.chainPostAuthentication];
@@ -374,7 +374,14 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
       // It waits for Cognito where that throttles, and where somebody else changes the pool meanwhile.
       timeout: Duration.minutes(5),
       memorySize: 256,
-      environment: { USER_SYNC_OPERATION: 'pool-triggers' },
+      // What it may set, whatever it is asked: who may invoke it could else make any function the trigger.
+      environment: {
+        USER_SYNC_OPERATION: 'pool-triggers',
+        USER_SYNC_USER_POOL_ID: userPool.userPoolId,
+        USER_SYNC_TRIGGER_ARN: this.triggerFunction.functionArn,
+        ...chains(options),
+        USER_SYNC_OVERWRITE_TRIGGERS: String(options.overwrite ?? false),
+      },
     });
     setter.addToRolePolicy(
       new iam.PolicyStatement({
@@ -496,6 +503,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
 
   private migratorFunction(): lambda.Function {
     const { database, databaseName, schema, rolePrefix } = this.props;
+    const { auth, retentionDays } = this.settings;
     const adminSecret = database.owner.adminSecret!;
     const made = this.programs.function(this, 'Migrator', {
       program: 'user-sync-operator',
@@ -509,11 +517,16 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
         USER_SYNC_DATABASE_SECRET_ARN: adminSecret.secretArn,
         ...database.owner._environment(databaseName, schema),
         ...(rolePrefix !== undefined && { USER_SYNC_ROLE_PREFIX: rolePrefix }),
+        // The logins that it makes, whatever it is asked.
+        USER_SYNC_LOGINS_AUTH: auth.usesSecrets ? 'secret' : 'iam',
+        USER_SYNC_CONSUMER_LOGIN: auth.consumerUser,
+        USER_SYNC_READER_LOGIN: auth.readerUser,
+        ...(this.consumerSecret && { USER_SYNC_CONSUMER_SECRET_ARN: this.consumerSecret.secretArn }),
+        ...(this.readerSecret && { USER_SYNC_READER_SECRET_ARN: this.readerSecret.secretArn }),
       },
       network: this.network,
       layers: [this.layer()],
     });
-    const { retentionDays } = this.settings;
     const maintain = { retentionDays, monthsAhead: 3 };
     this.schedule('Maintenance', events.Schedule.rate(Duration.days(1)), made, { maintain });
     adminSecret.grantRead(made);
@@ -579,6 +592,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
       environment: {
         USER_SYNC_QUEUE_URL: this.queue.queueUrl,
         USER_SYNC_DLQ_URL: this.deadLetterQueue.queueUrl,
+        USER_SYNC_USER_POOL_ID: this.props.userPool.userPoolId,
       },
       network: this.network,
       layers: [this.layer()],
@@ -622,12 +636,22 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
         USER_SYNC_BATCH_SIZE: String(this.settings.batchSize),
         USER_SYNC_CONCURRENCY: String(options.concurrency ?? 2),
         USER_SYNC_EMF_SERVICE: metricsService,
+        USER_SYNC_USER_POOL_ID: this.props.userPool.userPoolId,
+        USER_SYNC_METRICS_ADDR: HEALTH_ADDRESS,
         ...this.login(task.taskRole, this.settings.auth.consumerUser, this.consumerSecret),
       },
       logging: ecs.LogDriver.awsLogs({
         logGroup: this.programs.logGroup(this, 'WorkerLog'),
         streamPrefix: 'worker',
       }),
+      // ECS replaces a task whose loops make no progress. It does not read the image's own health check.
+      healthCheck: {
+        command: ['CMD', 'user-sync', 'health'],
+        interval: Duration.seconds(30),
+        timeout: Duration.seconds(5),
+        retries: 3,
+        startPeriod: Duration.seconds(60),
+      },
       readonlyRootFilesystem: true,
       // A batch under way is finished first, or returns to the queue.
       stopTimeout: Duration.seconds(90),
@@ -773,6 +797,18 @@ const EXCLUDED_FROM_PASSWORDS = '!"#$%&\'()*+,-./:;<=>?@[\\]^_`{|}~';
 
 function isChained(options?: AttachOptions): boolean {
   return options?.chainPostConfirmation !== undefined || options?.chainPostAuthentication !== undefined;
+}
+
+/** The functions that were the pool's triggers before, for the trigger and for the function that sets it. */
+function chains(options?: AttachOptions): Record<string, string> {
+  return {
+    ...(options?.chainPostConfirmation && {
+      USER_SYNC_CHAIN_POST_CONFIRMATION: options.chainPostConfirmation.functionArn,
+    }),
+    ...(options?.chainPostAuthentication && {
+      USER_SYNC_CHAIN_POST_AUTHENTICATION: options.chainPostAuthentication.functionArn,
+    }),
+  };
 }
 
 /** `USER_SYNC_CLIENT_METADATA_KEYS`: the keys that differ from the documented ones. */

@@ -100,7 +100,8 @@ export class DatabaseAuth {
 /** The worker on AWS Fargate. */
 export interface FargateComputeOptions {
   /**
-   * The image, whose entry point is `user-sync` and which has RDS's certificates in `/opt/rds-ca.pem`.
+   * The image, whose entry point is `user-sync`, which has `user-sync` in its PATH, for the health check, and RDS's
+   * certificates in `/opt/rds-ca.pem`.
    *
    * @default - built by Docker from what `make lambda` left in `code`
    */

@@ -1,8 +1,9 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { Duration, FileSystem, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { ArnFormat, Duration, FileSystem, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as iam from 'aws-cdk-lib/aws-iam';
+import * as kms from 'aws-cdk-lib/aws-kms';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Provider } from 'aws-cdk-lib/custom-resources';
@@ -25,8 +26,10 @@ export interface ProgramProps {
   readonly network?: Network;
   readonly layers?: lambda.ILayerVersion[];
   readonly onFailure?: lambda.IDestination;
-  /** What becomes of its log with the stack. */
+  /** Whether its log outlives the stack. */
   readonly keepLog?: boolean;
+  /** What its log is encrypted with, if not with a key of CloudWatch's own. */
+  readonly logKey?: kms.IKey;
 }
 
 /** What `make lambda` leaves for the worker's image. */
@@ -56,9 +59,10 @@ export class Programs {
   }
 
   /** A log group for whatever is not a program. */
-  public logGroup(scope: Construct, id: string, keep = false): logs.LogGroup {
+  public logGroup(scope: Construct, id: string, keep = false, encryptionKey?: kms.IKey): logs.LogGroup {
     const removalPolicy = keep ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY;
-    return new logs.LogGroup(scope, id, { retention: this.retention, removalPolicy });
+    if (encryptionKey) permitLogs(Stack.of(scope), encryptionKey);
+    return new logs.LogGroup(scope, id, { retention: this.retention, removalPolicy, encryptionKey });
   }
 
   /** A role that Lambda assumes, and that may write to one log group. */
@@ -70,7 +74,7 @@ export class Programs {
 
   /** The function that runs a program. */
   public function(scope: Construct, id: string, props: ProgramProps): lambda.Function {
-    const logGroup = this.logGroup(scope, `${id}Log`, props.keepLog);
+    const logGroup = this.logGroup(scope, `${id}Log`, props.keepLog, props.logKey);
     const role = this.role(scope, `${id}Role`, logGroup);
     if (props.network) permitNetworkInterfaces(role);
     const made = new lambda.Function(scope, `${id}Function`, {
@@ -123,6 +127,29 @@ export class Programs {
       `CognitoUserSync: code has no ${path.resolve(missing)}: run \`make lambda\` first, or say with \`code\` where the built programs are`,
     );
   }
+}
+
+/**
+ * Permits CloudWatch Logs to use a key for this account's log groups ("Encrypt log data in CloudWatch Logs using AWS Key
+ * Management Service", Amazon CloudWatch Logs User Guide). Not for the one group: its name is made with it, and it waits
+ * for the key. The policy of a key that is imported is its owner's.
+ */
+function permitLogs(stack: Stack, key: kms.IKey): void {
+  const logGroups = stack.formatArn({
+    service: 'logs',
+    resource: 'log-group',
+    resourceName: '*',
+    arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+  });
+  key.addToResourcePolicy(
+    new iam.PolicyStatement({
+      sid: 'Logs',
+      principals: [new iam.ServicePrincipal(`logs.${stack.region}.amazonaws.com`)],
+      actions: ['kms:Encrypt', 'kms:Decrypt', 'kms:ReEncrypt*', 'kms:GenerateDataKey*', 'kms:Describe*'],
+      resources: ['*'],
+      conditions: { ArnLike: { 'kms:EncryptionContext:aws:logs:arn': logGroups } },
+    }),
+  );
 }
 
 /**

@@ -131,9 +131,11 @@ export interface CognitoUserSyncProps {
   readonly consumerMemorySize?: number;
 
   /**
-   * A key for the queue, the dead-letter queue and the generated secrets.
+   * A key for the queue, the dead-letter queue, the trigger's log, which may hold events, and the generated secrets. It
+   * must be symmetric. The policy of a key that is made in the app is added to; that of an imported one must permit
+   * `logs.<region>.amazonaws.com` to use it.
    *
-   * @default - keys that SQS and Secrets Manager own
+   * @default - keys that SQS, CloudWatch Logs and Secrets Manager own
    */
   readonly encryptionKey?: kms.IKey;
 

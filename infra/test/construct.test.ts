@@ -29,6 +29,13 @@ const code = dist();
 const all = new Map<string, Questions & { sync: CognitoUserSync }>();
 
 const of = (variant: string): Questions & { sync: CognitoUserSync } => all.get(variant)!;
+const container = (variant: string) =>
+  of(variant).properties('AWS::ECS::TaskDefinition', 'SyncWorkerTask').ContainerDefinitions[0];
+/** The worker's environment. */
+const worker = (variant: string): Record<string, unknown> =>
+  Object.fromEntries(
+    container(variant).Environment.map(({ Name, Value }: { Name: string; Value: unknown }) => [Name, Value]),
+  );
 const lambdas = () => [...all].filter(([name]) => !name.startsWith('Fargate'));
 
 before(() => {
@@ -98,6 +105,49 @@ describe('the queues', () => {
     assert.deepEqual(uses('SyncTriggerRole'), ['kms:Decrypt', 'kms:GenerateDataKey']);
     assert.deepEqual(uses('SyncConsumerRole'), ['kms:Decrypt', 'kms:GenerateDataKey']);
     assert.deepEqual(uses('SyncLifecycleRole'), ['kms:Decrypt', 'kms:GenerateDataKey']);
+  });
+});
+
+describe('the encryption key', () => {
+  test('reaches the log that holds undelivered events, and CloudWatch Logs may use it for logs only', () => {
+    const [key] = of('Key').ids('AWS::KMS::Key', 'Key');
+    const encrypted = of('Key')
+      .ids('AWS::Logs::LogGroup')
+      .filter((id) => of('Key').resources[id]!.Properties.KmsKeyId !== undefined);
+    assert.deepEqual(encrypted, of('Key').ids('AWS::Logs::LogGroup', 'SyncTriggerLog'));
+    const { KmsKeyId } = of('Key').properties('AWS::Logs::LogGroup', 'SyncTriggerLog');
+    assert.deepEqual(KmsKeyId, { 'Fn::GetAtt': [key, 'Arn'] });
+    const { Statement } = of('Key').properties('AWS::KMS::Key', 'Key').KeyPolicy;
+    const logs = Statement.filter(({ Sid }: { Sid?: string }) => Sid === 'Logs');
+    assert.deepEqual(logs, [
+      {
+        Sid: 'Logs',
+        Effect: 'Allow',
+        Principal: { Service: { 'Fn::Join': ['', ['logs.', { Ref: 'AWS::Region' }, '.amazonaws.com']] } },
+        Action: ['kms:Encrypt', 'kms:Decrypt', 'kms:ReEncrypt*', 'kms:GenerateDataKey*', 'kms:Describe*'],
+        Resource: '*',
+        Condition: {
+          ArnLike: {
+            'kms:EncryptionContext:aws:logs:arn': {
+              'Fn::Join': [
+                '',
+                [
+                  'arn:',
+                  { Ref: 'AWS::Partition' },
+                  ':logs:',
+                  { Ref: 'AWS::Region' },
+                  ':',
+                  { Ref: 'AWS::AccountId' },
+                  ':log-group:*',
+                ],
+              ],
+            },
+          },
+        },
+      },
+    ]);
+    const unkeyed = of('ImportedPool').properties('AWS::Logs::LogGroup', 'SyncTriggerLog');
+    assert.equal(unkeyed.KmsKeyId, undefined);
   });
 });
 
@@ -177,17 +227,58 @@ describe('the consumer', () => {
     }
   });
 
+  test('accepts the events of the pool that it is for, and of no other', () => {
+    for (const [name, questions] of all) {
+      const expected = questions.environment('Lifecycle').USER_SYNC_USER_POOL_ID;
+      assert.ok(expected, name);
+      const environment = name.startsWith('Fargate') ? worker(name) : questions.environment('Consumer');
+      assert.deepEqual(environment.USER_SYNC_USER_POOL_ID, expected, name);
+    }
+    assert.equal(of('ImportedPool').environment('Consumer').USER_SYNC_USER_POOL_ID, 'eu-west-1_Abc123Def');
+    assert.deepEqual(of('OwnPool').environment('Consumer').USER_SYNC_USER_POOL_ID, {
+      Ref: of('OwnPool').ids('AWS::Cognito::UserPool', 'Pool')[0],
+    });
+  });
+
+  test('accepts another pool, too, if that is said as README.md says it', () => {
+    const both = 'eu-west-1_One,eu-west-1_Other';
+    const stack = new Stack(new App(), 'Several');
+    sync(stack, code).consumerFunction!.addEnvironment('USER_SYNC_USER_POOL_ID', both);
+    const several = new Questions(Template.fromStack(stack));
+    assert.equal(several.environment('Consumer').USER_SYNC_USER_POOL_ID, both);
+    const service = new Stack(new App(), 'SeveralOfService');
+    const { consumerService } = sync(service, code, { compute: UserSyncCompute.fargate() });
+    consumerService!.taskDefinition.defaultContainer!.addEnvironment('USER_SYNC_USER_POOL_ID', both);
+    const [task] = Object.values(Template.fromStack(service).findResources('AWS::ECS::TaskDefinition'));
+    const said = task!.Properties.ContainerDefinitions[0].Environment.filter(
+      ({ Name }: { Name: string }) => Name === 'USER_SYNC_USER_POOL_ID',
+    );
+    assert.deepEqual(said, [{ Name: 'USER_SYNC_USER_POOL_ID', Value: both }]);
+  });
+
+  test('as a service is replaced when it makes no progress, as its image says too', () => {
+    for (const name of ['Fargate', 'FargateSecretArm']) {
+      const { HealthCheck } = container(name);
+      assert.deepEqual(
+        HealthCheck,
+        { Command: ['CMD', 'user-sync', 'health'], Interval: 30, Retries: 3, StartPeriod: 60, Timeout: 5 },
+        name,
+      );
+      assert.equal(worker(name).USER_SYNC_METRICS_ADDR, '127.0.0.1:9464', name);
+      assert.equal(container(name).PortMappings, undefined, name);
+    }
+    const dockerfile = fs.readFileSync(path.join(INFRA, 'worker', 'Dockerfile'), 'utf8');
+    assert.match(dockerfile, /^ENV USER_SYNC_METRICS_ADDR=127\.0\.0\.1:9464$/m);
+    const health = /^HEALTHCHECK (.*) CMD (\[.*\])$/m.exec(dockerfile)!;
+    assert.equal(health[1], '--interval=30s --timeout=5s --retries=3 --start-period=60s');
+    assert.deepEqual(JSON.parse(health[2]!), ['/usr/local/bin/user-sync', 'health']);
+  });
+
   test('runs as a service that says its heartbeats under the name that is watched', () => {
     const questions = of('Fargate');
-    const [container] = questions.properties(
-      'AWS::ECS::TaskDefinition',
-      'SyncWorkerTask',
-    ).ContainerDefinitions;
-    assert.deepEqual(container.Command, ['worker']);
-    assert.equal(container.ReadonlyRootFilesystem, true);
-    const service = container.Environment.find(
-      ({ Name }: { Name: string }) => Name === 'USER_SYNC_EMF_SERVICE',
-    ).Value;
+    assert.deepEqual(container('Fargate').Command, ['worker']);
+    assert.equal(container('Fargate').ReadonlyRootFilesystem, true);
+    const service = worker('Fargate').USER_SYNC_EMF_SERVICE;
     questions.template.hasResourceProperties('AWS::CloudWatch::Alarm', {
       MetricName: 'heartbeats',
       Dimensions: [{ Name: 'service', Value: service }],
@@ -271,8 +362,35 @@ describe('the trigger', () => {
       JSON.stringify(questions.resources[permission!]!.Properties.SourceArn),
       /userpool\/eu-west-1_Abc123Def/,
     );
-    assert.equal(questions.environment('PoolTriggers').USER_SYNC_OPERATION, 'pool-triggers');
     assert.equal(questions.function('PoolTriggers').VpcConfig, undefined);
+  });
+
+  test('is set by a function that is told by its environment what it may set', () => {
+    for (const [name, questions] of all) {
+      const [id] = questions.ids('Custom::UserSyncPoolTriggers');
+      if (id === undefined) continue;
+      const asked = questions.resources[id]!.Properties;
+      assert.deepEqual(
+        questions.environment('PoolTriggers'),
+        JSON.parse(
+          JSON.stringify({
+            USER_SYNC_OPERATION: 'pool-triggers',
+            USER_SYNC_USER_POOL_ID: asked.UserPoolId,
+            USER_SYNC_TRIGGER_ARN: asked.FunctionArn,
+            USER_SYNC_CHAIN_POST_CONFIRMATION: asked.ChainPostConfirmation,
+            USER_SYNC_CHAIN_POST_AUTHENTICATION: asked.ChainPostAuthentication,
+            USER_SYNC_OVERWRITE_TRIGGERS: asked.Overwrite,
+          }),
+        ),
+        name,
+      );
+      const [trigger] = questions.ids('AWS::Lambda::Function', 'SyncTriggerFunction');
+      assert.deepEqual(asked.FunctionArn, { 'Fn::GetAtt': [trigger, 'Arn'] }, name);
+    }
+    const { USER_SYNC_USER_POOL_ID, USER_SYNC_CHAIN_POST_CONFIRMATION } =
+      of('Chained').environment('PoolTriggers');
+    assert.equal(USER_SYNC_USER_POOL_ID, 'eu-west-1_Abc123Def');
+    assert.equal(USER_SYNC_CHAIN_POST_CONFIRMATION, 'arn:aws:lambda:eu-west-1:123456789012:function:Welcome');
   });
 
   test('is set by rights on the one pool, on its sender’s key and on its one role', () => {
@@ -551,6 +669,26 @@ describe('the database', () => {
       JSON.stringify([secrets.ConsumerSecretArn, secrets.ReaderSecretArn]),
       /SyncConsumerSecret.*SyncReaderSecret/,
     );
+  });
+
+  test('gets the logins that the migrator’s environment says, and no others', () => {
+    for (const [name, questions] of all) {
+      if (!questions.sync.migrator) continue;
+      const asked = questions.properties('Custom::UserSyncSchema', 'Sync');
+      const said = questions.environment('Migrator');
+      assert.deepEqual(
+        [
+          said.USER_SYNC_LOGINS_AUTH,
+          said.USER_SYNC_CONSUMER_LOGIN,
+          said.USER_SYNC_CONSUMER_SECRET_ARN,
+          said.USER_SYNC_READER_LOGIN,
+          said.USER_SYNC_READER_SECRET_ARN,
+        ],
+        [asked.Auth, asked.ConsumerUser, asked.ConsumerSecretArn, asked.ReaderUser, asked.ReaderSecretArn],
+        name,
+      );
+      assert.ok(said.USER_SYNC_CONSUMER_LOGIN, name);
+    }
   });
 
   test('has secrets in RDS’s form, rotated when that is asked for and there is a login to rotate', () => {

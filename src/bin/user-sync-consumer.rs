@@ -17,7 +17,7 @@ async fn main() -> Result<(), Error> {
     let config = Config::from_env()?;
     let geoip = GeoIp::open(config.geoip_file.as_deref())?;
     let database = postgres::connect(&config.database, 2).await?;
-    let applier = Applier::new(database).with_geoip(geoip);
+    let applier = Applier::new(database).with_geoip(geoip).accepting(config.user_pools);
     let queue = Queue::new(config.queue_url, config.dlq_url).await;
     let metrics = metrics::embedded(function_name("user-sync-consumer"))?;
     let (applier, queue, metrics) = (&applier, &queue, &metrics);

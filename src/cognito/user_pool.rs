@@ -23,8 +23,7 @@ use uuid::Uuid;
 use crate::aws::{self, Timeouts};
 use crate::config::{ConfigError, Environment};
 
-/// The environment variable with the user pool's id.
-pub const VARIABLE: &str = "USER_SYNC_USER_POOL_ID";
+pub use crate::config::USER_POOL_VARIABLE as VARIABLE;
 
 /// The pool that [`VARIABLE`] names; `meaning` says what for.
 ///

@@ -15,14 +15,14 @@ use serde_json::json;
 /// Changes nothing: it tries a write and undoes it, and receives no message. Each line says what was found and, if something is wrong, what to do. Uses the
 /// consumer's own variables, so run it where the consumer runs: DATABASE_URL, USER_SYNC_QUEUE_URL,
 /// USER_SYNC_DLQ_URL, and USER_SYNC_USER_POOL_ID for the triggers. Checks whose variable is missing are
-/// skipped. Needs a member of user_sync_consumer, sqs:GetQueueAttributes on both queues and
+/// skipped, but without USER_SYNC_USER_POOL_ID the consumer accepts every pool's events, which is a warning. Needs a member of user_sync_consumer, sqs:GetQueueAttributes on both queues and
 /// cognito-idp:DescribeUserPool. Exits with 0 if no check failed (warnings are allowed), and with 1 otherwise.
 ///
 /// Example: user-sync doctor --user-pool-id eu-west-1_Abc123Def --json
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// The user pool whose triggers are checked.
+    /// The user pool whose triggers are checked; several are separated by commas.
     #[arg(long, value_name = "ID", env = user_pool::VARIABLE)]
     user_pool_id: Option<String>,
     /// The function that both triggers must call; without it, they must call the same one.
@@ -46,6 +46,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         queue_url: environment.optional(QUEUE_URL_VARIABLE)?,
         dlq_url: environment.optional(DLQ_URL_VARIABLE)?,
         user_pool_id: arguments.user_pool_id,
+        accepts_every_pool: environment.raw(user_pool::VARIABLE).is_none(),
         trigger_arn: arguments.trigger_arn,
         consumer_timeout_seconds: arguments.consumer_timeout_seconds,
         max_heartbeat_age_minutes: arguments.max_heartbeat_age_minutes,

@@ -42,7 +42,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     // One connection a batch under way, one for the question whether the database is there, one for /readyz.
     let geoip = GeoIp::open(config.geoip_file.as_deref())?;
     let database = postgres::connect(&config.database, config.concurrency + 2).await?;
-    let applier = Applier::new(database.clone()).with_geoip(geoip);
+    let applier = Applier::new(database.clone()).with_geoip(geoip).accepting(config.user_pools);
     let queue = Queue::new(config.queue_url, config.dlq_url).await;
     let options = Options {
         batch_size: config.batch_size,

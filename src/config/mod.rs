@@ -15,7 +15,7 @@
 //! | `USER_SYNC_ALLOW_PLAINTEXT_DATABASE` | `false` | `true` permits a connection without TLS to another host |
 //! | `USER_SYNC_GEOIP_FILE` | none | a MaxMind database of cities, which locates IP addresses; see [`crate::geoip`] |
 //! | `USER_SYNC_METRICS_ADDR` | none | where the worker serves its metrics; see [`crate::consumer::monitoring`] |
-//! | `USER_SYNC_USER_POOL_ID` | none | the user pool that is read; see [`crate::cognito::user_pool`] |
+//! | `USER_SYNC_USER_POOL_ID` | none | the user pool that is read, or the pools, separated by commas, whose events are accepted |
 //! | `USER_SYNC_LOG` | `info` | what is logged, in `tracing`'s filter syntax |
 //!
 //! The trigger's own variables are in its package; a variable of one function or command is defined there.
@@ -23,9 +23,11 @@
 
 mod names;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
+use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 use secrecy::SecretString;
 use url::Url;
 
@@ -39,6 +41,9 @@ use crate::geoip;
 
 /// The name of the variable that holds the dead-letter queue's URL.
 pub const DLQ_URL_VARIABLE: &str = "USER_SYNC_DLQ_URL";
+
+/// The name of the variable that holds the user pool's id; for the consumer, one or several.
+pub const USER_POOL_VARIABLE: &str = "USER_SYNC_USER_POOL_ID";
 
 /// What the consumer needs to know.
 #[derive(Debug, Clone)]
@@ -55,6 +60,8 @@ pub struct Config {
     pub concurrency: usize,
     /// The operator's database of cities, if there is one.
     pub geoip_file: Option<PathBuf>,
+    /// The user pools whose events are accepted; `None` accepts all.
+    pub user_pools: Option<BTreeSet<UserPoolId>>,
 }
 
 /// Where the tables are.
@@ -131,6 +138,7 @@ impl Config {
             batch_size: environment.number("USER_SYNC_BATCH_SIZE", 1_000, 1..=10_000)?,
             concurrency: environment.number("USER_SYNC_CONCURRENCY", 2, 1..=64)?,
             geoip_file: environment.path(geoip::VARIABLE),
+            user_pools: user_pools(environment)?,
         })
     }
 }
@@ -148,6 +156,16 @@ fn is_one_queue(one: &str, other: &str) -> bool {
     };
     let are_apart = region(&one).zip(region(&other)).is_some_and(|(one, other)| one != other);
     one.path().trim_matches('/') == other.path().trim_matches('/') && !are_apart
+}
+
+fn user_pools(environment: Environment<'_>) -> Result<Option<BTreeSet<UserPoolId>>, ConfigError> {
+    let variable = USER_POOL_VARIABLE;
+    let Some(value) = environment.optional(variable)? else { return Ok(None) };
+    let pools: Result<_, _> = value.split(',').map(|id| id.trim().parse()).collect();
+    pools.map(Some).map_err(|_| {
+        let expected = "one user pool's id, such as eu-west-1_Abc123Def, or several, separated by commas";
+        ConfigError::Invalid { variable, value, expected: expected.to_owned() }
+    })
 }
 
 impl DatabaseConfig {
@@ -277,6 +295,19 @@ mod tests {
         let config = read(&[secret, ("USER_SYNC_DATABASE_SECRET_ARN", "arn")]).unwrap();
         assert_eq!(config.database.auth, DatabaseAuth::Secret { arn: "arn".to_owned() });
         assert!(read(&[("USER_SYNC_DATABASE_AUTH", "IAM")]).is_err());
+    }
+
+    #[test]
+    fn the_user_pools_are_separated_by_commas_and_none_accepts_all() {
+        let pools = |value| read(&[(USER_POOL_VARIABLE, value)]).map(|config| config.user_pools);
+        let ids = |ids: &[&str]| Some(ids.iter().map(|id| id.parse().unwrap()).collect());
+        assert_eq!(pools(""), Ok(None));
+        assert_eq!(pools("eu-west-1_A"), Ok(ids(&["eu-west-1_A"])));
+        assert_eq!(pools("eu-west-1_B, eu-west-1_A"), Ok(ids(&["eu-west-1_A", "eu-west-1_B"])));
+        for value in [",", "eu-west-1_A,", "eu-west-1_A;eu-west-1_B", "all", "*"] {
+            let error = pools(value).unwrap_err().to_string();
+            assert!(error.contains("USER_SYNC_USER_POOL_ID is") && error.contains("by commas"), "{error}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Two adapters, [`lambda`] and [`worker`], acknowledge exactly what [`settle`] reports. One conformance suite runs
 //! against both.
 
+pub mod health;
 pub mod lambda;
 pub mod liveness;
 pub mod monitoring;

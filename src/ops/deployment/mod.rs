@@ -1,7 +1,8 @@
 //! Sets a deployment up and keeps it so: the schema and its logins, the user pool's triggers, and a check for drift. Must
 //! not know the Lambda runtime.
 //!
-//! One program, deployed as one function for each [`Operation`], each with its own rights.
+//! One program, deployed as one function for each [`Operation`], each with its own rights. What a function does, and to which
+//! pool and logins, its environment says; a request that asks for something else is refused ([`NotPinned`]).
 
 mod drift;
 mod logins;
@@ -10,7 +11,6 @@ mod triggers;
 
 use std::time::Instant;
 
-use cognito_user_sync_triggers::user_pool_id::InvalidUserPoolId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -78,9 +78,9 @@ pub enum Error {
     /// The pool's triggers.
     #[error(transparent)]
     PoolTriggers(#[from] crate::cognito::triggers::Error),
-    /// The property `UserPoolId` is not the id of a user pool.
+    /// The request asks for something else than the environment says.
     #[error(transparent)]
-    UserPoolId(#[from] InvalidUserPoolId),
+    NotPinned(#[from] NotPinned),
     /// The deployment's user pool was exchanged for another one.
     #[error(transparent)]
     PoolChanged(#[from] PoolChanged),
@@ -98,8 +98,29 @@ impl Error {
             | Self::Drift(_)
             | Self::PoolTriggers(_)
             | Self::PoolChanged(_)
-            | Self::UserPoolId(_) => None,
+            | Self::NotPinned(_) => None,
         }
+    }
+}
+
+/// A request asks for something else than the function's environment says.
+///
+/// Whoever may invoke a function could otherwise have it do anything that its rights permit. The properties of the request
+/// are there so that CloudFormation asks again when they change.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the request and this function's environment differ in {}, and nothing was changed: the environment counts, and the \
+     construct sets both, so deploy it again",
+    .0.join(", ")
+)]
+pub struct NotPinned(Vec<&'static str>);
+
+impl NotPinned {
+    /// Refuses the properties that are not as the environment says.
+    fn unless(are_as_pinned: &[(&'static str, bool)]) -> Result<(), Self> {
+        let others = are_as_pinned.iter().filter(|(_, is_as_pinned)| !is_as_pinned);
+        let others: Vec<_> = others.map(|(property, _)| *property).collect();
+        if others.is_empty() { Ok(()) } else { Err(Self(others)) }
     }
 }
 

@@ -1,13 +1,15 @@
 //! Migrates the schema and makes the functions' logins, before the consumer of this build receives messages; maintains the
 //! ledger's months daily. The only function with the owner's credentials. Must not know the queue or the user pool.
+//!
+//! The environment says which logins: a request that names others is refused.
 
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::config::{ConfigError, DatabaseConfig, Role, RolePrefix};
+use crate::config::{ConfigError, DatabaseConfig, Environment, Role, RolePrefix};
 use crate::ops::deployment::logins::{self, Authentication, LoginError};
-use crate::ops::deployment::{Request, RequestType, answer};
+use crate::ops::deployment::{NotPinned, Request, RequestType, answer};
 use crate::postgres::{self, Database, DatabaseError, Purpose};
 use crate::store::StoreError;
 use crate::store::maintenance::partitions::{self, DEFAULT_MONTHS_AHEAD, DEFAULT_RETENTION_DAYS};
@@ -15,6 +17,10 @@ use crate::store::migrate::{self, Deployment};
 
 /// The custom resource's name: a deployment has one schema.
 const PHYSICAL_RESOURCE_ID: &str = "user-sync-schema";
+
+const CONSUMER_LOGIN: &str = "USER_SYNC_CONSUMER_LOGIN";
+const CONSUMER_SECRET: &str = "USER_SYNC_CONSUMER_SECRET_ARN";
+const READER_LOGIN: &str = "USER_SYNC_READER_LOGIN";
 
 /// The schema cannot be migrated or maintained.
 #[derive(Debug, thiserror::Error)]
@@ -40,12 +46,9 @@ pub enum SchemaError {
     /// The ledger's months cannot be read.
     #[error("the ledger's months cannot be read")]
     Months(#[source] sqlx::Error),
-    /// A property is missing.
-    #[error("the property {0} is missing: this build's construct gives it")]
-    Property(&'static str),
 }
 
-/// The properties that the construct sets. CloudFormation passes texts only.
+/// The logins to make: what the environment says, and what the construct asks for. CloudFormation passes texts only.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Properties {
@@ -61,6 +64,39 @@ struct Properties {
 enum Auth {
     Iam,
     Secret,
+}
+
+impl Properties {
+    /// The logins that this function makes, whoever asks.
+    fn pinned(environment: Environment<'_>) -> Result<Self, ConfigError> {
+        let variable = "USER_SYNC_LOGINS_AUTH";
+        let auth = match environment.required(variable, "how the functions log in: iam or secret")?.as_str() {
+            "iam" => Auth::Iam,
+            "secret" => Auth::Secret,
+            value => {
+                let (value, expected) = (value.to_owned(), "iam or secret".to_owned());
+                return Err(ConfigError::Invalid { variable, value, expected });
+            }
+        };
+        Ok(Self {
+            auth,
+            consumer_user: environment.optional(CONSUMER_LOGIN)?,
+            consumer_secret_arn: environment.optional(CONSUMER_SECRET)?,
+            reader_user: environment.optional(READER_LOGIN)?,
+            reader_secret_arn: environment.optional("USER_SYNC_READER_SECRET_ARN")?,
+        })
+    }
+
+    /// Refuses all that is not what the environment says.
+    fn check(&self, pinned: &Self) -> Result<(), NotPinned> {
+        NotPinned::unless(&[
+            ("Auth", self.auth == pinned.auth),
+            ("ConsumerUser", self.consumer_user == pinned.consumer_user),
+            ("ConsumerSecretArn", self.consumer_secret_arn == pinned.consumer_secret_arn),
+            ("ReaderUser", self.reader_user == pinned.reader_user),
+            ("ReaderSecretArn", self.reader_secret_arn == pinned.reader_secret_arn),
+        ])
+    }
 }
 
 /// The payload of a schedule.
@@ -92,13 +128,17 @@ pub(super) async fn handle(payload: &str) -> Result<Value, crate::ops::deploymen
     }
     let request: Request<Properties> = serde_json::from_str(payload)?;
     match request.request_type {
-        RequestType::Create | RequestType::Update => Ok(upgrade(&request.resource_properties).await?),
+        RequestType::Create | RequestType::Update => {
+            let pinned = Properties::pinned(Environment::process())?;
+            request.resource_properties.check(&pinned)?;
+            Ok(upgrade(&pinned).await?)
+        }
         // The rows stay: they are the team's.
         RequestType::Delete => Ok(answer(PHYSICAL_RESOURCE_ID)),
     }
 }
 
-async fn upgrade(properties: &Properties) -> Result<Value, SchemaError> {
+async fn upgrade(pinned: &Properties) -> Result<Value, SchemaError> {
     let config = DatabaseConfig::from_env()?;
     let database = postgres::connect(&config, 2).await?;
     let migrated = migrate::upgrade(&database, RolePrefix::from_env()?.as_ref()).await?;
@@ -106,17 +146,18 @@ async fn upgrade(properties: &Properties) -> Result<Value, SchemaError> {
         tracing::info!(migration.version = version, migration.description = description, "migrated");
     }
     let deployment = this_deployment(&database).await.map_err(SchemaError::Deployment)?;
-    for (role, user, secret) in [
-        (Role::Consumer, &properties.consumer_user, &properties.consumer_secret_arn),
-        (Role::Reader, &properties.reader_user, &properties.reader_secret_arn),
+    let missing = |variable| ConfigError::Missing { variable, meaning: "a login that this function makes" };
+    for (role, user, secret, variable) in [
+        (Role::Consumer, &pinned.consumer_user, &pinned.consumer_secret_arn, CONSUMER_LOGIN),
+        (Role::Reader, &pinned.reader_user, &pinned.reader_secret_arn, READER_LOGIN),
     ] {
-        let authentication = match (properties.auth, user, secret) {
+        let authentication = match (pinned.auth, user, secret) {
             (Auth::Iam, Some(user), _) => Authentication::Iam { user },
             (Auth::Secret, _, Some(arn)) => Authentication::Secret { arn },
-            (Auth::Iam, None, _) => return Err(SchemaError::Property("ConsumerUser or ReaderUser")),
+            (Auth::Iam, None, _) => return Err(missing(variable).into()),
             // A deployment that looks for no drift needs no reader.
             (Auth::Secret, _, None) if role == Role::Reader => continue,
-            (Auth::Secret, _, None) => return Err(SchemaError::Property("ConsumerSecretArn")),
+            (Auth::Secret, _, None) => return Err(missing(CONSUMER_SECRET).into()),
         };
         logins::ensure(&database, &config, &deployment, role, authentication).await?;
     }

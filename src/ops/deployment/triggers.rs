@@ -1,23 +1,27 @@
 //! Sets the user pool's triggers as a custom resource. Must not know how Cognito is asked.
 //!
-//! The resource's name holds the former triggers: CloudFormation keeps the name, and passes it back when the triggers are
-//! to be removed.
+//! The environment says which pool, which function and which former functions: a request that names others is refused. The
+//! resource's name holds the former triggers: CloudFormation keeps the name, and passes it back when the triggers are to be
+//! removed.
 
-use cognito_user_sync_triggers::user_pool_id::{InvalidUserPoolId, UserPoolId};
+use cognito_user_sync_triggers::chain;
+use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::cognito::lifecycle::TRIGGER_VARIABLE;
 use crate::cognito::triggers::{self, Before, Wanted};
-use crate::cognito::user_pool::UserPool;
-use crate::ops::deployment::{Error, Request, RequestType, answer};
+use crate::cognito::user_pool::{self, UserPool};
+use crate::config::{ConfigError, Environment};
+use crate::ops::deployment::{Error, NotPinned, Request, RequestType, answer};
 
 /// The prefix of every name. After a creation that failed, the CDK's provider gives another name.
 const PREFIX: &str = "user-sync-triggers";
 
+/// What the construct asks for, which is what the environment says.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Properties {
-    /// Checked by [`Properties::wanted`] alone: a rollback must be able to read the old properties whatever they hold.
     user_pool_id: String,
     function_arn: String,
     chain_post_confirmation: Option<String>,
@@ -28,16 +32,40 @@ struct Properties {
 }
 
 impl Properties {
-    fn wanted(self) -> Result<Wanted, InvalidUserPoolId> {
-        Ok(Wanted {
-            user_pool_id: self.user_pool_id.try_into()?,
+    /// Refuses all that is not what the environment says.
+    fn check(&self, pinned: &Wanted) -> Result<(), NotPinned> {
+        NotPinned::unless(&[
+            ("UserPoolId", self.user_pool_id == pinned.user_pool_id.as_str()),
+            ("FunctionArn", self.function_arn == pinned.function_arn),
+            ("ChainPostConfirmation", self.chain_post_confirmation == pinned.chain_post_confirmation),
+            ("ChainPostAuthentication", self.chain_post_authentication == pinned.chain_post_authentication),
+            ("Overwrite", (self.overwrite == "true") == pinned.overwrite),
+        ])
+    }
+
+    /// The same of another pool.
+    fn of(self, user_pool_id: UserPoolId) -> Wanted {
+        Wanted {
+            user_pool_id,
             function_arn: self.function_arn,
             chain_post_confirmation: self.chain_post_confirmation,
             chain_post_authentication: self.chain_post_authentication,
             overwrite: self.overwrite == "true",
             keep_foreign: false,
-        })
+        }
     }
+}
+
+/// What this function sets, whoever asks.
+fn pinned(environment: Environment<'_>) -> Result<Wanted, ConfigError> {
+    Ok(Wanted {
+        user_pool_id: user_pool::configured("the user pool whose triggers this function sets")?,
+        function_arn: environment.required(TRIGGER_VARIABLE, "the function that becomes both triggers")?,
+        chain_post_confirmation: environment.optional(chain::POST_CONFIRMATION_VARIABLE)?,
+        chain_post_authentication: environment.optional(chain::POST_AUTHENTICATION_VARIABLE)?,
+        overwrite: environment.flag("USER_SYNC_OVERWRITE_TRIGGERS")?,
+        keep_foreign: false,
+    })
 }
 
 /// The deployment's user pool was exchanged for another one.
@@ -74,17 +102,6 @@ impl std::fmt::Display for Name {
     }
 }
 
-/// The name of an existing resource; an error if the resource would move to another user pool.
-fn named(text: &str, wanted: &Wanted) -> Result<Option<Name>, PoolChanged> {
-    let name = Name::read(text);
-    match name.filter(|name| name.user_pool_id != wanted.user_pool_id) {
-        Some(Name { user_pool_id, .. }) => {
-            Err(PoolChanged { from: user_pool_id, to: wanted.user_pool_id.clone() })
-        }
-        None => Ok(Name::read(text)),
-    }
-}
-
 /// The functions that become the triggers again when ours is removed: what was overwritten, and what is still chained. A
 /// function that is no longer chained may be deleted, and a pool that calls it could sign nobody in.
 fn put_back(wanted: &Wanted, before: Before) -> Before {
@@ -98,16 +115,21 @@ fn put_back(wanted: &Wanted, before: Before) -> Before {
 }
 
 pub(super) async fn handle(payload: &str) -> Result<Value, Error> {
+    let pinned = pinned(Environment::process())?;
     let request: Request<Properties> = serde_json::from_str(payload)?;
     let text = request.physical_resource_id.unwrap_or_default();
-    let wanted = request.resource_properties.wanted()?;
-    let user_pool = UserPool::new(wanted.user_pool_id.clone()).await;
-    let known = named(&text, &wanted)?;
+    let known = Name::read(&text);
     match request.request_type {
         RequestType::Create | RequestType::Update => {
+            request.resource_properties.check(&pinned)?;
+            if let Some(name) = known.as_ref().filter(|name| name.user_pool_id != pinned.user_pool_id) {
+                let (from, to) = (name.user_pool_id.clone(), pinned.user_pool_id);
+                return Err(PoolChanged { from, to }.into());
+            }
             // An update that is refused is refused again when CloudFormation rolls it back, and the stack is stuck. The
             // alarm reports that the pool does not call us.
-            let wanted = Wanted { keep_foreign: request.request_type == RequestType::Update, ..wanted };
+            let wanted = Wanted { keep_foreign: request.request_type == RequestType::Update, ..pinned };
+            let user_pool = UserPool::new(wanted.user_pool_id.clone()).await;
             let ours_before = request.old_resource_properties.map(|old| old.function_arn);
             let before = known.as_ref().map(|name| name.before.clone());
             let before =
@@ -118,13 +140,30 @@ pub(super) async fn handle(payload: &str) -> Result<Value, Error> {
         }
         RequestType::Delete => {
             // Without a name, nothing was attached.
-            if let Some(Name { user_pool_id, before }) = known {
-                let before = put_back(&wanted, before);
-                triggers::detach(user_pool.client(), &user_pool_id, &wanted.function_arn, &before).await?;
+            if let Some(name) = known {
+                remove(name, pinned, request.resource_properties).await?;
             }
             Ok(answer(&text))
         }
     }
+}
+
+/// Takes our function out of the pool that the name says, and puts back what the name says.
+///
+/// It may be another pool than the environment's: CloudFormation deletes a resource that was replaced, and what a rollback
+/// leaves over, when the environment is that of the resource that stays. Its pool's former functions are not in the
+/// environment then, and what the resource was made with says which of them are still there.
+async fn remove(name: Name, pinned: Wanted, made_with: Properties) -> Result<(), Error> {
+    NotPinned::unless(&[("FunctionArn", made_with.function_arn == pinned.function_arn)])?;
+    let Name { user_pool_id, before } = name;
+    let wanted = match user_pool_id == pinned.user_pool_id {
+        true => pinned,
+        false => made_with.of(user_pool_id),
+    };
+    let user_pool = UserPool::new(wanted.user_pool_id.clone()).await;
+    let before = put_back(&wanted, before);
+    triggers::detach(user_pool.client(), &wanted.user_pool_id, &wanted.function_arn, &before).await?;
+    Ok(())
 }
 
 #[cfg(test)]

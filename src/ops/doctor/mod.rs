@@ -34,8 +34,10 @@ pub struct Options {
     pub queue_url: Option<String>,
     /// The dead-letter queue.
     pub dlq_url: Option<String>,
-    /// The user pool.
+    /// The user pool; several are separated by commas.
     pub user_pool_id: Option<String>,
+    /// Whether the consumer accepts the events of every user pool.
+    pub accepts_every_pool: bool,
     /// The function that both triggers must name; without it they must name the same one.
     pub trigger_arn: Option<String>,
     /// The consumer function's timeout, in seconds.
@@ -138,7 +140,7 @@ pub async fn examine(options: &Options) -> Vec<Check> {
     let (tables, queues, triggers) = tokio::join!(
         Box::pin(examine_tables(options)),
         Box::pin(queue::Queues::read(options.queue_url.as_deref(), options.dlq_url.as_deref())),
-        Box::pin(triggers::examine(options.user_pool_id.as_deref(), options.trigger_arn.as_deref())),
+        Box::pin(triggers::examine(options)),
     );
     let (mut checks, arrived) = tables;
     checks.extend(queues.examine(options, arrived));

@@ -9,19 +9,41 @@ use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 
 use crate::aws::{self, Timeouts};
 use crate::cognito::user_pool;
-use crate::ops::doctor::{Check, Finding, Section, Status, TIMEOUT};
+use crate::ops::doctor::{Check, Finding, Options, Section, Status, TIMEOUT};
 
 const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(3), attempt: Duration::from_secs(8) };
 
-pub(super) async fn examine(user_pool_id: Option<&str>, trigger_arn: Option<&str>) -> Vec<Check> {
-    let (reached, wired) = match lambda_config(user_pool_id).await {
-        Ok((found, config)) => (found, wiring(&config, trigger_arn)),
-        Err(finding) => {
-            let skipped = Finding { status: Status::Skipped, ..finding.clone() };
-            (finding, skipped)
-        }
-    };
-    vec![reached.named(Section::Pool, "reachable"), wired.named(Section::Pool, "triggers")]
+pub(super) async fn examine(options: &Options) -> Vec<Check> {
+    let ids = options.user_pool_id.as_deref();
+    let ids = ids.map_or(vec![None], |ids| ids.split(',').map(|id| Some(id.trim())).collect());
+    let mut checks = Vec::new();
+    for id in ids {
+        let (reached, wired) = match lambda_config(id).await {
+            Ok((found, config)) => (found, wiring(&config, options.trigger_arn.as_deref())),
+            Err(finding) => {
+                let skipped = Finding { status: Status::Skipped, ..finding.clone() };
+                (finding, skipped)
+            }
+        };
+        let reached = if options.accepts_every_pool { accepting_all(reached) } else { reached };
+        checks.extend([reached.named(Section::Pool, "reachable"), wired.named(Section::Pool, "triggers")]);
+    }
+    checks
+}
+
+/// What was found of the pool, and that the consumer takes the events of every other one as well.
+fn accepting_all(reached: Finding) -> Finding {
+    let variable = user_pool::VARIABLE;
+    match reached.status {
+        Status::Ok | Status::Skipped => Finding::warning(
+            format!(
+                "{}; without {variable} the consumer accepts the events of every user pool",
+                reached.found
+            ),
+            format!("set {variable} where the consumer runs"),
+        ),
+        Status::Warning | Status::Failed => reached,
+    }
 }
 
 async fn lambda_config(user_pool_id: Option<&str>) -> Result<(Finding, LambdaConfigType), Finding> {

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use cognito_user_sync_triggers::event::{Event, EventId};
 use cognito_user_sync_triggers::retry::Schedule;
 use cognito_user_sync_triggers::timestamp::Timestamp;
+use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -39,6 +40,8 @@ pub struct Applier {
     /// Read once, and again when it may have moved: partitions are made and dropped by `maintain`.
     horizon: Mutex<Option<Horizon>>,
     geoip: GeoIp,
+    /// `None` accepts all.
+    user_pools: Option<BTreeSet<UserPoolId>>,
 }
 
 /// How long a batch is worked on before what is left of it goes back to the queue.
@@ -63,7 +66,12 @@ impl Applier {
     /// Applies to `database`, with the rights of `user_sync_consumer`.
     #[must_use]
     pub fn new(database: impl Into<Database>) -> Self {
-        Self { database: database.into(), horizon: Mutex::new(None), geoip: GeoIp::default() }
+        Self {
+            database: database.into(),
+            horizon: Mutex::new(None),
+            geoip: GeoIp::default(),
+            user_pools: None,
+        }
     }
 
     /// The same, with a database of cities for logins whose client does not say where it is.
@@ -71,6 +79,29 @@ impl Applier {
     pub fn with_geoip(mut self, geoip: GeoIp) -> Self {
         self.geoip = geoip;
         self
+    }
+
+    /// The same, for users of these user pools only; `None` accepts all.
+    #[must_use]
+    pub fn accepting(mut self, user_pools: Option<BTreeSet<UserPoolId>>) -> Self {
+        self.user_pools = user_pools;
+        self
+    }
+
+    /// The event of a body, unless it is of a user pool that is not accepted. A heartbeat is of none.
+    fn decode<'a>(&self, body: &'a str) -> Result<Event<'a>, Rejection> {
+        let event = Event::decode(body)?;
+        let (Event::User(user), Some(pools)) = (&event, &self.user_pools) else { return Ok(event) };
+        if pools.iter().any(|pool| **pool == *user.user_pool_id) {
+            return Ok(event);
+        }
+        Err(Rejection {
+            reason: "another_pool",
+            field: "source".to_owned(),
+            detail: "the event is of a user pool that the consumer does not accept: if it should, add the pool to \
+                     USER_SYNC_USER_POOL_ID, then redrive"
+                .to_owned(),
+        })
     }
 
     /// The database that this applies to.
@@ -90,8 +121,7 @@ impl Applier {
     /// Idempotent: a body may come any number of times, in one batch or in many, here and elsewhere at once.
     /// Dropping the future applies all of the batch or nothing.
     pub async fn apply<B: AsRef<str>>(&self, bodies: &[B]) -> Vec<Outcome> {
-        let decoded: Vec<_> =
-            bodies.iter().map(|body| Event::decode(body.as_ref()).map_err(Rejection::from)).collect();
+        let decoded: Vec<_> = bodies.iter().map(|body| self.decode(body.as_ref())).collect();
         // Of several messages that carry one event, the first has its outcome and the others repeat it.
         let mut firsts = HashMap::<EventId, usize>::with_capacity(decoded.len());
         let (mut events, mut repeats) = (Vec::with_capacity(decoded.len()), Vec::new());
