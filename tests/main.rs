@@ -11,6 +11,7 @@
 
 use user_sync_test_support as support;
 
+mod addresses;
 mod adopt;
 mod bad_input;
 mod commands;

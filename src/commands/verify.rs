@@ -147,14 +147,17 @@ fn print_explanation(
     for Value { name, value, source } in &outcome.values {
         writeln!(out, "{name} = {value:?}, from {}", source_of(source))?;
     }
-    for Address { kind, value, verified, since, is_owned } in &outcome.addresses {
+    for Address { kind, value, verified, since, shown, left, is_owned } in &outcome.addresses {
         let since =
             since.map_or_else(|| "never verified".to_owned(), |since| format!("verified since {since}"));
+        let shown = shown
+            .map_or_else(|| "first shown earlier than is known".to_owned(), |at| format!("first shown {at}"));
+        let left = left.map(|at| format!(", another one or none shown {at}")).unwrap_or_default();
         let owner = match is_owned {
             true => "this user owns it",
             false => "another user owns it, or this one is deleted: see user_contested_identifiers",
         };
-        writeln!(out, "{kind} {value:?}: held, verified {verified}, {since}; {owner}")?;
+        writeln!(out, "{kind} {value:?}: held, verified {verified}, {since}, {shown}{left}; {owner}")?;
     }
     match outcome.differences.len() {
         0 => writeln!(out, "the row is what the history says")?,

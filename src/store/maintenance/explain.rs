@@ -102,6 +102,10 @@ pub struct Address {
     pub verified: bool,
     /// Since when it has been verified, if it ever was.
     pub since: Option<Timestamp>,
+    /// When it was first shown.
+    pub shown: Option<Timestamp>,
+    /// When the user last showed another one, or none.
+    pub left: Option<Timestamp>,
     /// Whether the user owns it: else another user does, or this one is deleted.
     pub is_owned: bool,
 }
@@ -164,9 +168,12 @@ fn values(state: &UserState) -> Vec<Value> {
 fn addresses(delta: &Delta, stored: Option<&StoredUser>) -> Vec<Address> {
     let address = |kind: IdentifierKind| {
         let (identifier, verified) = delta.state.identifier(kind)?;
+        let claim = delta.claims.get(&identifier);
         Some(Address {
             kind: kind.as_str(),
-            since: delta.claims.get(&identifier).copied().flatten(),
+            since: claim.and_then(|claim| claim.since),
+            shown: claim.and_then(|claim| claim.shown),
+            left: delta.state.left(kind),
             value: identifier.value,
             verified,
             is_owned: stored.and_then(|user| user.owned.get(kind)).is_some(),

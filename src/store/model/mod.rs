@@ -12,3 +12,6 @@ pub(in crate::store) mod referral;
 pub(in crate::store) mod scrub;
 pub(in crate::store) mod state;
 pub(in crate::store) mod user;
+
+#[cfg(test)]
+mod tests;
