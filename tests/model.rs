@@ -243,9 +243,27 @@ impl<'a> User<'a> {
         Some((latest, words().all(|(time, enabled)| time != latest || enabled)))
     }
 
+    fn times_of(&self, kind: Kind) -> impl Iterator<Item = Timestamp> {
+        self.events.iter().filter(move |event| event.kind == kind).map(|event| event.id.time())
+    }
+
+    /// The first deletion. Who was found alive afterwards was not deleted until then: only the last deletion counts, if
+    /// it is later.
     fn deleted_at(&self) -> Option<Timestamp> {
-        let deletions = self.events.iter().filter(|event| event.kind == Kind::Deleted);
-        deletions.map(|event| event.id.time()).min()
+        let deletions = || self.times_of(Kind::Deleted);
+        match self.restored_at() {
+            None => deletions().min(),
+            Some(restored) => deletions().max().filter(|last| *last > restored),
+        }
+    }
+
+    fn restored_at(&self) -> Option<Timestamp> {
+        self.times_of(Kind::Restored).max()
+    }
+
+    /// The last deletion, where the row does not say it already.
+    fn last_deleted_at(&self) -> Option<Timestamp> {
+        self.times_of(Kind::Deleted).max().filter(|last| self.deleted_at() != Some(*last))
     }
 
     fn has_federated_confirmation(&self) -> bool {
@@ -261,7 +279,7 @@ impl<'a> User<'a> {
         let is_login = |event: &UserEvent<'static>| match event.kind {
             Kind::Authenticated => true,
             Kind::Confirmed => event.data.federated,
-            Kind::PasswordReset | Kind::Snapshot | Kind::Deleted => false,
+            Kind::PasswordReset | Kind::Snapshot | Kind::Deleted | Kind::Restored => false,
         };
         self.events.iter().rev().copied().find(|event| is_login(event))
     }
@@ -374,6 +392,8 @@ impl<'a> User<'a> {
             "enabled_at": enabled_at,
             "is_deleted": is_deleted,
             "deleted_at": self.deleted_at(),
+            "last_deleted_at": self.last_deleted_at(),
+            "restored_at": self.restored_at(),
             "is_active": is_enabled && !is_deleted,
         }));
 
