@@ -179,7 +179,9 @@ fn source_of(source: &Source) -> String {
         Source::LatestLogin(event) => format!("event {event}, the latest login"),
         Source::FirstConfirmation(event) => format!("event {event}, the first confirmation"),
         Source::Snapshot(time) => format!("the snapshot at {time}"),
-        Source::FirstDeletion => "the first deletion; deleted is final".to_owned(),
+        Source::FirstDeletion => "the first deletion".to_owned(),
+        Source::LatestDeletion => "the latest deletion, after the latest restoration".to_owned(),
+        Source::LatestRestoration => "the latest restoration, which no deletion up to it outlasts".to_owned(),
         Source::Earliest => "the earliest event or UserCreateDate".to_owned(),
         Source::Latest => "the latest event".to_owned(),
     }

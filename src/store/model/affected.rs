@@ -115,7 +115,7 @@ fn cannot_affect_keys(user: &StoredUser, delta: &Delta) -> bool {
             })
         })
     };
-    delta.state.deleted_at.is_none()
+    delta.state.deletions.is_empty()
         && delta.state.sign_up.is_none()
         && IdentifierKind::ALL.into_iter().all(is_held)
         && !makes_claims(user, delta)
@@ -143,6 +143,7 @@ mod tests {
             Kind::Snapshot,
             Kind::Confirmed,
             Kind::Deleted,
+            Kind::Restored,
         ]);
         let attributes = (attribute("email", address.boxed()), attribute("email_verified", flag.boxed()));
         let event = (kind, attributes, 0..4_u64, any::<[u8; 10]>());
@@ -182,7 +183,7 @@ mod tests {
             // The usual case: a login that reports the same again.
             let mut again = known;
             again.state.sign_up = None;
-            if again.state.deleted_at.is_none() && again.claims.len() == user_holds(&user) {
+            if again.state.deletions.is_empty() && again.claims.len() == user_holds(&user) {
                 prop_assert!(cannot_affect_keys(&user, &again));
             }
         }

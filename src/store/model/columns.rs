@@ -144,8 +144,10 @@ pub(in crate::store) static COLUMNS: &[Column] = &[
     Column::text("language", |user| Some(user.state.attribute("locale").and_then(language).map_or(Cow::Borrowed(DEFAULT_LANGUAGE), Cow::Owned))).ownable(),
     Column::bool("is_active", |user| user.is_active()),
     Column::bool("is_verified", |user| user.is_verified()),
-    Column::bool("is_deleted", |user| user.state.deleted_at.is_some()),
-    Column::time("deleted_at", |user| user.state.deleted_at.map(at)).state(),
+    Column::bool("is_deleted", |user| user.state.deleted_at().is_some()),
+    Column::time("deleted_at", |user| user.state.deleted_at().map(at)).state(),
+    Column::time("last_deleted_at", |user| user.state.deletions.last_deleted_at().map(at)).state(),
+    Column::time("restored_at", |user| user.state.deletions.restored_at().map(at)).state(),
     Column::big_int("login_count", |user| i64::try_from(user.state.login_count()).unwrap_or(i64::MAX)).state(),
     Column::time("last_login_at", |user| user.login().map(|login| at(login.id.time()))),
     Column::text("last_login_ip", |user| user.login()?.ip.map(|ip| ip.to_string().into())).cast("inet").state(),
@@ -262,7 +264,7 @@ impl<'a> UserRow<'a> {
     }
 
     pub(in crate::store) fn is_active(&self) -> bool {
-        self.is_enabled() && self.state.deleted_at.is_none()
+        self.is_enabled() && self.state.deleted_at().is_none()
     }
 
     /// Whether the user owns such an address, and it is verified.

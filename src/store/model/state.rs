@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::geoip::{GeoIp, names_a_city};
 use crate::store::model::claims::{Claim, Claims, Identifier, IdentifierKind, is_claimable};
+use crate::store::model::deletions::Deletions;
 use crate::store::model::device::Device;
 use crate::store::model::referral;
 
@@ -170,8 +171,8 @@ pub(in crate::store) struct UserState {
     pub(in crate::store) registers: Registers,
     /// (time, disabled): on a tie disabled wins.
     pub(in crate::store) disabled: Option<(Timestamp, bool)>,
-    /// The earliest deletion; deleted is final.
-    pub(in crate::store) deleted_at: Option<Timestamp>,
+    #[serde(flatten)]
+    pub(in crate::store) deletions: Deletions,
     /// Distinct `user.authenticated`.
     pub(in crate::store) authentications: u64,
     /// Whether there is any federated confirmation, which is a login of its own.
@@ -196,7 +197,7 @@ impl UserState {
         Self {
             registers: reported(event).map(register).collect(),
             disabled: data.enabled.map(|enabled| (time, !enabled)),
-            deleted_at: (event.kind == Kind::Deleted).then_some(time),
+            deletions: Deletions::of(event),
             authentications: u64::from(event.kind == Kind::Authenticated),
             federated_login,
             last_login: is_login.then(|| Login::of(event)),
@@ -221,7 +222,7 @@ impl UserState {
             }
         }
         self.disabled = self.disabled.max(other.disabled);
-        self.deleted_at = least(self.deleted_at, other.deleted_at);
+        self.deletions.merge(other.deletions);
         self.authentications = self.authentications.saturating_add(other.authentications);
         self.federated_login |= other.federated_login;
         if let Some(login) = other.last_login
@@ -236,6 +237,11 @@ impl UserState {
         }
         self.created_at = self.created_at.min(other.created_at);
         self.synced_at = self.synced_at.max(other.synced_at);
+    }
+
+    /// When the user was deleted, if it is.
+    pub(in crate::store) fn deleted_at(&self) -> Option<Timestamp> {
+        self.deletions.deleted_at()
     }
 
     /// `login_count`: distinct authentications, and one for the federated confirmation if there is any.
@@ -261,7 +267,7 @@ impl UserState {
 
     /// The address that this user's register holds, if a user who is not deleted may hold it as its own.
     pub(in crate::store) fn claimable(&self, kind: IdentifierKind) -> Option<(Identifier, bool)> {
-        self.deleted_at.is_none().then(|| self.identifier(kind)).flatten()
+        self.deleted_at().is_none().then(|| self.identifier(kind)).flatten()
     }
 }
 

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use crate::store::model::claims::{Claim, Identifier, IdentifierKind};
+use crate::store::model::deletions::Deletions;
 use crate::store::model::state::Delta;
 
 /// Some can be claimed, some are the same one, and some cannot be.
@@ -88,4 +89,42 @@ proptest! {
         let left: Option<Timestamp> = held.and(otherwise);
         prop_assert_eq!(delta.state.left(IdentifierKind::Email), left);
     }
+
+    #[test]
+    fn deletions_are_a_function_of_the_set_of_events(history in history()) {
+        let times = |kind: Kind| {
+            history.iter().filter(move |told| told.event.kind == kind).map(|told| told.event.id.time())
+        };
+        let (deleted, restored) = (|| times(Kind::Deleted), times(Kind::Restored).max());
+        let expected = match restored {
+            None => deleted().min(),
+            Some(restored) => deleted().max().filter(|last| *last > restored),
+        };
+        let delta = folded(&history);
+        prop_assert_eq!(delta.state.deleted_at(), expected);
+        // As its row says it again.
+        let Delta { state, .. } = delta;
+        let stored = Deletions::stored(
+            state.deleted_at(),
+            state.deletions.last_deleted_at(),
+            state.deletions.restored_at(),
+        );
+        prop_assert_eq!(stored, state.deletions);
+    }
+}
+
+/// An older release knew the earliest deletion alone.
+#[test]
+fn an_older_baseline_is_read() {
+    let at = |second: u64| Timestamp::from_unix_millis(second * 1_000);
+    let read = |json: serde_json::Value| serde_json::from_value::<Deletions>(json).unwrap();
+    let mut old = read(serde_json::json!({ "deleted_at": at(5) }));
+    assert_eq!((old.deleted_at(), old.last_deleted_at()), (Some(at(5)), None));
+    for (restored, expected) in [(4, Some(at(5))), (5, None)] {
+        let mut merged = read(serde_json::json!({ "deleted_at": null, "restored_at": at(restored) }));
+        merged.merge(old);
+        assert_eq!(merged.deleted_at(), expected);
+    }
+    old.merge(Deletions::at(Some(at(7))));
+    assert_eq!((old.deleted_at(), old.last_deleted_at()), (Some(at(5)), Some(at(7))));
 }

@@ -15,6 +15,7 @@ use crate::postgres::{Database, Transaction};
 use crate::store::model::affected::AffectedKeys;
 use crate::store::model::claims::{Claim, Claims, Identifier, IdentifierKind};
 use crate::store::model::columns::{NAMELESS, Owned, Since, UserRow};
+use crate::store::model::deletions::Deletions;
 use crate::store::model::device::Device;
 use crate::store::model::referral::referral_code;
 use crate::store::model::state::{
@@ -226,8 +227,7 @@ fn stored(rows: &[PgRow]) -> Result<BTreeMap<Uuid, StoredUser>, sqlx::Error> {
 impl StoredUser {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let time = |column: &str| row.try_get::<OffsetDateTime, _>(column).map(Timestamp::from);
-        let optional_time =
-            |column: &str| row.try_get::<Option<OffsetDateTime>, _>(column).map(|at| at.map(Timestamp::from));
+        let optional_time = |column| optional_time(row, column);
         let event_id = |column: &'static str| {
             let id = row.try_get::<Option<Uuid>, _>(column)?;
             id.map(|id| EventId::from_uuid(id).map_err(|_| corrupt(column))).transpose()
@@ -261,7 +261,7 @@ impl StoredUser {
         let state = UserState {
             registers: registers(row)?,
             disabled: optional_time("enabled_at")?.map(|time| (time, !enabled)),
-            deleted_at: optional_time("deleted_at")?,
+            deletions: deletions(row)?,
             authentications: login_count.saturating_sub(u64::from(federated_login)),
             federated_login,
             last_login,
@@ -284,10 +284,17 @@ impl StoredUser {
     }
 }
 
+fn deletions(row: &PgRow) -> Result<Deletions, sqlx::Error> {
+    let time = |column| optional_time(row, column);
+    Ok(Deletions::stored(time("deleted_at")?, time("last_deleted_at")?, time("restored_at")?))
+}
+
 fn claim(row: &PgRow, since: &str, shown: &str) -> Result<Claim, sqlx::Error> {
-    let time =
-        |column: &str| row.try_get::<Option<OffsetDateTime>, _>(column).map(|time| time.map(Timestamp::from));
-    Ok(Claim { since: time(since)?, shown: time(shown)? })
+    Ok(Claim { since: optional_time(row, since)?, shown: optional_time(row, shown)? })
+}
+
+fn optional_time(row: &PgRow, column: &str) -> Result<Option<Timestamp>, sqlx::Error> {
+    row.try_get::<Option<OffsetDateTime>, _>(column).map(|time| time.map(Timestamp::from))
 }
 
 fn registers(row: &PgRow) -> Result<Registers, sqlx::Error> {
@@ -312,11 +319,11 @@ fn registers(row: &PgRow) -> Result<Registers, sqlx::Error> {
         let version = exceptions.get(&name).copied().map(version).transpose()?.unwrap_or(newest);
         let flag = flags.get(name.as_str()).cloned();
         let left = match name.as_str() {
-            "email" => row.try_get::<Option<OffsetDateTime>, _>("email_left")?,
-            "phone_number" => row.try_get("phone_left")?,
+            "email" => optional_time(row, "email_left")?,
+            "phone_number" => optional_time(row, "phone_left")?,
             _ => None,
         };
-        Ok((name, Register { version, value, flag, left: left.map(Timestamp::from) }))
+        Ok((name, Register { version, value, flag, left }))
     };
     attributes.into_iter().map(register).collect()
 }

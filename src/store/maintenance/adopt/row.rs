@@ -13,6 +13,7 @@ use crate::geoip::{GeoIp, names_a_city};
 use crate::store::maintenance::adopt::{Options, Profile};
 use crate::store::model::claims::{Claim, IdentifierKind};
 use crate::store::model::columns::{DEFAULT_LANGUAGE, NAMELESS, Owned, Since, UserRow};
+use crate::store::model::deletions::Deletions;
 use crate::store::model::device::Device;
 use crate::store::model::referral;
 use crate::store::model::state::{
@@ -114,7 +115,7 @@ fn delta(old: &OldRow, options: &Options, geoip: &GeoIp, not_carried: &mut BTree
         registers: registers(old, event_id(old.id, "profile", updated_at), options),
         // Deleted says it already; that an account was disabled as well is not known.
         disabled: (!old.is_active && !old.is_deleted).then_some((updated_at, true)),
-        deleted_at,
+        deletions: Deletions::at(deleted_at),
         authentications: old.login_count,
         federated_login: false,
         last_login,
