@@ -40,6 +40,7 @@ mod proof;
 mod reconcile;
 mod replay;
 mod report;
+mod restore;
 mod rules;
 mod runbook;
 mod stack;
