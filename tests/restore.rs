@@ -135,7 +135,7 @@ async fn nobody_else_is_restored_and_each_is_told_why() {
     for user in [alive, gone, erased, again] {
         scene.forge_deletion(user, ago(60)).await;
     }
-    scene.forge_deletion(recent, ago(14)).await;
+    scene.forge_deletion(recent, ago(5)).await;
     // The first deletion is old, but another one was just reported.
     scene.forge_deletion(again, ago(1)).await;
     scene.pool.delete("gone").await;
@@ -156,7 +156,8 @@ async fn nobody_else_is_restored_and_each_is_told_why() {
     ] {
         let refused = scene.restore(&[user]).await;
         assert_eq!(refused.status.code(), Some(2), "{}", stdout(&refused));
-        assert!(stdout(&refused).contains(&format!("{user} is not restored: {why}")), "{}", stdout(&refused));
+        let said = stdout(&refused);
+        assert!(said.starts_with(&format!("{user} is not restored: ")) && said.contains(why), "{said}");
     }
     assert_eq!(scene.queued().await, 0);
 
