@@ -3,8 +3,9 @@
 use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::geoip::GeoIp;
 use cognito_user_sync::postgres;
+use cognito_user_sync::store::maintenance::partitions::maintain;
 use cognito_user_sync::store::maintenance::repair::repair;
-use cognito_user_sync::store::maintenance::verify::verify;
+use cognito_user_sync::store::maintenance::verify::{Difference, verify};
 use cognito_user_sync::store::outcome::Outcome;
 use cognito_user_sync_triggers::event::{Event, Kind};
 use cognito_user_sync_triggers::timestamp::Timestamp;
@@ -163,4 +164,31 @@ async fn rows_of_an_older_release_keep_their_addresses_until_a_repair_says_who_w
     Tables::actual(database.rows().await).must_be(&Tables::expected(&events)).unwrap();
     let verified = verify(&operator, &GeoIp::default(), |_| {}, |_| {}).await.unwrap();
     assert_eq!(verified.differences, 0);
+}
+
+/// A month that an older release folded does not say when an address was shown: at the earliest, when there was the user.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_releases_baseline_counts_from_the_users_creation() {
+    let database = TestDatabase::create().await;
+    let operator = DatabaseConfig::with_url(&database.deployment.operator_url);
+    let operator = postgres::connect(&operator, 3).await.unwrap();
+    let now = Timestamp::now();
+    let days_ago = |days: u64| Timestamp::from_unix_millis(now.unix_millis() - days * 86_400_000);
+    apply(&database, &[confirmed(1, days_ago(210)).build(), shows(1, days_ago(200), ADDRESS)]).await;
+    let folded = maintain(&operator, 3, 90, now, |_, _| {}).await.unwrap().folded;
+    assert_eq!(folded.iter().map(|(_, events)| events).sum::<u64>(), 2);
+    let differing = async || {
+        let mut columns = Vec::new();
+        let found = |difference: Difference| columns.push(difference.column);
+        verify(&operator, &GeoIp::default(), found, |_| {}).await.unwrap();
+        columns
+    };
+    assert_eq!(differing().await, Vec::<String>::new());
+    let older = "update user_baseline set claims = (select jsonb_agg(claim - 'shown') from jsonb_array_elements(claims) as claim)";
+    sqlx::query(older).execute(&database.owner).await.unwrap();
+    assert_eq!(differing().await, ["email_shown", "user_claims email"]);
+    repair(&operator, &GeoIp::default(), &[sub(1)].into()).await.unwrap();
+    assert_eq!(differing().await, Vec::<String>::new());
+    let [shown, created] = ["email_shown", "created_at"].map(|column| database.column(sub(1), column));
+    assert_eq!(shown.await, created.await);
 }
