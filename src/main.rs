@@ -30,6 +30,7 @@ enum Command {
     Heartbeat(commands::heartbeat::Arguments),
     Release(commands::release::Arguments),
     Erase(commands::erase::Arguments),
+    Restore(commands::restore::Arguments),
     #[cfg(feature = "dev")]
     Demo(commands::demo::Arguments),
     #[cfg(feature = "dev")]
@@ -90,6 +91,7 @@ async fn run() -> anyhow::Result<()> {
         Command::Heartbeat(arguments) => commands::heartbeat::run(arguments).await,
         Command::Release(arguments) => commands::release::run(arguments).await,
         Command::Erase(arguments) => commands::erase::run(arguments).await,
+        Command::Restore(arguments) => commands::restore::run(arguments).await,
         #[cfg(feature = "dev")]
         Command::Demo(arguments) => commands::demo::run(arguments).await,
         #[cfg(feature = "dev")]

@@ -128,7 +128,7 @@ async fn migrate_does_nothing_the_second_time() {
     let output = run(&["migrate"], &[("DATABASE_URL", &deployment.consumer_url)]);
     assert!(output.status.success(), "{}", stderr(&output));
     let database = TestDatabase::of(deployment).await;
-    sqlx::query("delete from _sqlx_migrations where version = 12").execute(&database.owner).await.unwrap();
+    sqlx::query("delete from _sqlx_migrations where version = 15").execute(&database.owner).await.unwrap();
     let output = run(&["migrate"], &[("DATABASE_URL", &database.deployment.consumer_url)]);
     assert!(!output.status.success(), "the consumer may not migrate");
 }

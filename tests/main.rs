@@ -11,6 +11,7 @@
 
 use user_sync_test_support as support;
 
+mod addresses;
 mod adopt;
 mod bad_input;
 mod commands;
@@ -41,6 +42,7 @@ mod proof;
 mod reconcile;
 mod replay;
 mod report;
+mod restore;
 mod rules;
 mod runbook;
 mod stack;

@@ -20,10 +20,10 @@ use time::Date;
 use time::format_description::well_known::Iso8601;
 use uuid::Uuid;
 
-/// The two unique addresses: the kind of claim, the attribute, its flag, and the three columns.
+/// The two unique addresses: the kind of claim, the attribute, its flag, and what the other columns begin with.
 const ADDRESSES: [Address; 2] = [
-    Address { kind: "email", attribute: "email", flag: "email_verified", since: "email_since" },
-    Address { kind: "phone", attribute: "phone_number", flag: "phone_number_verified", since: "phone_since" },
+    Address { kind: "email", attribute: "email", flag: "email_verified" },
+    Address { kind: "phone", attribute: "phone_number", flag: "phone_number_verified" },
 ];
 
 /// The attribute and its flag name their columns as well.
@@ -31,7 +31,6 @@ struct Address {
     kind: &'static str,
     attribute: &'static str,
     flag: &'static str,
-    since: &'static str,
 }
 
 /// What an event says beside its attributes, under the names by which `attribute_versions` knows it.
@@ -70,8 +69,9 @@ impl Tables {
                 (owners.get(&(address.kind, held.value.clone())) == Some(sub)).then_some(held)
             };
             rows.insert(format!("user {sub}"), user.row(*sub, owns, &codes));
-            for (kind, value, since) in user.claims() {
-                let row = json!({ "kind": kind, "value": value, "user_id": sub, "since": since });
+            for (kind, value, since, shown) in user.claims() {
+                let row =
+                    json!({ "kind": kind, "value": value, "user_id": sub, "since": since, "shown": shown });
                 rows.insert(format!("user {sub}, claim {kind} {value:?}"), columns(row));
             }
         }
@@ -84,7 +84,7 @@ impl Tables {
             let mut row = columns(row);
             for (column, value) in &mut row {
                 let Value::String(text) = value else { continue };
-                if column.ends_with("_at") || column == "since" || column.ends_with("_since") {
+                if ["at", "since", "shown", "left"].contains(&column.rsplit('_').next().unwrap()) {
                     *text = Timestamp::parse(text).unwrap().to_string();
                 } else if column.ends_with("_ip") {
                     *text = text.parse::<IpAddr>().unwrap().to_string();
@@ -177,6 +177,10 @@ struct Held {
     is_verified: bool,
     /// The earliest event that showed this user with this value verified.
     since: Option<Timestamp>,
+    /// The earliest event that showed this user with this value.
+    shown: Option<Timestamp>,
+    /// The latest event that said that the user's address is another one, or none.
+    left: Option<Timestamp>,
 }
 
 /// Every event of one user, in the order of (time, id).
@@ -239,9 +243,27 @@ impl<'a> User<'a> {
         Some((latest, words().all(|(time, enabled)| time != latest || enabled)))
     }
 
+    fn times_of(&self, kind: Kind) -> impl Iterator<Item = Timestamp> {
+        self.events.iter().filter(move |event| event.kind == kind).map(|event| event.id.time())
+    }
+
+    /// The first deletion. Who was found alive afterwards was not deleted until then: only the last deletion counts, if
+    /// it is later.
     fn deleted_at(&self) -> Option<Timestamp> {
-        let deletions = self.events.iter().filter(|event| event.kind == Kind::Deleted);
-        deletions.map(|event| event.id.time()).min()
+        let deletions = || self.times_of(Kind::Deleted);
+        match self.restored_at() {
+            None => deletions().min(),
+            Some(restored) => deletions().max().filter(|last| *last > restored),
+        }
+    }
+
+    fn restored_at(&self) -> Option<Timestamp> {
+        self.times_of(Kind::Restored).max()
+    }
+
+    /// The last deletion, where the row does not say it already.
+    fn last_deleted_at(&self) -> Option<Timestamp> {
+        self.times_of(Kind::Deleted).max().filter(|last| self.deleted_at() != Some(*last))
     }
 
     fn has_federated_confirmation(&self) -> bool {
@@ -257,7 +279,7 @@ impl<'a> User<'a> {
         let is_login = |event: &UserEvent<'static>| match event.kind {
             Kind::Authenticated => true,
             Kind::Confirmed => event.data.federated,
-            Kind::PasswordReset | Kind::Snapshot | Kind::Deleted => false,
+            Kind::PasswordReset | Kind::Snapshot | Kind::Deleted | Kind::Restored => false,
         };
         self.events.iter().rev().copied().find(|event| is_login(event))
     }
@@ -271,7 +293,23 @@ impl<'a> User<'a> {
         let (event, _) = self.attribute(address.attribute)?;
         let (value, is_verified) = shown(event, address)?;
         let since = self.verified_since(address, &value);
-        Some(Held { value, is_verified, since })
+        let shown = self.shown_since(address, &value);
+        let left = self.left(address, &value);
+        Some(Held { value, is_verified, since, shown, left })
+    }
+
+    fn shown_since(&self, address: &Address, value: &str) -> Option<Timestamp> {
+        let is_shown =
+            |event: &&&UserEvent<'static>| shown(event, address).is_some_and(|(shown, _)| shown == value);
+        self.events.iter().filter(is_shown).map(|event| event.id.time()).min()
+    }
+
+    fn left(&self, address: &Address, value: &str) -> Option<Timestamp> {
+        let says_otherwise = |event: &&&UserEvent<'static>| {
+            let says = event.data.attributes.contains_key(address.attribute);
+            says && shown(event, address).is_none_or(|(shown, _)| shown != value)
+        };
+        self.events.iter().filter(says_otherwise).map(|event| event.id.time()).max()
     }
 
     fn verified_since(&self, address: &Address, value: &str) -> Option<Timestamp> {
@@ -279,14 +317,15 @@ impl<'a> User<'a> {
         self.events.iter().filter(is_shown).map(|event| event.id.time()).min()
     }
 
-    /// Every address that this user was ever shown with: kind, value, since when it is verified.
-    fn claims(&self) -> Vec<(&'static str, String, Option<Timestamp>)> {
+    /// Every address that this user was ever shown with: kind, value, since when it is verified, since when shown.
+    fn claims(&self) -> Vec<(&'static str, String, Option<Timestamp>, Option<Timestamp>)> {
         let claims = ADDRESSES.iter().flat_map(|address| {
             let values: BTreeSet<String> =
                 self.events.iter().filter_map(|event| Some(shown(event, address)?.0)).collect();
             values.into_iter().map(move |value| {
                 let since = self.verified_since(address, &value);
-                (address.kind, value, since)
+                let shown = self.shown_since(address, &value);
+                (address.kind, value, since, shown)
             })
         });
         claims.collect()
@@ -321,7 +360,9 @@ impl<'a> User<'a> {
             add(json!({
                 address.attribute: owned.as_ref().map(|owned| &owned.value),
                 address.flag: owned.is_some_and(|owned| owned.is_verified),
-                address.since: held.as_ref().and_then(|held| held.since),
+                format!("{}_since", address.kind): held.as_ref().and_then(|held| held.since),
+                format!("{}_shown", address.kind): held.as_ref().and_then(|held| held.shown),
+                format!("{}_left", address.kind): held.as_ref().and_then(|held| held.left),
             }));
         }
         let held: Vec<&Held> = held.iter().flatten().collect();
@@ -351,6 +392,8 @@ impl<'a> User<'a> {
             "enabled_at": enabled_at,
             "is_deleted": is_deleted,
             "deleted_at": self.deleted_at(),
+            "last_deleted_at": self.last_deleted_at(),
+            "restored_at": self.restored_at(),
             "is_active": is_enabled && !is_deleted,
         }));
 
@@ -466,19 +509,25 @@ impl<'a> User<'a> {
 }
 
 /// Who owns each address that anybody holds: of those who are not deleted and hold it now, those who have it
-/// verified before the others; of those, who verified it last; of those, the smallest sub.
+/// verified before the others; of those, who verified it last; of those, who never showed another one since the first
+/// time; of those, who showed it first; of those, the smallest sub.
 fn owners(users: &BTreeMap<Uuid, User<'_>>) -> BTreeMap<(&'static str, String), Uuid> {
-    let mut best = BTreeMap::<(&'static str, String), (bool, Option<Timestamp>, Reverse<Uuid>)>::new();
+    let mut claimants = BTreeMap::<(&'static str, String), Vec<(Held, Uuid)>>::new();
     for (sub, user) in users.iter().filter(|(_, user)| user.deleted_at().is_none()) {
         for address in &ADDRESSES {
             if let Some(held) = user.address(address) {
-                let claimant = (held.is_verified, held.since, Reverse(*sub));
-                let best = best.entry((address.kind, held.value)).or_insert(claimant);
-                *best = claimant.max(*best);
+                claimants.entry((address.kind, held.value.clone())).or_default().push((held, *sub));
             }
         }
     }
-    best.into_iter().map(|(address, (_, _, Reverse(sub)))| (address, sub)).collect()
+    let first = |claimants: Vec<(Held, Uuid)>| {
+        let order = |(held, sub): &(Held, Uuid)| {
+            let has_left = held.left > held.shown;
+            (Reverse(held.is_verified), Reverse(held.since), has_left, held.shown, *sub)
+        };
+        claimants.iter().min_by_key(|claimant| order(claimant)).map(|(_, sub)| *sub)
+    };
+    claimants.into_iter().filter_map(|(address, claimants)| Some((address, first(claimants)?))).collect()
 }
 
 /// The address that one event shows, ASCII-lowercased, and whether it is verified: a flag is only good

@@ -209,7 +209,7 @@ fn a_geoip_file_that_cannot_serve_is_named_with_its_variable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deletion_is_final_and_counts_go_on() {
+async fn a_deletion_stands_whatever_a_snapshot_says_and_counts_go_on() {
     let deletion = event(Kind::Deleted, 1, at(5)).build();
     let enabled = event(Kind::Snapshot, 1, at(8)).with(|data| data.enabled = Some(true)).build();
     let events = vec![deletion, login(1, at(9)).email("jo@example.com").build(), enabled];

@@ -48,8 +48,8 @@ pub enum LifecycleError {
     NotFound,
     /// A user who was deleted is in the pool.
     #[error(
-        "a user who was deleted is still found in the pool. Cognito's reads may lag, and a deletion is final: Lambda \
-         retries"
+        "a user who was deleted is still found in the pool. Cognito's reads may lag, so it is not taken for a deletion \
+         yet: Lambda retries"
     )]
     StillThere,
     /// Cognito refused a request.

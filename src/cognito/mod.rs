@@ -5,5 +5,6 @@
 pub mod cloudtrail;
 pub mod lifecycle;
 pub mod reconcile;
+pub mod restore;
 pub mod triggers;
 pub mod user_pool;

@@ -16,6 +16,7 @@ pub(crate) mod reconcile;
 pub(crate) mod release;
 pub(crate) mod replay;
 pub(crate) mod report;
+pub(crate) mod restore;
 pub(crate) mod verify;
 pub(crate) mod worker;
 

@@ -304,7 +304,9 @@ fn meaning(kind: Kind) -> &'static str {
         Kind::Unclaimed => {
             "names no pool, and its user is not in this one; deleted only with --claim-rows-without-pool"
         }
-        Kind::DeletedButPresent => "deleted in the table, still in the pool; a deletion is final",
+        Kind::DeletedButPresent => {
+            "deleted in the table, still in the pool; user-sync restore SUB takes the deletion back"
+        }
         Kind::ErasedButPresent => "erased from the table, still in the pool; delete the user there as well",
         Kind::WithoutSub => "in the pool without a sub that is a UUID; can have no row",
     }

@@ -147,14 +147,17 @@ fn print_explanation(
     for Value { name, value, source } in &outcome.values {
         writeln!(out, "{name} = {value:?}, from {}", source_of(source))?;
     }
-    for Address { kind, value, verified, since, is_owned } in &outcome.addresses {
+    for Address { kind, value, verified, since, shown, left, is_owned } in &outcome.addresses {
         let since =
             since.map_or_else(|| "never verified".to_owned(), |since| format!("verified since {since}"));
+        let shown = shown
+            .map_or_else(|| "first shown earlier than is known".to_owned(), |at| format!("first shown {at}"));
+        let left = left.map(|at| format!(", another one or none shown {at}")).unwrap_or_default();
         let owner = match is_owned {
             true => "this user owns it",
             false => "another user owns it, or this one is deleted: see user_contested_identifiers",
         };
-        writeln!(out, "{kind} {value:?}: held, verified {verified}, {since}; {owner}")?;
+        writeln!(out, "{kind} {value:?}: held, verified {verified}, {since}, {shown}{left}; {owner}")?;
     }
     match outcome.differences.len() {
         0 => writeln!(out, "the row is what the history says")?,
@@ -176,7 +179,9 @@ fn source_of(source: &Source) -> String {
         Source::LatestLogin(event) => format!("event {event}, the latest login"),
         Source::FirstConfirmation(event) => format!("event {event}, the first confirmation"),
         Source::Snapshot(time) => format!("the snapshot at {time}"),
-        Source::FirstDeletion => "the first deletion; deleted is final".to_owned(),
+        Source::FirstDeletion => "the first deletion".to_owned(),
+        Source::LatestDeletion => "the latest deletion, after the latest restoration".to_owned(),
+        Source::LatestRestoration => "the latest restoration, which no deletion up to it outlasts".to_owned(),
         Source::Earliest => "the earliest event or UserCreateDate".to_owned(),
         Source::Latest => "the latest event".to_owned(),
     }

@@ -5,13 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cognito_user_sync_triggers::timestamp::Timestamp;
 use uuid::Uuid;
 
 use crate::postgres::Transaction;
 use crate::store::locks;
 use crate::store::model::affected::{AffectedKeys, sign_up_code};
-use crate::store::model::claims::{Claimant, Identifier, IdentifierKind};
+use crate::store::model::claims::{Claim, Claimant, Identifier, IdentifierKind};
 use crate::store::model::columns::UserRow;
 use crate::store::model::state::Delta;
 use crate::store::model::user::StoredUser;
@@ -46,11 +45,11 @@ pub(in crate::store) async fn merge_users_and_keys(
     keys: &AffectedKeys,
 ) -> Result<(), Failure> {
     let claims = deltas.iter().map(|(id, delta)| (*id, &delta.claims)).collect();
-    let since = users::upsert_claims(tx, &claims).await?;
+    let recorded = users::upsert_claims(tx, &claims).await?;
     let mut after = before.clone();
     for (id, delta) in deltas {
         let user = after.get_mut(id).ok_or_else(Failure::recheck)?;
-        merge_user(user, delta, |identifier| since.get(&(*id, identifier)).copied());
+        merge_user(user, delta, |identifier| recorded.get(&(*id, identifier)).copied());
     }
     assign(&mut after, &keys.identifiers);
 
@@ -84,12 +83,8 @@ pub(in crate::store) async fn reassign_locked(
     merge_users_and_keys(tx, stored, &BTreeMap::new(), keys).await
 }
 
-/// Merges a change into a user. `recorded` says since when an address that the change showed is verified.
-fn merge_user(
-    user: &mut StoredUser,
-    delta: &Delta,
-    recorded: impl Fn(Identifier) -> Option<Option<Timestamp>>,
-) {
+/// Merges a change into a user. `recorded` is the claim on an address that the change showed.
+fn merge_user(user: &mut StoredUser, delta: &Delta, recorded: impl Fn(Identifier) -> Option<Claim>) {
     let code_before = sign_up_code(&user.state);
     user.state.merge(delta.state.clone());
     if sign_up_code(&user.state) != code_before {
@@ -98,9 +93,9 @@ fn merge_user(
     for kind in IdentifierKind::ALL {
         let held = user.state.identifier(kind).map(|(identifier, _)| identifier);
         match held.map(&recorded) {
-            None => user.since.set(kind, None),
-            Some(Some(since)) => user.since.set(kind, since),
-            // Not shown by this batch: the address is the one that was held, and so is its time.
+            None => user.since.set(kind, Claim::default()),
+            Some(Some(claim)) => user.since.set(kind, claim),
+            // Not shown by this batch: the address is the one that was held, and so is the claim.
             Some(None) => {}
         }
     }
@@ -112,8 +107,7 @@ fn assign(users: &mut Users, identifiers: &BTreeSet<Identifier>) {
     for (id, user) in users.iter() {
         for kind in IdentifierKind::ALL {
             if let Some((identifier, verified)) = user.state.claimable(kind) {
-                let since = user.since.get(kind);
-                let claimant = Claimant { verified, since, sub: std::cmp::Reverse(*id) };
+                let claimant = Claimant::new(*id, verified, user.since.get(kind), user.state.left(kind));
                 let owner = owners.entry(identifier).or_insert(claimant);
                 *owner = claimant.max(*owner);
             }
@@ -126,7 +120,7 @@ fn assign(users: &mut Users, identifiers: &BTreeSet<Identifier>) {
                 // Another value's claimants were not read: whoever owned it still does.
                 Some(identifier) if !identifiers.contains(&identifier) => {}
                 Some(identifier) => {
-                    let owns = owners.get(&identifier).is_some_and(|owner| owner.sub.0 == *id);
+                    let owns = owners.get(&identifier).is_some_and(|owner| owner.sub() == *id);
                     user.owned.set(kind, owns.then_some(identifier.value));
                 }
                 None => user.owned.set(kind, None),

@@ -128,6 +128,7 @@ pub fn told_of(users: u128, moments: u64) -> impl Strategy<Value = Told> {
         3 => Just(Kind::Snapshot),
         1 => Just(Kind::PasswordReset),
         1 => Just(Kind::Deleted),
+        1 => Just(Kind::Restored),
     ];
     let pool = prop_oneof![9 => Just("eu-west-1_Test00000"), 1 => Just("eu-west-1_Other0000")];
     let circle = 0..users.div_ceil(USERS);

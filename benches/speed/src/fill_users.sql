@@ -4,13 +4,13 @@ insert into users (
     login_count, last_login_at, last_login_ip, last_login_device, last_login_id,
     created_at, confirmed_at, synced_at, updated_at, sign_up_id, referral_code,
     user_pool_id, cognito_username, cognito_status, cognito_attributes,
-    attributes_version, attribute_versions, email_since, profile_version, profile_digest)
+    attributes_version, attribute_versions, email_since, email_shown, profile_version, profile_digest)
 select md5(n::text)::uuid, case when not $3 or n = $1 then address end, not $3 or n = $1, 'Ada Lovelace', 'Ada', 'Lovelace', 'de', 'AT', true,
     1, origin, '192.0.2.1', 'Mobile', $4,
     origin, origin, origin, origin, $4, upper(substr(md5('code' || n), 1, 16)),
     $5, md5(n::text)::uuid::text, 'CONFIRMED',
     jsonb_build_object('email', address, 'email_verified', 'true', 'given_name', 'Ada', 'family_name', 'Lovelace', 'locale', 'de-AT'),
-    $4, '{}', origin, $4,
+    $4, '{}', origin, origin, $4,
     -- As apply/profile.rs makes it: each text after its length, eight bytes of ones for none.
     encode(substr(sha256((
         select string_agg(coalesce(int8send(octet_length(text)) || convert_to(text, 'UTF8'), '\xffffffffffffffff'), '' order by at)

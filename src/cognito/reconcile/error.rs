@@ -39,8 +39,8 @@ pub enum Error {
     },
     /// A repair would delete more users than is permitted. Nothing of the page was published.
     #[error(
-        "more than {limit} users of the table are no longer in the pool, and a deletion is final: if this is intended, \
-         run the same command again with a higher --max-deletions"
+        "more than {limit} users of the table are no longer in the pool, and deletions are taken back only user by user: \
+         if this is intended, run the same command again with a higher --max-deletions"
     )]
     TooManyDeletions {
         /// The permitted number.

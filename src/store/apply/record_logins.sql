@@ -33,7 +33,8 @@ counted as (
         and new.digest = case
             when users.profile_version = users.attributes_version and users.erased_at is null then users.profile_digest
         end
-        and greatest(users.created_at, users.email_since, users.phone_since) <= new.first_at
+        and greatest(users.created_at, users.email_since, users.phone_since, users.email_shown, users.phone_shown)
+            <= new.first_at
     returning users.id
 ),
 fresh as (

@@ -37,7 +37,7 @@ pub enum Kind {
     Gone,
     /// The same, of a row that names no pool: it may be another pool's.
     Unclaimed,
-    /// The row is deleted, and the pool has the user. Deletion is final.
+    /// The row is deleted, and the pool has the user: only a restoration takes a deletion back.
     DeletedButPresent,
     /// The person was erased from the table, and the pool has the user. Nothing of it is stored again.
     ErasedButPresent,
@@ -119,7 +119,7 @@ pub async fn compare(database: &Database, snapshots: &[UserEvent<'_>]) -> Result
 /// What people would see change if the snapshot were applied. Versions and `synced_at` are not among it.
 fn kinds(stored: Option<&StoredUser>, snapshot: &UserEvent<'_>) -> BTreeSet<Kind> {
     let Some(StoredUser { state: stored, is_erased, .. }) = stored else { return [Kind::Missing].into() };
-    if stored.deleted_at.is_some() {
+    if stored.deleted_at().is_some() {
         return [Kind::DeletedButPresent].into();
     }
     if *is_erased {
@@ -189,6 +189,38 @@ pub async fn rows_after(database: &Database, after: Uuid, limit: i64) -> Result<
         })
     };
     rows.iter().map(read).collect()
+}
+
+/// A row, as far as it matters to whether its deletion can be taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deletion {
+    /// The user name that was last known.
+    pub username: Option<String>,
+    /// The user pool; unknown in a row that was there before this service.
+    pub user_pool_id: Option<String>,
+    /// Whether the person was erased.
+    pub is_erased: bool,
+    /// Whether the user is known to be deleted.
+    pub is_deleted: bool,
+    /// The latest deletion, taken back or not.
+    pub last_deleted_at: Option<Timestamp>,
+}
+
+/// What is known of a user's deletion; `None` where there is no row.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn deletion(database: &Database, sub: Uuid) -> Result<Option<Deletion>, sqlx::Error> {
+    let mut tx = database.begin(Purpose::Question).await?;
+    let stored = users::read(&mut tx, &[sub]).await?;
+    tx.rollback().await?;
+    Ok(stored.get(&sub).map(|StoredUser { state, is_erased, .. }| Deletion {
+        username: state.attribute(USERNAME).map(str::to_owned),
+        user_pool_id: state.attribute(USER_POOL_ID).map(str::to_owned),
+        is_erased: *is_erased,
+        is_deleted: state.deleted_at().is_some(),
+        last_deleted_at: state.deletions.latest(),
+    }))
 }
 
 /// A user pool that the table has users of, if it has none of `user_pool_id`.

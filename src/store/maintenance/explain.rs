@@ -83,8 +83,12 @@ pub enum Source {
     FirstConfirmation(EventId),
     /// The newest snapshot that says whether the user is enabled.
     Snapshot(Timestamp),
-    /// The first deletion; a deletion is final.
+    /// The first deletion: there was no restoration.
     FirstDeletion,
+    /// The latest deletion, after the latest restoration.
+    LatestDeletion,
+    /// The latest restoration.
+    LatestRestoration,
     /// The earliest event, or the `UserCreateDate` of a snapshot.
     Earliest,
     /// The latest event.
@@ -102,6 +106,10 @@ pub struct Address {
     pub verified: bool,
     /// Since when it has been verified, if it ever was.
     pub since: Option<Timestamp>,
+    /// When it was first shown.
+    pub shown: Option<Timestamp>,
+    /// When the user last showed another one, or none.
+    pub left: Option<Timestamp>,
     /// Whether the user owns it: else another user does, or this one is deleted.
     pub is_owned: bool,
 }
@@ -143,6 +151,8 @@ fn values(state: &UserState) -> Vec<Value> {
     let logins = Source::Logins { authentications: state.authentications, federated: state.federated_login };
     let login = state.last_login.as_ref().map(|login| login.id);
     let sign_up = state.sign_up.as_ref().map(|sign_up| sign_up.id);
+    let restored_at = state.deletions.restored_at();
+    let deletion = if restored_at.is_some() { Source::LatestDeletion } else { Source::FirstDeletion };
     let of_event = |name, id: Option<EventId>, source: fn(EventId) -> Source| {
         id.map(|id| value(name, id.time().to_string(), source(id)))
     };
@@ -155,7 +165,8 @@ fn values(state: &UserState) -> Vec<Value> {
                 .disabled
                 .map(|(time, disabled)| value("enabled", (!disabled).to_string(), Source::Snapshot(time))),
         )
-        .chain(state.deleted_at.map(|time| value("deleted_at", time.to_string(), Source::FirstDeletion)))
+        .chain(state.deleted_at().map(|time| value("deleted_at", time.to_string(), deletion)))
+        .chain(restored_at.map(|time| value("restored_at", time.to_string(), Source::LatestRestoration)))
         .chain([value("created_at", state.created_at.to_string(), Source::Earliest)])
         .chain([value("synced_at", state.synced_at.to_string(), Source::Latest)])
         .collect()
@@ -164,9 +175,12 @@ fn values(state: &UserState) -> Vec<Value> {
 fn addresses(delta: &Delta, stored: Option<&StoredUser>) -> Vec<Address> {
     let address = |kind: IdentifierKind| {
         let (identifier, verified) = delta.state.identifier(kind)?;
+        let claim = delta.claims.get(&identifier);
         Some(Address {
             kind: kind.as_str(),
-            since: delta.claims.get(&identifier).copied().flatten(),
+            since: claim.and_then(|claim| claim.since),
+            shown: claim.and_then(|claim| claim.shown),
+            left: delta.state.left(kind),
             value: identifier.value,
             verified,
             is_owned: stored.and_then(|user| user.owned.get(kind)).is_some(),

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 
 use sqlx::postgres::PgRow;
 use sqlx::{Row as _, SqlStr};
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::geoip::GeoIp;
@@ -20,7 +19,7 @@ use crate::store::model::state::Delta;
 use crate::store::model::user::StoredUser;
 use crate::store::tables::failure::StoreError;
 use crate::store::tables::history::{self, History};
-use crate::store::tables::users;
+use crate::store::tables::users::{self, ClaimRows};
 
 /// A value that is not what the ledger says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,17 +102,8 @@ async fn compare_claims(
     ids: &[Uuid],
     deltas: &BTreeMap<Uuid, Delta>,
 ) -> Result<Vec<Difference>, sqlx::Error> {
-    let (mut kinds, mut values, mut holders, mut since) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (id, delta) in deltas {
-        for (identifier, shown) in &delta.claims {
-            kinds.push(identifier.kind.as_str());
-            values.push(identifier.value.as_str());
-            holders.push(*id);
-            since.push(shown.map(OffsetDateTime::from));
-        }
-    }
-    let query = sqlx::query(include_str!("verify_claims.sql"));
-    read(&query.bind(ids).bind(kinds).bind(values).bind(holders).bind(since).fetch_all(tx).await?)
+    let claims = ClaimRows::of(deltas.iter().map(|(id, delta)| (*id, &delta.claims)));
+    read(&claims.bind(sqlx::query(include_str!("verify_claims.sql")).bind(ids)).fetch_all(tx).await?)
 }
 
 /// A ledger that `erase` has not been through yet must not bring the person back.
@@ -145,17 +135,12 @@ fn expected_user(id: Uuid, delta: &Delta, stored: Option<&StoredUser>, geoip: &G
             login.location.clone_from(&stored.location);
         }
     }
-    let mut since = Since::default();
-    for kind in IdentifierKind::ALL {
-        let held = state.identifier(kind).map(|(identifier, _)| identifier);
-        since.set(kind, held.and_then(|identifier| delta.claims.get(&identifier).copied().flatten()));
-    }
     StoredUser {
         id,
         row_version: stored.map_or(0, |user| user.row_version),
+        since: Since::of(&state, &delta.claims),
         state,
         owned: stored.map(|user| user.owned.clone()).unwrap_or_default(),
-        since,
         referred_by: stored.and_then(|user| user.referred_by),
         is_erased: stored.is_some_and(|user| user.is_erased),
     }

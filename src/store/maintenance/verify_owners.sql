@@ -3,11 +3,13 @@
 with held as (
     select 'email' as kind, lower((cognito_attributes ->> 'email') collate "C") as value, id, deleted_at,
            lower(coalesce(cognito_attributes ->> 'email_verified', '')) = 'true' as verified, email_since as since,
+           email_left > coalesce(email_shown, '-infinity') is true as has_left, email_shown as first_shown,
            email as shown
     from users
     union all
     select 'phone', lower((cognito_attributes ->> 'phone_number') collate "C"), id, deleted_at,
            lower(coalesce(cognito_attributes ->> 'phone_number_verified', '')) = 'true', phone_since,
+           phone_left > coalesce(phone_shown, '-infinity') is true, phone_shown,
            phone_number
     from users
 ), eligible as (
@@ -17,7 +19,7 @@ with held as (
     select kind, id, shown, value,
            case when may_own and 1 = row_number() over (
                partition by kind, value
-               order by may_own desc, verified desc, since desc nulls last, id
+               order by may_own desc, verified desc, since desc nulls last, has_left, first_shown nulls first, id
            ) then value end as expected
     from eligible
 )

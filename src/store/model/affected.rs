@@ -87,22 +87,21 @@ pub(in crate::store) fn sign_up_code(state: &UserState) -> Option<String> {
     state.sign_up.as_ref()?.referral_code.clone()
 }
 
-/// Whether anybody's claim on an address changes: what the user may hold as its own, or since when.
+/// Whether anybody's claim on an address changes: what the user may hold as its own, since when, or whether it left.
 fn changes_claims(user: &StoredUser, merged: &UserState, delta: &Delta) -> bool {
     let differs = |kind| {
         merged.identifier(kind) != user.state.identifier(kind)
             || merged.claimable(kind) != user.state.claimable(kind)
+            || merged.left(kind) != user.state.left(kind)
     };
     IdentifierKind::ALL.into_iter().any(differs) || makes_claims(user, delta)
 }
 
-/// Whether any address was shown that the user does not hold, or verified for longer than is known.
+/// Whether any address was shown that the user does not hold, or for longer than is known.
 fn makes_claims(user: &StoredUser, delta: &Delta) -> bool {
-    delta.claims.iter().any(|(identifier, since)| {
+    delta.claims.iter().any(|(identifier, claim)| {
         let is_held = user.state.identifier(identifier.kind).is_some_and(|(held, _)| held == *identifier);
-        let is_known =
-            since.is_none_or(|since| user.since.get(identifier.kind).is_some_and(|known| known <= since));
-        !(is_held && is_known)
+        !(is_held && claim.is_within(user.since.get(identifier.kind)))
     })
 }
 
@@ -111,10 +110,12 @@ fn cannot_affect_keys(user: &StoredUser, delta: &Delta) -> bool {
     let is_held = |kind: IdentifierKind| {
         let [reported, held] = [&delta.state, &user.state].map(|state| state.registers.get(kind.attribute()));
         reported.is_none_or(|reported| {
-            held.is_some_and(|held| (&held.value, &held.flag) == (&reported.value, &reported.flag))
+            held.is_some_and(|held| {
+                (&held.value, &held.flag) == (&reported.value, &reported.flag) && reported.left <= held.left
+            })
         })
     };
-    delta.state.deleted_at.is_none()
+    delta.state.deletions.is_empty()
         && delta.state.sign_up.is_none()
         && IdentifierKind::ALL.into_iter().all(is_held)
         && !makes_claims(user, delta)
@@ -142,6 +143,7 @@ mod tests {
             Kind::Snapshot,
             Kind::Confirmed,
             Kind::Deleted,
+            Kind::Restored,
         ]);
         let attributes = (attribute("email", address.boxed()), attribute("email_verified", flag.boxed()));
         let event = (kind, attributes, 0..4_u64, any::<[u8; 10]>());
@@ -163,11 +165,7 @@ mod tests {
 
     /// Somebody of whom this is known, and who owns nothing.
     fn stored(known: &Delta) -> StoredUser {
-        let mut since = crate::store::model::columns::Since::default();
-        for kind in IdentifierKind::ALL {
-            let held = known.state.identifier(kind).map(|(identifier, _)| identifier);
-            since.set(kind, held.and_then(|identifier| known.claims.get(&identifier).copied().flatten()));
-        }
+        let since = crate::store::model::columns::Since::of(&known.state, &known.claims);
         let (id, row_version, owned, referred_by, is_erased) = Default::default();
         StoredUser { id, row_version, state: known.state.clone(), owned, since, referred_by, is_erased }
     }
@@ -185,7 +183,7 @@ mod tests {
             // The usual case: a login that reports the same again.
             let mut again = known;
             again.state.sign_up = None;
-            if again.state.deleted_at.is_none() && again.claims.len() == user_holds(&user) {
+            if again.state.deletions.is_empty() && again.claims.len() == user_holds(&user) {
                 prop_assert!(cannot_affect_keys(&user, &again));
             }
         }

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::store::model::state::least;
+
 /// Longest address that can be claimed, in bytes: over the 320 that RFC 5321 section 4.5.3.1 allows an
 /// address, and within what an index entry can hold. A longer one stays in `cognito_attributes` alone.
 const IDENTIFIER_MAX_BYTES: usize = 512;
@@ -62,21 +64,68 @@ pub(in crate::store) struct Identifier {
 impl Identifier {
     /// `None` for what cannot be claimed: nothing at all, or more than an address can be.
     pub(in crate::store) fn new(kind: IdentifierKind, value: &str) -> Option<Self> {
-        let claimable = !value.is_empty() && value.len() <= IDENTIFIER_MAX_BYTES;
-        claimable.then(|| Self { kind, value: value.to_ascii_lowercase() })
+        is_claimable(value).then(|| Self { kind, value: value.to_ascii_lowercase() })
     }
 }
 
-/// Addresses shown, with the earliest time that each was shown verified.
-pub(in crate::store) type Claims = BTreeMap<Identifier, Option<Timestamp>>;
+/// Whether a value can be claimed.
+pub(in crate::store) fn is_claimable(value: &str) -> bool {
+    !value.is_empty() && value.len() <= IDENTIFIER_MAX_BYTES
+}
 
-/// A user who holds an address now and is not deleted. The greatest one owns it: verified before
-/// unverified, then the one verified last, then the smallest sub.
+/// When a user showed an address.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::store) struct Claim {
+    /// The earliest time that it was shown verified.
+    pub(in crate::store) since: Option<Timestamp>,
+    /// The earliest time that it was shown at all. `None` is not known, in rows that an older release wrote, and counts
+    /// as earlier than any time: whoever comes now was not first.
+    pub(in crate::store) shown: Option<Timestamp>,
+}
+
+impl Claim {
+    pub(in crate::store) fn merge(&mut self, other: Self) {
+        self.since = least(self.since, other.since);
+        self.shown = self.shown.min(other.shown);
+    }
+
+    /// Whether it says nothing that `known` does not say.
+    pub(in crate::store) fn is_within(self, known: Self) -> bool {
+        let mut both = known;
+        both.merge(self);
+        both == known
+    }
+}
+
+/// Addresses shown, each with its times.
+pub(in crate::store) type Claims = BTreeMap<Identifier, Claim>;
+
+/// A user who holds an address now and is not deleted. The greatest one owns it, by these in turn. The SQL that chooses
+/// an owner has the same order: `touched_users.sql` and `verify_owners.sql`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::store) struct Claimant {
-    pub(in crate::store) verified: bool,
-    pub(in crate::store) since: Option<Timestamp>,
-    pub(in crate::store) sub: Reverse<Uuid>,
+    /// Verified comes before unverified.
+    verified: bool,
+    /// Then the one verified last, by the earliest time of each.
+    since: Option<Timestamp>,
+    /// Then who did not show another address after it had shown this one.
+    never_left: bool,
+    /// Then who showed it first: who comes later takes nothing, whatever its `sub`.
+    shown: Reverse<Option<Timestamp>>,
+    /// Then the smallest `sub`.
+    sub: Reverse<Uuid>,
+}
+
+impl Claimant {
+    /// `left` is when the user last showed another address, or none.
+    pub(in crate::store) fn new(sub: Uuid, verified: bool, claim: Claim, left: Option<Timestamp>) -> Self {
+        let Claim { since, shown } = claim;
+        Self { verified, since, never_left: left <= shown, shown: Reverse(shown), sub: Reverse(sub) }
+    }
+
+    pub(in crate::store) fn sub(&self) -> Uuid {
+        self.sub.0
+    }
 }
 
 /// The value locks of a transaction: whoever changes who may hold an address, or resolves a referral code,

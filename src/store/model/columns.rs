@@ -8,7 +8,7 @@ use cognito_user_sync_triggers::timestamp::Timestamp;
 use time::{Date, Month, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::store::model::claims::IdentifierKind;
+use crate::store::model::claims::{Claim, Claims, IdentifierKind};
 use crate::store::model::device::Device;
 use crate::store::model::state::{
     Login, RESERVED, Registers, STATUS, SignUp, USER_POOL_ID, USERNAME, UserState, flag_of,
@@ -45,25 +45,35 @@ impl Owned {
     }
 }
 
-/// Since when the address that a user holds now has been verified, of each kind.
+/// When a user showed the address that it holds now, of each kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::store) struct Since {
-    pub(in crate::store) email: Option<Timestamp>,
-    pub(in crate::store) phone_number: Option<Timestamp>,
+    pub(in crate::store) email: Claim,
+    pub(in crate::store) phone_number: Claim,
 }
 
 impl Since {
-    pub(in crate::store) fn get(&self, kind: IdentifierKind) -> Option<Timestamp> {
+    /// The claims of the addresses that `state` holds.
+    pub(in crate::store) fn of(state: &UserState, claims: &Claims) -> Self {
+        let mut since = Self::default();
+        for kind in IdentifierKind::ALL {
+            let held = state.identifier(kind).and_then(|(identifier, _)| claims.get(&identifier).copied());
+            since.set(kind, held.unwrap_or_default());
+        }
+        since
+    }
+
+    pub(in crate::store) fn get(&self, kind: IdentifierKind) -> Claim {
         match kind {
             IdentifierKind::Email => self.email,
             IdentifierKind::Phone => self.phone_number,
         }
     }
 
-    pub(in crate::store) fn set(&mut self, kind: IdentifierKind, since: Option<Timestamp>) {
+    pub(in crate::store) fn set(&mut self, kind: IdentifierKind, claim: Claim) {
         match kind {
-            IdentifierKind::Email => self.email = since,
-            IdentifierKind::Phone => self.phone_number = since,
+            IdentifierKind::Email => self.email = claim,
+            IdentifierKind::Phone => self.phone_number = claim,
         }
     }
 }
@@ -134,8 +144,10 @@ pub(in crate::store) static COLUMNS: &[Column] = &[
     Column::text("language", |user| Some(user.state.attribute("locale").and_then(language).map_or(Cow::Borrowed(DEFAULT_LANGUAGE), Cow::Owned))).ownable(),
     Column::bool("is_active", |user| user.is_active()),
     Column::bool("is_verified", |user| user.is_verified()),
-    Column::bool("is_deleted", |user| user.state.deleted_at.is_some()),
-    Column::time("deleted_at", |user| user.state.deleted_at.map(at)).state(),
+    Column::bool("is_deleted", |user| user.state.deleted_at().is_some()),
+    Column::time("deleted_at", |user| user.state.deleted_at().map(at)).state(),
+    Column::time("last_deleted_at", |user| user.state.deletions.last_deleted_at().map(at)).state(),
+    Column::time("restored_at", |user| user.state.deletions.restored_at().map(at)).state(),
     Column::big_int("login_count", |user| i64::try_from(user.state.login_count()).unwrap_or(i64::MAX)).state(),
     Column::time("last_login_at", |user| user.login().map(|login| at(login.id.time()))),
     Column::text("last_login_ip", |user| user.login()?.ip.map(|ip| ip.to_string().into())).cast("inet").state(),
@@ -158,8 +170,12 @@ pub(in crate::store) static COLUMNS: &[Column] = &[
     Column::uuid("last_login_id", |user| user.login().map(|login| login.id.uuid())).state(),
     Column::uuid("sign_up_id", |user| user.sign_up().map(|sign_up| sign_up.id.uuid())).state(),
     Column::text("sign_up_referral_code", |user| borrowed(user.sign_up()?.referral_code.as_deref())).state(),
-    Column::time("email_since", |user| user.since.email.map(at)).state(),
-    Column::time("phone_since", |user| user.since.phone_number.map(at)).state(),
+    Column::time("email_since", |user| user.since.email.since.map(at)).state(),
+    Column::time("phone_since", |user| user.since.phone_number.since.map(at)).state(),
+    Column::time("email_shown", |user| user.since.email.shown.map(at)).state(),
+    Column::time("phone_shown", |user| user.since.phone_number.shown.map(at)).state(),
+    Column::time("email_left", |user| user.state.left(IdentifierKind::Email).map(at)).state(),
+    Column::time("phone_left", |user| user.state.left(IdentifierKind::Phone).map(at)).state(),
     // It holds only where it is of this version: an older release moves `attributes_version` alone.
     Column::uuid("profile_digest", |user| digest::of_registers(&user.state.registers)).compared(Compared::Where("users.profile_version = users.attributes_version")),
     Column::uuid("profile_version", |user| newest_version(&user.state.registers)).compared(Compared::Never),
@@ -248,7 +264,7 @@ impl<'a> UserRow<'a> {
     }
 
     pub(in crate::store) fn is_active(&self) -> bool {
-        self.is_enabled() && self.state.deleted_at.is_none()
+        self.is_enabled() && self.state.deleted_at().is_none()
     }
 
     /// Whether the user owns such an address, and it is verified.

@@ -6,9 +6,13 @@ pub(in crate::store) mod affected;
 pub(in crate::store) mod claims;
 pub(in crate::store) mod columns;
 pub(in crate::store) mod country;
+pub(in crate::store) mod deletions;
 pub(in crate::store) mod device;
 pub(in crate::store) mod digest;
 pub(in crate::store) mod referral;
 pub(in crate::store) mod scrub;
 pub(in crate::store) mod state;
 pub(in crate::store) mod user;
+
+#[cfg(test)]
+mod tests;

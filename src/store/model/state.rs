@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::geoip::{GeoIp, names_a_city};
-use crate::store::model::claims::{Claims, Identifier, IdentifierKind};
+use crate::store::model::claims::{Claim, Claims, Identifier, IdentifierKind, is_claimable};
+use crate::store::model::deletions::Deletions;
 use crate::store::model::device::Device;
 use crate::store::model::referral;
 
@@ -48,13 +49,25 @@ pub(in crate::store) struct Register {
     pub(in crate::store) value: String,
     /// The verified flag that came with the value; absent is unverified.
     pub(in crate::store) flag: Option<String>,
+    /// Of an address that can be claimed: the greatest time of an event that said that it is another one, or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::store) left: Option<Timestamp>,
 }
 
 impl Register {
-    fn merge(&mut self, other: Self) {
-        if other.version > self.version {
-            *self = other;
+    fn merge(&mut self, name: &str, mut older: Self) {
+        if older.version > self.version {
+            std::mem::swap(self, &mut older);
         }
+        if flag_of(name).is_none() {
+            return;
+        }
+        self.left = match is_claimable(&self.value) {
+            false => None,
+            true if self.value.eq_ignore_ascii_case(&older.value) => self.left.max(older.left),
+            // The latest event that said otherwise on that side is the one that its register is of.
+            true => self.left.max(Some(older.version.time())),
+        };
     }
 }
 
@@ -158,8 +171,8 @@ pub(in crate::store) struct UserState {
     pub(in crate::store) registers: Registers,
     /// (time, disabled): on a tie disabled wins.
     pub(in crate::store) disabled: Option<(Timestamp, bool)>,
-    /// The earliest deletion; deleted is final.
-    pub(in crate::store) deleted_at: Option<Timestamp>,
+    #[serde(flatten)]
+    pub(in crate::store) deletions: Deletions,
     /// Distinct `user.authenticated`.
     pub(in crate::store) authentications: u64,
     /// Whether there is any federated confirmation, which is a login of its own.
@@ -176,15 +189,15 @@ impl UserState {
         let (id, data) = (event.id, &event.data);
         let time = id.time();
         let register = |(name, value, flag): (&str, &str, Option<&str>)| {
-            let register = Register { version: id, value: value.to_owned(), flag: flag.map(str::to_owned) };
-            (name.to_owned(), register)
+            let (value, flag) = (value.to_owned(), flag.map(str::to_owned));
+            (name.to_owned(), Register { version: id, value, flag, left: None })
         };
         let federated_login = event.kind == Kind::Confirmed && data.federated;
         let is_login = event.kind == Kind::Authenticated || federated_login;
         Self {
             registers: reported(event).map(register).collect(),
             disabled: data.enabled.map(|enabled| (time, !enabled)),
-            deleted_at: (event.kind == Kind::Deleted).then_some(time),
+            deletions: Deletions::of(event),
             authentications: u64::from(event.kind == Kind::Authenticated),
             federated_login,
             last_login: is_login.then(|| Login::of(event)),
@@ -202,14 +215,14 @@ impl UserState {
     pub(in crate::store) fn merge(&mut self, other: Self) {
         for (name, register) in other.registers {
             match self.registers.get_mut(&name) {
-                Some(own) => own.merge(register),
+                Some(own) => own.merge(&name, register),
                 None => {
                     self.registers.insert(name, register);
                 }
             }
         }
         self.disabled = self.disabled.max(other.disabled);
-        self.deleted_at = least(self.deleted_at, other.deleted_at);
+        self.deletions.merge(other.deletions);
         self.authentications = self.authentications.saturating_add(other.authentications);
         self.federated_login |= other.federated_login;
         if let Some(login) = other.last_login
@@ -224,6 +237,11 @@ impl UserState {
         }
         self.created_at = self.created_at.min(other.created_at);
         self.synced_at = self.synced_at.max(other.synced_at);
+    }
+
+    /// When the user was deleted, if it is.
+    pub(in crate::store) fn deleted_at(&self) -> Option<Timestamp> {
+        self.deletions.deleted_at()
     }
 
     /// `login_count`: distinct authentications, and one for the federated confirmation if there is any.
@@ -242,9 +260,14 @@ impl UserState {
         Some((Identifier::new(kind, &register.value)?, is_true(register.flag.as_deref())))
     }
 
+    /// When the user last said that its address is another one than it is now, or none.
+    pub(in crate::store) fn left(&self, kind: IdentifierKind) -> Option<Timestamp> {
+        self.registers.get(kind.attribute())?.left
+    }
+
     /// The address that this user's register holds, if a user who is not deleted may hold it as its own.
     pub(in crate::store) fn claimable(&self, kind: IdentifierKind) -> Option<(Identifier, bool)> {
-        self.deleted_at.is_none().then(|| self.identifier(kind)).flatten()
+        self.deleted_at().is_none().then(|| self.identifier(kind)).flatten()
     }
 }
 
@@ -261,15 +284,15 @@ impl Delta {
         let state = UserState::of(event);
         let time = event.id.time();
         let shown = IdentifierKind::ALL.into_iter().filter_map(|kind| state.identifier(kind));
-        let claims = shown.map(|(identifier, verified)| (identifier, verified.then_some(time))).collect();
+        let claim = |verified: bool| Claim { since: verified.then_some(time), shown: Some(time) };
+        let claims = shown.map(|(identifier, verified)| (identifier, claim(verified))).collect();
         Self { state, claims }
     }
 
     pub(in crate::store) fn merge(&mut self, other: Self) {
         self.state.merge(other.state);
-        for (identifier, since) in other.claims {
-            let own = self.claims.entry(identifier).or_insert(since);
-            *own = least(*own, since);
+        for (identifier, claim) in other.claims {
+            self.claims.entry(identifier).or_insert(claim).merge(claim);
         }
     }
 }

@@ -10,7 +10,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::postgres::Transaction;
-use crate::store::model::claims::{Claims, Identifier};
+use crate::store::model::claims::{Claim, Claims, Identifier};
 use crate::store::model::state::{self, Delta, UserState};
 use crate::store::tables::refusal::all_written;
 use crate::store::tables::users::corrupt;
@@ -24,6 +24,9 @@ struct StoredClaim {
     #[serde(flatten)]
     identifier: Identifier,
     since: Option<Timestamp>,
+    /// An older release did not store it.
+    #[serde(default)]
+    shown: Option<Timestamp>,
 }
 
 /// A stream of users with what their history amounts to, in the order of the ids and in bounded memory.
@@ -99,7 +102,13 @@ fn read(row: &PgRow) -> Result<(Uuid, Delta), sqlx::Error> {
     }
     let Json(state) = row.try_get::<Json<UserState>, _>("state")?;
     let Json(claims) = row.try_get::<Json<Vec<StoredClaim>>, _>("claims")?;
-    let claims: Claims = claims.into_iter().map(|claim| (claim.identifier, claim.since)).collect();
+    // Not known of an older release's baseline: at the earliest, when there was the user.
+    let shown = |stored: &StoredClaim| Some(stored.shown.unwrap_or(state.created_at));
+    let claim = |stored: StoredClaim| {
+        let claim = Claim { since: stored.since, shown: shown(&stored) };
+        (stored.identifier, claim)
+    };
+    let claims: Claims = claims.into_iter().map(claim).collect();
     Ok((user, Delta { state, claims }))
 }
 
@@ -139,9 +148,10 @@ async fn write_baseline(tx: &mut Transaction, deltas: &BTreeMap<Uuid, Delta>) ->
     let states: Result<Vec<_>, _> =
         deltas.values().map(|delta| serde_json::to_string(&delta.state)).collect();
     let claims = |delta: &Delta| {
-        let stored = |(identifier, since): (&Identifier, &Option<_>)| StoredClaim {
+        let stored = |(identifier, claim): (&Identifier, &Claim)| StoredClaim {
             identifier: identifier.clone(),
-            since: *since,
+            since: claim.since,
+            shown: claim.shown,
         };
         serde_json::to_string(&delta.claims.iter().map(stored).collect::<Vec<_>>())
     };

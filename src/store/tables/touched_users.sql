@@ -27,6 +27,10 @@ with affected as (
         order by lower(coalesce(users.cognito_attributes ->>
                 case affected.kind when 'email' then 'email_verified' else 'phone_number_verified' end, '')) = 'true' desc,
             user_claims.since desc nulls last,
+            -- Who left, and when it was first shown; what is not known is earlier than any time.
+            case affected.kind when 'email' then users.email_left else users.phone_left end
+                > coalesce(user_claims.shown, '-infinity') is true,
+            user_claims.shown nulls first,
             users.id
         limit 1
     ) as next

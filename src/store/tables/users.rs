@@ -4,16 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cognito_user_sync_triggers::event::EventId;
 use cognito_user_sync_triggers::timestamp::Timestamp;
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
 use sqlx::types::Json;
+use sqlx::{Postgres, Row as _};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::postgres::{Database, Purpose, Transaction};
 use crate::store::model::affected::AffectedKeys;
-use crate::store::model::claims::{Claims, Identifier, IdentifierKind};
+use crate::store::model::claims::{Claim, Claims, Identifier, IdentifierKind};
 use crate::store::model::columns::{NAMELESS, Owned, Since, UserRow};
+use crate::store::model::deletions::Deletions;
 use crate::store::model::device::Device;
 use crate::store::model::referral::referral_code;
 use crate::store::model::state::{
@@ -173,36 +175,60 @@ pub(in crate::store) async fn lock_affected(
     Ok(locked)
 }
 
-/// Records the addresses shown; returns since when each of them is verified.
+/// Records the addresses shown; returns the claim on each of them.
 pub(in crate::store) async fn upsert_claims(
     tx: &mut Transaction,
     claims: &BTreeMap<Uuid, &Claims>,
-) -> Result<BTreeMap<(Uuid, Identifier), Option<Timestamp>>, sqlx::Error> {
-    let rows = claims
-        .iter()
-        .flat_map(|(id, claims)| claims.iter().map(move |(identifier, since)| (*id, identifier, *since)));
-    let (mut ids, mut kinds, mut values, mut since) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (id, identifier, shown_verified) in rows {
-        ids.push(id);
-        kinds.push(identifier.kind.as_str());
-        values.push(identifier.value.as_str());
-        since.push(shown_verified.map(OffsetDateTime::from));
-    }
-    if ids.is_empty() {
+) -> Result<BTreeMap<(Uuid, Identifier), Claim>, sqlx::Error> {
+    let rows = ClaimRows::of(claims.iter().map(|(id, claims)| (*id, *claims)));
+    if rows.ids.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let asked = ids.len();
-    let query = sqlx::query(include_str!("upsert_claims.sql")).bind(kinds).bind(values).bind(ids).bind(since);
+    let asked = rows.ids.len();
+    let query = rows.bind(sqlx::query(include_str!("upsert_claims.sql")));
     let read = |row: &PgRow| {
         let kind: String = row.try_get("kind")?;
         let kind = IdentifierKind::parse(&kind).ok_or_else(|| corrupt("user_claims.kind"))?;
         let identifier = Identifier { kind, value: row.try_get("value")? };
-        let since = row.try_get::<Option<OffsetDateTime>, _>("since")?.map(Timestamp::from);
-        Ok(((row.try_get("user_id")?, identifier), since))
+        Ok(((row.try_get("user_id")?, identifier), claim(row, "since", "shown")?))
     };
     let rows = query.fetch_all(tx).await?;
     all_written("user_claims", asked, u64::try_from(rows.len()).unwrap_or(u64::MAX))?;
     rows.iter().map(read).collect()
+}
+
+/// Claims as rows of `user_claims`, in columns.
+#[derive(Default)]
+pub(in crate::store) struct ClaimRows<'a> {
+    kinds: Vec<&'static str>,
+    values: Vec<&'a str>,
+    ids: Vec<Uuid>,
+    since: Vec<Option<OffsetDateTime>>,
+    shown: Vec<Option<OffsetDateTime>>,
+}
+
+impl<'a> ClaimRows<'a> {
+    pub(in crate::store) fn of(claims: impl Iterator<Item = (Uuid, &'a Claims)>) -> Self {
+        let mut rows = Self::default();
+        for (id, (identifier, claim)) in claims.flat_map(|(id, claims)| claims.iter().map(move |it| (id, it)))
+        {
+            rows.kinds.push(identifier.kind.as_str());
+            rows.values.push(identifier.value.as_str());
+            rows.ids.push(id);
+            rows.since.push(claim.since.map(OffsetDateTime::from));
+            rows.shown.push(claim.shown.map(OffsetDateTime::from));
+        }
+        rows
+    }
+
+    /// Binds the columns to a statement's next parameters: kind, value, user, since, shown.
+    pub(in crate::store) fn bind<'q>(
+        self,
+        query: Query<'q, Postgres, PgArguments>,
+    ) -> Query<'q, Postgres, PgArguments> {
+        let Self { kinds, values, ids, since, shown } = self;
+        query.bind(kinds).bind(values).bind(ids).bind(since).bind(shown)
+    }
 }
 
 /// Takes the unique columns from those who lose them, so that others can take them in the next statement.
@@ -295,8 +321,7 @@ fn stored(rows: &[PgRow]) -> Result<BTreeMap<Uuid, StoredUser>, sqlx::Error> {
 impl StoredUser {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let time = |column: &str| row.try_get::<OffsetDateTime, _>(column).map(Timestamp::from);
-        let optional_time =
-            |column: &str| row.try_get::<Option<OffsetDateTime>, _>(column).map(|at| at.map(Timestamp::from));
+        let optional_time = |column| optional_time(row, column);
         let event_id = |column: &'static str| {
             let id = row.try_get::<Option<Uuid>, _>(column)?;
             id.map(|id| EventId::from_uuid(id).map_err(|_| corrupt(column))).transpose()
@@ -330,7 +355,7 @@ impl StoredUser {
         let state = UserState {
             registers: registers(row)?,
             disabled: optional_time("enabled_at")?.map(|time| (time, !enabled)),
-            deleted_at: optional_time("deleted_at")?,
+            deletions: deletions(row)?,
             authentications: login_count.saturating_sub(u64::from(federated_login)),
             federated_login,
             last_login,
@@ -344,13 +369,26 @@ impl StoredUser {
             state,
             owned: Owned { email: row.try_get("email")?, phone_number: row.try_get("phone_number")? },
             since: Since {
-                email: optional_time("email_since")?,
-                phone_number: optional_time("phone_since")?,
+                email: claim(row, "email_since", "email_shown")?,
+                phone_number: claim(row, "phone_since", "phone_shown")?,
             },
             referred_by: row.try_get("referred_by")?,
             is_erased: row.try_get("is_erased")?,
         })
     }
+}
+
+fn deletions(row: &PgRow) -> Result<Deletions, sqlx::Error> {
+    let time = |column| optional_time(row, column);
+    Ok(Deletions::stored(time("deleted_at")?, time("last_deleted_at")?, time("restored_at")?))
+}
+
+fn claim(row: &PgRow, since: &str, shown: &str) -> Result<Claim, sqlx::Error> {
+    Ok(Claim { since: optional_time(row, since)?, shown: optional_time(row, shown)? })
+}
+
+fn optional_time(row: &PgRow, column: &str) -> Result<Option<Timestamp>, sqlx::Error> {
+    row.try_get::<Option<OffsetDateTime>, _>(column).map(|time| time.map(Timestamp::from))
 }
 
 fn registers(row: &PgRow) -> Result<Registers, sqlx::Error> {
@@ -374,7 +412,12 @@ fn registers(row: &PgRow) -> Result<Registers, sqlx::Error> {
     let register = |(name, value): (String, String)| {
         let version = exceptions.get(&name).copied().map(version).transpose()?.unwrap_or(newest);
         let flag = flags.get(name.as_str()).cloned();
-        Ok((name, Register { version, value, flag }))
+        let left = match name.as_str() {
+            "email" => optional_time(row, "email_left")?,
+            "phone_number" => optional_time(row, "phone_left")?,
+            _ => None,
+        };
+        Ok((name, Register { version, value, flag, left }))
     };
     attributes.into_iter().map(register).collect()
 }

@@ -138,14 +138,23 @@ pub enum Kind {
     PasswordReset,
     /// Was read from the pool; the time is the moment that the read request was sent.
     Snapshot,
-    /// Was deleted from the pool, for good.
+    /// Was deleted from the pool.
     Deleted,
+    /// Was found alive in the pool by somebody who asked: no deletion up to then was one. The time is the moment that
+    /// the request was sent.
+    Restored,
 }
 
 impl Kind {
     /// Every kind, in the contract's order.
-    pub const ALL: [Self; 5] =
-        [Self::Confirmed, Self::Authenticated, Self::PasswordReset, Self::Snapshot, Self::Deleted];
+    pub const ALL: [Self; 6] = [
+        Self::Confirmed,
+        Self::Authenticated,
+        Self::PasswordReset,
+        Self::Snapshot,
+        Self::Deleted,
+        Self::Restored,
+    ];
 
     /// The kind of a CloudEvents `type`.
     #[must_use]
@@ -162,6 +171,7 @@ impl Kind {
             Self::PasswordReset => "user.password_reset",
             Self::Snapshot => "user.snapshot",
             Self::Deleted => "user.deleted",
+            Self::Restored => "user.restored",
         }
     }
 }

@@ -11,8 +11,9 @@ use uuid::Uuid;
 
 use crate::geoip::{GeoIp, names_a_city};
 use crate::store::maintenance::adopt::{Options, Profile};
-use crate::store::model::claims::IdentifierKind;
+use crate::store::model::claims::{Claim, IdentifierKind};
 use crate::store::model::columns::{DEFAULT_LANGUAGE, NAMELESS, Owned, Since, UserRow};
+use crate::store::model::deletions::Deletions;
 use crate::store::model::device::Device;
 use crate::store::model::referral;
 use crate::store::model::state::{
@@ -114,7 +115,7 @@ fn delta(old: &OldRow, options: &Options, geoip: &GeoIp, not_carried: &mut BTree
         registers: registers(old, event_id(old.id, "profile", updated_at), options),
         // Deleted says it already; that an account was disabled as well is not known.
         disabled: (!old.is_active && !old.is_deleted).then_some((updated_at, true)),
-        deleted_at,
+        deletions: Deletions::at(deleted_at),
         authentications: old.login_count,
         federated_login: false,
         last_login,
@@ -123,7 +124,10 @@ fn delta(old: &OldRow, options: &Options, geoip: &GeoIp, not_carried: &mut BTree
         synced_at: seen.into_iter().flatten().fold(created_at, Timestamp::max),
     };
     let shown = IdentifierKind::ALL.into_iter().filter_map(|kind| state.identifier(kind));
-    let claims = shown.map(|(identifier, verified)| (identifier, verified.then_some(updated_at))).collect();
+    // The old table does not say since when: at the earliest, when there was the user.
+    let claim =
+        |verified: bool| Claim { since: verified.then_some(updated_at), shown: Some(state.created_at) };
+    let claims = shown.map(|(identifier, verified)| (identifier, claim(verified))).collect();
     Delta { state, claims }
 }
 
@@ -155,7 +159,7 @@ fn registers(old: &OldRow, version: EventId, options: &Options) -> Registers {
         (USER_POOL_ID, &options.user_pool_id, None),
     ];
     let register = |(name, value, flag): (&str, &Option<String>, Option<String>)| {
-        Some((name.to_owned(), Register { version, value: value.clone()?, flag }))
+        Some((name.to_owned(), Register { version, value: value.clone()?, flag, left: None }))
     };
     texts.into_iter().filter_map(register).collect()
 }

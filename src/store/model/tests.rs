@@ -1,0 +1,130 @@
+//! The fold against its rules, told plainly over a whole set of events: random histories of one user, merged in random
+//! trees, with ties in time, and stored as the baseline stores them in between.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+
+use cognito_user_sync_triggers::event::{Data, EventId, Kind, UserEvent};
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use crate::store::model::claims::{Claim, Identifier, IdentifierKind};
+use crate::store::model::deletions::Deletions;
+use crate::store::model::state::Delta;
+
+/// Some can be claimed, some are the same one, and some cannot be.
+const VALUES: [&str; 5] = ["a@x.test", "A@x.test", "b@x.test", "", "c@x.test"];
+
+#[derive(Debug, Clone)]
+struct Told {
+    event: UserEvent<'static>,
+    /// Which of the deltas so far it is merged with, and whether these are stored before.
+    joins: u16,
+    is_stored: bool,
+}
+
+fn history() -> impl Strategy<Value = Vec<Told>> {
+    let value = proptest::option::weighted(0.7, proptest::sample::select(VALUES.to_vec()));
+    let kind = proptest::sample::select(Kind::ALL.to_vec());
+    let told = (kind, 0..6_u64, any::<[u8; 10]>(), value, any::<(bool, bool)>(), any::<u16>());
+    let told = told.prop_map(|(kind, second, bytes, value, (is_verified, is_stored), joins)| {
+        let millis = 1_700_000_000_000 + second * 1_000;
+        let id = uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid();
+        let mut data = Data::default();
+        data.attributes.extend(value.map(|value| ("email".into(), value.into())));
+        if is_verified {
+            data.attributes.insert("email_verified".into(), "true".into());
+        }
+        let (id, user_pool_id) = (EventId::from_uuid(id).unwrap(), "eu-west-1_Test00000".into());
+        let event = UserEvent { id, user_pool_id, sub: Uuid::nil(), kind, data };
+        Told { event, joins, is_stored }
+    });
+    proptest::collection::vec(told, 1..12)
+}
+
+/// As it is after a month was folded into the baseline.
+fn stored(mut delta: Delta) -> Delta {
+    delta.state = serde_json::from_str(&serde_json::to_string(&delta.state).unwrap()).unwrap();
+    delta
+}
+
+/// All deltas of a history, merged two by two.
+fn folded(history: &[Told]) -> Delta {
+    let mut deltas: Vec<Delta> = history.iter().map(|told| Delta::of(&told.event)).collect();
+    for told in history.iter().skip(1) {
+        let other = deltas.swap_remove(usize::from(told.joins) % deltas.len());
+        let at = usize::from(told.joins >> 8) % deltas.len();
+        let mut own = deltas.swap_remove(at);
+        own.merge(other);
+        deltas.push(if told.is_stored { stored(own) } else { own });
+    }
+    deltas.pop().unwrap()
+}
+
+fn shown(event: &UserEvent<'_>) -> Option<Identifier> {
+    Identifier::new(IdentifierKind::Email, event.data.attributes.get("email")?)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn claims_are_a_function_of_the_set_of_events(history in history()) {
+        let delta = folded(&history);
+        let events: Vec<&UserEvent<'_>> = history.iter().map(|told| &told.event).collect();
+        let is_verified = |event: &UserEvent<'_>| event.data.attributes.contains_key("email_verified");
+        let values: BTreeSet<Identifier> = events.iter().filter_map(|event| shown(event)).collect();
+        prop_assert_eq!(delta.claims.keys().cloned().collect::<BTreeSet<_>>(), values.clone());
+        for value in &values {
+            let shown = || events.iter().filter(|event| shown(event).as_ref() == Some(value));
+            let first = shown().map(|event| event.id.time()).min();
+            let since = shown().filter(|event| is_verified(event)).map(|event| event.id.time()).min();
+            prop_assert_eq!(delta.claims.get(value), Some(&Claim { since, shown: first }));
+        }
+        let says = || events.iter().filter(|event| event.data.attributes.contains_key("email"));
+        let held = says().max_by_key(|event| event.id).and_then(|event| shown(event));
+        let otherwise = says().filter(|event| shown(event) != held).map(|event| event.id.time()).max();
+        let left: Option<Timestamp> = held.and(otherwise);
+        prop_assert_eq!(delta.state.left(IdentifierKind::Email), left);
+    }
+
+    #[test]
+    fn deletions_are_a_function_of_the_set_of_events(history in history()) {
+        let times = |kind: Kind| {
+            history.iter().filter(move |told| told.event.kind == kind).map(|told| told.event.id.time())
+        };
+        let (deleted, restored) = (|| times(Kind::Deleted), times(Kind::Restored).max());
+        let expected = match restored {
+            None => deleted().min(),
+            Some(restored) => deleted().max().filter(|last| *last > restored),
+        };
+        let delta = folded(&history);
+        prop_assert_eq!(delta.state.deleted_at(), expected);
+        // As its row says it again.
+        let Delta { state, .. } = delta;
+        let stored = Deletions::stored(
+            state.deleted_at(),
+            state.deletions.last_deleted_at(),
+            state.deletions.restored_at(),
+        );
+        prop_assert_eq!(stored, state.deletions);
+    }
+}
+
+/// An older release knew the earliest deletion alone.
+#[test]
+fn an_older_baseline_is_read() {
+    let at = |second: u64| Timestamp::from_unix_millis(second * 1_000);
+    let read = |json: serde_json::Value| serde_json::from_value::<Deletions>(json).unwrap();
+    let mut old = read(serde_json::json!({ "deleted_at": at(5) }));
+    assert_eq!((old.deleted_at(), old.last_deleted_at()), (Some(at(5)), None));
+    for (restored, expected) in [(4, Some(at(5))), (5, None)] {
+        let mut merged = read(serde_json::json!({ "deleted_at": null, "restored_at": at(restored) }));
+        merged.merge(old);
+        assert_eq!(merged.deleted_at(), expected);
+    }
+    old.merge(Deletions::at(Some(at(7))));
+    assert_eq!((old.deleted_at(), old.last_deleted_at()), (Some(at(5)), Some(at(7))));
+}
