@@ -30,6 +30,7 @@ mod grants;
 mod lifecycle;
 mod metrics;
 mod model;
+mod months;
 mod operator;
 mod outage;
 mod pool_triggers;

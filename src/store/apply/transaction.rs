@@ -5,7 +5,7 @@ use crate::store::apply::batch::Batch;
 use crate::store::apply::{Applier, fast_path, slow_path};
 use crate::store::tables::failure::{Failure, OF_A_BATCH, retry_conflicts};
 use crate::store::tables::heartbeat;
-use crate::store::tables::ledger::LedgerInsert;
+use crate::store::tables::ledger::{self, LedgerInsert};
 
 /// How a batch goes into the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Applier {
             Path::Slow => Purpose::Events,
         };
         let mut tx = self.database().begin(purpose).await?;
-        let recorded = self.record(&mut tx, batch, path).await;
+        let recorded = self.record_open(&mut tx, batch, path).await;
         match &recorded {
             // Nothing was written: every login is left to the slow path.
             Ok(inserted) if path == Path::Fast && !inserted.has_new() => tx.rollback().await?,
@@ -50,6 +50,21 @@ impl Applier {
             ) => tx.rollback().await?,
         }
         recorded
+    }
+
+    /// Records what is of no month that is being folded.
+    async fn record_open(
+        &self,
+        tx: &mut Transaction,
+        batch: &Batch<'_>,
+        path: Path,
+    ) -> Result<LedgerInsert, Failure> {
+        let held = ledger::held(tx, batch.users.keys().copied()).await?;
+        if held.is_empty() {
+            return self.record(tx, batch, path).await;
+        }
+        let recorded = self.record(tx, &batch.without(&held), path).await;
+        recorded.map(|recorded| recorded.without(held))
     }
 
     async fn record(

@@ -11,7 +11,7 @@ use crate::postgres::{RolePrefix, Schema, Transaction};
 use crate::store::migrate::Error;
 
 /// Version, description and text, in the order of `migrations/`.
-pub(super) const MIGRATIONS: [(i64, &str, &str); 12] = [
+pub(super) const MIGRATIONS: [(i64, &str, &str); 13] = [
     (1, "roles", include_str!("../../../migrations/0001_roles.sql")),
     (2, "users", include_str!("../../../migrations/0002_users.sql")),
     (3, "ledger", include_str!("../../../migrations/0003_ledger.sql")),
@@ -24,6 +24,7 @@ pub(super) const MIGRATIONS: [(i64, &str, &str); 12] = [
     (10, "schema_usage", include_str!("../../../migrations/0010_schema_usage.sql")),
     (11, "profile_digest", include_str!("../../../migrations/0011_profile_digest.sql")),
     (12, "sessions", include_str!("../../../migrations/0012_sessions.sql")),
+    (14, "months", include_str!("../../../migrations/0014_months.sql")),
 ];
 
 /// The migration that makes the roles.
