@@ -33,6 +33,7 @@ mod model;
 mod months;
 mod operator;
 mod outage;
+mod output;
 mod pool_triggers;
 mod poolers;
 mod production;

@@ -109,7 +109,6 @@ async fn maintain_beside(reads: &str) {
     assert!(worst < WORST_BATCH, "a batch took {worst:?}");
     assert_eq!(folded, 0, "nothing of a fold is seen before its month is dropped");
     assert!(started.elapsed() >= READING && maintained.folded.len() >= 8, "{maintained:?}");
-    println!("beside a reader of {READING:?}: the worst batch took {worst:?}");
     assert_eq!(differences(&operator).await, 0);
     let counted: i64 = sqlx::query_scalar("select sum(login_count)::bigint from users")
         .fetch_one(&database.owner)
