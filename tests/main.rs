@@ -25,6 +25,7 @@ mod doctor;
 mod end_to_end;
 mod erase;
 mod faults;
+mod fetches;
 mod former_trigger;
 mod grants;
 mod lifecycle;
