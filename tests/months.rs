@@ -18,7 +18,7 @@ use serde_json::Value;
 use sqlx::AssertSqlSafe;
 
 use crate::support::events::{at, confirmed, login};
-use crate::support::{TestDatabase, eventually};
+use crate::support::{TestDatabase, eventually, sessions_wait};
 
 /// No batch may take longer beside `maintain` and whoever reads.
 const WORST_BATCH: Duration = Duration::from_secs(2);
@@ -159,6 +159,37 @@ async fn a_reader_without_an_end_is_named_and_nothing_is_changed() {
     other.rollback().await.unwrap();
     assert!(maintain(&operator, 3, 90, Timestamp::now(), |_, _| {}).await.unwrap().folded.len() >= 8);
     assert_eq!(differences(&operator).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_is_exact_where_a_month_is_dropped_as_it_begins() {
+    // What a fold of the same events leaves.
+    let (database, twin) = (TestDatabase::create().await, TestDatabase::create().await);
+    let events: Vec<Event<'static>> = (1..24).map(|n| login(1, days_ago(15 * n)).build()).collect();
+    database.apply(&events).await;
+    twin.apply(&events).await;
+    let folded = maintain(&operator(&twin).await, 3, 90, Timestamp::now(), |_, _| {}).await.unwrap().folded;
+    let baseline: Vec<Value> = sqlx::query_scalar("select to_jsonb(user_baseline) from user_baseline")
+        .fetch_all(&twin.owner)
+        .await
+        .unwrap();
+    let mut tx = database.owner.begin().await.unwrap();
+    sqlx::raw_sql("lock table user_events in access exclusive mode").execute(&mut *tx).await.unwrap();
+    let drop = async {
+        // It has begun, and waits for the ledger.
+        sessions_wait(&database, 1).await;
+        let insert = "insert into user_baseline
+            select * from jsonb_populate_recordset(null::user_baseline, $1)";
+        sqlx::query(insert).bind(Value::from(baseline)).execute(&mut *tx).await.unwrap();
+        for (month, _) in folded {
+            let drop =
+                format!("delete from user_event_partitions where name = '{month}'; drop table {month}");
+            sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *tx).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+    };
+    let operator = operator(&database).await;
+    assert_eq!(tokio::join!(differences(&operator), drop).0, 0);
 }
 
 /// What the catalogs say of a table and what belongs to it, with its name left out; and `connoinherit`, since nothing
