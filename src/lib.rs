@@ -89,3 +89,4 @@ pub mod ops;
 pub mod postgres;
 pub mod sqs;
 pub mod store;
+pub mod text;

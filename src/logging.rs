@@ -2,10 +2,12 @@
 //!
 //! **Invariant:** no attribute, address, token or secret is ever logged; errors name fields and limits.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, stderr};
 
 use cognito_user_sync_triggers::environment::Environment;
 use tracing_subscriber::EnvFilter;
+
+use crate::text::Escaped;
 
 /// An error with its causes, on one line: a log line and CloudFormation show no more. Without what a row holds.
 #[must_use]
@@ -52,10 +54,11 @@ pub fn init(default_level: &str) {
     let configured = Environment::process().optional(FILTER_VARIABLE);
     let filter = configured.as_ref().ok().cloned().flatten().unwrap_or_else(|| default_level.to_owned());
     let filter = QUIET.iter().fold(filter, |filter, module| format!("{filter},{module}"));
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr);
-    let initialised = match std::io::stderr().is_terminal() {
-        true => builder.with_target(false).compact().try_init(),
+    // What others say, such as the database, is in some lines.
+    let writer = || Escaped::new(stderr());
+    let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(writer);
+    let initialised = match stderr().is_terminal() {
+        true => builder.with_target(false).with_ansi(false).compact().try_init(),
         false => builder.json().flatten_event(true).with_span_list(false).try_init(),
     };
     drop(initialised);

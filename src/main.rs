@@ -1,7 +1,12 @@
 //! `user-sync`: the worker and the operator's commands, one file each. A command calls the library, and prints its
 //! answer on stdout and its progress on stderr.
 
+// What is printed goes through `commands::output`.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod commands;
+
+use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use cognito_user_sync::store::migrate;
@@ -50,18 +55,16 @@ impl Command {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    run().await.map_err(|error| {
-        if error.chain().any(logging::quotes_a_row) {
-            return anyhow::Error::msg(logging::causes(error.as_ref()));
-        }
-        // An adoption that fails is not repaired by migrating.
-        let is_adoption = matches!(error.downcast_ref(), Some(migrate::Error::Adopt(_)));
-        match postgres::advice_for(error.as_ref()).filter(|_| !is_adoption) {
-            Some(advice) => error.context(advice),
-            None => error,
-        }
-    })
+async fn main() -> ExitCode {
+    let Err(error) = run().await else { return ExitCode::SUCCESS };
+    // An adoption that fails is not repaired by migrating.
+    let is_adoption = matches!(error.downcast_ref(), Some(migrate::Error::Adopt(_)));
+    commands::output::failed(&match postgres::advice_for(error.as_ref()).filter(|_| !is_adoption) {
+        _ if error.chain().any(logging::quotes_a_row) => anyhow::Error::msg(logging::causes(error.as_ref())),
+        Some(advice) => error.context(advice),
+        None => error,
+    });
+    ExitCode::FAILURE
 }
 
 /// An option's variable that is empty is unset, as everywhere; clap would take it for a value.
@@ -74,8 +77,9 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 }
 
 async fn run() -> anyhow::Result<()> {
-    let matches = without_empty_variables(Cli::command()).get_matches();
-    let command = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command;
+    let matches = without_empty_variables(Cli::command()).try_get_matches();
+    let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+    let command = cli.unwrap_or_else(|error| commands::output::refused(&error)).command;
     logging::init(command.log_filter());
     match command {
         Command::Worker(arguments) => commands::worker::run(arguments).await,

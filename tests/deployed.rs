@@ -26,7 +26,7 @@ const REGION: &str = "eu-west-1";
 const ACCOUNT: &str = "000000000000";
 const LIMIT: Duration = Duration::from_secs(120);
 /// What is deployed, instead of the app that `infra/cdk.json` names.
-const APP: &str = "npx tsx test/emulated/app.ts";
+const APP: &str = "npx --no-install tsx test/emulated/app.ts";
 const PROGRAMS: [&str; 4] =
     ["user-sync-trigger", "user-sync-consumer", "user-sync-lifecycle", "user-sync-operator"];
 

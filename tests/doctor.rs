@@ -631,3 +631,45 @@ async fn what_a_missing_variable_leaves_out_is_skipped() {
         answer.line("database", "reachable")["found"].as_str().unwrap().contains("DATABASE_URL is not set")
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_detached_month_maintain_says_the_same() {
+    let patient = Patient::healthy().await;
+    let operator = patient.database.deployment.operator_url.clone();
+    let maintain = || {
+        let mut command = Command::new(binaries::user_sync());
+        command.arg("maintain").env_clear().envs(&patient.environment).env("DATABASE_URL", &operator);
+        command.stdin(Stdio::null()).output().unwrap()
+    };
+    // This month, an old one, and one that was dropped.
+    let this_month = "(select name from user_event_partitions where lower <= user_event_bound(now()) order by lower desc limit 1)";
+    let oldest = "(select name from user_event_partitions order by lower limit 1)";
+    for (month, then) in [(this_month, ""), (oldest, ""), (oldest, "drop")] {
+        let month: String = sqlx::query_scalar(AssertSqlSafe(format!("select {month}")))
+            .fetch_one(&patient.database.owner)
+            .await
+            .unwrap();
+        patient.execute(&format!("alter table user_events detach partition {month}")).await;
+        if then == "drop" {
+            patient.execute(&format!("create table {month}_kept as table {month}; drop table {month}")).await;
+        }
+        patient.fails_only(&[], "months ahead", &month, "attach it again");
+        let answer = patient.examine(&[]);
+        let line = answer.line("ledger", "months ahead");
+        let maintained = maintain();
+        let said = String::from_utf8_lossy(&maintained.stderr).into_owned();
+        assert!(!maintained.status.success(), "{said}");
+        for part in ["found", "fix"] {
+            assert!(said.contains(line[part].as_str().unwrap()), "{said}\n{line}");
+        }
+        if then == "drop" {
+            let restore = format!("create table {month} (like user_events including all)");
+            patient.execute(&format!("{restore}; alter table {month} owner to user_sync_owner")).await;
+        }
+        let attach = line["fix"].as_str().unwrap().split('`').nth(1).unwrap().to_owned();
+        patient.execute(&attach).await;
+        assert_eq!(patient.examine(&[]).with("failed"), Vec::<&Value>::new());
+        let maintained = maintain();
+        assert!(maintained.status.success(), "{}", String::from_utf8_lossy(&maintained.stderr));
+    }
+}

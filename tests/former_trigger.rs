@@ -332,3 +332,59 @@ fn zipped(program: &std::path::Path) -> Vec<u8> {
     assert!(zip.unwrap().success());
     std::fs::read(path).unwrap()
 }
+
+/// The first invocation of a cold start: what Cognito gets, and the function. Cognito waits from before the process begins,
+/// while its init waits for a queue that never answers.
+async fn cold(does: Does) -> (Invocation, Duration, Function) {
+    let (deployment, former) = (deployment().await, FormerFunction::start(does).await);
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let queue = format!("http://{}", silent.local_addr().unwrap());
+    let trigger = binaries::trigger();
+    let api = LambdaRuntimeApi::start().await;
+    let env = [
+        ("AWS_ENDPOINT_URL_LAMBDA", former.endpoint.as_str()),
+        ("AWS_ENDPOINT_URL_SQS", queue.as_str()),
+        ("USER_SYNC_CHAIN_POST_AUTHENTICATION", AUTHENTICATION),
+    ];
+    let env = [&deployment.environment()[..], &env].concat();
+    let asked = std::time::Instant::now();
+    let waiting = api.invoke(login(), Duration::from_secs(10));
+    let spawned = async { Function::spawn(&trigger, &api, &env) };
+    let (answered, function) = tokio::join!(waiting, spawned);
+    (answered, asked.elapsed(), function)
+}
+
+const COGNITO_WAITS: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cold_start_and_a_slow_former_function_together_leave_cognito_its_answer() {
+    // With a second of init, as late as it may be, so that less than the queue's own budget is left.
+    let (answered, elapsed, mut function) = cold(Does::EchoesAfter(Duration::from_millis(2_900))).await;
+    let Invocation::Response { body, .. } = answered else { panic!("{answered:?}") };
+    assert_eq!(String::from_utf8(body).unwrap(), login());
+    assert!(elapsed > ANSWER_WITHIN - PUBLISH_BUDGET && elapsed < COGNITO_WAITS, "{elapsed:?}");
+    function.kill();
+    let log = function.stdout_lines();
+    assert!(log.iter().any(|line| line.contains("\"undelivered\":{")), "{log:?}");
+    assert_eq!((count(&log, "undelivered"), count(&log, "chain_failed")), (1, 0), "{log:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cold_start_leaves_a_former_function_that_never_answers_less_time() {
+    let (answered, elapsed, mut function) = cold(Does::EchoesAfter(Duration::from_secs(60))).await;
+    let Invocation::Error { body, .. } = answered else { panic!("{answered:?}") };
+    assert!(String::from_utf8_lossy(&body).contains("TimedOut"));
+    assert!(elapsed < COGNITO_WAITS, "{elapsed:?}");
+    function.kill();
+    assert_eq!(count(&function.stdout_lines(), "chain_failed"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_was_ready_ahead_of_time_has_all_the_time() {
+    let mut chained = Chained::start(Does::EchoesAfter(Duration::from_millis(3_900))).await;
+    // Longer than an event that was there already takes; with the second of waiting the answer would come too late.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(chained.answer(&login()).await, login());
+    assert_eq!(chained.queued().await, 1);
+    assert_eq!(count(&chained.log(), "chain_failed"), 0);
+}

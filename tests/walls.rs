@@ -88,7 +88,14 @@ const WALLS: &[Wall] = &[
     Wall {
         who: &["store"],
         of: &["crate"],
-        only: &["crate::store", "crate::postgres", "crate::geoip", "crate::metrics", "crate::logging"],
+        only: &[
+            "crate::store",
+            "crate::postgres",
+            "crate::geoip",
+            "crate::metrics",
+            "crate::logging",
+            "crate::text",
+        ],
         broken: ("store/report.rs", "use crate::{geoip, config::Config};"),
         ..ANY
     },
@@ -120,13 +127,20 @@ const WALLS: &[Wall] = &[
         ..ANY
     },
     Wall {
+        who: &["commands", "main"],
+        except: &["commands::output"],
+        of: &["std::io::stdout", "std::io::stderr", "std::io::Stdout", "std::io::Stderr"],
+        broken: ("commands/report.rs", "use std::io::{Write, stdout};"),
+        ..ANY
+    },
+    Wall {
         except: &["dev", "commands"],
         of: &["crate::dev"],
         broken: ("main.rs", "fn f() { cognito_user_sync::dev::local::connect() }"),
         ..ANY
     },
     Wall {
-        who: &["config", "aws", "geoip", "metrics", "logging"],
+        who: &["config", "aws", "geoip", "metrics", "logging", "text"],
         of: &WINGS,
         broken: ("config.rs", "mod inner { use super::super::sqs::queue; }"),
         ..ANY

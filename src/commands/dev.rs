@@ -16,6 +16,8 @@ use cognito_user_sync_triggers::cognito;
 use cognito_user_sync_triggers::event::{Event, EventId};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 
+use crate::commands::output;
+
 const SAMPLE: &str = include_str!("../../triggers/fixtures/post_authentication_with_client_metadata.json");
 
 /// Keep PostgreSQL, an SQS server and a worker running on this machine, to try things on
@@ -56,7 +58,7 @@ fn explain(deployment: &Deployment) -> anyhow::Result<()> {
     let sample = sample.map(|event| Event::User(event).encode()).unwrap_or_default();
     let program =
         std::env::current_exe().map_or_else(|_| "user-sync".to_owned(), |path| path.display().to_string());
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     writeln!(out, "\nThe stack is up, and a worker drains the queue. In another terminal:\n")?;
     writeln!(out, "# the programs' environment")?;
     for (name, value) in deployment.environment() {

@@ -1,6 +1,6 @@
 //! `user-sync doctor`: checks the deployment and prints what is wrong, on one screen.
 
-use std::io::{IsTerminal as _, Write};
+use std::io::Write;
 
 use anyhow::bail;
 use clap::Args;
@@ -9,6 +9,8 @@ use cognito_user_sync::config::{DLQ_URL_VARIABLE, DatabaseConfig, Environment};
 use cognito_user_sync::ops::doctor::{self, Check, Options, Section, Status};
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use serde_json::json;
+
+use crate::commands::output::{self, Stdout, line};
 
 /// Check the database, the ledger, the queues and the user pool, and say how to fix what is wrong
 ///
@@ -52,10 +54,10 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         max_heartbeat_age_minutes: arguments.max_heartbeat_age_minutes,
     })
     .await;
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     match arguments.json {
         true => write_json(&mut out, &checks)?,
-        false => write_text(&mut out, &checks, is_coloured())?,
+        false => write_text(&mut out, &checks, output::is_coloured())?,
     }
     match count(&checks, Status::Failed) {
         0 => Ok(()),
@@ -65,11 +67,6 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 fn count(checks: &[Check], status: Status) -> usize {
     checks.iter().filter(|check| check.status == status).count()
-}
-
-/// Whether to print colours: on a terminal, unless NO_COLOR is set (<https://no-color.org>).
-fn is_coloured() -> bool {
-    std::io::stdout().is_terminal() && Environment::process().raw("NO_COLOR").is_none()
 }
 
 fn write_json(out: &mut impl Write, checks: &[Check]) -> anyhow::Result<()> {
@@ -89,7 +86,7 @@ fn is_same_gap(check: &Check, next: &Check) -> bool {
     check.status == Status::Skipped && next.status == Status::Skipped && is_alike
 }
 
-fn write_text(out: &mut impl Write, checks: &[Check], coloured: bool) -> anyhow::Result<()> {
+fn write_text(out: &mut Stdout, checks: &[Check], coloured: bool) -> anyhow::Result<()> {
     let mut section: Option<Section> = None;
     for alike in checks.chunk_by(is_same_gap) {
         let [check, others @ ..] = alike else { continue };
@@ -103,11 +100,15 @@ fn write_text(out: &mut impl Write, checks: &[Check], coloured: bool) -> anyhow:
             Status::Failed => ("FAIL", 31),
             Status::Skipped => ("skip", 2),
         };
-        let word = if coloured { format!("\u{1b}[{colour}m{word}\u{1b}[0m") } else { word.to_owned() };
         let others: String = others.iter().map(|check| format!(", {}", check.name)).collect();
-        writeln!(out, "  {word}  {:15}  {}", format!("{}{others}", check.name), check.found)?;
+        write!(out, "  ")?;
+        match coloured {
+            true => out.coloured(colour, word)?,
+            false => write!(out, "{word}")?,
+        }
+        writeln!(out, "  {:15}  {}", format!("{}{others}", check.name), line(&check.found))?;
         if let Some(fix) = &check.fix {
-            writeln!(out, "{:25}→ {fix}", "")?;
+            writeln!(out, "{:25}→ {}", "", line(fix))?;
         }
     }
     writeln!(

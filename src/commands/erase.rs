@@ -6,6 +6,8 @@ use clap::Args;
 use cognito_user_sync::store::maintenance::erase;
 use uuid::Uuid;
 
+use crate::commands::output;
+
 /// Erase all personal data of one user permanently
 ///
 /// Removes from users, user_claims, the ledger's events and the baseline: attributes, addresses, user name, IP
@@ -32,7 +34,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let database = super::database(1).await?;
     let Arguments { user, even_unknown } = arguments;
     let erased = erase::erase(&database, user, even_unknown).await?;
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     let again = if erased.before { "had been erased before, and is erased again" } else { "is erased" };
     writeln!(out, "{user} {again}: {} events, {} addresses", erased.events, erased.claims)?;
     writeln!(

@@ -13,6 +13,8 @@ use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::commands::output;
+
 /// How long sending may take, retries included.
 const BUDGET: Duration = Duration::from_secs(10);
 
@@ -58,7 +60,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             Some(sent_at.elapsed().as_secs_f64())
         }
     };
-    let mut out = std::io::stdout();
+    let mut out = output::stdout();
     match (arguments.json, seconds) {
         (true, seconds) => {
             writeln!(out, "{}", serde_json::json!({ "id": id.uuid(), "seconds": seconds }))?;

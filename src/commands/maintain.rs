@@ -10,6 +10,8 @@ use cognito_user_sync::store::maintenance::partitions::{
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::commands::output;
+
 /// Create the ledger's coming months, and fold and drop those past the retention
 ///
 /// Run it daily. It is safe to run several at once, and under load. user_baseline keeps the sums of a dropped month's
@@ -32,7 +34,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let style = ProgressStyle::with_template("{spinner} folding {msg}: {pos} events, {per_sec}, {elapsed}")?;
     let bar = ProgressBar::new_spinner().with_style(style);
     let progress = |name: &str, events: u64| {
-        bar.set_message(name.to_owned());
+        bar.set_message(output::line(name).into_owned());
         bar.set_position(events);
     };
     let Arguments { months_ahead, retention_days } = arguments;
@@ -40,7 +42,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         partitions::maintain(&database, months_ahead, retention_days, Timestamp::now(), progress).await;
     bar.finish_and_clear();
     let maintained = maintained.context("what was not done is unchanged; fix the cause and run it again")?;
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     for name in &maintained.created {
         writeln!(out, "made {name}")?;
     }

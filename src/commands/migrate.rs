@@ -12,6 +12,8 @@ use cognito_user_sync_triggers::timestamp::Timestamp;
 use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::commands::output;
+
 /// Create or upgrade the tables, roles and grants
 ///
 /// Does nothing if the schema is current. If the application already has the documented `users` table, adopts its
@@ -78,7 +80,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let migrated = migrated?;
     database.close().await;
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     match arguments.dry_run {
         true => write_plan(&mut out, &migrated)?,
         false => write_done(&mut out, &migrated)?,
@@ -133,7 +135,7 @@ fn write_not_carried(out: &mut impl Write, adopted: &Adopted) -> std::io::Result
     }
     writeln!(out, "values that the new rows do not show ({KEPT_AS} keeps them):")?;
     for (column, rows) in &adopted.not_carried {
-        writeln!(out, "  {column}: {rows} rows")?;
+        writeln!(out, "  {}: {rows} rows", output::line(column))?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ pub(crate) mod health;
 pub(crate) mod heartbeat;
 pub(crate) mod maintain;
 pub(crate) mod migrate;
+pub(crate) mod output;
 pub(crate) mod reconcile;
 pub(crate) mod release;
 pub(crate) mod replay;

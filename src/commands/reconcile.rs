@@ -19,6 +19,8 @@ use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::commands::output;
+
 /// The exit code of a dry run that found drift.
 const DRIFT_FOUND: i32 = 2;
 
@@ -100,7 +102,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     checkpoint.remove()?;
 
     let summary = Summary { arguments: &arguments, tally: &tally, resumed, took: started.elapsed() };
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     match arguments.json {
         true => writeln!(out, "{}", summary.json())?,
         false => summary.write(&mut out)?,

@@ -6,6 +6,8 @@ use clap::Args;
 use cognito_user_sync::store::maintenance::release;
 use uuid::Uuid;
 
+use crate::commands::output;
+
 /// Let the service write a column again that the application changed
 ///
 /// If the application changes a column, it owns the column: events no longer change it. This command gives it back to
@@ -25,6 +27,6 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let database = super::database(1).await?;
     let was_owned = release::release(&database, arguments.user, &arguments.column).await?;
     let said = if was_owned { "is the service's again" } else { "was the service's already" };
-    writeln!(std::io::stdout(), "{} of {} {said}", arguments.column, arguments.user)?;
+    writeln!(output::stdout(), "{} of {} {said}", arguments.column, arguments.user)?;
     Ok(())
 }

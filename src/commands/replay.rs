@@ -22,6 +22,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::commands::output;
+
 /// How long sending one event may take: longer than at a sign-in, since nobody waits here.
 const BUDGET: Duration = Duration::from_secs(30);
 
@@ -92,7 +94,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         true => tally.json(arguments.dry_run),
         false => tally.text(arguments.dry_run),
     };
-    writeln!(std::io::stdout(), "{answer}")?;
+    writeln!(output::stdout(), "{answer}")?;
     match (tally.failed, arguments.dry_run) {
         (0, _) => Ok(()),
         (failed, true) => bail!("{failed} events could not be read"),
@@ -186,7 +188,7 @@ async fn send(files: Vec<PathBuf>, publisher: Option<&Publisher>) -> anyhow::Res
             Ok(Sent::PassedOver(lines)) => tally.passed_over += lines,
             Err(problem) => {
                 tally.failed += 1;
-                progress.suspend(|| eprintln!("{problem:#}"));
+                progress.suspend(|| output::say(&format!("{problem:#}")));
             }
         }
     }
@@ -264,7 +266,7 @@ async fn from_ledger(selection: Selection, json: bool) -> anyhow::Result<()> {
         }
         Some(_) | None => {}
     }
-    let mut out = std::io::stdout();
+    let mut out = output::stdout();
     match json {
         true => writeln!(out, "{}", serde_json::json!({ "rederived_users": users }))?,
         false => writeln!(out, "the rows of {users} users are re-derived")?,

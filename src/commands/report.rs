@@ -13,6 +13,8 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 use time::{Date, OffsetDateTime};
 
+use crate::commands::output::{self, Stdout, csv, line};
+
 /// The days that the application's guide reports.
 const LOGIN_DAYS: u32 = 7;
 const DAYS: u32 = 30;
@@ -89,7 +91,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         "the reports cannot be read; DATABASE_URL must be of a member of user_sync_reader, and the schema \
          current (user-sync migrate)",
     )?;
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     if arguments.csv {
         answers.iter().try_for_each(|answer| answer.write_csv(&mut out))
     } else if arguments.json {
@@ -149,7 +151,7 @@ impl Answer {
         }
     }
 
-    fn write_csv(&self, out: &mut impl Write) -> anyhow::Result<()> {
+    fn write_csv(&self, out: &mut Stdout) -> anyhow::Result<()> {
         match self {
             Self::Growth(rows) => csv(out, &["day", "users"], rows),
             Self::Active(row) => csv(
@@ -190,16 +192,6 @@ impl Answer {
     }
 }
 
-/// Writes the header even if there are no rows, which the csv crate does not.
-fn csv(out: &mut impl Write, header: &[&str], rows: &[impl Serialize]) -> anyhow::Result<()> {
-    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(out);
-    writer.write_record(header)?;
-    for row in rows {
-        writer.serialize(row)?;
-    }
-    Ok(writer.flush()?)
-}
-
 fn write_growth(out: &mut impl Write, rows: &[Growth], days: u32) -> anyhow::Result<()> {
     let total: i64 = rows.iter().map(|row| row.users).sum();
     writeln!(out, "growth: {total} users created in {days} days, those deleted since left out")?;
@@ -226,10 +218,10 @@ fn write_logins(out: &mut impl Write, rows: &[Login]) -> anyhow::Result<()> {
     writeln!(out, "logins: the latest users to sign in")?;
     let rows = rows.iter().map(|row| {
         vec![
-            printable(&row.name),
-            printable(row.email.as_deref().unwrap_or("-")),
+            line(&row.name).into_owned(),
+            line(row.email.as_deref().unwrap_or("-")).into_owned(),
             row.last_login_at.to_string(),
-            row.last_login_device.clone().unwrap_or_else(|| "-".to_owned()),
+            line(row.last_login_device.as_deref().unwrap_or("-")).into_owned(),
             row.login_count.to_string(),
             row.days_since_login.to_string(),
         ]
@@ -249,8 +241,9 @@ fn write_daily(out: &mut impl Write, rows: &[Day]) -> anyhow::Result<()> {
 fn write_devices(out: &mut impl Write, rows: &[Device]) -> anyhow::Result<()> {
     let total: i64 = rows.iter().map(|row| row.users).sum();
     writeln!(out, "devices: of {total} users whose last login's is known")?;
-    let rows =
-        rows.iter().map(|row| vec![row.device.clone(), row.users.to_string(), percent(row.users, total)]);
+    let rows = rows
+        .iter()
+        .map(|row| vec![line(&row.device).into_owned(), row.users.to_string(), percent(row.users, total)]);
     write_table(out, &["device", "users", "share"], 1, rows)
 }
 
@@ -315,9 +308,4 @@ fn percent(part: i64, whole: i64) -> String {
         0 => "-".to_owned(),
         whole => format!("{}%", (part * 100 + whole / 2) / whole),
     }
-}
-
-/// A user may type anything as a name, and it must not control the operator's terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }

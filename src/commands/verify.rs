@@ -14,6 +14,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::commands::output;
+
 /// Differences that are printed; all are counted and repaired.
 const DIFFERENCES_SHOWN: usize = 100;
 
@@ -42,7 +44,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let database = super::database(2).await?;
     let geoip = GeoIp::from_env()?;
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     if let Some(user) = arguments.user {
         return print_explanation(user, &explain::explain(&database, &geoip, user).await?, &mut out);
     }

@@ -14,6 +14,8 @@ use cognito_user_sync::sqs::queue::Queue;
 use cognito_user_sync::store::Applier;
 use cognito_user_sync::{metrics, postgres};
 
+use crate::commands::output;
+
 /// Drain the queue into the database until SIGTERM
 ///
 /// Needs DATABASE_URL, USER_SYNC_QUEUE_URL and USER_SYNC_DLQ_URL. On SIGTERM or Ctrl-C it finishes the
@@ -66,7 +68,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         () = write_metrics(embedded) => {}
     }
     if let Some(embedded) = embedded {
-        embedded.flush(std::io::stdout()).context("cannot write the last metrics")?;
+        embedded.flush(output::stdout()).context("cannot write the last metrics")?;
     }
     applier.database().close().await;
     tracing::info!("worker ended");
@@ -78,7 +80,7 @@ async fn write_metrics(embedded: Option<metrics::Embedded>) {
     let Some(embedded) = embedded else { return std::future::pending().await };
     loop {
         tokio::time::sleep(EMF_INTERVAL).await;
-        if let Err(error) = embedded.flush(std::io::stdout()) {
+        if let Err(error) = embedded.flush(output::stdout()) {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot write the metrics");
         }
     }

@@ -2,7 +2,12 @@
 //! by one number.
 //!
 //! Locks are taken in one order everywhere, so that no two transactions wait in a circle: value shards → new rows → rows →
-//! ledger ids, each in ascending order.
+//! ledger ids, each in ascending order. Nobody who applies events waits for a month.
+
+use std::collections::BTreeSet;
+
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use time::OffsetDateTime;
 
 use crate::postgres::Transaction;
 use crate::store::model::claims::{SHARDS, Shards};
@@ -13,11 +18,40 @@ const CLASS: i32 = 0x7573_6572;
 /// The keys below are those of the value locks; see [`Shards`].
 const ADOPTION: i32 = SHARDS;
 const MIGRATION: i32 = SHARDS + 1;
+/// And the number of a [`Month`].
+const MONTHS: i32 = SHARDS + 2;
 
 /// Takes the value locks, in ascending order, until the transaction ends.
 pub(in crate::store) async fn lock_shards(tx: &mut Transaction, shards: &Shards) -> Result<(), sqlx::Error> {
     let query = sqlx::query("select pg_advisory_xact_lock($1, shard) from unnest($2::int[]) as shard");
     query.bind(CLASS).bind(shards.sorted()).execute(tx).await.map(drop)
+}
+
+/// A month of the ledger, counted from the year 0.
+pub(in crate::store) type Month = i32;
+
+/// The month of a moment, in UTC.
+pub(in crate::store) fn month_of(time: Timestamp) -> Month {
+    let time = OffsetDateTime::from(time);
+    time.year() * 12 + i32::from(u8::from(time.month())) - 1
+}
+
+/// Keeps new events out of a month until the transaction ends, once those that are being applied are in.
+pub(in crate::store) async fn lock_month(tx: &mut Transaction, month: Month) -> Result<(), sqlx::Error> {
+    let query = sqlx::query("select pg_advisory_xact_lock($1, $2)");
+    query.bind(CLASS).bind(MONTHS + month).execute(tx).await.map(drop)
+}
+
+/// Which of the months somebody keeps closed; the others stay open until the transaction ends. Waits for nobody.
+pub(in crate::store) async fn closed_months(
+    tx: &mut Transaction,
+    months: &BTreeSet<Month>,
+) -> Result<BTreeSet<Month>, sqlx::Error> {
+    let query = "select month from unnest($3::int[]) as month
+        where not pg_try_advisory_xact_lock_shared($1, $2 + month)";
+    let query = sqlx::query_scalar(query).bind(CLASS).bind(MONTHS);
+    let closed = query.bind(months.iter().copied().collect::<Vec<_>>()).fetch_all(tx).await?;
+    Ok(closed.into_iter().collect())
 }
 
 /// Waits until no other process looks for an old table or adopts it, however long that takes.

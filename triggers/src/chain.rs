@@ -137,17 +137,17 @@ impl Chain {
         answered.err().map(|error| NotInvoked::of(&error).why)
     }
 
-    /// Calls `function` with Cognito's own bytes, and ends within [`CHAIN_BUDGET`].
+    /// Calls `function` with Cognito's own bytes, and ends within `budget`: [`CHAIN_BUDGET`], or what is left of it.
     ///
     /// Tried again where it was not called (a throttle, no connection), and where a connection broke before the
     /// answer: it died while we were frozen, or else Cognito too would have called again.
-    pub async fn call(&self, function: &str, payload: &str) -> Chained {
+    pub async fn call(&self, function: &str, payload: &str, budget: Duration) -> Chained {
         let invoke = || async {
             let request = self.client.invoke().function_name(function).payload(Blob::new(payload));
             request.send().await.map_err(|error| NotInvoked::of(&error))
         };
         let retried = SCHEDULE.retry(RETRY_BUDGET, |error| error.again, invoke);
-        match tokio::time::timeout(CHAIN_BUDGET, retried).await {
+        match tokio::time::timeout(budget, retried).await {
             Ok(Ok(output)) => read(output),
             Ok(Err(error)) if error.timed_out => Chained::TimedOut,
             Ok(Err(error)) => Chained::Unreachable(error.why),

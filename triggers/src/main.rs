@@ -2,6 +2,7 @@
 //! so that they share one warm pool. Only wires [`cognito_user_sync_triggers::trigger`] to the runtime.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use cognito_user_sync_triggers::metrics;
 use cognito_user_sync_triggers::trigger::Trigger;
@@ -11,9 +12,11 @@ use serde_json::value::RawValue;
 /// One event at a time, so one thread: the smallest function is the fastest to start.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
+    let began = Instant::now();
     let metrics = metrics::embedded(metrics::function_name("user-sync-trigger"))?;
     let trigger = Arc::new(Trigger::from_env().await);
     trigger.warm().await;
+    trigger.ready(began);
     lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| {
         let trigger = Arc::clone(&trigger);
         async move {

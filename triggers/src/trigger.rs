@@ -2,16 +2,16 @@
 //!
 //! **Sign-in is sacred.** Whatever happens in here, to the payload, to SQS or to us (a panic included),
 //! the answer is Cognito's own event, within [`PUBLISH_BUDGET`]; with a [`Chain`], it is the former function's
-//! answer or error, and all of it takes less than [`ANSWER_WITHIN`].
+//! answer or error, and all of it takes less than [`ANSWER_WITHIN`], a cold start included.
 
 use std::io::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
 use crate::aws;
-use crate::chain::{Chain, Chained, Failure};
+use crate::chain::{CHAIN_BUDGET, Chain, Chained, Failure};
 use crate::client_metadata::{self, ClientMetadataKeys};
 use crate::cognito::{self, Ignored};
 use crate::environment::Environment;
@@ -23,6 +23,10 @@ use crate::undelivered;
 /// When Cognito has its answer, with a chain or without: it waits 5 s ("Customizing user pool workflows with
 /// Lambda triggers"), and the rest is for the way.
 pub const ANSWER_WITHIN: Duration = Duration::from_millis(4_800);
+
+/// An event that comes sooner after the init was there before it ended: Cognito has waited since this process began.
+/// Otherwise Lambda has prepared the process ahead of time.
+const AT_ONCE: Duration = Duration::from_millis(250);
 
 /// What became of one trigger event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,13 +45,15 @@ pub struct Trigger {
     publisher: Option<Publisher>,
     keys: ClientMetadataKeys,
     chain: Option<Chain>,
+    /// When the init began and ended, until the first event.
+    init: Mutex<Option<(Instant, Instant)>>,
 }
 
 impl Trigger {
     /// A trigger that sends to `publisher`; without one, every event goes to the log.
     #[must_use]
     pub fn new(publisher: Option<Publisher>, keys: ClientMetadataKeys) -> Self {
-        Self { publisher, keys, chain: None }
+        Self { publisher, keys, chain: None, init: Mutex::new(None) }
     }
 
     /// The same, with functions that are called first.
@@ -103,6 +109,20 @@ impl Trigger {
         tokio::join!(publisher, chain);
     }
 
+    /// Says that the init, which began then, has ended.
+    pub fn ready(&self, began: Instant) {
+        *self.init.lock().unwrap_or_else(PoisonError::into_inner) = Some((began, Instant::now()));
+    }
+
+    /// Since when Cognito waits for the answer to an event that is received now.
+    fn waiting_since(&self) -> Instant {
+        let received = Instant::now();
+        match self.init.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some((began, ended)) if received.duration_since(ended) < AT_ONCE => began,
+            Some(_) | None => received,
+        }
+    }
+
     /// Cognito's event back, byte for byte, after its copy was queued, logged or ignored.
     ///
     /// With a chain, what the former function answered, byte for byte.
@@ -111,8 +131,8 @@ impl Trigger {
     /// With a chain only: what the former function failed with, or that it did not answer in time. Then nothing
     /// is published, since Cognito fails the sign-in.
     pub async fn handle(self: Arc<Self>, payload: Box<RawValue>) -> Result<Box<RawValue>, Failure> {
-        let (received, now) = (Instant::now(), Timestamp::now());
-        let answer = match self.call_first(&payload).await {
+        let (since, now) = (self.waiting_since(), Timestamp::now());
+        let answer = match self.call_first(&payload, since).await {
             Ok(None) => payload.clone(),
             Ok(Some(answer)) if is_event(&answer) => answer,
             answered => {
@@ -120,7 +140,7 @@ impl Trigger {
                 return answered.map(|answer| answer.unwrap_or(payload));
             }
         };
-        let budget = ANSWER_WITHIN.saturating_sub(received.elapsed()).min(PUBLISH_BUDGET);
+        let budget = ANSWER_WITHIN.saturating_sub(since.elapsed()).min(PUBLISH_BUDGET);
         // A task of its own, so that a panic ends the task and not the sign-in.
         let outcome = tokio::spawn(async move { self.record_within(payload.get(), now, budget).await }).await;
         match outcome {
@@ -137,11 +157,16 @@ impl Trigger {
 
     /// The former function's answer; `None` where there is none to call, or it could not be reached: then the
     /// sign-in goes on without it.
-    async fn call_first(self: &Arc<Self>, payload: &RawValue) -> Result<Option<Box<RawValue>>, Failure> {
+    async fn call_first(
+        self: &Arc<Self>,
+        payload: &RawValue,
+        since: Instant,
+    ) -> Result<Option<Box<RawValue>>, Failure> {
         let Some(chain) = self.chain.clone() else { return Ok(None) };
         let Some(function) = chain.function_of(payload.get()).map(str::to_owned) else { return Ok(None) };
         let payload = payload.get().to_owned();
-        let called = tokio::spawn(async move { chain.call(&function, &payload).await }).await;
+        let budget = CHAIN_BUDGET.saturating_sub(since.elapsed());
+        let called = tokio::spawn(async move { chain.call(&function, &payload, budget).await }).await;
         match called.unwrap_or_else(|_| Chained::Unreachable("the trigger panicked".to_owned())) {
             Chained::Answered(answer) => Ok(Some(answer)),
             Chained::Failed(failure) => Err(failure),

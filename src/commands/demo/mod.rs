@@ -26,6 +26,8 @@ use tokio::sync::watch;
 
 use cognito_user_sync::dev::traffic::{self, Call};
 
+use crate::commands::output;
+
 /// Sign-ins that Cognito has under way at once.
 const SIGN_INS_AT_ONCE: usize = 16;
 const MORNING: Duration = Duration::from_secs(6 * 60 * 60);
@@ -70,7 +72,7 @@ async fn play_and_show(deployment: &Deployment, users: usize) -> anyhow::Result<
     let played = play(deployment, users).await?;
     apply(deployment, played.messages).await?;
     let pool = local::connect(&deployment.owner_url, 1).await?;
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     show_users(&mut out, &pool).await?;
     show_dead_letters(&mut out, deployment).await?;
     let exact = show_proof(&mut out, &pool, &played).await?;

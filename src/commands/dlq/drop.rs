@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::show::describe;
 use super::{find, release, scan};
+use crate::commands::output;
 
 /// Delete one dead letter and its copies permanently
 ///
@@ -51,7 +52,7 @@ impl Drop {
     }
 
     async fn delete(&self, dead_letters: &DeadLetters, letter: &DeadLetter) -> anyhow::Result<()> {
-        describe(&mut std::io::stderr().lock(), letter, false)?;
+        describe(&mut output::stderr(), letter, false)?;
         let failed = dead_letters.delete(&letter.copies).await;
         if failed > 0 {
             release(dead_letters, &letter.copies).await;
@@ -71,7 +72,7 @@ impl Drop {
             // We do not know who runs this; CloudTrail does.
             "who": null,
         });
-        writeln!(std::io::stdout(), "{record}")?;
+        writeln!(output::stdout(), "{record}")?;
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
 use super::{release, scan, text};
+use crate::commands::output::{self, line};
 
 /// List dead letters: how many of each reason, then each with its id, field and age
 ///
@@ -53,7 +54,7 @@ impl List {
         let mut letters = DeadLetter::fold(scan.received);
         letters.retain(|letter| self.reason.as_deref().is_none_or(|reason| reason == letter.reason()));
         let listing = Listing { letters, messages, hidden, is_complete };
-        let mut out = std::io::stdout().lock();
+        let mut out = output::stdout();
         match self.json {
             true => writeln!(out, "{}", listing.json())?,
             false => listing.write(&mut out)?,
@@ -81,7 +82,7 @@ impl Listing {
         let Self { letters, messages, hidden, is_complete } = self;
         writeln!(out, "{} dead letters in {messages} messages", letters.len())?;
         for (reason, count) in self.reasons() {
-            writeln!(out, "  {count:>6} {reason}")?;
+            writeln!(out, "  {count:>6} {}", line(reason))?;
         }
         if !letters.is_empty() {
             writeln!(out, "\n{}", table(letters))?;
@@ -105,16 +106,17 @@ fn table(letters: &[DeadLetter]) -> Table {
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["id", "reason", "field", "type", "first seen", "receives", "copies", "detail"]);
     for letter in letters {
-        table.add_row([
-            letter.id.clone(),
-            letter.reason().to_owned(),
-            letter.field().to_owned(),
-            letter.kind().unwrap_or("-").to_owned(),
-            text(letter.first_seen()),
-            letter.receive_count().to_string(),
-            letter.copies.len().to_string(),
-            letter.detail().to_owned(),
-        ]);
+        let row = [
+            &letter.id,
+            letter.reason(),
+            letter.field(),
+            letter.kind().unwrap_or("-"),
+            &text(letter.first_seen()),
+            &letter.receive_count().to_string(),
+            &letter.copies.len().to_string(),
+            letter.detail(),
+        ];
+        table.add_row(row.map(line));
     }
     table
 }

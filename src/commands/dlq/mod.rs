@@ -15,6 +15,8 @@ use cognito_user_sync_triggers::timestamp::Timestamp;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 
+use crate::commands::output;
+
 /// List, show, redrive or drop messages that could not be applied
 ///
 /// SQS cannot browse: to list is to receive. Received messages are hidden from others until the command ends, also by
@@ -74,9 +76,9 @@ async fn release(dead_letters: &DeadLetters, messages: &[Received]) {
     let failed = dead_letters.release(messages).await;
     if failed > 0 {
         let minutes = SCAN_HIDES.as_secs() / 60;
-        eprintln!(
+        output::say(&format!(
             "{failed} messages could not be made visible at once; they will be visible within {minutes} minutes"
-        );
+        ));
     }
 }
 

@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::to_u64;
+use crate::commands::output::{self, line};
 
 /// Move dead letters back to the queue, but for those that would be rejected again
 ///
@@ -66,7 +67,7 @@ impl Redrive {
         let redriven = redriven.context(
             "the redrive failed, and nothing is lost; if a task is running, it continues (dlq redrive --cancel ends it)",
         )?;
-        let mut out = std::io::stdout().lock();
+        let mut out = output::stdout();
         match self.json {
             true => writeln!(out, "{}", redriven_json(&redriven, hidden))?,
             false => write(&mut out, &redriven, hidden)?,
@@ -82,7 +83,7 @@ fn write(out: &mut impl Write, redriven: &Redriven, hidden: u64) -> anyhow::Resu
     if left > 0 {
         writeln!(out, "{left} left behind, since they would be rejected again:")?;
         for (reason, count) in &redriven.left_behind {
-            writeln!(out, "  {count:>6} {reason}")?;
+            writeln!(out, "  {count:>6} {}", line(reason))?;
         }
         writeln!(out, "inspect them with dlq list and dlq show; upgrade the consumer, or dlq drop them")?;
     }
@@ -157,7 +158,7 @@ fn exit_status(redriven: &Redriven) -> anyhow::Result<()> {
 }
 
 async fn cancel(dead_letters: &DeadLetters) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     match dead_letters.cancel_active().await? {
         Some(task) => writeln!(out, "cancelled: {}", progress_of(&task))?,
         None => writeln!(out, "no task is active")?,

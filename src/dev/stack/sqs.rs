@@ -39,24 +39,12 @@ impl Emulator {
 
     fn package(self) -> Package {
         match self {
-            Self::Ministack => Package {
-                name: "ministack-1.5.33",
-                requirements: &["ministack==1.5.33"],
-                with_dependencies: true,
-            },
-            Self::LocalStack => Package {
-                name: "localstack-core-4.9.2",
-                // It names no upper bounds for what has changed since under it.
-                requirements: &[
-                    "localstack-core[base-runtime]==4.9.2",
-                    "moto-ext==5.1.54",
-                    "cbor2<5.9",
-                    "pyopenssl<26",
-                    "cryptography<47",
-                    "service_identity",
-                ],
-                with_dependencies: true,
-            },
+            Self::Ministack => {
+                Package { name: "ministack", requirements: include_str!("requirements/ministack.txt") }
+            }
+            Self::LocalStack => {
+                Package { name: "localstack-core", requirements: include_str!("requirements/localstack.txt") }
+            }
         }
     }
 
@@ -146,7 +134,7 @@ impl Sqs {
         let step = progress.step("SQS emulator: looking for it");
         let python = Python::find().await?;
         let package = emulator.package();
-        let folder = format!("{}-py{}", package.name, python.version);
+        let folder = format!("{}-py{}", package.folder(), python.version);
         let packages = cache::install(&python, &package, &cache::user_cache()?, &folder, &step).await?;
         step.say(format!("starting {}", emulator.name()));
         let sqs = on_free_port(emulator.name(), |port| {

@@ -11,8 +11,9 @@ use crate::config::{ConfigError, DatabaseConfig, Environment, Role, RolePrefix};
 use crate::ops::deployment::logins::{self, Authentication, LoginError};
 use crate::ops::deployment::{NotPinned, Request, RequestType, answer};
 use crate::postgres::{self, Database, DatabaseError, Purpose};
-use crate::store::StoreError;
-use crate::store::maintenance::partitions::{self, DEFAULT_MONTHS_AHEAD, DEFAULT_RETENTION_DAYS};
+use crate::store::maintenance::partitions::{
+    self, DEFAULT_MONTHS_AHEAD, DEFAULT_RETENTION_DAYS, MaintainError,
+};
 use crate::store::migrate::{self, Deployment};
 
 /// The custom resource's name: a deployment has one schema.
@@ -39,7 +40,7 @@ pub enum SchemaError {
     Login(#[from] LoginError),
     /// The ledger's months.
     #[error(transparent)]
-    Maintain(#[from] StoreError),
+    Maintain(#[from] MaintainError),
     /// What `migrate` has made cannot be read.
     #[error("the table user_sync_deployment cannot be read")]
     Deployment(#[source] sqlx::Error),

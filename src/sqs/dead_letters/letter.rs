@@ -34,14 +34,10 @@ impl Received {
             |name: &MessageSystemAttributeName| system.get(name).and_then(|value| value.parse::<u64>().ok());
         let count = number(&MessageSystemAttributeName::ApproximateReceiveCount);
         let texts = message.message_attributes.unwrap_or_default().into_iter();
-        // They are printed, and must not control the terminal.
-        let printable = |text: String| text.chars().filter(|c| !c.is_control()).collect::<String>();
         Some(Self {
             message_id: message.message_id?,
             body: message.body.unwrap_or_default(),
-            attributes: texts
-                .filter_map(|(name, value)| Some((name, printable(value.string_value?))))
-                .collect(),
+            attributes: texts.filter_map(|(name, value)| Some((name, value.string_value?))).collect(),
             sent_at: number(&MessageSystemAttributeName::SentTimestamp).map(Timestamp::from_unix_millis),
             receive_count: count.and_then(|count| u32::try_from(count).ok()).unwrap_or(1),
             receipt_handle: message.receipt_handle?,

@@ -35,6 +35,13 @@ impl<'a> Batch<'a> {
         self.users.len() > before
     }
 
+    /// The same, without some events.
+    pub(super) fn without(&self, ids: &BTreeSet<EventId>) -> Self {
+        let mut left = self.clone();
+        left.users.retain(|id, _| !ids.contains(id));
+        left
+    }
+
     /// Removes the events that the ledger had before, and returns the outcome of each.
     pub(super) fn remove_already_recorded(
         &mut self,

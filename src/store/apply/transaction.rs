@@ -9,7 +9,7 @@ use crate::store::apply::batch::Batch;
 use crate::store::apply::{Applier, fast_path, slow_path};
 use crate::store::tables::failure::{Failure, OF_A_BATCH, retry_conflicts};
 use crate::store::tables::heartbeat;
-use crate::store::tables::ledger::LedgerInsert;
+use crate::store::tables::ledger::{self, LedgerInsert};
 
 /// What a transaction came to.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ impl Applier {
             Path::Slow => Purpose::Events,
         };
         let mut tx = self.database().begin(purpose).await.map_err(Failure::before_any_row)?;
-        let recorded = self.record(&mut tx, batch, path).await;
+        let recorded = self.record_open(&mut tx, batch, path).await;
         match &recorded {
             // Nothing was written: every login is left to the slow path.
             Ok(recorded) if path == Path::Fast && !recorded.inserted.has_new() => tx.rollback().await?,
@@ -65,6 +65,21 @@ impl Applier {
             ) => tx.rollback().await?,
         }
         recorded
+    }
+
+    /// Records what is of no month that is being folded.
+    async fn record_open(
+        &self,
+        tx: &mut Transaction,
+        batch: &Batch<'_>,
+        path: Path,
+    ) -> Result<Recorded, Failure> {
+        let held = ledger::held(tx, batch.users.keys().copied()).await?;
+        if held.is_empty() {
+            return self.record(tx, batch, path).await;
+        }
+        let recorded = self.record(tx, &batch.without(&held), path).await?;
+        Ok(Recorded { inserted: recorded.inserted.without(held), ..recorded })
     }
 
     async fn record(&self, tx: &mut Transaction, batch: &Batch<'_>, path: Path) -> Result<Recorded, Failure> {

@@ -1,6 +1,7 @@
 //! What is done to the tables besides applying messages, each with the apply's own rules. Nothing of the write path knows it.
 
 pub mod adopt;
+mod attempts;
 pub mod drift;
 pub mod erase;
 pub mod explain;

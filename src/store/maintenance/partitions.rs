@@ -1,14 +1,19 @@
 //! Keeps the ledger's partitions: makes months ahead, folds months past the retention into the baseline and
 //! drops them. The numbers stay exact: a month's fold and its end are one transaction.
 
+use std::fmt;
 use std::time::Duration;
 
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use sqlx::{AssertSqlSafe, SqlSafeStr as _};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
+pub use super::attempts::{Holder, PATIENCE};
 use crate::postgres::{Database, Purpose, Transaction, quoted};
-use crate::store::tables::failure::{Failure, OF_A_MONTH, StoreError, retry_conflicts};
+use crate::store::locks;
+use crate::store::maintenance::attempts::Attempts;
+use crate::store::tables::failure::{Failure, StoreError};
 use crate::store::tables::history::{History, merge_into_baseline};
 
 /// Longer than any message can be on its way: SQS keeps one 14 days ("Amazon SQS message quotas").
@@ -27,68 +32,188 @@ pub struct Maintained {
     pub folded: Vec<(String, u64)>,
 }
 
+/// Why not everything was done. What was done before stays done.
+#[derive(Debug, thiserror::Error)]
+pub enum MaintainError {
+    /// Somebody took a month out of the ledger.
+    #[error("{0}; months were made ahead, and none was folded: {fix}", fix = .0.fix())]
+    Detached(Detached),
+    /// Somebody holds locks for so long that nothing can be changed.
+    #[error(
+        "{doing} was tried for {} s, and nothing of it is done: {holder}; wait until it has ended, or end it (select \
+         pg_terminate_backend(…)), and run this again, at a time at which nobody reads the ledger for long",
+        patience.as_secs()
+    )]
+    Starved {
+        /// What was tried.
+        doing: &'static str,
+        /// How long.
+        patience: Duration,
+        /// Who is in the way.
+        holder: String,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Failed(#[from] StoreError),
+}
+
+/// What may stop one attempt.
+enum Stop {
+    /// For good.
+    End(MaintainError),
+    Failed(Failure),
+}
+
+impl<E: Into<Failure>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 /// Makes partitions up to `months_ahead` and folds those that ended `retention_days` before `now`.
 ///
-/// Needs the rights of `user_sync_owner`. Idempotent; safe to run from several places at once and under load,
-/// since each month is one transaction under one lock. Dropping the future leaves whole months done or not.
+/// Needs the rights of `user_sync_owner`. Idempotent; safe to run from several places at once and under load, since each
+/// month is one transaction under one lock. Nobody waits for it longer than for a moment. Dropping the future leaves whole
+/// months done or not.
 ///
 /// # Errors
-/// When a month could not be had after several attempts; the months before it are done.
+/// When a month could not be had for [`PATIENCE`], and when one was taken out of the ledger; what was done before stays.
 pub async fn maintain(
     database: &Database,
     months_ahead: u32,
     retention_days: u32,
     now: Timestamp,
     progress: impl Fn(&str, u64),
-) -> Result<Maintained, StoreError> {
-    let created = make_months(database, months_ahead).await;
-    let created = created.map_err(StoreError::when("making months ahead"))?;
+) -> Result<Maintained, MaintainError> {
+    maintain_within(database, PATIENCE, months_ahead, retention_days, now, progress).await
+}
+
+/// The same, with another patience.
+///
+/// # Errors
+/// As [`maintain`].
+pub async fn maintain_within(
+    database: &Database,
+    patience: Duration,
+    months_ahead: u32,
+    retention_days: u32,
+    now: Timestamp,
+    progress: impl Fn(&str, u64),
+) -> Result<Maintained, MaintainError> {
+    let make = async |tx: &mut Transaction| Ok(make_months(tx, months_ahead).await?);
+    let created = patiently(database, MAKING, patience, make).await?;
     let mut maintained = Maintained { created, folded: Vec::new() };
     let retention = Duration::from_secs(u64::from(retention_days.max(MIN_RETENTION_DAYS)) * 24 * 60 * 60);
     let horizon = OffsetDateTime::from(now) - retention;
+    let fold = async |tx: &mut Transaction| fold_oldest(tx, horizon, patience, &progress).await;
     loop {
-        let folded = retry_conflicts(OF_A_MONTH, || fold_oldest(database, horizon, &progress)).await;
-        match folded.map_err(StoreError::when("folding the oldest month"))? {
+        match patiently(database, FOLDING, patience, fold).await? {
             Some(folded) => maintained.folded.push(folded),
             None => return Ok(maintained),
         }
     }
 }
 
-async fn make_months(database: &Database, months_ahead: u32) -> Result<Vec<String>, sqlx::Error> {
-    let ahead = i32::try_from(months_ahead).unwrap_or(i32::MAX);
+const MAKING: &str = "making months ahead";
+const FOLDING: &str = "folding the oldest month";
+
+/// Does something in a transaction of its own, and again as long as others hold locks.
+async fn patiently<T>(
+    database: &Database,
+    doing: &'static str,
+    patience: Duration,
+    attempt: impl AsyncFn(&mut Transaction) -> Result<T, Stop>,
+) -> Result<T, MaintainError> {
+    let mut attempts = Attempts::new(patience);
+    loop {
+        match once(database, doing, &mut attempts, &attempt).await {
+            Ok(Some(done)) => return Ok(done),
+            Ok(None) => {}
+            Err(Stop::End(error)) => return Err(error),
+            Err(Stop::Failed(failure)) => return Err(StoreError::when(doing)(failure).into()),
+        }
+    }
+}
+
+/// One attempt; `None` where others hold locks, and it is time for the next one.
+async fn once<T>(
+    database: &Database,
+    doing: &'static str,
+    attempts: &mut Attempts,
+    attempt: &impl AsyncFn(&mut Transaction) -> Result<T, Stop>,
+) -> Result<Option<T>, Stop> {
     let mut tx = database.begin(Purpose::Command).await?;
-    let create = sqlx::query_scalar("select user_event_create_partitions(0, $1)").bind(ahead);
-    let created = create.fetch_all(&mut tx).await?;
-    tx.commit().await.map(|()| created)
+    sqlx::raw_sql(AssertSqlSafe(attempts.limit())).execute(&mut tx).await?;
+    match attempt(&mut tx).await {
+        Ok(done) => {
+            tx.commit().await?;
+            return Ok(Some(done));
+        }
+        Err(Stop::Failed(failure)) if failure.may_pass(true) => tx.rollback().await?,
+        Err(stop) => return Err(stop),
+    }
+    let mut tx = database.begin(Purpose::Question).await?;
+    if !attempts.again(&mut tx, &TABLES, true).await? {
+        return Err(Stop::End(starved(attempts, &mut tx, doing).await?));
+    }
+    tx.rollback().await?;
+    Ok(None)
+}
+
+/// What is locked before a month's own table.
+const TABLES: [&str; 2] = ["user_events", "user_event_partitions"];
+
+async fn starved(
+    attempts: &Attempts,
+    tx: &mut Transaction,
+    doing: &'static str,
+) -> Result<MaintainError, sqlx::Error> {
+    let holder = attempts.holder(tx).await?;
+    let holder =
+        holder.map_or_else(|| "many hold locks on the ledger, in turn".to_owned(), |it| it.to_string());
+    Ok(MaintainError::Starved { doing, patience: attempts.patience, holder })
+}
+
+async fn make_months(tx: &mut Transaction, months_ahead: u32) -> Result<Vec<String>, sqlx::Error> {
+    let ahead = i32::try_from(months_ahead).unwrap_or(i32::MAX);
+    sqlx::query_scalar("select user_event_create_partitions(0, $1)").bind(ahead).fetch_all(tx).await
 }
 
 /// Folds and drops the oldest month if it ended before `horizon`; `None` where it did not.
 async fn fold_oldest(
-    database: &Database,
+    tx: &mut Transaction,
     horizon: OffsetDateTime,
+    patience: Duration,
     progress: &impl Fn(&str, u64),
-) -> Result<Option<(String, u64)>, Failure> {
-    let mut tx = database.begin(Purpose::Command).await?;
+) -> Result<Option<(String, u64)>, Stop> {
     // One `maintain` at a time; readers of the bounds go on.
-    sqlx::query("lock table user_event_partitions in share row exclusive mode").execute(&mut tx).await?;
-    let oldest =
-        "select name from user_event_partitions where upper <= user_event_bound($1) order by lower limit 1";
-    let Some(name) = sqlx::query_scalar::<_, String>(oldest).bind(horizon).fetch_optional(&mut tx).await?
-    else {
-        return Ok(None);
-    };
-    let events = fold(&mut tx, &name, progress).await?;
-    sqlx::query("delete from user_event_partitions where name = $1").bind(&name).execute(&mut tx).await?;
-    sqlx::query(AssertSqlSafe(format!("drop table {}", quoted(&name)))).execute(&mut tx).await?;
-    tx.commit().await?;
+    sqlx::query("lock table user_event_partitions in share row exclusive mode").execute(&mut *tx).await?;
+    // Without one, the others must not be folded: whoever made months again would make the later ones anew, and empty.
+    if let Some(detached) = detached_months(&mut *tx).await?.into_iter().next() {
+        return Err(Stop::End(MaintainError::Detached(detached)));
+    }
+    let oldest = "select name, lower from user_event_partitions where upper <= user_event_bound($1) order by lower limit 1";
+    let oldest: Option<(String, Uuid)> =
+        sqlx::query_as(oldest).bind(horizon).fetch_optional(&mut *tx).await?;
+    let Some((name, lower)) = oldest else { return Ok(None) };
+    // No event enters the month from here on. Whoever applies one does not wait for it, but tries again later; the second
+    // lock is for those that do not ask for the first.
+    locks::lock_month(tx, locks::month_of(time_of(lower))).await?;
+    let lock = format!("lock table {} in exclusive mode", quoted(&name));
+    sqlx::query(AssertSqlSafe(lock)).execute(&mut *tx).await?;
+    let events = fold(tx, &name, progress).await?;
+    sqlx::query("delete from user_event_partitions where name = $1").bind(&name).execute(&mut *tx).await?;
+    drop_table(tx, &name, patience).await?;
     Ok(Some((name, events)))
 }
 
+/// The time of a month's first id.
+fn time_of(lower: Uuid) -> Timestamp {
+    Timestamp::from_unix_millis(u64::try_from(lower.as_u128() >> 80).unwrap_or(u64::MAX))
+}
+
 async fn fold(tx: &mut Transaction, name: &str, progress: &impl Fn(&str, u64)) -> Result<u64, sqlx::Error> {
-    // No event enters the month from here on: who tries waits, and finds the partition gone.
-    let lock = format!("lock table {} in exclusive mode", quoted(name));
-    sqlx::query(AssertSqlSafe(lock)).execute(&mut *tx).await?;
+    sqlx::query("set local lock_timeout = '5s'").execute(&mut *tx).await?;
     let declare = format!(
         "declare history no scroll cursor for
             select user_id, id, type, user_pool_id, data, null::jsonb as state, null::jsonb as claims
@@ -104,4 +229,81 @@ async fn fold(tx: &mut Transaction, name: &str, progress: &impl Fn(&str, u64)) -
         merge_into_baseline(tx, users).await?;
         progress(name, history.events);
     }
+}
+
+/// Drops a month that is folded. A drop waits for everybody who reads the ledger, and everybody waits behind it: so it is
+/// tried for a moment only, again and again, and what was folded is kept meanwhile.
+async fn drop_table(tx: &mut Transaction, name: &str, patience: Duration) -> Result<(), Stop> {
+    let mut attempts = Attempts::new(patience);
+    loop {
+        let drop = format!("savepoint folded; {}; drop table {}", attempts.limit(), quoted(name));
+        let failure = match sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *tx).await {
+            Ok(_) => return Ok(()),
+            Err(error) => Failure::from(error),
+        };
+        if !failure.may_pass(true) {
+            return Err(Stop::Failed(failure));
+        }
+        sqlx::raw_sql("rollback to savepoint folded").execute(&mut *tx).await?;
+        if !attempts.again(tx, &["user_events", name], false).await? {
+            return Err(Stop::End(
+                starved(&attempts, tx, "dropping the oldest month, which is folded,").await?,
+            ));
+        }
+    }
+}
+
+/// A month that somebody took out of the ledger, by `alter table user_events detach partition` for example.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detached {
+    name: String,
+    lower: Uuid,
+    upper: Uuid,
+    is_there: bool,
+    is_half_out: bool,
+}
+
+impl fmt::Display for Detached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = if self.is_there { "is no partition of user_events any more" } else { "is not there" };
+        write!(
+            f,
+            "the ledger's month {} {found}: its events return to the queue, and verify misses them",
+            self.name
+        )
+    }
+}
+
+impl Detached {
+    /// What to do about it.
+    #[must_use]
+    pub fn fix(&self) -> String {
+        let Self { name, lower, upper, .. } = self;
+        let name = quoted(name);
+        let first = match (self.is_there, self.is_half_out) {
+            (true, true) => format!(
+                "end what was begun (`alter table user_events detach partition {name} finalize`) and "
+            ),
+            (true, false) => String::new(),
+            (false, _) => format!("restore the table {name} and "),
+        };
+        format!(
+            "{first}attach it again, as a member of user_sync_owner: `alter table user_events attach partition {name} for \
+             values from ('{lower}') to ('{upper}')`; to give its events up, see docs/runbook.md (A month was detached)"
+        )
+    }
+}
+
+/// The months that somebody took out of the ledger, the oldest first.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn detached_months(
+    questions: impl sqlx::Executor<'_, Database = sqlx::Postgres>,
+) -> Result<Vec<Detached>, sqlx::Error> {
+    let months: Vec<(String, Uuid, Uuid, bool, bool)> =
+        sqlx::query_as(include_str!("detached_months.sql")).fetch_all(questions).await?;
+    let detached =
+        |(name, lower, upper, is_there, is_half_out)| Detached { name, lower, upper, is_there, is_half_out };
+    Ok(months.into_iter().map(detached).collect())
 }

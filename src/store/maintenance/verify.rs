@@ -58,8 +58,7 @@ pub async fn verify(
     mut progress: impl FnMut(u64),
 ) -> Result<Verified, StoreError> {
     let failed = StoreError::when("reading the ledger and the rows");
-    let mut tx = database.begin(Purpose::Snapshot).await.map_err(&failed)?;
-    let mut history = History::open(&mut tx, SqlStr::from_static(history::ALL)).await.map_err(&failed)?;
+    let (mut tx, mut history) = one_moment(database).await.map_err(&failed)?;
     let mut verified = Verified::default();
     loop {
         let mut deltas = history.next(&mut tx).await.map_err(&failed)?;
@@ -79,6 +78,27 @@ pub async fn verify(
         found(difference.difference);
     }
     Ok(verified)
+}
+
+/// A snapshot, with the history that it has. A month that `maintain` drops as a snapshot begins is gone from the ledger at
+/// once, and only what comes later finds its events in the baseline: then another one is begun.
+async fn one_moment(database: &Database) -> Result<(Transaction, History), sqlx::Error> {
+    const ATTEMPTS: usize = 10;
+    let mut attempts = 1;
+    loop {
+        let mut tx = database.begin(Purpose::Snapshot).await?;
+        let history = History::open(&mut tx, SqlStr::from_static(history::ALL)).await?;
+        // The lines are the snapshot's, and the tables are those of now.
+        let lacks =
+            "select exists (select from user_event_partitions where to_regclass(quote_ident(name)) is null)";
+        let lacks: bool = sqlx::query_scalar(lacks).fetch_one(&mut tx).await?;
+        // One that somebody dropped by hand stays away.
+        if !lacks || attempts == ATTEMPTS {
+            return Ok((tx, history));
+        }
+        tx.rollback().await?;
+        attempts += 1;
+    }
 }
 
 /// Compares the rows and claims of some users with what their history amounts to.

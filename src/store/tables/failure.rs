@@ -35,13 +35,6 @@ pub(in crate::store) const OF_A_COMMAND: Patience = Patience {
     waits_for_locks: true,
 };
 
-/// A month of the ledger, which consumers under load and another `maintain` may hold.
-pub(in crate::store) const OF_A_MONTH: Patience = Patience {
-    attempts: 10,
-    schedule: Schedule { first: Duration::from_millis(200), cap: Duration::from_secs(10) },
-    waits_for_locks: true,
-};
-
 /// Tries a transaction again while others are in its way.
 pub(in crate::store) async fn retry_conflicts<T, F>(
     patience: Patience,
@@ -131,7 +124,7 @@ impl Failure {
     }
 
     /// Whether it passes when the others have ended.
-    fn may_pass(&self, waits_for_locks: bool) -> bool {
+    pub(in crate::store) fn may_pass(&self, waits_for_locks: bool) -> bool {
         match self {
             Self::Conflict { .. } => true,
             Self::Blocked { .. } | Self::Held(_) => waits_for_locks,

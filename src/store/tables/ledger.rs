@@ -1,6 +1,6 @@
 //! The ledger: which events are new, and which could be there at all.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +12,15 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::postgres::{Database, Transaction};
-use crate::store::outcome::{Outcome, Rejection};
+use crate::store::locks::{self, Month};
+use crate::store::outcome::{Outcome, Rejection, RetryCause};
 use crate::store::tables::refusal::all_written;
 
 /// How far ahead of our clock an event's time may be: clocks differ, but not by more.
 const FUTURE_TOLERANCE: Duration = Duration::from_secs(10 * 60);
+
+/// An event that is younger is of no month that `maintain` folds: less than `MIN_RETENTION_DAYS`, as clocks differ.
+const FOLDED_AFTER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The ids that the ledger's partitions can take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +59,22 @@ pub(in crate::store) fn latest() -> Timestamp {
     Timestamp::from(OffsetDateTime::from(Timestamp::now()) + FUTURE_TOLERANCE)
 }
 
+/// Which of the events cannot be inserted now, because their month is being folded. The other months are not folded before
+/// the transaction ends. Waits for nobody, and asks nothing where all events are young.
+pub(in crate::store) async fn held(
+    tx: &mut Transaction,
+    ids: impl Iterator<Item = EventId>,
+) -> Result<BTreeSet<EventId>, sqlx::Error> {
+    let oldest = Timestamp::from(OffsetDateTime::from(Timestamp::now()) - FOLDED_AFTER);
+    let old = ids.filter(|id| id.time() < oldest).map(|id| (id, locks::month_of(id.time())));
+    let old: BTreeMap<EventId, Month> = old.collect();
+    if old.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let closed = locks::closed_months(tx, &old.values().copied().collect()).await?;
+    Ok(old.into_iter().filter(|(_, month)| closed.contains(month)).map(|(id, _)| id).collect())
+}
+
 /// What inserting a batch's events into the ledger came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::store) struct LedgerInsert {
@@ -62,6 +82,8 @@ pub(in crate::store) struct LedgerInsert {
     recorded: Vec<EventId>,
     /// Those of them that it had before.
     earlier: BTreeMap<EventId, Earlier>,
+    /// Those that were left out, since their month is being folded.
+    held: BTreeSet<EventId>,
 }
 
 /// How an event that the ledger had before compares with the message.
@@ -105,6 +127,11 @@ impl LedgerInsert {
         self.earlier.keys().copied()
     }
 
+    /// Says that events were left out, since their month is being folded.
+    pub(in crate::store) fn without(self, held: BTreeSet<EventId>) -> Self {
+        Self { held, ..self }
+    }
+
     /// Takes events for the same as those that the ledger had, whatever their content, unless those were another user's.
     pub(in crate::store) fn take_for_same(&mut self, ids: impl Iterator<Item = EventId>) {
         for id in ids {
@@ -116,6 +143,7 @@ impl LedgerInsert {
 
     pub(in crate::store) fn outcome(&self, id: EventId) -> Outcome {
         match self.earlier.get(&id) {
+            None if self.held.contains(&id) => Outcome::Retry(RetryCause::Conflict),
             // Heartbeats are not in the ledger: they are applied whenever their batch is.
             None => Outcome::Applied,
             Some(Earlier::Same) => Outcome::Duplicate,
@@ -208,8 +236,8 @@ pub(in crate::store) async fn compare_earlier(
     rows: &Rows<'_>,
     fresh: Option<Vec<Uuid>>,
 ) -> Result<LedgerInsert, sqlx::Error> {
-    let mut inserted =
-        LedgerInsert { recorded: events.iter().map(|event| event.id).collect(), earlier: BTreeMap::new() };
+    let recorded = events.iter().map(|event| event.id).collect();
+    let mut inserted = LedgerInsert { recorded, ..LedgerInsert::default() };
     let Some(fresh) = fresh.filter(|fresh| fresh.len() < events.len()) else { return Ok(inserted) };
     let different: Vec<(Uuid, bool, bool)> = sqlx::query_as(include_str!("different_events.sql"))
         .bind(&rows.ids)

@@ -27,6 +27,7 @@ use crate::store::model::state::Delta;
 use crate::store::tables::failure::{Failure, StoreError};
 use crate::store::tables::refusal::all_written;
 use crate::store::tables::{history, users};
+use crate::text;
 
 /// Rows that are read, and written, at a time: what bounds the memory.
 const CHUNK_ROWS: usize = 1_000;
@@ -105,8 +106,9 @@ pub enum AdoptError {
     Gone,
 }
 
+/// Names of columns may be anything.
 fn lines(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+    lines.iter().map(|line| format!("  {}", text::line(line))).collect::<Vec<_>>().join("\n")
 }
 
 impl From<sqlx::Error> for AdoptError {
