@@ -214,3 +214,45 @@ async fn what_the_application_owns_is_no_difference_and_can_be_given_back() {
     assert!(release(&operator, sub(9), "name").await.unwrap_err().to_string().contains("there is no user"));
     assert!(release(&operator, sub(1), "email").await.unwrap_err().to_string().contains("first_name"));
 }
+
+/// More users than one transaction of a repair takes are repaired by one pass over the ledger; who signs in meanwhile, or
+/// whose row somebody holds, by another.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_rows_are_repaired_while_their_users_sign_in() {
+    let database = TestDatabase::create().await;
+    let operator = operator(&database).await;
+    let known = |user: u128| {
+        login(user, at(1)).email(&format!("{}@x.test", user / 2)).attributes(&[("name", "Ada")]).build()
+    };
+    let users = 2_500_u128;
+    for from in (0..users).step_by(500) {
+        database.apply(&(from..from + 500).map(known).collect::<Vec<_>>()).await;
+    }
+    let change =
+        "update users set name = 'Eve', login_count = login_count + 1, row_version = row_version + 1";
+    as_service(&operator, change).await;
+    let wrong = differences(&operator).await.into_iter().map(|difference| difference.user).collect();
+    let sign_ins = async {
+        for second in 2..12 {
+            let again =
+                |user: u128| login(user * 7, at(second)).email(&format!("{}@x.test", user * 7 / 2)).build();
+            assert!(
+                database.deliver(&(0..100).map(again).collect::<Vec<_>>()).await.contains(&Outcome::Applied)
+            );
+        }
+    };
+    let mut holder = database.owner.begin().await.unwrap();
+    sqlx::query("select from users where id = $1 for update")
+        .bind(sub(3))
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let release = async {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        holder.rollback().await.unwrap();
+    };
+    let (repaired, (), ()) = tokio::join!(repair(&operator, &GeoIp::default(), &wrong), sign_ins, release);
+    repaired.unwrap();
+    assert_eq!(differences(&operator).await, []);
+    assert_eq!(database.count("users where name = 'Ada'").await, i64::try_from(users).unwrap());
+}

@@ -1,24 +1,27 @@
 //! Repairs rows that differ from what the ledger says, and writes selected rows again from their history.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::geoip::GeoIp;
-use crate::postgres::{Database, Purpose};
+use crate::postgres::{Database, Purpose, Transaction};
 use crate::store::maintenance::verify::{
-    CrossUserDifference, cross_user_differences, expected, forget_erased,
+    CrossUserDifference, cross_user_differences, expected, forget_erased, one_moment,
 };
 use crate::store::merge;
 use crate::store::model::affected::AffectedKeys;
 use crate::store::model::columns::UserRow;
+use crate::store::model::state::Delta;
+use crate::store::model::user::StoredUser;
 use crate::store::tables::failure::{Failure, OF_A_COMMAND, StoreError, retry_conflicts};
 use crate::store::tables::refusal::all_written;
 use crate::store::tables::{history, users};
 
-/// Users that one transaction of a repair takes.
+/// Users that one transaction of a repair takes. For more of them, the ledger is read once for all, and not once for each
+/// such transaction.
 const REPAIR_USERS: usize = 1_000;
 
 /// Repairs the rows and claims of `users` from their history, then gives every address and referral its due.
@@ -30,7 +33,10 @@ const REPAIR_USERS: usize = 1_000;
 /// When a transaction failed; what was repaired before stays so.
 pub async fn repair(database: &Database, geoip: &GeoIp, users: &BTreeSet<Uuid>) -> Result<(), StoreError> {
     let failed = StoreError::when("repairing rows");
-    let users: Vec<Uuid> = users.iter().copied().collect();
+    let users: Vec<Uuid> = match users.len() > REPAIR_USERS {
+        true => repair_in_one_pass(database, geoip, users).await.map_err(&failed)?.into_iter().collect(),
+        false => users.iter().copied().collect(),
+    };
     for chunk in users.chunks(REPAIR_USERS) {
         retry_conflicts(OF_A_COMMAND, || repair_rows(database, geoip, chunk)).await.map_err(&failed)?;
     }
@@ -40,6 +46,63 @@ pub async fn repair(database: &Database, geoip: &GeoIp, users: &BTreeSet<Uuid>) 
     for chunk in owners.chunks(REPAIR_USERS) {
         retry_conflicts(OF_A_COMMAND, || reassign(database, chunk)).await.map_err(&failed)?;
     }
+    Ok(())
+}
+
+/// Repairs users by one moment's ledger; returns those who are left, since somebody has changed or held their rows meanwhile,
+/// or because they have none. The locks last as long as a write.
+async fn repair_in_one_pass(
+    database: &Database,
+    geoip: &GeoIp,
+    users: &BTreeSet<Uuid>,
+) -> Result<BTreeSet<Uuid>, Failure> {
+    let mut left = users.clone();
+    let (mut tx, mut history) = one_moment(database).await?;
+    loop {
+        let mut deltas = history.next(&mut tx).await?;
+        if deltas.is_empty() {
+            tx.rollback().await?;
+            return Ok(left);
+        }
+        deltas.retain(|id, _| users.contains(id));
+        let ids: Vec<Uuid> = deltas.keys().copied().collect();
+        let stored = users::read(&mut tx, &ids).await?;
+        deltas.retain(|id, _| stored.contains_key(id));
+        forget_erased(&mut deltas, &stored);
+        let expected = expected(&deltas, &stored, geoip);
+        let written = retry_conflicts(OF_A_COMMAND, || write_unchanged(database, &expected, &deltas)).await?;
+        left.retain(|id| !written.contains(id));
+    }
+}
+
+/// Writes the users whose rows are still those that were read: an event that is applied changes its user's row, so their
+/// history is, too.
+async fn write_unchanged(
+    database: &Database,
+    users: &[StoredUser],
+    deltas: &BTreeMap<Uuid, Delta>,
+) -> Result<BTreeSet<Uuid>, Failure> {
+    let mut tx = database.begin(Purpose::Command).await?;
+    let ids: Vec<Uuid> = users.iter().map(|user| user.id).collect();
+    let locked = users::lock_versions(&mut tx, &ids).await?;
+    let is_unchanged = |user: &&StoredUser| locked.get(&user.id) == Some(&user.row_version);
+    let unchanged: Vec<&StoredUser> = users.iter().filter(is_unchanged).collect();
+    write(&mut tx, &unchanged, deltas).await?;
+    tx.commit().await?;
+    Ok(unchanged.into_iter().map(|user| user.id).collect())
+}
+
+/// Writes rows, and their claims in place of those that are there.
+async fn write(
+    tx: &mut Transaction,
+    users: &[&StoredUser],
+    deltas: &BTreeMap<Uuid, Delta>,
+) -> Result<(), Failure> {
+    users::write(tx, &users.iter().copied().map(UserRow::of).collect::<Vec<_>>()).await?;
+    let ids: Vec<Uuid> = users.iter().map(|user| user.id).collect();
+    sqlx::query("delete from user_claims where user_id = any($1)").bind(&ids).execute(&mut *tx).await?;
+    let claims = ids.iter().filter_map(|id| Some((*id, &deltas.get(id)?.claims)));
+    users::upsert_claims(tx, &claims.collect()).await?;
     Ok(())
 }
 
@@ -62,10 +125,7 @@ async fn repair_rows(database: &Database, geoip: &GeoIp, ids: &[Uuid]) -> Result
     // Who had no row a moment ago may have been erased in between.
     users::recheck_erased(&stored, &users::erased(&present), ids.iter().copied())?;
     let expected = expected(&deltas, &stored, geoip);
-    users::write(&mut tx, &expected.iter().map(UserRow::of).collect::<Vec<_>>()).await?;
-    let query = sqlx::query("delete from user_claims where user_id = any($1)");
-    query.bind(deltas.keys().copied().collect::<Vec<_>>()).execute(&mut tx).await?;
-    users::upsert_claims(&mut tx, &deltas.iter().map(|(id, delta)| (*id, &delta.claims)).collect()).await?;
+    write(&mut tx, &expected.iter().collect::<Vec<_>>(), &deltas).await?;
     Ok(tx.commit().await?)
 }
 

@@ -82,7 +82,7 @@ pub async fn verify(
 
 /// A snapshot, with the history that it has. A month that `maintain` drops as a snapshot begins is gone from the ledger at
 /// once, and only what comes later finds its events in the baseline: then another one is begun.
-async fn one_moment(database: &Database) -> Result<(Transaction, History), sqlx::Error> {
+pub(super) async fn one_moment(database: &Database) -> Result<(Transaction, History), sqlx::Error> {
     const ATTEMPTS: usize = 10;
     let mut attempts = 1;
     loop {

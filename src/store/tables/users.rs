@@ -86,6 +86,16 @@ impl Locked {
     }
 }
 
+/// Locks those rows that nobody holds, in the order of the ids; returns their versions.
+pub(in crate::store) async fn lock_versions(
+    tx: &mut Transaction,
+    ids: &[Uuid],
+) -> Result<BTreeMap<Uuid, i64>, sqlx::Error> {
+    let query =
+        "select id, row_version from users where id = any ($1) order by id for no key update skip locked";
+    Ok(sqlx::query_as(query).bind(ids).fetch_all(tx).await?.into_iter().collect())
+}
+
 /// Locks users who were read, and reads those again whom somebody has changed since.
 ///
 /// Returns the users, and whether all of them are as they were read.
@@ -97,10 +107,7 @@ pub(in crate::store) async fn lock_read(
     mut users: BTreeMap<Uuid, StoredUser>,
 ) -> Result<(BTreeMap<Uuid, StoredUser>, bool), Failure> {
     let ids: Vec<Uuid> = users.keys().copied().collect();
-    let lock =
-        "select id, row_version from users where id = any ($1) order by id for no key update skip locked";
-    let locked: BTreeMap<Uuid, i64> =
-        sqlx::query_as(lock).bind(&ids).fetch_all(&mut *tx).await?.into_iter().collect();
+    let locked = lock_versions(tx, &ids).await?;
     if locked.len() < ids.len() {
         return Err(Failure::Held(ids.into_iter().filter(|id| !locked.contains_key(id)).collect()));
     }
