@@ -251,7 +251,8 @@ async fn many_rows_are_repaired_while_their_users_sign_in() {
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         holder.rollback().await.unwrap();
     };
-    let (repaired, (), ()) = tokio::join!(repair(&operator, &GeoIp::default(), &wrong), sign_ins, release);
+    let geoip = GeoIp::default();
+    let (repaired, (), ()) = tokio::join!(repair(&operator, &geoip, &wrong), sign_ins, release);
     repaired.unwrap();
     assert_eq!(differences(&operator).await, []);
     assert_eq!(database.count("users where name = 'Ada'").await, i64::try_from(users).unwrap());
