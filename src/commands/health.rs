@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use clap::Args;
 use cognito_user_sync::consumer::health;
 
+use crate::commands::output;
+
 /// Ask the worker on this machine whether it makes progress
 ///
 /// For a container's health check, which then needs no curl. Asks /healthz where the worker serves it, and waits for 2 s at
@@ -22,6 +24,6 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     health::ask(arguments.metrics_addr).await?;
-    writeln!(std::io::stdout(), "ok")?;
+    writeln!(output::stdout(), "ok")?;
     Ok(())
 }

@@ -11,6 +11,8 @@ use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 use uuid::Uuid;
 
+use crate::commands::output;
+
 /// The exit code if a user was not restored.
 const REFUSED: i32 = 2;
 
@@ -58,11 +60,11 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 format!("{user} is not restored: {refusal}")
             }
         };
-        writeln!(std::io::stdout(), "{line}")?;
+        writeln!(output::stdout(), "{line}")?;
     }
     if restored > 0 {
         writeln!(
-            std::io::stdout(),
+            output::stdout(),
             "next: when the consumer has applied it, user-sync reconcile --repair brings what changed in the pool \
              meanwhile; user-sync verify --user SUB shows the deletion, to find out where it came from"
         )?;
