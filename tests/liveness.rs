@@ -213,18 +213,21 @@ fn peak(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1_024
 }
 
-/// Invokes the function with some batches; returns the most memory that it used, in MiB.
-async fn peak_of(database: &TestDatabase, batches: &[Vec<Event<'static>>]) -> u64 {
+/// Invokes the function with a batch, again as long as it gives messages back for want of time; returns the most memory that
+/// it used, in MiB.
+async fn peak_of(database: &TestDatabase, batch: &[Event<'static>]) -> u64 {
     let api = LambdaRuntimeApi::start().await;
     let function = Function::spawn(&binaries::consumer(), &api, &database.deployment.environment());
     api.wait_until_ready(Duration::from_secs(30)).await;
-    for batch in batches {
-        let bodies: Vec<String> = batch.iter().map(Event::encode).collect();
-        let answer = api.invoke(invocation(&bodies), Duration::from_secs(120)).await;
+    let bodies: Vec<String> = batch.iter().map(Event::encode).collect();
+    for _ in 0..10 {
+        let answer = api.invoke(invocation(&bodies), Duration::from_secs(60)).await;
         let Invocation::Response { body, .. } = answer else { panic!("the function failed") };
-        assert_eq!(String::from_utf8(body).unwrap(), r#"{"batchItemFailures":[]}"#);
+        if body == br#"{"batchItemFailures":[]}"# {
+            return peak(function.pid());
+        }
     }
-    peak(function.pid())
+    panic!("the batch is never applied");
 }
 
 /// Anybody can compute the code of a user who has not signed up yet, and have others sign up with it.
@@ -239,9 +242,10 @@ async fn a_hundred_thousand_who_wait_for_one_referrer_fit_in_memory() {
         from generate_series(1, 100000) as n";
     sqlx::query(wait).bind(referral_code(sub(1))).execute(&database.owner).await.unwrap();
     let sign_up = confirmed(1, at(1)).email("ada@x.test").build();
-    let used = peak_of(&database, &[vec![sign_up]]).await;
+    let used = peak_of(&database, &[sign_up]).await;
     let referred = format!("users where referred_by = '{}'", sub(1));
     assert_eq!(database.count(&referred).await, 100_000);
+    eprintln!("{used} MiB for a hundred thousand who wait");
     assert!(used < 256, "{used} MiB");
 }
 
@@ -263,7 +267,8 @@ async fn a_batch_of_large_rows_fits_in_memory() {
     sqlx::query(grow).execute(&mut *owner).await.unwrap();
     owner.commit().await.unwrap();
     let rename = |user| login(user, at(2)).attributes(&[("name", "Ada")]).build();
-    let used = peak_of(&database, &[(0..users).map(rename).collect()]).await;
+    let used = peak_of(&database, &(0..users).map(rename).collect::<Vec<_>>()).await;
     assert_eq!(database.count("users where name = 'Ada'").await, i64::try_from(users).unwrap());
+    eprintln!("{used} MiB for rows of 300 MB");
     assert!(used < 256, "{used} MiB");
 }
