@@ -53,4 +53,4 @@ select
     case when (select count(*) from counted) < cardinality($1) then array(select id from counted) end,
     case when (select count(*) from fresh) < cardinality($10) then array(select id from fresh) end,
     case when (select count(*) from locked) < cardinality($16)
-        then array(select id from users where id = any ($16) and id not in (select id from locked)) end
+        then array(select id from users where id = any ($16::uuid[]) and id not in (select id from locked)) end
