@@ -13,7 +13,7 @@ const BEGIN: &str = "begin isolation level read committed; call user_sync_begin(
 const RECORD: &str = include_str!("../../../src/store/apply/record_logins.sql");
 
 /// The columns of `bench_batches` that the statement's parameters are bound to.
-const BOUND: [&str; 15] = [
+const BOUND: [&str; 16] = [
     "users",
     "digests",
     "logins",
