@@ -78,7 +78,9 @@ begin
         set_config('search_path', '{search_path}', true),
         set_config('user_sync.service', 'versioned', true),
         set_config('statement_timeout', case purpose when 'report' then '10min' when 'events' then '20s' else '60s' end, true),
-        set_config('lock_timeout', '5s', true),
+        set_config('lock_timeout', case purpose when 'events' then '2s' else '5s' end, true),
+        -- A client that was stopped while it is being answered is neither idle nor in time, and holds its locks.
+        set_config('tcp_user_timeout', '12s', true),
         set_config('idle_in_transaction_session_timeout', case purpose when 'events' then '10s' else '60s' end, true),
         set_config('synchronous_commit', 'on', true),
         set_config('TimeZone', 'UTC', true),

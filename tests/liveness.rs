@@ -9,7 +9,8 @@ use cognito_user_sync::consumer::monitoring::{self, Sources};
 use cognito_user_sync::postgres;
 use cognito_user_sync::store::outcome::{Outcome, RetryCause};
 use cognito_user_sync::store::{Applier, referral_code};
-use cognito_user_sync_triggers::event::{Event, Kind};
+use cognito_user_sync_triggers::event::{Event, EventId, Kind};
+use cognito_user_sync_triggers::timestamp::Timestamp;
 
 use crate::support::binaries;
 use crate::support::conformance::{Adapter, invocation};
@@ -271,4 +272,38 @@ async fn a_batch_of_large_rows_fits_in_memory() {
     assert_eq!(database.count("users where name = 'Ada'").await, i64::try_from(users).unwrap());
     eprintln!("{used} MiB for rows of 300 MB");
     assert!(used < 256, "{used} MiB");
+}
+
+/// All consumers stamp one row: who holds it costs the heartbeat, and no user's event.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_heartbeat_costs_itself_only() {
+    let database = TestDatabase::create().await;
+    let mut holder = database.owner.begin().await.unwrap();
+    sqlx::query("select from sync_status for update").execute(&mut *holder).await.unwrap();
+    let heartbeat = Event::Heartbeat { id: EventId::new(Timestamp::now()) };
+    let events = [confirmed(1, at(1)).build(), heartbeat.clone(), login(2, at(1)).build()];
+    let conflict = Outcome::Retry(RetryCause::Conflict);
+    assert_eq!(database.apply(&events).await, [Outcome::Applied, conflict, Outcome::Applied]);
+    holder.rollback().await.unwrap();
+    assert_eq!(database.apply(&[heartbeat]).await, [Outcome::Applied]);
+}
+
+/// Whoever waits for a referrer and is held delays the referrer's sign-up, and nobody else's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_row_that_waits_for_a_referrer_delays_the_referrer_only() {
+    let database = TestDatabase::create().await;
+    let waits = |user: u128| {
+        confirmed(user, at(1))
+            .with(|data| data.client.referral_code = Some(referral_code(sub(1)).into()))
+            .build()
+    };
+    database.apply(&(10..20).map(waits).collect::<Vec<_>>()).await;
+    let mut holder = database.owner.begin().await.unwrap();
+    let hold = sqlx::query("select from users where id = $1 for update").bind(sub(15));
+    hold.execute(&mut *holder).await.unwrap();
+    let events = [confirmed(1, at(2)).build(), confirmed(2, at(2)).build()];
+    assert_eq!(database.apply(&events).await, [Outcome::Retry(RetryCause::Conflict), Outcome::Applied]);
+    holder.rollback().await.unwrap();
+    assert_eq!(database.deliver(&events).await, [Outcome::Applied, Outcome::Duplicate]);
+    assert_eq!(database.count(&format!("users where referred_by = '{}'", sub(1))).await, 10);
 }

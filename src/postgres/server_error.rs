@@ -10,8 +10,21 @@ use sqlx::postgres::PgDatabaseError;
 
 /// The classes ("PostgreSQL Error Codes", appendix A of PostgreSQL's manual) whose messages name only what the server, the
 /// schema and the session are. Those of the others may quote values, such as `invalid input syntax for type date: "…"`.
-const CLASSES_WITHOUT_VALUES: [&str; 13] =
-    ["08", "0A", "25", "26", "28", "3D", "3F", "40", "42", "53", "55", "57", "58"];
+const CLASSES_WITHOUT_VALUES: [&str; 12] =
+    ["08", "0A", "25", "26", "28", "3D", "3F", "40", "53", "55", "57", "58"];
+
+/// Of class 42 an expression on a column may raise most, such as `syntax error in tsquery: "…"`: not these, of privileges,
+/// columns and functions.
+const STATES_WITHOUT_VALUES: [&str; 3] = ["42501", "42703", "42883"];
+
+/// The routine that does not find a table that a statement names. A cast of a value to `regclass` says the same in another.
+const FINDS_TABLES: &str = "parserOpenTable";
+
+fn quotes_no_value(sqlstate: &str, routine: Option<&str>) -> bool {
+    CLASSES_WITHOUT_VALUES.iter().any(|class| sqlstate.starts_with(class))
+        || STATES_WITHOUT_VALUES.contains(&sqlstate)
+        || sqlstate == "42P01" && routine == Some(FINDS_TABLES)
+}
 
 /// The functions of the migrations, and their blocks: what they raise quotes no value.
 const OWN_FUNCTIONS: [&str; 5] = [
@@ -82,14 +95,14 @@ impl From<&PgDatabaseError> for ServerError {
     fn from(error: &PgDatabaseError) -> Self {
         let origin = origin(error.r#where());
         let is_raised = error.routine().is_some_and(|routine| RAISES.contains(&routine));
-        let (sqlstate, class) = (error.code(), error.code().get(..2).unwrap_or_default());
+        let sqlstate = error.code();
         let is_ours = match &origin {
             Origin::Statement => !is_raised,
             Origin::OwnFunction => true,
             Origin::Foreign(_) | Origin::Elsewhere => false,
         };
         let message = match &origin {
-            _ if is_ours && CLASSES_WITHOUT_VALUES.contains(&class) => error.message().to_owned(),
+            _ if is_ours && quotes_no_value(sqlstate, error.routine()) => error.message().to_owned(),
             Origin::Foreign(Some(function)) => format!("SQLSTATE {sqlstate}, in the function {function}"),
             Origin::Foreign(None) => format!("SQLSTATE {sqlstate}, in a function of somebody else's"),
             Origin::Statement | Origin::OwnFunction | Origin::Elsewhere => {

@@ -15,7 +15,7 @@ use crate::store::model::columns::UserRow;
 use crate::store::model::state::Delta;
 use crate::store::model::user::StoredUser;
 use crate::store::tables::failure::Failure;
-use crate::store::tables::users;
+use crate::store::tables::{referrals, users};
 
 /// Users by their id.
 type Users = BTreeMap<Uuid, StoredUser>;
@@ -64,7 +64,7 @@ pub(in crate::store) async fn merge_users_and_keys(
         users::acquire(tx, &winners).await?;
     }
     let ids: Vec<Uuid> = deltas.keys().copied().collect();
-    users::resolve_referrals(tx, &ids, keys).await?;
+    referrals::resolve(tx, &ids, keys).await?;
     Ok(())
 }
 

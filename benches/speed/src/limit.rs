@@ -108,7 +108,8 @@ pub(crate) async fn prepare(database: &Database, events: &[UserEvent<'_>], batch
             from bench_events group by no) as e
         cross join lateral (
             select array_agg(sub order by sub) as users,
-                case when count(*) > 1 then array_agg(sub order by sub) else '{}' end as others, array_agg(logins order by sub) as logins,
+                -- Nobody is left: pgbench does not try again whom another client holds.
+                '{}'::uuid[] as others, array_agg(logins order by sub) as logins,
                 array_agg(of_user.id order by sub) as latest, array_agg(time order by sub) as latest_times,
                 array_agg('192.0.2.17'::text order by sub) as ips, array_agg('Mobile'::text order by sub) as devices,
                 array_agg(null::text order by sub) as locations,

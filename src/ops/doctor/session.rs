@@ -14,7 +14,7 @@ const SETTINGS: [(&str, &str); 11] = [
     ("transaction_isolation", "read committed"),
     ("transaction_read_only", "off"),
     ("statement_timeout", "20s"),
-    ("lock_timeout", "5s"),
+    ("lock_timeout", "2s"),
     ("idle_in_transaction_session_timeout", "10s"),
     ("synchronous_commit", "on"),
     ("client_encoding", "UTF8"),

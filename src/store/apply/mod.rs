@@ -204,6 +204,14 @@ impl Applier {
     /// Applies events; those of users whose rows somebody holds, again a moment later. While it waits, this holds nothing.
     async fn apply_in_rounds(&self, mut work: Work<'_>, outcomes: &mut Outcomes) {
         let deadline = Instant::now() + APPLY_LIMIT;
+        // Apart, since all consumers stamp one row: nobody waits for it while holding others.
+        let heartbeats = std::mem::take(&mut work.others.heartbeats);
+        self.apply_rounds(work, deadline, outcomes).await;
+        let heartbeats = Batch { heartbeats, ..Batch::default() };
+        self.apply_batch(heartbeats, deadline, &mut Batch::default(), outcomes).await;
+    }
+
+    async fn apply_rounds(&self, mut work: Work<'_>, deadline: Instant, outcomes: &mut Outcomes) {
         let mut round = 1;
         loop {
             let mut held = Work::default();
@@ -293,7 +301,22 @@ impl Applier {
                     waiting.push(batch);
                 }
                 Err(Failure::TooLarge(parts)) => waiting.extend(batch.divide(&parts)),
-                Err(Failure::Held(users)) if held.take_users(&mut batch, &users) => waiting.push(batch),
+                Err(Failure::Held(users)) => {
+                    if !held.take_users(&mut batch, &users) {
+                        // Whoever held them has let go and changed them: it is not known any more whom they touched.
+                        tokio::time::sleep(ROUND_SCHEDULE.delay(1)).await;
+                    }
+                    waiting.push(batch);
+                }
+                Err(failure @ Failure::Misconfigured(_)) if self.has_obstacles().await => {
+                    match batch.halves() {
+                        Ok(halves) => waiting.extend(halves),
+                        Err(single) => {
+                            let outcome = self.disposition_of(&failure, &single).await;
+                            outcomes.extend(single.ids().map(|id| (id, outcome.clone())));
+                        }
+                    }
+                }
                 Err(failure) if failure.is_of_one_event() => match batch.halves() {
                     Ok(halves) => waiting.extend(halves),
                     Err(single) => {
@@ -331,14 +354,17 @@ impl Applier {
             | Failure::TooLarge(_)
             | Failure::AlreadyRecorded(_)
             | Failure::HorizonMoved
-            | Failure::Unavailable(_)
-            | Failure::Misconfigured(_) => return Outcome::Retry(cause(failure)),
+            | Failure::Unavailable(_) => return Outcome::Retry(cause(failure)),
+            Failure::Misconfigured(error) => &Refusal::suspected(error),
         };
         let rejection = |detail| Rejection { reason: "refused_by_database", field: "$".to_owned(), detail };
         let obstacles = match refusal.may_be_foreign && !refusal.is_foreign {
             true => obstacles(self.database.questions()).await.unwrap_or_default(),
             false => Vec::new(),
         };
+        if matches!(failure, Failure::Misconfigured(_)) && obstacles.is_empty() {
+            return Outcome::Retry(cause(failure));
+        }
         if !refusal.is_foreign && obstacles.is_empty() {
             return Outcome::Rejected(rejection(format!(
                 "PostgreSQL refuses the row ({refusal}); please report this with the event's shape"
@@ -366,6 +392,11 @@ impl Applier {
     async fn is_hidden(&self, single: &Batch<'_>) -> bool {
         let users: Vec<Uuid> = single.users.values().map(|event| event.sub).collect();
         users::are_hidden(&self.database, &users).await.unwrap_or_default()
+    }
+
+    /// Whether something of others' on `users` may be what fails: an expression of theirs may raise any class.
+    async fn has_obstacles(&self) -> bool {
+        obstacles(self.database.questions()).await.is_ok_and(|obstacles| !obstacles.is_empty())
     }
 
     fn forget_horizon(&self) {

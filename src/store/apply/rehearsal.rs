@@ -46,6 +46,15 @@ async fn write_and_undo(database: &Database, role: Option<&str>) -> Result<(), F
         Ok(_) => heartbeat::stamp(&mut tx, known.id).await.map_err(Failure::from),
         Err(failure) => Err(failure),
     };
+    // What is deferred to a commit.
+    let recorded = match recorded {
+        Ok(_) => sqlx::query("set constraints all immediate")
+            .execute(&mut tx)
+            .await
+            .map(drop)
+            .map_err(Failure::from),
+        Err(failure) => Err(failure),
+    };
     let undone = tx.rollback().await;
     recorded.and(undone.map_err(Failure::from))
 }

@@ -21,12 +21,12 @@ use crate::store::tables::users;
 use crate::store::{locks, merge};
 
 /// How many bytes of rows one transaction reads, as far as their attributes go: it holds some six copies of each. Together
-/// with the limit of what is received, 256 MB suffice for the worst batch of a worker, and 512 MB for a function's.
+/// with the limit of what is received, 256 MB suffice for a worker with two batches at once, and 512 MB for a function.
 const ROWS_MAX_BYTES: usize = 4 * 1_048_576;
 
 /// Users whose rows fit whatever they hold, as far as Cognito fills them: 100 attributes of 2,048 characters at most
 /// ("Quotas in Amazon Cognito").
-const NOT_ASKED: usize = 50;
+const NOT_ASKED: usize = 8;
 
 /// What each user's events amount to.
 type Deltas = BTreeMap<Uuid, Delta>;
@@ -132,23 +132,22 @@ async fn lock(
     if locked.held.is_empty() {
         return Ok((locked.users, false));
     }
-    let held: Vec<Uuid> = locked.held.into_iter().collect();
-    let held = users::read(tx, &held).await?;
-    Err(Failure::Held(who_touch(&held, &read, reported)))
+    let addresses = users::addresses(tx, &locked.held).await?;
+    Err(Failure::Held(who_touch(&locked.held, &addresses, &read, reported)))
 }
 
 /// The users of the batch who cannot go on while somebody holds these rows: their own, or one that holds or shows an
 /// address of theirs.
 fn who_touch(
-    held: &BTreeMap<Uuid, StoredUser>,
+    held: &BTreeSet<Uuid>,
+    addresses: &BTreeSet<Identifier>,
     read: &BTreeMap<Uuid, StoredUser>,
     reported: &Deltas,
 ) -> BTreeSet<Uuid> {
-    let addresses: BTreeSet<Identifier> = held.values().flat_map(StoredUser::addresses).collect();
     let touches = |(id, delta): (&Uuid, &Delta)| {
         let read = read.get(id).map(|user| (*id, user.clone())).into_iter().collect();
         let keys = affected_keys(&read, &Deltas::from([(*id, delta.clone())]));
-        (held.contains_key(id) || !keys.identifiers.is_disjoint(&addresses)).then_some(*id)
+        (held.contains(id) || !keys.identifiers.is_disjoint(addresses)).then_some(*id)
     };
     reported.iter().filter_map(touches).collect()
 }

@@ -6,5 +6,6 @@ pub(in crate::store) mod failure;
 pub(in crate::store) mod heartbeat;
 pub(in crate::store) mod history;
 pub(in crate::store) mod ledger;
+pub(in crate::store) mod referrals;
 pub(in crate::store) mod refusal;
 pub(in crate::store) mod users;

@@ -40,9 +40,18 @@ const OWN_CONSTRAINTS: [&str; 7] = [
     "users_referral_code_key",
 ];
 
-/// What the names of the other tables' constraints begin with.
-const OWN_PREFIXES: [&str; 5] =
-    ["user_claims_", "user_events_", "user_event_partitions_", "user_baseline_", "sync_status_"];
+/// Those of the other tables. PostgreSQL makes such names, too, for constraints of others that have none.
+const OWN_CONSTRAINTS_BESIDE: [&str; 9] = [
+    "user_claims_kind_check",
+    "user_claims_pkey",
+    "user_claims_user_id_fkey",
+    "user_events_pkey",
+    "user_event_partitions_pkey",
+    "user_event_partitions_lower_key",
+    "user_event_partitions_upper_key",
+    "user_baseline_pkey",
+    "sync_status_singleton_check",
+];
 
 /// The columns of `users` that may not be null and that the service gives a value, or leaves their default.
 const OWN_NOT_NULL: [&str; 23] = [
@@ -128,6 +137,12 @@ impl Refusal {
         Self { unwritten: Some("users"), ..Self::foreign("a row of users that cannot be changed".to_owned()) }
     }
 
+    /// What may be an expression of others' on a column, of which the error says nothing.
+    pub(in crate::store) fn suspected(error: &sqlx::Error) -> Self {
+        let sqlstate = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
+        Self { may_be_foreign: true, ..Self::own(sqlstate.into_owned()) }
+    }
+
     fn foreign(what: String) -> Self {
         Self { is_foreign: true, may_be_foreign: true, ..Self::own(what) }
     }
@@ -159,7 +174,8 @@ impl Refusal {
             (Some(constraint), ..) => {
                 let is_own = !sqlstate.starts_with("23")
                     || OWN_CONSTRAINTS.contains(&constraint.as_str())
-                    || OWN_PREFIXES.iter().any(|prefix| constraint.starts_with(prefix));
+                    || OWN_CONSTRAINTS_BESIDE.contains(&constraint.as_str())
+                    || is_a_months(constraint);
                 match is_own {
                     true => Self::own(format!("{sqlstate}, constraint {constraint}")),
                     false => foreign(&format!("constraint {constraint}")),
@@ -194,6 +210,12 @@ struct Unwritten {
     table: &'static str,
     left: u64,
     asked: u64,
+}
+
+/// Whether it is the primary key of a month's table, such as `user_events_2026_11_pkey`.
+fn is_a_months(constraint: &str) -> bool {
+    let month = constraint.strip_prefix("user_events_").and_then(|rest| rest.strip_suffix("_pkey"));
+    month.is_some_and(|month| month.chars().all(|character| character.is_ascii_digit() || character == '_'))
 }
 
 /// Fails where fewer rows of a table were written than were to be.

@@ -46,6 +46,21 @@ pub(in crate::store) async fn sizes(
     Ok(sizes.into_iter().map(|(id, size)| (id, usize::try_from(size).unwrap_or(usize::MAX))).collect())
 }
 
+/// The addresses that users show or hold, without anything else of them.
+pub(in crate::store) async fn addresses(
+    tx: &mut Transaction,
+    ids: &BTreeSet<Uuid>,
+) -> Result<BTreeSet<Identifier>, sqlx::Error> {
+    let query = "select kind, value from users cross join lateral (values
+            ('email', email), ('email', cognito_attributes ->> 'email'),
+            ('phone', phone_number), ('phone', cognito_attributes ->> 'phone_number')) as of_user (kind, value)
+        where users.id = any ($1) and value is not null";
+    let ids: Vec<Uuid> = ids.iter().copied().collect();
+    let rows: Vec<(String, String)> = sqlx::query_as(query).bind(ids).fetch_all(tx).await?;
+    let identifier = |(kind, value): &(String, String)| Identifier::new(IdentifierKind::parse(kind)?, value);
+    Ok(rows.iter().filter_map(identifier).collect())
+}
+
 /// The same, locked in the order of the ids.
 ///
 /// # Errors
@@ -261,37 +276,6 @@ pub(in crate::store) async fn acquire(
     let users: BTreeSet<Uuid> = ids.iter().copied().collect();
     let query = sqlx::query(include_str!("acquire_identifiers.sql")).bind(kinds).bind(values).bind(ids);
     all_written("users", users.len(), query.execute(tx).await?.rows_affected())
-}
-
-/// Sign-ups that one statement gives their referrer.
-const REFERRALS: i64 = 10_000;
-
-/// Resolves the referral codes affected, whichever of the two users came first.
-///
-/// # Errors
-/// Where somebody holds the row of one who waits: then for those of the batch whose codes it waits for.
-pub(in crate::store) async fn resolve_referrals(
-    tx: &mut Transaction,
-    batch: &[Uuid],
-    keys: &AffectedKeys,
-) -> Result<(), Failure> {
-    if keys.sign_up_codes.is_empty() && keys.new_codes.is_empty() {
-        return Ok(());
-    }
-    let new_codes: Vec<&str> = keys.new_codes.iter().map(String::as_str).collect();
-    loop {
-        let query = sqlx::query_as(include_str!("resolve_referrals.sql"));
-        let query = query.bind(batch).bind(&new_codes).bind(REFERRALS);
-        let (due, resolved, held): (i64, i64, Option<Vec<String>>) = query.fetch_one(&mut *tx).await?;
-        all_written("users", usize::try_from(due).unwrap_or(0), u64::try_from(resolved).unwrap_or(0))?;
-        if let Some(codes) = held {
-            let waited_for = |id: &Uuid| codes.contains(&referral_code(*id));
-            return Err(Failure::Held(batch.iter().copied().filter(waited_for).collect()));
-        }
-        if due < REFERRALS {
-            return Ok(());
-        }
-    }
 }
 
 /// Writes the service's columns of locked rows.
