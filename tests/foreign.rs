@@ -384,28 +384,18 @@ async fn an_address_that_a_trigger_quotes_is_in_no_commands_answer() {
 /// An expression of the application's raises whatever class its functions have, with the value in the message.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expression_that_cannot_be_computed_costs_its_own_row_only() {
-    let database = TestDatabase::create().await;
-    for (number, (make, from)) in [
+    for make in [
         "add column words tsquery generated always as (to_tsquery('simple'::regconfig, name)) stored",
         "add column vector tsvector generated always as (name::tsvector) stored",
-        "add constraint named check (name is null or current_setting(name) is not null) not valid",
-    ]
-    .iter()
-    .zip((1..).step_by(10))
-    .enumerate()
-    {
+    ] {
+        let database = TestDatabase::create().await;
         run(&database.owner, format!("alter table users {make}")).await;
         let named = |user, name| confirmed(user, at(1)).attributes(&[("name", name)]).build();
-        let good = ["timezone", "search_path"];
-        let events =
-            [named(from, "'Ada Lovelace@secret"), named(from + 1, good[0]), named(from + 2, good[1])];
+        let events = [named(1, "'Ada Lovelace@secret"), named(2, "timezone"), named(3, "search_path")];
         let outcomes = database.apply(&events).await;
         let detail = obstructed(&outcomes, make);
         assert!(detail.contains("maybe the "), "{detail}");
         assert!(!detail.contains("secret"), "{detail}");
-        let drop = ["drop column words", "drop column vector", "drop constraint named"][number];
-        run(&database.owner, format!("alter table users {drop}")).await;
-        assert_eq!(database.apply(&events).await[0], Outcome::Applied, "{make}");
     }
 }
 
