@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a loop may take for one batch or one poll. Each step has a limit of its own, and all of them together take
-/// less: a long poll of 20 seconds, a batch of [`crate::store::APPLY_LIMIT`] and one last transaction, what is sent to SQS
+/// less: a long poll of 20 seconds, a batch of [`crate::store::apply::APPLY_LIMIT`] and one last transaction, what is sent to SQS
 /// then, and a pause during an outage.
 pub const STALLED_AFTER: Duration = Duration::from_secs(3 * 60);
 
