@@ -80,7 +80,8 @@ begin
         set_config('statement_timeout', case purpose when 'report' then '10min' when 'events' then '20s' else '60s' end, true),
         set_config('lock_timeout', case purpose when 'events' then '2s' else '5s' end, true),
         -- A client that was stopped while it is being answered is neither idle nor in time, and holds its locks.
-        set_config('tcp_user_timeout', '12s', true),
+        set_config('tcp_user_timeout',
+            case when purpose in ('events', 'command') then '12s' else current_setting('tcp_user_timeout') end, true),
         set_config('idle_in_transaction_session_timeout', case purpose when 'events' then '10s' else '60s' end, true),
         set_config('synchronous_commit', 'on', true),
         set_config('TimeZone', 'UTC', true),
