@@ -174,13 +174,20 @@ impl Transaction {
 
     async fn end(mut self, statement: RawSql) -> Result<(), Error> {
         let ended = self.session.execute(statement);
-        match self.deadline {
-            Some(deadline) => timeout_at(deadline, ended).await.unwrap_or_else(|_| Err(no_answer())),
-            None => ended.await,
-        }
-        .map_err(without_values)?;
+        within(self.deadline, ended).await.map_err(without_values)?;
         self.sessions.keep(self.session);
         Ok(())
+    }
+}
+
+/// Waits for an answer until the deadline, if there is one.
+async fn within<T>(
+    deadline: Option<Instant>,
+    answer: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, answer).await.unwrap_or_else(|_| Err(no_answer())),
+        None => answer.await,
     }
 }
 
@@ -243,13 +250,7 @@ impl<'t> Executor<'t> for &'t mut Transaction {
             true => self.session.fetch_optional(query),
             false => self.session.fetch_optional(Unnamed(query)),
         };
-        match deadline {
-            Some(deadline) => {
-                let row = timeout_at(deadline, row).map(|row| row.unwrap_or_else(|_| Err(no_answer())));
-                row.map_err(without_values).boxed()
-            }
-            None => row.map_err(without_values).boxed(),
-        }
+        within(deadline, row).map_err(without_values).boxed()
     }
 
     fn prepare_with<'e>(self, _: SqlStr, _: &'e [PgTypeInfo]) -> BoxFuture<'e, Result<PgStatement, Error>>

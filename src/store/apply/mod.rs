@@ -308,7 +308,7 @@ impl Applier {
                     }
                     waiting.push(batch);
                 }
-                Err(failure @ Failure::Misconfigured(_)) if self.has_obstacles().await => {
+                Err(failure) if failure.is_of_one_event() || self.is_suspected(&failure).await => {
                     match batch.halves() {
                         Ok(halves) => waiting.extend(halves),
                         Err(single) => {
@@ -317,13 +317,6 @@ impl Applier {
                         }
                     }
                 }
-                Err(failure) if failure.is_of_one_event() => match batch.halves() {
-                    Ok(halves) => waiting.extend(halves),
-                    Err(single) => {
-                        let outcome = self.disposition_of(&failure, &single).await;
-                        outcomes.extend(single.ids().map(|id| (id, outcome.clone())));
-                    }
-                },
                 Err(failure) => outcomes.extend(outcomes_for(batch.ids(), &failure)),
             }
         }
@@ -394,9 +387,10 @@ impl Applier {
         users::are_hidden(&self.database, &users).await.unwrap_or_default()
     }
 
-    /// Whether something of others' on `users` may be what fails: an expression of theirs may raise any class.
-    async fn has_obstacles(&self) -> bool {
-        obstacles(self.database.questions()).await.is_ok_and(|obstacles| !obstacles.is_empty())
+    /// Whether what passes for the set-up may be something of others' on `users`: an expression of theirs may raise any class.
+    async fn is_suspected(&self, failure: &Failure) -> bool {
+        matches!(failure, Failure::Misconfigured(_))
+            && obstacles(self.database.questions()).await.is_ok_and(|obstacles| !obstacles.is_empty())
     }
 
     fn forget_horizon(&self) {

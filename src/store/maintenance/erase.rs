@@ -122,10 +122,8 @@ fn all_changed(table: &'static str, (asked, changed): (i64, i64)) -> Result<u64,
 
 /// The addresses that the user holds, shows or ever showed.
 async fn keys_of(tx: &mut Transaction, user: Uuid) -> Result<AffectedKeys, sqlx::Error> {
-    let mut keys = AffectedKeys::default();
-    if let Some(stored) = users::read(tx, &[user]).await?.get(&user) {
-        keys.identifiers.extend(stored.addresses());
-    }
+    let identifiers = users::addresses(tx, &[user].into()).await?;
+    let mut keys = AffectedKeys { identifiers, ..AffectedKeys::default() };
     let claimed = "select kind, value from user_claims where user_id = $1";
     for (kind, value) in sqlx::query_as::<_, (String, String)>(claimed).bind(user).fetch_all(tx).await? {
         keys.identifiers.extend(IdentifierKind::parse(&kind).map(|kind| Identifier { kind, value }));

@@ -2,7 +2,6 @@
 
 use uuid::Uuid;
 
-use crate::store::model::claims::{Identifier, IdentifierKind};
 use crate::store::model::columns::{Owned, Since};
 use crate::store::model::state::UserState;
 
@@ -18,15 +17,4 @@ pub(in crate::store) struct StoredUser {
     pub(in crate::store) referred_by: Option<Uuid>,
     /// Nothing of the person is stored any more, and nothing may be.
     pub(in crate::store) is_erased: bool,
-}
-
-impl StoredUser {
-    /// The addresses that the user shows or holds.
-    pub(in crate::store) fn addresses(&self) -> impl Iterator<Item = Identifier> {
-        IdentifierKind::ALL.into_iter().flat_map(|kind| {
-            let shown = self.owned.get(kind).and_then(|value| Identifier::new(kind, value));
-            let held = self.state.identifier(kind).map(|(identifier, _)| identifier);
-            shown.into_iter().chain(held)
-        })
-    }
 }
