@@ -77,6 +77,7 @@ pub fn user_event(
         status,
         enabled: None,
         created_at: None,
+        partial: false,
         attributes,
         client: keys.select(|key| json::scalar(&metadata, key)),
     };

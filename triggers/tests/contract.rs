@@ -256,7 +256,7 @@ prop_compose! {
         sub: u128,
         pool in "[!-~]{1,60}",
         texts in proptest::array::uniform3(proptest::option::of(".{0,60}")),
-        (federated, enabled) in any::<(bool, Option<bool>)>(),
+        (federated, enabled, partial) in any::<(bool, Option<bool>, bool)>(),
         created_at in proptest::option::of(0..=Timestamp::MAX.unix_millis()),
         attributes in proptest::collection::btree_map(".{0,30}", ".{0,200}", 0..12),
         client in any_client(),
@@ -264,7 +264,8 @@ prop_compose! {
         let [user_name, client_id, status] = texts.map(|text| text.map(Text::from));
         let attributes = attributes.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         let created_at = created_at.map(Timestamp::from_unix_millis);
-        let mut data = Data { user_name, client_id, status, federated, enabled, created_at, attributes, client };
+        let mut data =
+            Data { user_name, client_id, status, federated, enabled, created_at, partial, attributes, client };
         data.bound();
         let id = EventId::new(Timestamp::from_unix_millis(millis));
         UserEvent { id, user_pool_id: pool.into(), sub: Uuid::from_u128(sub), kind, data }

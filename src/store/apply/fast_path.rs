@@ -2,7 +2,7 @@
 //! the row but a digest of that, and changes nothing but the login's columns, each by a rule that does not ask what
 //! came before: so it is one update and one insert, whoever else works on the same users.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use cognito_user_sync_triggers::event::{Kind, UserEvent};
 use time::OffsetDateTime;
@@ -101,11 +101,7 @@ async fn count(
     geoip: &GeoIp,
     events: &ledger::Rows<'_>,
 ) -> Result<Counted, sqlx::Error> {
-    let mut devices = HashMap::<&str, Option<Device>>::new();
-    let mut device_of =
-        |user_agent| *devices.entry(user_agent).or_insert_with(|| Device::of_user_agent(user_agent));
-    let latest: Vec<Login> =
-        logins.iter().map(|logins| Login::resolved(logins.latest, geoip, &mut device_of)).collect();
+    let latest: Vec<Login> = logins.iter().map(|logins| Login::resolved(logins.latest, geoip)).collect();
     // As the client wrote what can be read: PostgreSQL reads it likewise.
     let ips = latest
         .iter()

@@ -2,6 +2,8 @@
 
 use woothee::parser::Parser;
 
+use crate::store::model::memo::Memo;
+
 /// A class of device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(in crate::store) enum Device {
@@ -32,6 +34,11 @@ impl Device {
     /// computer; what it does not know is found here from tokens that the vendors document, or is unknown. An iPad
     /// that asks for desktop sites sends what a Mac sends, and nobody can tell the two.
     pub(in crate::store) fn of_user_agent(user_agent: &str) -> Option<Self> {
+        static DEVICES: Memo<Option<Device>> = Memo::new(Device::read);
+        DEVICES.of(user_agent)
+    }
+
+    fn read(user_agent: &str) -> Option<Self> {
         if is_no_persons_device(user_agent) {
             return None;
         }

@@ -7,14 +7,23 @@ use cognito_user_sync_triggers::event::{Data, UserEvent};
 use crate::store::model::state::{Delta, Login, STATUS, SignUp, USER_POOL_ID, UserState};
 
 /// Members of [`Data`] that say nothing of the person.
-pub(in crate::store) const IMPERSONAL: [&str; 5] =
-    ["client_id", "status", "federated", "enabled", "created_at"];
+pub(in crate::store) const IMPERSONAL: [&str; 6] =
+    ["client_id", "status", "federated", "enabled", "created_at", "partial"];
 
 /// What an event of an erased user says: that it was, and when.
 pub(in crate::store) fn scrub<'a>(event: &UserEvent<'a>) -> UserEvent<'a> {
-    let Data { user_name: _, client_id, status, federated, enabled, created_at, attributes: _, client: _ } =
-        event.data.clone();
-    let data = Data { client_id, status, federated, enabled, created_at, ..Data::default() };
+    let Data {
+        user_name: _,
+        client_id,
+        status,
+        federated,
+        enabled,
+        created_at,
+        partial,
+        attributes: _,
+        client: _,
+    } = event.data.clone();
+    let data = Data { client_id, status, federated, enabled, created_at, partial, ..Data::default() };
     UserEvent { data, user_pool_id: event.user_pool_id.clone(), ..*event }
 }
 
@@ -50,12 +59,13 @@ mod tests {
     fn events() -> impl Strategy<Value = Vec<UserEvent<'static>>> {
         let text = || proptest::option::of("[a-z]{1,3}");
         let kind = proptest::sample::select(Kind::ALL.to_vec());
-        let event = (kind, 0..50_u64, any::<[u8; 10]>(), text(), text(), any::<(bool, bool)>());
-        let event = event.prop_map(|(kind, second, bytes, name, code, (federated, enabled))| {
+        let event = (kind, 0..50_u64, any::<[u8; 10]>(), text(), text(), any::<(bool, bool, bool)>());
+        let event = event.prop_map(|(kind, second, bytes, name, code, (federated, enabled, partial))| {
             let time = Timestamp::from_unix_millis(1_700_000_000_000 + second * 1_000);
             let id = uuid::Builder::from_unix_timestamp_millis(time.unix_millis(), &bytes).into_uuid();
             let code = code.map(Text::from);
-            let mut data = Data { user_name: name.clone().map(Text::from), federated, ..Data::default() };
+            let mut data =
+                Data { user_name: name.clone().map(Text::from), federated, partial, ..Data::default() };
             data.status = federated.then(|| "EXTERNAL_PROVIDER".into());
             data.enabled = Some(enabled);
             data.attributes.extend(name.map(|name| ("email".into(), name.into())));

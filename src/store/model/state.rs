@@ -4,7 +4,7 @@
 //! the ledger keeps exact by letting each event through once. That is all that convergence stands on:
 //! whatever the order and the batching, the same set of events merges to the same state.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use cognito_user_sync_triggers::event::{EventId, Kind, UserEvent};
@@ -119,14 +119,10 @@ impl Login {
         }
     }
 
-    /// The same, resolved by devices that the caller may know already: reading a user agent takes 2 µs.
-    pub(in crate::store) fn resolved<'a>(
-        event: &'a UserEvent<'_>,
-        geoip: &GeoIp,
-        device_of: impl FnOnce(&'a str) -> Option<Device>,
-    ) -> Self {
+    /// The same, resolved, without a copy of the user agent.
+    pub(in crate::store) fn resolved(event: &UserEvent<'_>, geoip: &GeoIp) -> Self {
         let mut login = Self::from_client(event);
-        login.resolve_by(geoip, || device_of(event.data.client.user_agent.as_deref()?));
+        login.resolve_by(geoip, event.data.client.user_agent.as_deref());
         login
     }
 
@@ -148,11 +144,11 @@ impl Login {
     /// registers: so they may be stored with the login, and no order of events can change them.
     pub(in crate::store) fn resolve(&mut self, geoip: &GeoIp) {
         let user_agent = self.user_agent.take();
-        self.resolve_by(geoip, || Device::of_user_agent(&user_agent?));
+        self.resolve_by(geoip, user_agent.as_deref());
     }
 
-    fn resolve_by(&mut self, geoip: &GeoIp, device: impl FnOnce() -> Option<Device>) {
-        self.device = self.device.or_else(device);
+    fn resolve_by(&mut self, geoip: &GeoIp, user_agent: Option<&str>) {
+        self.device = self.device.or_else(|| Device::of_user_agent(user_agent?));
         self.location = self.location.take().or_else(|| self.ip.and_then(|ip| geoip.of(ip)));
     }
 }
@@ -307,12 +303,8 @@ pub(in crate::store) fn fold<'a>(
         add(&mut deltas, event.sub, Delta::of(event));
     }
     // Only now: of a user's logins one remains, and reading the others' user agents would be for nothing.
-    let mut devices = HashMap::<String, Option<Device>>::new();
     for login in deltas.values_mut().filter_map(|delta| delta.state.last_login.as_mut()) {
-        let user_agent = login.user_agent.take();
-        login.resolve_by(geoip, || {
-            *devices.entry(user_agent?).or_insert_with_key(|user_agent| Device::of_user_agent(user_agent))
-        });
+        login.resolve(geoip);
     }
     deltas
 }

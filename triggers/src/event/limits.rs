@@ -21,9 +21,11 @@ impl<'a> Data<'a> {
     /// Drops what is over the contract's limits, so that [`super::Event::decode`] accepts the rest.
     ///
     /// Cognito cannot produce most of it; ClientMetadata can (131,072 characters a value). A user agent
-    /// keeps its head, which is the part that says something; anything else that was cut would be wrong.
+    /// keeps its head, which is the part that says something; anything else that was cut would be wrong. An event that
+    /// lost an attribute says that it is partial.
     pub fn bound(&mut self) {
         self.strip_nul();
+        let known = self.attributes.len();
         let fits = |text: &Text<'_>| text.chars().count() <= TEXT_MAX_CHARS;
         let head = |text: Text<'a>| match fits(&text) {
             true => text,
@@ -43,6 +45,7 @@ impl<'a> Data<'a> {
         while self.attributes.len() > ATTRIBUTES_MAX {
             self.attributes.pop_last();
         }
+        self.partial |= self.attributes.len() < known;
     }
 
     pub(super) fn check(&self) -> Result<(), DecodeError> {

@@ -197,6 +197,9 @@ pub struct Data<'a> {
     /// When the user was created in the pool (`UserCreateDate`); only a snapshot knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
+    /// Whether some of what was known is left out, so that a snapshot is not the whole user.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
     /// The user's attributes, without `sub` and `cognito:user_status`, which have places of their own.
     #[serde(borrow, default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<Text<'a>, Text<'a>>,
@@ -275,7 +278,17 @@ impl<'a> Data<'a> {
     #[must_use]
     pub fn into_owned(self) -> Data<'static> {
         let owned = |text: Option<Text<'_>>| text.map(Text::into_owned);
-        let Self { user_name, client_id, status, federated, enabled, created_at, attributes, client } = self;
+        let Self {
+            user_name,
+            client_id,
+            status,
+            federated,
+            enabled,
+            created_at,
+            partial,
+            attributes,
+            client,
+        } = self;
         let Client { ip, user_agent, device, location, referral_code } = client;
         Data {
             user_name: owned(user_name),
@@ -284,6 +297,7 @@ impl<'a> Data<'a> {
             federated,
             enabled,
             created_at,
+            partial,
             attributes: attributes
                 .into_iter()
                 .map(|(name, value)| (name.into_owned(), value.into_owned()))
