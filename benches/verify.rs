@@ -1,4 +1,5 @@
-//! How long `user-sync verify` takes, and how much memory: `cargo bench --bench verify -- USERS EVENTS`.
+//! How long `user-sync verify` takes, and how much memory: `cargo bench --bench verify -- USERS EVENTS`; with `upgrade` after
+//! them, `user-sync verify --repair` of rows of which each has values that an older release would have written.
 //!
 //! Fills a database of its own through the product's apply, then runs the program as an operator would.
 
@@ -19,6 +20,17 @@ use futures::StreamExt as _;
 use uuid::Uuid;
 
 const BATCH: u64 = 2_000;
+
+/// The values of [`event`]'s attributes as an older release read them, by the service's mark: without it the columns would be
+/// the application's from now on.
+const AS_AN_OLDER_RELEASE_LEFT_THEM: &str = "
+    begin;
+    select set_config('user_sync.service', 'versioned', true);
+    update users
+    set language = 'en', country_code = null, timezone = cognito_attributes ->> 'zoneinfo',
+        profile_picture_url = cognito_attributes ->> 'picture', cognito_identities = null,
+        cognito_status = 'FORCE_CHANGE_PASSWORD', row_version = row_version + 1;
+    commit";
 
 #[tokio::main]
 async fn main() {
@@ -48,34 +60,46 @@ async fn main() {
     sqlx::query("analyze").execute(&pool).await.unwrap();
     let version: String = sqlx::query_scalar("select version()").fetch_one(&pool).await.unwrap();
 
+    println!("{}", version.split(" on ").next().unwrap_or_default());
+    run(&["verify"], &deployment.consumer_url, events);
+    if std::env::args().any(|argument| argument == "upgrade") {
+        sqlx::raw_sql(AS_AN_OLDER_RELEASE_LEFT_THEM).execute(&pool).await.unwrap();
+        run(&["verify", "--repair"], &deployment.owner_url, events);
+        run(&["verify"], &deployment.consumer_url, events);
+    }
+    deployment.remove().await.unwrap();
+    stack.stop().await.unwrap();
+}
+
+/// Runs the program; prints what it says at last, its time and its memory.
+fn run(arguments: &[&str], url: &str, events: u64) {
     let started = Instant::now();
-    let mut verify = Command::new(env!("CARGO_BIN_EXE_user-sync"))
-        .arg("verify")
-        .env("DATABASE_URL", &deployment.consumer_url)
+    let mut program = Command::new(env!("CARGO_BIN_EXE_user-sync"))
+        .args(arguments)
+        .env("DATABASE_URL", url)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    let mut output = program.stdout.take().unwrap();
+    // Read meanwhile: a pipe that is full would stop it.
+    let said = std::thread::spawn(move || std::io::read_to_string(&mut output).unwrap());
     let mut peak = String::new();
     let status = loop {
-        if let Ok(process) = std::fs::read_to_string(format!("/proc/{}/status", verify.id()))
+        if let Ok(process) = std::fs::read_to_string(format!("/proc/{}/status", program.id()))
             && let Some(line) = process.lines().find(|line| line.starts_with("VmHWM"))
         {
             peak = line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ");
         }
-        match verify.try_wait().unwrap() {
+        match program.try_wait().unwrap() {
             Some(status) => break status,
             None => std::thread::sleep(Duration::from_millis(50)),
         }
     };
-    let took = started.elapsed();
-    let said = std::io::read_to_string(verify.stdout.take().unwrap()).unwrap();
-    println!("{}", version.split(" on ").next().unwrap_or_default());
-    println!("verify: {}", said.trim());
-    println!("verify: {took:.1?}, {:.0} events/s, peak memory {peak}", rate(events, took));
+    let (took, arguments) = (started.elapsed(), arguments.join(" "));
+    println!("{arguments}: {}", said.join().unwrap().lines().last().unwrap_or_default());
+    println!("{arguments}: {took:.1?}, {:.0} events/s, peak memory {peak}", rate(events, took));
     assert!(status.success());
-    deployment.remove().await.unwrap();
-    stack.stop().await.unwrap();
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
@@ -99,7 +123,13 @@ fn event(number: u64, users: u64, events: u64) -> String {
             attribute("email_verified", "true".to_owned()),
             attribute("given_name", format!("Given{}", user % 1_000)),
             attribute("family_name", format!("Family{}", user % 5_000)),
-            attribute("locale", "de-AT".to_owned()),
+            attribute("locale", ["de_AT.UTF-8", "fr-CH, fr;q=0.9", "es_LA", "iw_IL"][nth_of(user, 4)].to_owned()),
+            attribute("zoneinfo", ["Asia/Calcutta ", "Europe/Vienna"][nth_of(user, 2)].to_owned()),
+            attribute("picture", format!(r#"{{"data":{{"url":"https://graph.example/{user}.jpg"}}}}"#)),
+            attribute(
+                "identities",
+                format!(r#"[{{"userId":"{user}","providerName":"Google","providerType":"Google","primary":true,"dateCreated":1555657853668}}]"#),
+            ),
         ]
         .into(),
         ..Data::default()
@@ -107,4 +137,8 @@ fn event(number: u64, users: u64, events: u64) -> String {
     let id = EventId::new(Timestamp::from_unix_millis(time));
     let kind = if nth == 0 { Kind::Confirmed } else { Kind::Authenticated };
     Event::User(UserEvent { id, user_pool_id: "eu-west-1_Bench0000".into(), sub, kind, data }).encode()
+}
+
+fn nth_of(user: u64, length: u64) -> usize {
+    usize::try_from(user % length).unwrap()
 }
