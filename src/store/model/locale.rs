@@ -1,0 +1,469 @@
+//! The language and the region that a locale says, however phones, browsers and identity providers write it. Pure: must
+//! not know whose locale it is. Lists and parsing are crates'; the tables here are closed, or say whose habit they are.
+
+use oxilangtag::LanguageTag;
+use serde_json::Value;
+
+use crate::store::model::memo::Memo;
+use crate::store::model::profile;
+
+/// What a locale says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::store) struct Locale {
+    /// ISO 639-1 where it has a code, else ISO 639-3.
+    pub(in crate::store) language: Option<&'static str>,
+    /// ISO 3166-1 alpha-2.
+    pub(in crate::store) region: Option<&'static str>,
+}
+
+/// An object in an object, and a text in JSON in a text: nobody nests deeper.
+const DEPTH_MAX: usize = 4;
+
+/// What else languages are called: withdrawn codes, ISO 639-2's bibliographic ones, BCP 47's names from before RFC 4646,
+/// and Facebook's own.
+const OTHER_CODES: [(&str, &str); 38] = [
+    ("iw", "he"),
+    ("in", "id"),
+    ("ji", "yi"),
+    ("jw", "jv"),
+    ("mo", "ro"),
+    ("mol", "ro"),
+    ("alb", "sq"),
+    ("arm", "hy"),
+    ("baq", "eu"),
+    ("bur", "my"),
+    ("chi", "zh"),
+    ("cze", "cs"),
+    ("dut", "nl"),
+    ("fre", "fr"),
+    ("geo", "ka"),
+    ("ger", "de"),
+    ("gre", "el"),
+    ("ice", "is"),
+    ("mac", "mk"),
+    ("mao", "mi"),
+    ("may", "ms"),
+    ("per", "fa"),
+    ("rum", "ro"),
+    ("slo", "sk"),
+    ("tib", "bo"),
+    ("wel", "cy"),
+    ("klingon", "tlh"),
+    ("lojban", "jbo"),
+    ("lux", "lb"),
+    ("navajo", "nv"),
+    ("cb", "ckb"),
+    ("ck", "chr"),
+    ("cx", "ceb"),
+    ("gx", "grc"),
+    ("qz", "my"),
+    ("sy", "syr"),
+    ("sz", "szl"),
+    ("tz", "tzm"),
+];
+
+/// Codes of ISO 639-3 that name no language.
+const NO_LANGUAGES: [&str; 4] = ["mis", "mul", "und", "zxx"];
+
+/// Languages whose code is their own country's, too. Of all others a region that repeats the language is no country:
+/// `ar_AR` is not said of Argentina, nor `sv_SV` of El Salvador.
+const OF_THEIR_COUNTRY: [&str; 35] = [
+    "az", "bg", "de", "es", "fi", "fj", "fo", "fr", "hr", "ht", "hu", "id", "is", "it", "lt", "lv", "mg",
+    "mh", "mk", "mn", "mt", "nl", "no", "pl", "pt", "ro", "ru", "rw", "se", "sk", "so", "th", "to", "tr",
+    "uz",
+];
+
+/// Facebook's locales whose region is none: Latin America, "leet speak", Klingon.
+const NO_REGIONS: [(&str, &str); 3] = [("es", "LA"), ("fb", "LT"), ("tl", "ST")];
+
+impl Locale {
+    /// What a text says. A text that is known is not read again.
+    pub(in crate::store) fn of(text: &str) -> Self {
+        static LOCALES: Memo<Locale> = Memo::new(|text| Locale::read(text, 0));
+        LOCALES.of(text)
+    }
+
+    fn read(text: &str, depth: usize) -> Self {
+        let Some(text) = profile::text(text).filter(|_| depth < DEPTH_MAX) else { return Self::default() };
+        let text = profile::unquoted(text);
+        if text.starts_with('{') {
+            return Self::of_members(&members(text), depth);
+        }
+        // A list of JSON is one like another.
+        let list = text.trim_start_matches('[').trim_end_matches(']');
+        let mut entries: Vec<(f64, &str)> = list
+            .split(',')
+            .map(|entry| (quality(entry), entry))
+            .filter(|(quality, _)| *quality > 0.0)
+            .collect();
+        // Stable: of those that are liked equally, the first comes first.
+        entries.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        let locales: Vec<Self> = entries.into_iter().map(|(_, entry)| Self::of_entry(entry)).collect();
+        let known = locales.iter().find(|locale| locale.language.is_some());
+        known.or_else(|| locales.iter().find(|locale| locale.region.is_some())).copied().unwrap_or_default()
+    }
+
+    /// An object that was made a text: a language and a country, or a locale.
+    fn of_members(members: &[(String, String)], depth: usize) -> Self {
+        let member = |names: &[&str]| {
+            let found = |name: &&str| members.iter().find(|(key, _)| key == name);
+            names.iter().find_map(found).map(|(_, value)| value.as_str())
+        };
+        let read = |text: Option<&str>| text.map(|text| Self::read(text, depth + 1)).unwrap_or_default();
+        let written = member(&["language", "lang", "languagecode"]);
+        let (language, whole) =
+            (read(written), read(member(&["locale", "languagetag", "tag", "value", "code"])));
+        let country = member(&["country", "region", "countrycode", "regioncode", "territory"]);
+        let region =
+            country.and_then(profile::text).and_then(|code| region_beside(written.unwrap_or_default(), code));
+        Self {
+            language: language.language.or(whole.language),
+            region: region.or(language.region).or(whole.region),
+        }
+    }
+
+    /// One locale, with what follows it: `@` before a modifier or keywords, `;` between those and before a quality.
+    fn of_entry(entry: &str) -> Self {
+        let entry = profile::unquoted(entry.trim());
+        let tag = entry.split(['@', ';', '.']).next().unwrap_or_default();
+        let keyword = entry.split(['@', ';']).skip(1).find_map(|word| word.trim().strip_prefix("rg="));
+        let overridden = keyword.and_then(region_of_subdivision);
+        let locale = Self::of_tag(tag.trim());
+        Self { region: overridden.or(locale.region), ..locale }
+    }
+
+    /// BCP 47, with whatever stands between the subtags. What is not well-formed is read as far as it is.
+    fn of_tag(tag: &str) -> Self {
+        let mut subtags: Vec<&str> = tag
+            .split(|character| matches!(character, '-' | '_' | '#' | '\u{2010}'..='\u{2015}' | '\u{2212}'))
+            .collect();
+        // Java's locale without a language: `_US`.
+        let has_no_language = subtags.first() == Some(&"") && subtags.len() > 1;
+        subtags.retain(|subtag| !subtag.is_empty());
+        match subtags.first() {
+            Some(first) if first.eq_ignore_ascii_case("i") || first.eq_ignore_ascii_case("art") => {
+                subtags = subtags.split_off(1);
+            }
+            _ if has_no_language => subtags.insert(0, "und"),
+            _ => {}
+        }
+        while !subtags.is_empty() {
+            let text = subtags.join("-");
+            // A whole of more subtags is a name from before RFC 4646: its beginning says the same.
+            match LanguageTag::parse(text.as_str()) {
+                Ok(tag) if !tag.primary_language().contains('-') => return Self::of_parsed(&tag),
+                Ok(_) | Err(_) => subtags.truncate(subtags.len() - 1),
+            }
+        }
+        Self::default()
+    }
+
+    fn of_parsed(tag: &LanguageTag<&str>) -> Self {
+        let written = tag.primary_language();
+        // Where three letters are no extended language, they are a country's.
+        let region = tag.region().or_else(|| tag.extended_language());
+        let overridden =
+            tag.extension_subtags().filter(|(singleton, _)| singleton.eq_ignore_ascii_case(&'u'));
+        let mut overridden = overridden.filter_map(|(_, keywords)| {
+            let mut subtags = keywords.split('-').skip_while(|subtag| !subtag.eq_ignore_ascii_case("rg"));
+            region_of_subdivision(subtags.nth(1)?)
+        });
+        Self {
+            language: known_language(written),
+            region: overridden.next().or_else(|| region_beside(written, region?)),
+        }
+    }
+}
+
+/// How much an entry of an `Accept-Language` is liked: 1 where it does not say, nearly nothing where it cannot be read.
+fn quality(entry: &str) -> f64 {
+    let said = entry.split(';').skip(1).find_map(|word| word.trim().strip_prefix("q="));
+    said.map_or(1.0, |said| said.trim().parse().unwrap_or(f64::MIN_POSITIVE))
+}
+
+/// The members of an object: JSON, JSON with the quotes of Python, or as Java writes a map (`{language=es, country=ES}`).
+/// Names in lower case, without what separates words.
+fn members(text: &str) -> Vec<(String, String)> {
+    let name = |name: &str| -> String {
+        name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
+    };
+    let json = || serde_json::from_str(text).or_else(|_| serde_json::from_str(&text.replace('\'', "\"")));
+    if let Ok(Value::Object(object)) = json() {
+        let value = |value: Value| match value {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        return object.into_iter().map(|(key, member)| (name(&key), value(member))).collect();
+    }
+    let inner = text.trim_matches(['{', '}']);
+    let pairs = inner.split(',').filter_map(|pair| pair.split_once(['=', ':']));
+    // What is left of quotes that were escaped.
+    let bare = |value: &str| value.trim_matches(|character: char| " \\\"'".contains(character)).to_owned();
+    pairs.map(|(key, value)| (name(key), bare(value))).collect()
+}
+
+/// The code of a language that somebody speaks.
+fn known_language(subtag: &str) -> Option<&'static str> {
+    let code = subtag.to_ascii_lowercase();
+    if let Some((_, language)) = OTHER_CODES.iter().find(|(other, _)| *other == code) {
+        return Some(language);
+    }
+    let language = isolang::Language::from_639_1(&code).or_else(|| isolang::Language::from_639_3(&code))?;
+    let code = language.to_639_3();
+    (!NO_LANGUAGES.contains(&code)).then(|| language.to_639_1().unwrap_or(code))
+}
+
+/// The country of a region subtag, beside the language as it is written.
+fn region_beside(language: &str, region: &str) -> Option<&'static str> {
+    let repeats = |code: &str| code.len() == 2 && code.eq_ignore_ascii_case(region);
+    let is_own = |code: &str| OF_THEIR_COUNTRY.iter().any(|own| own.eq_ignore_ascii_case(code));
+    let is_repeated = [Some(language), known_language(language)]
+        .into_iter()
+        .flatten()
+        .any(|code| repeats(code) && !is_own(code));
+    let is_none =
+        |(of, none): &(&str, &str)| of.eq_ignore_ascii_case(language) && none.eq_ignore_ascii_case(region);
+    if is_repeated || NO_REGIONS.iter().any(is_none) { None } else { country(region) }
+}
+
+/// A country by its code of two or three letters, also one that ISO 3166-1 has withdrawn, where one country followed.
+fn country(code: &str) -> Option<&'static str> {
+    let code = code.to_ascii_uppercase();
+    let assigned = rust_iso3166::from_alpha2(&code).or_else(|| rust_iso3166::from_alpha3(&code));
+    if let Some(country) = assigned {
+        return Some(country.alpha2);
+    }
+    // Reserved for the United Kingdom, which is GB.
+    if code == "UK" {
+        return Some("GB");
+    }
+    let mut former = rust_iso3166::iso3166_3::ALL.iter().filter(|former| former.former.alpha2 == code);
+    match (former.next().map(|former| former.new_countries), former.next()) {
+        (Some([country]), None) => rust_iso3166::from_alpha2(country.alpha2).map(|country| country.alpha2),
+        _ => None,
+    }
+}
+
+/// The country of a subdivision as Unicode writes it: `gbsct`, and `uszzzz` for the whole.
+fn region_of_subdivision(code: &str) -> Option<&'static str> {
+    country(code.get(..2)?).filter(|_| code.len() > 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each text with its language and its region; `-` is none.
+    fn check(cases: &[(&str, &str, &str)]) {
+        for (text, language, region) in cases {
+            let Locale { language: is_language, region: is_region } = Locale::of(text);
+            assert_eq!(
+                (is_language.unwrap_or("-"), is_region.unwrap_or("-")),
+                (*language, *region),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_cases_from_the_field() {
+        check(&[
+            (r#"{"country":"ES","language":"es"}"#, "es", "ES"),
+            ("en_NZ@rg=uszzzz", "en", "US"),
+            ("ar@numbers=latn", "ar", "-"),
+            ("en-UK", "en", "GB"),
+            ("en_EN", "en", "-"),
+            ("en-EU", "en", "-"),
+            ("fr_FR.UTF-8", "fr", "FR"),
+            ("de.UTF-8", "de", "-"),
+            ("fr-CH, fr;q=0.9", "fr", "CH"),
+            ("iw_IL", "he", "IL"),
+            ("es_LA", "es", "-"),
+        ]);
+    }
+
+    #[test]
+    fn bcp_47() {
+        check(&[
+            ("en-US", "en", "US"),
+            ("pt_br", "pt", "BR"),
+            ("zh-Hant-TW", "zh", "TW"),
+            ("zh_Hans", "zh", "-"),
+            ("EN-gb", "en", "GB"),
+            ("de-DE-1996", "de", "DE"),
+            ("ca-ES-valencia", "ca", "ES"),
+            ("sl-rozaj-biske", "sl", "-"),
+            ("zh-cmn-Hans-CN", "zh", "CN"),
+            ("zh-yue-HK", "zh", "HK"),
+            ("es-419", "es", "-"),
+            ("ar-001", "ar", "-"),
+            ("en-u-ca-gregory", "en", "-"),
+            ("en-NZ-u-rg-uszzzz", "en", "US"),
+            ("en-GB-u-ca-buddhist-rg-gbsct", "en", "GB"),
+            ("fr-t-en-us-x-DE", "fr", "-"),
+            ("en-x-US", "en", "-"),
+            ("x-pig-latin", "-", "-"),
+            ("i-klingon", "tlh", "-"),
+            ("i-lux", "lb", "-"),
+            ("art-lojban", "jbo", "-"),
+            ("zh-min-nan", "zh", "-"),
+            ("no-bok", "no", "-"),
+            ("en-GB-oed", "en", "GB"),
+            ("sr-RS-Latn", "sr", "RS"),
+            ("fil-PH", "fil", "PH"),
+            ("gsw-CH", "gsw", "CH"),
+            ("haw", "haw", "-"),
+            ("und-AT", "-", "AT"),
+            ("en\u{2011}AU", "en", "AU"),
+        ]);
+    }
+
+    #[test]
+    fn posix_java_and_ios() {
+        check(&[
+            ("de_DE@euro", "de", "DE"),
+            ("sr_RS@latin", "sr", "RS"),
+            ("pt_BR.iso88591", "pt", "BR"),
+            ("ca_ES.utf8@valencia", "ca", "ES"),
+            ("en_US.utf8@calendar=buddhist", "en", "US"),
+            ("C", "-", "-"),
+            ("C.UTF-8", "-", "-"),
+            ("POSIX", "-", "-"),
+            ("en_US_POSIX", "en", "US"),
+            ("zh_TW_#Hant", "zh", "TW"),
+            ("zh__#Hans", "zh", "-"),
+            ("th_TH_TH_#u-nu-thai", "th", "TH"),
+            ("_GB", "-", "GB"),
+            ("ja_JP@calendar=japanese", "ja", "JP"),
+            ("en_DE@calendar=gregorian;rg=atzzzz", "en", "AT"),
+            ("nl_BE@rg=nlzzzz;currency=EUR", "nl", "NL"),
+            ("en_GB@rg=zzzzzz", "en", "GB"),
+            ("en_GB@rg=", "en", "GB"),
+        ]);
+    }
+
+    #[test]
+    fn lists_by_what_is_liked_most() {
+        check(&[
+            ("en-US,en;q=0.5", "en", "US"),
+            ("en;q=0.5, de-AT", "de", "AT"),
+            ("*, da;q=0.8", "da", "-"),
+            ("*", "-", "-"),
+            ("sv;q=0, nb-NO;q=0.1", "nb", "NO"),
+            ("da, en-gb;q=0.8, en;q=0.7", "da", "-"),
+            ("it-IT; q=0.3 , el-GR ;q=0.9", "el", "GR"),
+            ("xx, pl-PL;q=0.2", "pl", "PL"),
+            ("hu;q=high", "hu", "-"),
+            (r#"["pt-BR","en"]"#, "pt", "BR"),
+            ("en_AU@rg=nzzzzz, de", "en", "NZ"),
+            (",", "-", "-"),
+        ]);
+    }
+
+    #[test]
+    fn other_codes_of_languages() {
+        check(&[
+            ("in_ID", "id", "ID"),
+            ("ji", "yi", "-"),
+            ("mo_MD", "ro", "MD"),
+            ("jw", "jv", "-"),
+            ("sh_BA", "sh", "BA"),
+            ("no_NO", "no", "NO"),
+            ("nn", "nn", "-"),
+            ("tl_PH", "tl", "PH"),
+            ("eng", "en", "-"),
+            ("deu-DEU", "de", "DE"),
+            ("ger", "de", "-"),
+            ("fre_CA", "fr", "CA"),
+            ("zho_CHN", "zh", "CN"),
+            ("en_USA", "en", "US"),
+            ("cx_PH", "ceb", "PH"),
+            ("english", "-", "-"),
+            ("xx", "-", "-"),
+            ("und", "-", "-"),
+            ("mul", "-", "-"),
+            ("zxx-FR", "-", "FR"),
+            ("qaa", "-", "-"),
+        ]);
+    }
+
+    #[test]
+    fn objects_in_any_spelling() {
+        check(&[
+            (r#"{"language":"pt","region":"BR"}"#, "pt", "BR"),
+            (r#"{"locale":"nl_BE"}"#, "nl", "BE"),
+            (r#" {"Language": "DE", "Country": "at", "variant": ""} "#, "de", "AT"),
+            ("{'country': 'FR', 'language': 'fr'}", "fr", "FR"),
+            ("{country=IE, language=en}", "en", "IE"),
+            (r#"{"lang":"en-GB"}"#, "en", "GB"),
+            (r#"{"languageCode":"es","countryCode":"USA"}"#, "es", "US"),
+            (r#"{"locale":{"language":"it","country":"CH"}}"#, "it", "CH"),
+            (r#""{\"country\":\"JP\",\"language\":\"ja\"}""#, "ja", "JP"),
+            (r#"{"language":"es","country":"LA"}"#, "es", "-"),
+            (r#"{"country":"UK","language":"en"}"#, "en", "GB"),
+            (r#"{"country":null,"language":"cs"}"#, "cs", "-"),
+            (r#"{"country":"DE"}"#, "-", "DE"),
+            (r#""en-US""#, "en", "US"),
+            ("{}", "-", "-"),
+            (r#"{"a":"de"}"#, "-", "-"),
+        ]);
+    }
+
+    #[test]
+    fn regions_that_are_no_countries() {
+        check(&[
+            ("lo_LA", "lo", "LA"),
+            ("en-LA", "en", "LA"),
+            ("ar_AR", "ar", "-"),
+            ("sv_SV", "sv", "-"),
+            ("ca_CA", "ca", "-"),
+            ("uk_UK", "uk", "-"),
+            ("cs_CS", "cs", "-"),
+            ("ja_JA", "ja", "-"),
+            ("pt_PT", "pt", "PT"),
+            ("es_ES", "es", "ES"),
+            ("swe_SV", "sv", "-"),
+            ("en_PI", "en", "-"),
+            ("en_UD", "en", "-"),
+            ("fb_LT", "-", "-"),
+            ("lt_LT", "lt", "LT"),
+            ("tl_ST", "tl", "-"),
+            ("eo_EO", "eo", "-"),
+            ("la_VA", "la", "VA"),
+            ("de-XK", "de", "-"),
+            ("en-UN", "en", "-"),
+            ("en-ZZ", "en", "-"),
+            ("en-AA", "en", "-"),
+            ("en-XA", "en", "-"),
+            ("pt-TP", "pt", "TL"),
+            ("my-BU", "my", "MM"),
+            ("de-DD", "de", "DE"),
+            ("fr-FX", "fr", "FR"),
+            ("fr-ZR", "fr", "CD"),
+            ("ru-SU", "ru", "-"),
+            ("sr-YU", "sr", "-"),
+            ("sr-CS", "sr", "-"),
+            ("nl-AN", "nl", "-"),
+        ]);
+    }
+
+    #[test]
+    fn what_says_nothing_and_what_surrounds_it() {
+        check(&[
+            ("", "-", "-"),
+            (" ", "-", "-"),
+            ("undefined", "-", "-"),
+            ("null", "-", "-"),
+            ("klingon!", "-", "-"),
+            ("e-US", "-", "-"),
+            ("1033", "-", "-"),
+            ("\u{feff}de-AT\u{200b}", "de", "AT"),
+            ("\u{a0}fr_CA\n", "fr", "CA"),
+            ("'it'", "it", "-"),
+            ("\u{202a}he_IL\u{202c}", "he", "IL"),
+        ]);
+        for text in ["{\"", "[", "{{{{", "-", "@", ";;", "_", "[[[[[[", "\"", "'"] {
+            assert_eq!(Locale::of(text), Locale::default(), "{text}");
+        }
+    }
+}
