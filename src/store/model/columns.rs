@@ -3,6 +3,7 @@
 //! was stored as it arrived would depend on the order.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use time::{Date, OffsetDateTime};
@@ -11,6 +12,7 @@ use uuid::Uuid;
 use crate::store::model::claims::{Claim, Claims, IdentifierKind};
 use crate::store::model::device::Device;
 use crate::store::model::locale::Locale;
+use crate::store::model::memo::Memo;
 use crate::store::model::state::{
     Login, RESERVED, Registers, STATUS, SignUp, USER_POOL_ID, USERNAME, UserState, flag_of,
 };
@@ -151,12 +153,12 @@ pub(in crate::store) static COLUMNS: &[Column] = &[
     Column::time("restored_at", |user| user.state.deletions.restored_at().map(at)).state(),
     Column::big_int("login_count", |user| i64::try_from(user.state.login_count()).unwrap_or(i64::MAX)).state(),
     Column::time("last_login_at", |user| user.login().map(|login| at(login.id.time()))),
-    Column::text("last_login_ip", |user| user.login()?.ip.map(|ip| ip.to_string().into())).cast("inet").state(),
+    Column::text("last_login_ip", |user| user.login()?.ip.map(address)).cast("inet").state(),
     Column::text("last_login_device", |user| borrowed(user.login()?.device.map(Device::as_str))).state(),
     Column::text("last_login_location", |user| borrowed(user.login()?.location.as_deref())).state(),
     Column::time("created_at", |user| Some(at(user.state.created_at))).state(),
     Column::time("confirmed_at", |user| user.sign_up().map(|sign_up| at(sign_up.id.time()))),
-    Column::text("created_ip", |user| user.sign_up()?.ip.map(|ip| ip.to_string().into())).cast("inet").state(),
+    Column::text("created_ip", |user| user.sign_up()?.ip.map(address)).cast("inet").state(),
     Column::time("synced_at", |user| Some(at(user.state.synced_at))).state(),
     Column::uuid("referred_by", |user| user.referred_by).state(),
     Column::text("user_pool_id", |user| user.attribute(USER_POOL_ID)).state(),
@@ -286,6 +288,11 @@ fn borrowed(text: Option<&str>) -> Option<Cow<'_, str>> {
     text.map(Cow::Borrowed)
 }
 
+/// Canonical also where an older release stored it otherwise, in the baseline.
+fn address(ip: IpAddr) -> Cow<'static, str> {
+    ip.to_canonical().to_string().into()
+}
+
 fn at(time: Timestamp) -> OffsetDateTime {
     time.into()
 }
@@ -346,6 +353,7 @@ fn locale_of(state: &UserState) -> Locale {
 /// Where the user is at home, as far as the registers say: the locale's region, else the country of the phone
 /// number that the user holds, whoever owns it.
 fn country_of(state: &UserState) -> Option<Cow<'_, str>> {
-    let of_phone = || state.attribute("phone_number").and_then(country::of_phone_number).map(Cow::Owned);
+    static COUNTRIES: Memo<Option<String>> = Memo::new(country::of_phone_number);
+    let of_phone = || state.attribute("phone_number").and_then(|number| COUNTRIES.of(number)).map(Cow::Owned);
     locale_of(state).region.map(Cow::Borrowed).or_else(of_phone)
 }

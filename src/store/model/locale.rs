@@ -189,10 +189,7 @@ fn members(text: &str) -> Vec<(String, String)> {
     };
     let json = || serde_json::from_str(text).or_else(|_| serde_json::from_str(&text.replace('\'', "\"")));
     if let Ok(Value::Object(object)) = json() {
-        let value = |value: Value| match value {
-            Value::String(text) => text,
-            other => other.to_string(),
-        };
+        let value = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         return object.into_iter().map(|(key, member)| (name(&key), value(member))).collect();
     }
     let inner = text.trim_matches(['{', '}']);

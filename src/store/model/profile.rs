@@ -86,9 +86,11 @@ fn phone_digits(text: &str) -> Option<String> {
     const DIGITS_MIN: usize = 7;
     let is_between =
         |character: char| matches!(character, '+' | '-' | '.' | '/' | '(' | ')') || character.is_whitespace();
+    if !text.chars().all(|character| character.is_ascii_digit() || is_between(character)) {
+        return None;
+    }
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    let has_no_other = || text.chars().all(|character| character.is_ascii_digit() || is_between(character));
-    (digits.len() >= DIGITS_MIN && has_no_other()).then_some(digits)
+    (digits.len() >= DIGITS_MIN).then_some(digits)
 }
 
 /// A birthdate, by the day that it was reported, in the zone where that day began first. Only forms that leave no doubt
