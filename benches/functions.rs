@@ -77,6 +77,25 @@ fn columns_of_a_user(bencher: Bencher<'_, '_>) {
     bencher.bench(bench::derive_columns(&login(0, 1)));
 }
 
+/// With each attribute that a reader of its own reads.
+#[divan::bench(sample_size = 100)]
+fn columns_of_a_full_profile(bencher: Bencher<'_, '_>) {
+    let mut login = login(0, 1_760_000_000_000);
+    let profile = [
+        ("locale", "en_NZ@rg=uszzzz"),
+        ("birthdate", "1984-02-29"),
+        ("zoneinfo", "Europe/Vienna"),
+        ("gender", "female"),
+        ("picture", r#"{"data":{"height":50,"url":"https://graph.example/p.jpg","width":50}}"#),
+        (
+            "identities",
+            r#"[{"userId":"1023","providerName":"Google","providerType":"Google","issuer":null,"primary":true,"dateCreated":1700000000123}]"#,
+        ),
+    ];
+    login.data.attributes.extend(profile.map(|(name, value)| (name.into(), value.into())));
+    bencher.bench(bench::derive_columns(&login));
+}
+
 #[divan::bench(sample_size = 100)]
 fn device_of_a_user_agent() -> Option<&'static str> {
     bench::device(black_box(USER_AGENT))

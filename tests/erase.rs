@@ -51,6 +51,7 @@ fn person(user: u128) -> Vec<Event<'static>> {
                 ("name", "Ada Lovelace"),
                 ("phone_number", "+15550001"),
                 ("custom:vip", "Countess"),
+                ("identities", r#"[{"userId":"ada-lovelace","providerName":"Ockham","primary":true}]"#),
             ])
             .with(|data| {
                 data.user_name = Some("ada-lovelace".into());
@@ -100,6 +101,8 @@ async fn nothing_personal_is_left_and_counts_stay() {
     let app = cognito_user_sync::dev::local::connect(&database.deployment.app_url, 1).await.unwrap();
     let edit = "update users set name = 'my secret', bio = 'my secret', metadata = '{\"k\": \"my secret\"}'";
     sqlx::query(edit).execute(&app).await.unwrap();
+    let identities = database.column(sub(1), "cognito_identities").await.unwrap();
+    assert!(identities.contains("ada-lovelace"), "{identities}");
 
     let erased = erase(&operator, sub(1), false).await.unwrap();
     assert_eq!(erased, Erased { events: 3, claims: 2, before: false });
@@ -107,6 +110,7 @@ async fn nothing_personal_is_left_and_counts_stay() {
     let column = async |name: &str| database.column(sub(1), name).await;
     assert_eq!(column("login_count").await.as_deref(), Some("2"));
     assert_eq!(column("name").await.as_deref(), Some("User"));
+    assert_eq!(column("cognito_identities").await, None);
     assert_eq!(column("app_owned").await.as_deref(), Some("[]"));
     assert!(column("last_login_at").await.is_some());
     assert_eq!(differences(&operator).await, 0);

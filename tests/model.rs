@@ -4,6 +4,8 @@
 //! events at once and looks for each answer among them, every time anew: no merging, no stored state, no SQL.
 //! Slow, and simple enough to be read against the design's tables line by line.
 
+mod readings;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,8 +18,6 @@ use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::{Map, Value, json};
 use sha2::Digest as _;
-use time::Date;
-use time::format_description::well_known::Iso8601;
 use uuid::Uuid;
 
 /// The two unique addresses: the kind of claim, the attribute, its flag, and what the other columns begin with.
@@ -367,20 +367,21 @@ impl<'a> User<'a> {
         }
         let held: Vec<&Held> = held.iter().flatten().collect();
 
-        let locale = self.text("locale").unwrap_or_default();
+        let (language, country) = readings::locale(self.text("locale").unwrap_or_default());
         add(json!({
             "id": sub,
             "name": self.name(),
-            "first_name": self.text("given_name"),
-            "last_name": self.text("family_name"),
-            "date_of_birth": self.text("birthdate").and_then(date).map(|date| date.to_string()),
-            "gender": self.text("gender"),
-            "profile_picture_url": self.text("picture"),
-            "timezone": self.text("zoneinfo"),
-            "language": language(locale).unwrap_or_else(|| "en".to_owned()),
+            "first_name": self.name_in("given_name"),
+            "last_name": self.name_in("family_name"),
+            "date_of_birth": self.birthdate(),
+            "gender": self.text("gender").and_then(readings::text),
+            "profile_picture_url": self.text("picture").and_then(readings::picture),
+            "timezone": self.text("zoneinfo").and_then(readings::zone),
+            "language": language.unwrap_or_else(|| "en".to_owned()),
             // The country of a phone number is a library's word, not a rule to tell again: histories that are
             // compared with the model have numbers of no country.
-            "country_code": country(locale),
+            "country_code": country,
+            "cognito_identities": self.text("identities").map(readings::identities),
         }));
 
         let (enabled_at, is_enabled) = self.enabled().unzip();
@@ -404,7 +405,7 @@ impl<'a> User<'a> {
             "federated_login": self.has_federated_confirmation(),
             "last_login_id": login.map(|login| login.id.uuid()),
             "last_login_at": login.map(|login| login.id.time()),
-            "last_login_ip": client.and_then(|client| ip(client.ip.as_deref()?)),
+            "last_login_ip": client.and_then(|client| readings::ip(client.ip.as_deref()?)),
             "last_login_device": client.and_then(|client| device(client.device.as_deref()?)),
             "last_login_location": client.and_then(|client| place(client.location.as_deref()?)),
         }));
@@ -417,7 +418,7 @@ impl<'a> User<'a> {
         add(json!({
             "created_at": times().chain(self.events.iter().filter_map(|event| event.data.created_at)).min(),
             "confirmed_at": sign_up.map(|sign_up| sign_up.id.time()),
-            "created_ip": client.and_then(|client| ip(client.ip.as_deref()?)),
+            "created_ip": client.and_then(|client| readings::ip(client.ip.as_deref()?)),
             "synced_at": times().max(),
             "updated_at": times().max(),
             "sign_up_id": sign_up.map(|sign_up| sign_up.id.uuid()),
@@ -494,8 +495,18 @@ impl<'a> User<'a> {
         map
     }
 
+    /// A name that the attribute has: no address is one.
+    fn name_in(&self, attribute: &str) -> Option<&'a str> {
+        readings::name(self.text(attribute)?, self.text("email"), self.text("phone_number"))
+    }
+
+    fn birthdate(&self) -> Option<String> {
+        let (event, birthdate) = self.attribute("birthdate")?;
+        readings::birthdate(birthdate, event.id.time()).map(|date| date.to_string())
+    }
+
     fn name(&self) -> String {
-        let text = |name| self.text(name).map(str::trim).and_then(non_empty).map(str::to_owned);
+        let text = |name| self.name_in(name).map(str::to_owned);
         let full = match (text("given_name"), text("family_name")) {
             (Some(given), Some(family)) => Some(format!("{given} {family}")),
             (given, family) => given.or(family),
@@ -548,10 +559,6 @@ fn columns(row: Value) -> Map<String, Value> {
     columns
 }
 
-fn ip(text: &str) -> Option<IpAddr> {
-    text.parse().ok()
-}
-
 /// A place is named by its city. Threat protection's export, which some clients pass on, says `null` for none.
 fn place(text: &str) -> Option<&str> {
     let city = text.split(',').next()?.trim();
@@ -565,42 +572,6 @@ fn device(text: &str) -> Option<&'static str> {
         "desktop" => Some("Desktop"),
         _ => None,
     }
-}
-
-/// `1984-02-29`, and nothing else that ISO 8601 allows; the year 0000 means that it was left out.
-fn date(text: &str) -> Option<Date> {
-    let has_form = text.len() == 10
-        && text.char_indices().all(|(at, character)| match at {
-            4 | 7 => character == '-',
-            _ => character.is_ascii_digit(),
-        });
-    if !has_form || text.starts_with("0000") {
-        return None;
-    }
-    Date::parse(text, &Iso8601::DATE).ok()
-}
-
-/// The first part of a language tag: two or three letters.
-fn language(locale: &str) -> Option<String> {
-    let first = subtags(locale).into_iter().next()?;
-    (is_letters(&first) && (first.len() == 2 || first.len() == 3)).then(|| first.to_ascii_lowercase())
-}
-
-/// The first part of two letters after the language and before an extension, which a single character opens.
-fn country(locale: &str) -> Option<String> {
-    language(locale)?;
-    let subtags = subtags(locale);
-    let end = subtags.iter().position(|subtag| subtag.len() < 2).unwrap_or(subtags.len());
-    let region = subtags.get(1..end)?.iter().find(|subtag| subtag.len() == 2 && is_letters(subtag))?;
-    Some(region.to_ascii_uppercase())
-}
-
-fn subtags(locale: &str) -> Vec<String> {
-    locale.trim().replace('_', "-").split('-').map(str::to_owned).collect()
-}
-
-fn is_letters(text: &str) -> bool {
-    text.chars().all(|character| character.is_ascii_alphabetic())
 }
 
 /// A referral code as people type it: in any case, with hyphens and spaces, and with the letters that look

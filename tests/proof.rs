@@ -104,6 +104,26 @@ async fn a_folded_month_changes_no_row_and_no_proof() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn identities_are_explained_and_proved() {
+    let database = TestDatabase::create().await;
+    let operator = operator(&database).await;
+    let linked = r#"[{"userId":"1","providerName":"Google","primary":"true","dateCreated":"1700000000000"}]"#;
+    database.apply(&[login(1, at(1)).attributes(&[("identities", linked)]).build()]).await;
+    let explained = async || explain(&operator, &GeoIp::default(), sub(1)).await.unwrap().outcome.unwrap();
+    let outcome = explained().await;
+    assert_eq!(outcome.differences, []);
+    let value = outcome.values.iter().find(|value| value.name == "cognito_identities").unwrap();
+    assert!(value.value.contains(r#""linked_at":"2023-11-14T22:13:20.000Z""#), "{value:?}");
+    let forged = "update users set cognito_identities = '[]'";
+    sqlx::query(forged).execute(&database.owner).await.unwrap();
+    let differences = explained().await.differences;
+    assert_eq!(
+        differences.iter().map(|difference| &*difference.column).collect::<Vec<_>>(),
+        ["cognito_identities"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn months_are_made_ahead_without_a_gap() {
     let database = TestDatabase::create().await;
     let operator = operator(&database).await;

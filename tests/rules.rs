@@ -82,6 +82,90 @@ async fn a_country_is_the_locales_else_the_phone_numbers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn attributes_are_read_as_providers_and_phones_write_them() {
+    let database = TestDatabase::create().await;
+    let facebook = login(1, at(1)).attributes(&[
+        ("phone_number", "+525512345678"),
+        ("locale", "es_LA"),
+        ("picture", r#"{"data":{"height":50,"url":"https://graph.example/p.jpg","width":50}}"#),
+        ("zoneinfo", "Pacific Standard Time"),
+        ("given_name", " "),
+        ("family_name", "  Example "),
+        ("birthdate", "0001-01-01"),
+    ]);
+    let apple = login(2, at(1)).email("ada@relay.example").attributes(&[
+        ("name", "Ada@relay.example"),
+        ("nickname", "ada"),
+        ("locale", r#"{"country":"ES","language":"es"}"#),
+        ("zoneinfo", "Asia/Calcutta "),
+        ("picture", "undefined"),
+        ("birthdate", "2999-01-01"),
+    ]);
+    database.apply(&[facebook.build(), apple.build()]).await;
+    for (user, column, expected) in [
+        (1, "language", Some("es")),
+        (1, "country_code", Some("MX")),
+        (1, "profile_picture_url", Some("https://graph.example/p.jpg")),
+        (1, "timezone", None),
+        (1, "first_name", None),
+        (1, "last_name", Some("Example")),
+        (1, "name", Some("Example")),
+        (1, "date_of_birth", None),
+        (2, "name", Some("ada")),
+        (2, "language", Some("es")),
+        (2, "country_code", Some("ES")),
+        (2, "timezone", Some("Asia/Calcutta")),
+        (2, "profile_picture_url", None),
+        (2, "date_of_birth", None),
+    ] {
+        assert_eq!(database.column(sub(user), column).await.as_deref(), expected, "{column} of {user}");
+    }
+    let raw = database.column(sub(1), "cognito_attributes").await.unwrap();
+    assert!(
+        raw.contains("es_LA") && raw.contains("Pacific Standard Time") && raw.contains("  Example "),
+        "{raw}"
+    );
+    // What is shown as a zone, PostgreSQL computes with.
+    let zones =
+        "select count(*) from users where timezone is not null and now() at time zone timezone is not null";
+    assert_eq!(sqlx::query_scalar::<_, i64>(zones).fetch_one(&database.owner).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn identities_are_a_row_each_for_the_application() {
+    let database = TestDatabase::create().await;
+    let linked = r#"[{"userId":"1023","providerName":"Google","providerType":"Google","issuer":null,"primary":false,"dateCreated":1700000000123},
+        {"userId":"x","providerName":"Okta","providerType":"OIDC","primary":"true","dateCreated":"1600000000000"}]"#;
+    let events = [
+        login(1, at(1)).attributes(&[("identities", linked)]).build(),
+        login(2, at(1)).attributes(&[("identities", "[]")]).build(),
+        login(3, at(1)).build(),
+    ];
+    database.apply(&events).await;
+    assert_eq!(database.column(sub(2), "cognito_identities").await, None);
+    let app = cognito_user_sync::dev::local::connect(&database.deployment.app_url, 1).await.unwrap();
+    let query = "select user_id, provider_name, provider_type, provider_user_id, extract(epoch from linked_at)::bigint,
+        is_primary from user_sync_identities order by provider_name";
+    let rows: Vec<(uuid::Uuid, String, String, String, i64, bool)> =
+        sqlx::query_as(query).fetch_all(&app).await.unwrap();
+    let row = |name: &str, kind: &str, id: &str, at, is_primary| {
+        (sub(1), name.to_owned(), kind.to_owned(), id.to_owned(), at, is_primary)
+    };
+    let expected = [
+        row("Google", "Google", "1023", 1_700_000_000, false),
+        row("Okta", "OIDC", "x", 1_600_000_000, true),
+    ];
+    assert_eq!(rows, expected);
+    // The newest word is the whole: who is linked no more is there no more.
+    database.apply(&[login(1, at(2)).attributes(&[("identities", "[]")]).build()]).await;
+    let count = "select count(*) from user_sync_identities";
+    assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&app).await.unwrap(), 0);
+    // Whatever an owner writes there, the view can be read.
+    sqlx::query("update users set cognito_identities = '{\"a\": 1}'").execute(&database.owner).await.unwrap();
+    assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&app).await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flag_belongs_to_its_value() {
     let verified = login(1, at(1)).email("jo@example.com").build();
     let moved = login(1, at(2)).attributes(&[("email", "jo@example.org")]).build();
@@ -99,7 +183,10 @@ async fn an_address_is_the_same_however_it_is_written_and_whichever_way_its_logi
     let written = [
         ("192.0.2.1", "192.0.2.1"),
         ("2001:DB8:0:0:0:0:0:001", "2001:db8::1"),
-        ("::ffff:192.0.2.1", "::ffff:192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("203.0.113.9:46532", "203.0.113.9"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("unknown, 10.0.0.7, 198.51.100.2, 203.0.113.9", "198.51.100.2"),
         ("1:2:3:4:5:6:192.0.2.1", "1:2:3:4:5:6:c000:201"),
     ];
     let database = TestDatabase::create().await;

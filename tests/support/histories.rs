@@ -188,9 +188,77 @@ const PHONES: &[&str] = &["+431", "+432", "a@x.test", ""];
 const FLAGS: &[&str] = &["true", "True", "false", "", "yes"];
 const USER_NAMES: &[&str] = &["jo", "Google_123", "", "\u{0}"];
 const STATUSES: &[&str] = &["CONFIRMED", "FORCE_CHANGE_PASSWORD", "EXTERNAL_PROVIDER", "UNCONFIRMED", ""];
-const IPS: &[&str] = &["192.0.2.1", "2001:DB8::1", "::ffff:192.0.2.7", "nonsense", "192.0.2.1/24", ""];
+const IPS: &[&str] = &[
+    "192.0.2.1",
+    "2001:DB8::1",
+    "::ffff:192.0.2.7",
+    "nonsense",
+    "192.0.2.1/24",
+    "",
+    "203.0.113.9:46532",
+    "[2001:db8::2]:443",
+    "unknown, 10.0.0.1, 198.51.100.7, 203.0.113.1",
+    "192.168.1.4",
+];
 const DEVICES: &[&str] = &["Mobile", "tablet", "DESKTOP", "toaster", ""];
 const LOCATIONS: &[&str] = &["Vienna", " ", "\u{0}", ""];
+
+const LOCALES: &[&str] = &[
+    "de-AT",
+    "pt_br",
+    "zh-Hant-TW",
+    "en-u-ca-gregory",
+    "es-419",
+    "klingon!",
+    "e-US",
+    "x",
+    "",
+    "es_LA",
+    "en_NZ@rg=uszzzz",
+    "iw_IL",
+    "fr-CH, fr;q=0.9",
+    "da;q=0.1,nb-NO",
+    "{\"country\":\"ES\",\"language\":\"es\"}",
+    "en-UK",
+    "en_EN",
+    "sv_SV",
+    "fr_FR.UTF-8",
+    "ger_DE@euro",
+    "xx-DE",
+    "undefined",
+];
+const PICTURES: &[&str] = &[
+    "https://x.test/a.png",
+    " http://x.test/b.png\u{200b}",
+    "{\"data\":{\"height\":50,\"url\":\"https://x.test/c.jpg\"}}",
+    "[{\"url\":\"https:\\/\\/x.test/d.jpg\"}]",
+    "{\"data\":{}}",
+    "javascript:alert(1)",
+    "/a.png",
+    "undefined",
+];
+const BIRTHDATES: &[&str] = &[
+    "1984-02-29",
+    " 1984/02/29",
+    "1984-02-29T00:00:00Z",
+    "1990-02-30",
+    "1984-W50-7",
+    "10.12.1984",
+    "0001-01-01",
+    "0000-05-01",
+    "1899-12-31",
+    "1900-01-01",
+    "2999-01-01",
+    "",
+];
+const IDENTITIES: &[&str] = &[
+    r#"[{"userId":"1023","providerName":"Google","providerType":"Google","issuer":null,"primary":true,"dateCreated":1700000000123}]"#,
+    r#"[{"userId":"1023","providerName":"Google","providerType":"Google","issuer":null,"primary":"true","dateCreated":"1700000000123"}]"#,
+    r#"[{"userId":"b","providerName":"Apple","primary":false},{"userId":"a","providerName":"Apple"},{"userId":"a","providerName":"Apple"}]"#,
+    "[]",
+    "undefined",
+    "",
+];
 
 type Attribute = (&'static str, String);
 
@@ -212,19 +280,20 @@ fn address(
 /// Some of the other attributes, good values and bad.
 fn profile() -> impl Strategy<Value = Vec<Attribute>> {
     let values: &'static [(&str, &[&str])] = &[
-        ("name", &["Ada Lovelace", "  ", "", "Jo"]),
-        ("given_name", &["Ada", " Ada ", ""]),
-        ("family_name", &["Lovelace", ""]),
-        ("preferred_username", &["ada", ""]),
-        ("nickname", &["countess", "\u{0}"]),
-        ("birthdate", &["1815-12-10", "1815-02-30", "0000-05-01", "1815-W50-7", "10.12.1815", ""]),
-        ("gender", &["female", ""]),
-        ("picture", &["https://x.test/a.png"]),
-        ("zoneinfo", &["Europe/Vienna", ""]),
+        ("name", &["Ada Lovelace", "  ", "", "Jo", "a@x.test", "undefined", "\u{200b}Jo\u{feff}"]),
+        ("given_name", &["Ada", " Ada ", "", "null", "A@X.test"]),
+        ("family_name", &["Lovelace", "", "Null", "+43 660 1234567"]),
+        ("preferred_username", &["ada", "", "b@x.test"]),
+        ("nickname", &["countess", "\u{0}", "\u{3164}", "undefined undefined"]),
+        ("birthdate", BIRTHDATES),
+        ("gender", &["female", "", " N/A", "other "]),
+        ("picture", PICTURES),
         (
-            "locale",
-            &["de-AT", "pt_br", "zh-Hant-TW", "en-u-ca-gregory", "es-419", "klingon!", "e-US", "x", ""],
+            "zoneinfo",
+            &["Europe/Vienna", "", "Asia/Calcutta ", "europe/berlin", "-8", "Pacific Standard Time", "null"],
         ),
+        ("locale", LOCALES),
+        ("identities", IDENTITIES),
         ("custom:x", &["1", "2", "\u{0}", "{\"a\": 'b'}"]),
         ("cognito:username", &["not a register"]),
         ("cognito:user_status", &["CONFIRMED"]),

@@ -102,11 +102,6 @@ async fn count(
     events: &ledger::Rows<'_>,
 ) -> Result<Counted, sqlx::Error> {
     let latest: Vec<Login> = logins.iter().map(|logins| Login::resolved(logins.latest, geoip)).collect();
-    // As the client wrote what can be read: PostgreSQL reads it likewise.
-    let ips = latest
-        .iter()
-        .zip(logins)
-        .map(|(login, logins)| logins.latest.data.client.ip.as_deref().filter(|_| login.ip.is_some()));
     let time = |event: &UserEvent<'_>| OffsetDateTime::from(event.id.time());
     let query = sqlx::query_as(include_str!("record_logins.sql"))
         .bind(logins.iter().map(Logins::user).collect::<Vec<Uuid>>())
@@ -115,7 +110,7 @@ async fn count(
         .bind(logins.iter().map(|logins| time(logins.first)).collect::<Vec<OffsetDateTime>>())
         .bind(latest.iter().map(|login| login.id.uuid()).collect::<Vec<Uuid>>())
         .bind(logins.iter().map(|logins| time(logins.latest)).collect::<Vec<OffsetDateTime>>())
-        .bind(ips.collect::<Vec<_>>())
+        .bind(latest.iter().map(|login| login.ip.map(|ip| ip.to_string())).collect::<Vec<_>>())
         .bind(latest.iter().map(|login| login.device.map(Device::as_str)).collect::<Vec<_>>())
         .bind(latest.iter().map(|login| login.location.as_deref()).collect::<Vec<_>>());
     // A transaction of one user's holds nothing while it waits.

@@ -10,6 +10,7 @@ use crate::geoip::GeoIp;
 use crate::postgres::{Database, Purpose};
 use crate::store::maintenance::verify::{Difference, compare};
 use crate::store::model::claims::IdentifierKind;
+use crate::store::model::identities;
 use crate::store::model::state::{Delta, UserState};
 use crate::store::model::user::StoredUser;
 use crate::store::tables::failure::StoreError;
@@ -156,7 +157,12 @@ fn values(state: &UserState) -> Vec<Value> {
     let of_event = |name, id: Option<EventId>, source: fn(EventId) -> Source| {
         id.map(|id| value(name, id.time().to_string(), source(id)))
     };
+    let identities = state.registers.get("identities").and_then(|register| {
+        let source = Source::Newest { event: register.version, flag: None };
+        Some(value("cognito_identities", identities::normalized(&register.value)?, source))
+    });
     registers
+        .chain(identities)
         .chain([value("login_count", state.login_count().to_string(), logins)])
         .chain(of_event("last_login_at", login, Source::LatestLogin))
         .chain(of_event("confirmed_at", sign_up, Source::FirstConfirmation))

@@ -3,18 +3,21 @@
 //! was stored as it arrived would depend on the order.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use cognito_user_sync_triggers::timestamp::Timestamp;
-use time::{Date, Month, OffsetDateTime};
+use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::store::model::claims::{Claim, Claims, IdentifierKind};
 use crate::store::model::device::Device;
+use crate::store::model::locale::Locale;
+use crate::store::model::memo::Memo;
 use crate::store::model::state::{
     Login, RESERVED, Registers, STATUS, SignUp, USER_POOL_ID, USERNAME, UserState, flag_of,
 };
 use crate::store::model::user::StoredUser;
-use crate::store::model::{country, digest};
+use crate::store::model::{country, digest, identities, profile};
 
 /// Shown for a user of whom no name is known. Not the e-mail's local part and not the user name
 /// (`Google_123`): both would leak what the user did not choose to show.
@@ -134,14 +137,14 @@ pub(in crate::store) static COLUMNS: &[Column] = &[
     Column::text("phone_number", |user| borrowed(user.owned.get(IdentifierKind::Phone))).state(),
     Column::bool("phone_number_verified", |user| user.shows_verified(IdentifierKind::Phone)),
     Column::text("name", |user| Some(name(user.state))).ownable(),
-    Column::text("first_name", |user| user.attribute("given_name")).ownable(),
-    Column::text("last_name", |user| user.attribute("family_name")).ownable(),
-    Column::date("date_of_birth", |user| user.state.attribute("birthdate").and_then(date)).ownable(),
-    Column::text("gender", |user| user.attribute("gender")).ownable(),
-    Column::text("profile_picture_url", |user| user.attribute("picture")).ownable(),
-    Column::text("country_code", |user| country_of(user.state).map(Cow::Owned)).ownable(),
-    Column::text("timezone", |user| user.attribute("zoneinfo")).ownable(),
-    Column::text("language", |user| Some(user.state.attribute("locale").and_then(language).map_or(Cow::Borrowed(DEFAULT_LANGUAGE), Cow::Owned))).ownable(),
+    Column::text("first_name", |user| borrowed(profile::name_of(user.state, "given_name"))).ownable(),
+    Column::text("last_name", |user| borrowed(profile::name_of(user.state, "family_name"))).ownable(),
+    Column::date("date_of_birth", |user| birthdate(user.state)).ownable(),
+    Column::text("gender", |user| user.state.attribute("gender").and_then(profile::text).map(Cow::Borrowed)).ownable(),
+    Column::text("profile_picture_url", |user| user.state.attribute("picture").and_then(profile::picture)).ownable(),
+    Column::text("country_code", |user| country_of(user.state)).ownable(),
+    Column::text("timezone", |user| user.state.attribute("zoneinfo").and_then(profile::zone).map(Cow::Borrowed)).ownable(),
+    Column::text("language", |user| Some(locale_of(user.state).language.unwrap_or(DEFAULT_LANGUAGE).into())).ownable(),
     Column::bool("is_active", |user| user.is_active()),
     Column::bool("is_verified", |user| user.is_verified()),
     Column::bool("is_deleted", |user| user.state.deleted_at().is_some()),
@@ -150,12 +153,12 @@ pub(in crate::store) static COLUMNS: &[Column] = &[
     Column::time("restored_at", |user| user.state.deletions.restored_at().map(at)).state(),
     Column::big_int("login_count", |user| i64::try_from(user.state.login_count()).unwrap_or(i64::MAX)).state(),
     Column::time("last_login_at", |user| user.login().map(|login| at(login.id.time()))),
-    Column::text("last_login_ip", |user| user.login()?.ip.map(|ip| ip.to_string().into())).cast("inet").state(),
+    Column::text("last_login_ip", |user| user.login()?.ip.map(address)).cast("inet").state(),
     Column::text("last_login_device", |user| borrowed(user.login()?.device.map(Device::as_str))).state(),
     Column::text("last_login_location", |user| borrowed(user.login()?.location.as_deref())).state(),
     Column::time("created_at", |user| Some(at(user.state.created_at))).state(),
     Column::time("confirmed_at", |user| user.sign_up().map(|sign_up| at(sign_up.id.time()))),
-    Column::text("created_ip", |user| user.sign_up()?.ip.map(|ip| ip.to_string().into())).cast("inet").state(),
+    Column::text("created_ip", |user| user.sign_up()?.ip.map(address)).cast("inet").state(),
     Column::time("synced_at", |user| Some(at(user.state.synced_at))).state(),
     Column::uuid("referred_by", |user| user.referred_by).state(),
     Column::text("user_pool_id", |user| user.attribute(USER_POOL_ID)).state(),
@@ -163,6 +166,7 @@ pub(in crate::store) static COLUMNS: &[Column] = &[
     Column::text("cognito_status", |user| user.attribute(STATUS)).state(),
     Column::bool("enabled", |user| user.is_enabled()).state(),
     Column::text("cognito_attributes", |user| Some(attributes(&user.state.registers).into())).cast("jsonb").state(),
+    Column::text("cognito_identities", |user| user.state.attribute("identities").and_then(identities::normalized).map(Cow::Owned)).cast("jsonb"),
     Column::uuid("attributes_version", |user| newest_version(&user.state.registers)).state(),
     Column::text("attribute_versions", |user| Some(older_versions(&user.state.registers).into())).cast("jsonb").state(),
     Column::time("enabled_at", |user| user.state.disabled.map(|(time, _)| at(time))).state(),
@@ -284,6 +288,11 @@ fn borrowed(text: Option<&str>) -> Option<Cow<'_, str>> {
     text.map(Cow::Borrowed)
 }
 
+/// Canonical also where an older release stored it otherwise, in the baseline.
+fn address(ip: IpAddr) -> Cow<'static, str> {
+    ip.to_canonical().to_string().into()
+}
+
 fn at(time: Timestamp) -> OffsetDateTime {
     time.into()
 }
@@ -320,7 +329,7 @@ fn attributes(registers: &Registers) -> String {
 }
 
 fn name(state: &UserState) -> Cow<'_, str> {
-    let attribute = |name| state.attribute(name).map(str::trim).filter(|text| !text.is_empty());
+    let attribute = |name| profile::name_of(state, name);
     let full = || {
         let parts: Vec<_> =
             [attribute("given_name"), attribute("family_name")].into_iter().flatten().collect();
@@ -332,81 +341,19 @@ fn name(state: &UserState) -> Cow<'_, str> {
     chosen.unwrap_or(Cow::Borrowed(NAMELESS))
 }
 
-/// OpenID Connect's birthdate, `YYYY-MM-DD`; year 0000 means that it was left out.
-fn date(birthdate: &str) -> Option<Date> {
-    let (year, rest) = birthdate.split_once('-')?;
-    let (month, day) = rest.split_once('-')?;
-    let digits =
-        |text: &str, length: usize| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !(digits(year, 4) && digits(month, 2) && digits(day, 2)) || year == "0000" {
-        return None;
-    }
-    let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
-    Date::from_calendar_date(year.parse().ok()?, month, day.parse().ok()?).ok()
+fn birthdate(state: &UserState) -> Option<Date> {
+    let register = state.registers.get("birthdate")?;
+    profile::birthdate(&register.value, register.version.time())
 }
 
-/// The subtags of a BCP 47 language tag, written with `-` or `_`.
-fn subtags(locale: &str) -> impl Iterator<Item = &str> {
-    locale.trim().split(['-', '_'])
+fn locale_of(state: &UserState) -> Locale {
+    state.attribute("locale").map(Locale::of).unwrap_or_default()
 }
 
 /// Where the user is at home, as far as the registers say: the locale's region, else the country of the phone
 /// number that the user holds, whoever owns it.
-fn country_of(state: &UserState) -> Option<String> {
-    let of_locale = state.attribute("locale").and_then(region);
-    of_locale.or_else(|| state.attribute("phone_number").and_then(country::of_phone_number))
-}
-
-/// The primary language subtag: two or three letters.
-fn language(locale: &str) -> Option<String> {
-    let language = subtags(locale).next()?;
-    let valid = matches!(language.len(), 2 | 3) && language.bytes().all(|byte| byte.is_ascii_alphabetic());
-    valid.then(|| language.to_ascii_lowercase())
-}
-
-/// The region subtag: two letters, before any extension (a subtag of one character).
-fn region(locale: &str) -> Option<String> {
-    language(locale)?;
-    let mut rest = subtags(locale).skip(1).take_while(|subtag| subtag.len() > 1);
-    let region =
-        rest.find(|subtag| subtag.len() == 2 && subtag.bytes().all(|byte| byte.is_ascii_alphabetic()))?;
-    Some(region.to_ascii_uppercase())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_birthdate_that_never_was_is_none() {
-        assert_eq!(date("1984-02-29").map(|date| date.to_string()).as_deref(), Some("1984-02-29"));
-        for text in [
-            "",
-            "1983-02-29",
-            "1984-2-29",
-            "29-02-1984",
-            "0000-05-01",
-            "1984-13-01",
-            "+984-01-01",
-            "1984-01-01T00",
-        ] {
-            assert_eq!(date(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_locale_gives_its_language_and_its_region() {
-        let check = |locale: &str, expected: (Option<&str>, Option<&str>)| {
-            let (language, region) = (language(locale), region(locale));
-            assert_eq!((language.as_deref(), region.as_deref()), expected, "{locale}");
-        };
-        check("en-US", (Some("en"), Some("US")));
-        check("pt_br", (Some("pt"), Some("BR")));
-        check("zh-Hant-TW", (Some("zh"), Some("TW")));
-        check("de", (Some("de"), None));
-        check("en-u-ca-gregory", (Some("en"), None));
-        check("es-419", (Some("es"), None));
-        check("", (None, None));
-        check("english", (None, None));
-    }
+fn country_of(state: &UserState) -> Option<Cow<'_, str>> {
+    static COUNTRIES: Memo<Option<String>> = Memo::new(country::of_phone_number);
+    let of_phone = || state.attribute("phone_number").and_then(|number| COUNTRIES.of(number)).map(Cow::Owned);
+    locale_of(state).region.map(Cow::Borrowed).or_else(of_phone)
 }

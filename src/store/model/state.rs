@@ -17,7 +17,7 @@ use crate::geoip::{GeoIp, names_a_city};
 use crate::store::model::claims::{Claim, Claims, Identifier, IdentifierKind, is_claimable};
 use crate::store::model::deletions::Deletions;
 use crate::store::model::device::Device;
-use crate::store::model::referral;
+use crate::store::model::{ip, referral};
 
 /// Register names for what is not a user attribute. Cognito reserves the prefix, so none can collide.
 pub(in crate::store) const STATUS: &str = "cognito:user_status";
@@ -131,7 +131,7 @@ impl Login {
         let client = &event.data.client;
         Self {
             id: event.id,
-            ip: client.ip.as_deref().and_then(|ip| ip.parse().ok()),
+            ip: client.ip.as_deref().and_then(ip::parse),
             device: client.device.as_deref().and_then(Device::parse),
             location: client.location.clone().filter(|place| names_a_city(place)).map(String::from),
             user_agent: None,
@@ -199,7 +199,7 @@ impl UserState {
             last_login: is_login.then(|| Login::of(event)),
             sign_up: (event.kind == Kind::Confirmed).then(|| SignUp {
                 id,
-                ip: data.client.ip.as_deref().and_then(|ip| ip.parse().ok()),
+                ip: data.client.ip.as_deref().and_then(ip::parse),
                 referral_code: data.client.referral_code.as_deref().and_then(referral::parse),
             }),
             created_at: data.created_at.map_or(time, |created_at| created_at.min(time)),

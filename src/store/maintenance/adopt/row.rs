@@ -15,10 +15,10 @@ use crate::store::model::claims::{Claim, IdentifierKind};
 use crate::store::model::columns::{DEFAULT_LANGUAGE, NAMELESS, Owned, Since, UserRow};
 use crate::store::model::deletions::Deletions;
 use crate::store::model::device::Device;
-use crate::store::model::referral;
 use crate::store::model::state::{
     Delta, Login, Register, Registers, STATUS, SignUp, USER_POOL_ID, USERNAME, UserState,
 };
+use crate::store::model::{ip, referral};
 
 /// A row of the old table, as `declare_old_rows.sql` reads it: an empty text is none.
 #[derive(Debug, Clone)]
@@ -219,7 +219,7 @@ fn code(user: Uuid, old: Option<&str>) -> String {
 fn ip(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let host = text.strip_suffix("/32").or_else(|| text.strip_suffix("/128")).unwrap_or(text);
-    host.parse().ok()
+    ip::parse(host)
 }
 
 fn application_columns(
@@ -378,7 +378,10 @@ mod tests {
         check(" 192.0.2.7 ", Some("192.0.2.7"));
         check("192.0.2.7/32", Some("192.0.2.7"));
         check("2001:DB8::1/128", Some("2001:db8::1"));
-        for text in ["", "unknown", "10.0.0.0/8", "192.0.2.7:443", "203.0.113.9, 10.0.0.1"] {
+        check("::ffff:192.0.2.7/128", Some("192.0.2.7"));
+        check("192.0.2.7:443", Some("192.0.2.7"));
+        check("203.0.113.9, 10.0.0.1", Some("203.0.113.9"));
+        for text in ["", "unknown", "10.0.0.0/8"] {
             check(text, None);
         }
     }
