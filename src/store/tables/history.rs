@@ -95,7 +95,8 @@ pub(in crate::store) fn event(row: &PgRow) -> Result<UserEvent<'static>, sqlx::E
     })
 }
 
-fn read(row: &PgRow) -> Result<(Uuid, Delta), sqlx::Error> {
+/// What a row, an event or a baseline, amounts to.
+pub(in crate::store) fn read(row: &PgRow) -> Result<(Uuid, Delta), sqlx::Error> {
     let user = row.try_get("user_id")?;
     if row.try_get::<Option<Uuid>, _>("id")?.is_some() {
         return Ok((user, Delta::of(&event(row)?)));
