@@ -252,7 +252,7 @@ async fn an_address_that_a_snapshot_has_no_more_goes_to_who_has_waited_for_it() 
     let unverified = confirmed(1, at(1)).attributes(&[("email", address)]).build();
     in_every_order(
         &[unverified, none, events[1].clone(), back],
-        &[(1, "email", None), (2, "email", Some(address)), (1, "name", Some("User"))],
+        &[(1, "email", None), (2, "email", Some(address)), (1, "name", Some("Ada"))],
     )
     .await;
 }
