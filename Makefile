@@ -53,7 +53,7 @@ soak: needs ## let consumers race for SECONDS=600, and random histories arrive, 
 
 # The servers that `make versions` tests on, and the suites whose results could depend on them.
 VERSIONS ?= 14 15 16 17 18
-VERSIONS_SUITES := conformance databases rules convergence proof erase grants end_to_end bad_input poolers
+VERSIONS_SUITES := conformance databases rules snapshots convergence proof erase grants end_to_end bad_input poolers
 
 # Root's servers run as another user, who cannot enter root's home: as in src/dev/stack, the system's cache is for them.
 SERVERS := $(if $(filter 0,$(shell id -u)),/var/cache/user-sync,$(CACHE))/servers

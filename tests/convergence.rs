@@ -85,7 +85,7 @@ async fn compare(database: &TestDatabase, expected: &Tables) -> Result<(), Diffe
     Tables::actual(database.rows().await).must_be(expected)
 }
 
-async fn empty(database: &TestDatabase) {
+pub(crate) async fn empty(database: &TestDatabase) {
     // Not `truncate`, which costs a file of every partition.
     for table in ["user_claims", "users", "user_events"] {
         sqlx::query(sqlx::AssertSqlSafe(format!("delete from {table}")))
@@ -168,7 +168,7 @@ async fn the_applications_edits_stand_and_everything_else_follows_the_events() {
 }
 
 /// Every order of seven things that each depend on others.
-fn orders(of: &[usize]) -> Vec<Vec<usize>> {
+pub(crate) fn orders(of: &[usize]) -> Vec<Vec<usize>> {
     if of.is_empty() {
         return vec![Vec::new()];
     }
@@ -234,7 +234,8 @@ fn hard_history(user: u128) -> [Event<'static>; 7] {
             ])
             .with(|data| data.client.location = Some("Vienna".into()))
             .build(),
-        // The tie: of one moment, and the one with the smaller id disables. A flag without its value is nothing.
+        // The tie: of one moment, and the one with the smaller id disables, and has no address any more. A flag without its
+        // value is nothing.
         event(Kind::Snapshot, user, at(6))
             .random_part(id(1))
             .attributes(&[("email_verified", "false"), ("birthdate", "1990-02-31")])
@@ -245,7 +246,12 @@ fn hard_history(user: u128) -> [Event<'static>; 7] {
             .build(),
         event(Kind::Snapshot, user, at(6))
             .random_part(id(2))
-            .attributes(&[("phone_number", &phone), ("phone_number_verified", "true"), ("locale", "fr")])
+            .attributes(&[
+                ("email", &email),
+                ("phone_number", &phone),
+                ("phone_number_verified", "true"),
+                ("locale", "fr"),
+            ])
             .with(|data| {
                 data.enabled = Some(true);
                 data.status = Some("ARCHIVED".into());

@@ -48,6 +48,7 @@ mod report;
 mod restore;
 mod rules;
 mod runbook;
+mod snapshots;
 mod stack;
 mod statements;
 mod style;

@@ -198,9 +198,14 @@ impl<'a> User<'a> {
         self.events.iter().rev().find_map(|event| Some((*event, carried(event)?)))
     }
 
-    /// Each attribute is what the latest event that carries it says: who leaves it out erases nothing.
+    /// Each attribute is what the latest event that carries it says. Who leaves it out erases nothing, but for a snapshot of
+    /// the whole user: what that has not is not there.
     fn attribute(&self, name: &str) -> Option<(&'a UserEvent<'static>, &'a str)> {
-        self.latest(|event| event.data.attributes.get(name).map(Text::as_str))
+        let (event, value) = self.latest(|event| {
+            let value = event.data.attributes.get(name).map(Text::as_str);
+            (value.is_some() || is_whole(event)).then_some(value)
+        })?;
+        Some((event, value?))
     }
 
     /// The attribute's value where it says something.
@@ -211,9 +216,9 @@ impl<'a> User<'a> {
     /// Attributes that any event carries. A flag is none: it belongs to its value.
     fn attribute_names(&self) -> BTreeSet<&'a str> {
         let names = self.events.iter().flat_map(|event| event.data.attributes.keys());
+        // Cognito derives what it names so.
         let is_attribute = |name: &&str| {
-            ![USER_POOL_ID, USER_NAME, STATUS].contains(name)
-                && ADDRESSES.iter().all(|address| address.flag != *name)
+            !name.starts_with("cognito:") && ADDRESSES.iter().all(|address| address.flag != *name)
         };
         names.map(Text::as_str).filter(is_attribute).collect()
     }
@@ -228,11 +233,27 @@ impl<'a> User<'a> {
 
     fn status(&self) -> Option<(&'a UserEvent<'static>, &'a str)> {
         self.latest(|event| {
-            let status = non_empty(event.data.status.as_deref()?)?;
-            // Cognito says what the status was before the login that ends it.
-            let is_stale = event.kind == Kind::Authenticated && status == "FORCE_CHANGE_PASSWORD";
-            (!is_stale).then_some(status)
+            let word = event.data.status.as_deref().and_then(non_empty);
+            match event.kind {
+                // Who signs in, is confirmed or has chosen another password has one, or an identity provider's word.
+                Kind::Authenticated | Kind::Confirmed | Kind::PasswordReset => match word {
+                    Some("EXTERNAL_PROVIDER") => word,
+                    _ if event.data.federated => Some("EXTERNAL_PROVIDER"),
+                    None | Some("CONFIRMED" | "UNCONFIRMED" | "FORCE_CHANGE_PASSWORD" | "RESET_REQUIRED") => {
+                        Some("CONFIRMED")
+                    }
+                    Some("ARCHIVED" | "COMPROMISED" | "UNKNOWN") => Some("CONFIRMED"),
+                    Some(_) => word,
+                },
+                Kind::Snapshot => word.filter(|word| *word != "UNKNOWN"),
+                Kind::Deleted | Kind::Restored => None,
+            }
         })
+    }
+
+    /// The latest snapshot of the whole user.
+    fn whole(&self) -> Option<&'a UserEvent<'static>> {
+        self.events.iter().rev().copied().find(|event| is_whole(event))
     }
 
     /// The moment of the latest word on whether the user may sign in, and the word: of several at one moment,
@@ -306,7 +327,7 @@ impl<'a> User<'a> {
 
     fn left(&self, address: &Address, value: &str) -> Option<Timestamp> {
         let says_otherwise = |event: &&&UserEvent<'static>| {
-            let says = event.data.attributes.contains_key(address.attribute);
+            let says = event.data.attributes.contains_key(address.attribute) || is_whole(event);
             says && shown(event, address).is_none_or(|(shown, _)| shown != value)
         };
         self.events.iter().filter(says_otherwise).map(|event| event.id.time()).max()
@@ -439,6 +460,7 @@ impl<'a> User<'a> {
             "attribute_versions": others.collect::<BTreeMap<_, _>>(),
             "profile_version": newest,
             "profile_digest": newest.map(|newest| self.digest(*newest, &versions)),
+            "whole_snapshot_id": self.whole().map(|event| event.id.uuid()),
         }));
 
         // The application's: nothing that happens in Cognito touches them.
@@ -539,6 +561,11 @@ fn owners(users: &BTreeMap<Uuid, User<'_>>) -> BTreeMap<(&'static str, String), 
         claimants.iter().min_by_key(|claimant| order(claimant)).map(|(_, sub)| *sub)
     };
     claimants.into_iter().filter_map(|(address, claimants)| Some((address, first(claimants)?))).collect()
+}
+
+/// Whether the event is everything that the pool has of the user.
+fn is_whole(event: &UserEvent<'_>) -> bool {
+    event.kind == Kind::Snapshot && !event.data.partial
 }
 
 /// The address that one event shows, ASCII-lowercased, and whether it is verified: a flag is only good

@@ -48,7 +48,10 @@ fn year(random: &mut fastrand::Rng, from: Timestamp) -> Vec<Event<'static>> {
         let code = referral_code(sub(random.u128(0..6)));
         event(kind, random.u128(0..6), time)
             .attributes(&[("email", &address), ("email_verified", ["true", "false"][random.usize(0..2)])])
+            .attributes(&[("name", "Ada"), ("custom:x", "1")])
             .with(|data| {
+                data.attributes.retain(|_, _| random.u8(0..4) > 0);
+                data.partial = random.bool();
                 data.federated = random.bool();
                 data.client.referral_code = random.bool().then_some(code.into());
                 data.enabled = (kind == Kind::Snapshot).then(|| random.bool());

@@ -493,9 +493,9 @@ async fn a_login_in_between_is_no_drift() {
     let login = UserEvent { id: EventId::new(later), user_pool_id, sub, kind: Kind::Authenticated, data };
     apply(&scene.database.applier, &[Event::User(login)]).await;
     let database = scene.database.applier.database();
-    let found = drift::compare(database, std::slice::from_ref(&read)).await.unwrap();
+    let found = drift::compare(database, &[(&read, None)]).await.unwrap();
     let kinds: Vec<Drift> = found.into_iter().flat_map(|drift| drift.kinds).collect();
     assert_eq!(kinds, [Drift::Identity, Drift::CreatedAt], "neither the address nor the status");
     apply(&scene.database.applier, &[Event::User(read.clone())]).await;
-    assert_eq!(drift::compare(database, &[read]).await.unwrap(), []);
+    assert_eq!(drift::compare(database, &[(&read, None)]).await.unwrap(), []);
 }

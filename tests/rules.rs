@@ -47,7 +47,7 @@ async fn a_password_reset_is_neither_a_sign_up_nor_a_login() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_admin_created_user_appears_with_the_first_login_whose_status_is_stale() {
     let first = login(1, at(1)).with(|data| data.status = Some("FORCE_CHANGE_PASSWORD".into()));
-    let columns = [("login_count", Some("1")), ("cognito_status", None), ("confirmed_at", None)];
+    let columns = [("login_count", Some("1")), ("cognito_status", Some("CONFIRMED")), ("confirmed_at", None)];
     check(vec![first.clone().build()], &columns).await;
     let snapshot = event(Kind::Snapshot, 1, at(2)).with(|data| data.status = Some("CONFIRMED".into()));
     check(vec![snapshot.build(), first.build()], &[("cognito_status", Some("CONFIRMED"))]).await;

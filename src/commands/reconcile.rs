@@ -298,6 +298,7 @@ fn meaning(kind: Kind) -> &'static str {
     match kind {
         Kind::Missing => "in the pool, without a row",
         Kind::Attributes => "an attribute or its verified flag is not the pool's",
+        Kind::Removed => "the row has an attribute that the user no longer has",
         Kind::Status => "cognito_status is not the pool's",
         Kind::Enabled => "enabled is not the pool's",
         Kind::Identity => "the user name or the pool of the row is not the pool's",

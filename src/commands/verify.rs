@@ -174,6 +174,12 @@ fn source_of(source: &Source) -> String {
             let flag = flag.as_ref().map(|flag| format!(" (verified: {flag})")).unwrap_or_default();
             format!("event {event} at {}{flag}", event.time())
         }
+        Source::Gone { event, snapshot } => {
+            let (at, since) = (event.time(), snapshot.time());
+            format!(
+                "event {event} at {at}, and gone since the snapshot {snapshot} at {since}, which had it no more"
+            )
+        }
         Source::Logins { authentications, federated } => {
             let federated = if *federated { " and one for the federated confirmation" } else { "" };
             format!("{authentications} distinct user.authenticated{federated}")

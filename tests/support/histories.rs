@@ -163,17 +163,20 @@ fn data(users: u128) -> impl Strategy<Value = Data<'static>> {
         any::<bool>(),
         option::weighted(0.2, any::<bool>()),
         option::weighted(0.2, 0..4_u64),
+        // Of a snapshot: whether what it has not is there all the same.
+        proptest::bool::weighted(0.3),
     );
     let client = (text(IPS), text(DEVICES), text(LOCATIONS), option::of(code(users)));
     (attributes, own, client).prop_map(
         |(
             attributes,
-            (user_name, status, federated, enabled, created),
+            (user_name, status, federated, enabled, created, partial),
             (ip, device, location, referral_code),
         )| {
             let [user_name, status, ip, device, location, referral_code] =
                 [user_name, status, ip, device, location, referral_code].map(|text| text.map(Text::from));
-            let mut data = Data { user_name, status, federated, enabled, attributes, ..Data::default() };
+            let mut data =
+                Data { user_name, status, federated, enabled, partial, attributes, ..Data::default() };
             data.created_at = created.map(at);
             data.client.user_agent = device.clone();
             (data.client.ip, data.client.device) = (ip, device);
@@ -187,7 +190,19 @@ const EMAILS: &[&str] = &["a@x.test", "A@X.test", "b@x.test", "É@x.test", "é@x
 const PHONES: &[&str] = &["+431", "+432", "a@x.test", ""];
 const FLAGS: &[&str] = &["true", "True", "false", "", "yes"];
 const USER_NAMES: &[&str] = &["jo", "Google_123", "", "\u{0}"];
-const STATUSES: &[&str] = &["CONFIRMED", "FORCE_CHANGE_PASSWORD", "EXTERNAL_PROVIDER", "UNCONFIRMED", ""];
+const STATUSES: &[&str] = &[
+    "CONFIRMED",
+    "FORCE_CHANGE_PASSWORD",
+    "EXTERNAL_PROVIDER",
+    "UNCONFIRMED",
+    "RESET_REQUIRED",
+    "ARCHIVED",
+    "COMPROMISED",
+    "UNKNOWN",
+    "SOME_WORD_OF_TOMORROW",
+    "confirmed",
+    "",
+];
 const IPS: &[&str] = &[
     "192.0.2.1",
     "2001:DB8::1",
@@ -297,6 +312,8 @@ fn profile() -> impl Strategy<Value = Vec<Attribute>> {
         ("custom:x", &["1", "2", "\u{0}", "{\"a\": 'b'}"]),
         ("cognito:username", &["not a register"]),
         ("cognito:user_status", &["CONFIRMED"]),
+        ("cognito:email_alias", &["a@x.test", "b@x.test"]),
+        ("cognito:mfa_enabled", &["true", ""]),
         ("", &["nameless"]),
     ];
     let attribute =

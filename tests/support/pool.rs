@@ -14,7 +14,7 @@ use cognito_user_sync::dev::local;
 use cognito_user_sync::store::Applier;
 use cognito_user_sync::store::maintenance::drift::Kind as Drift;
 use cognito_user_sync::store::outcome::Outcome;
-use cognito_user_sync_triggers::event::{Event, EventId, Kind, UserEvent};
+use cognito_user_sync_triggers::event::{Event, EventId, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use futures::StreamExt as _;
 
@@ -101,9 +101,10 @@ impl TestPool {
             match groups.of(user) {
                 Some(Drift::Missing) => return None,
                 Some(Drift::Identity) => event.data.user_name = Some("another-name".into()),
-                // An event of a trigger does not know when the user was created.
+                Some(Drift::Removed) => drop(event.data.attributes.insert("nickname".into(), "Gone".into())),
+                // Not every event knows when the user was created.
                 Some(Drift::CreatedAt) => {
-                    (event.kind, event.data.created_at) = (Kind::PasswordReset, None);
+                    event.data.created_at = None;
                     event.id = EventId::new(Timestamp::now());
                 }
                 Some(_) | None => {}
@@ -140,7 +141,7 @@ struct Groups<'a> {
 }
 
 impl<'a> Groups<'a> {
-    const KINDS: [Drift; 8] = [
+    const KINDS: [Drift; 9] = [
         Drift::Missing,
         Drift::Attributes,
         Drift::Status,
@@ -149,6 +150,7 @@ impl<'a> Groups<'a> {
         Drift::CreatedAt,
         Drift::Gone,
         Drift::DeletedButPresent,
+        Drift::Removed,
     ];
 
     fn new(users: &'a [PoolUser], each: usize) -> Self {

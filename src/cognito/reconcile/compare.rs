@@ -83,7 +83,9 @@ impl Reconcile {
     pub(super) async fn compare_page(&self, (page, asked_at): &(Page, Timestamp)) -> Result<Findings, Error> {
         let snapshot = |user: &PoolUser| user.snapshot(self.user_pool.id(), *asked_at);
         let snapshots: Vec<UserEvent<'static>> = page.users.iter().map(snapshot).collect();
-        let drifts = drift::compare(&self.database, &snapshots).await?;
+        let modified = page.users.iter().map(|user| user.modified_at);
+        let read: Vec<_> = snapshots.iter().zip(modified).collect();
+        let drifts = drift::compare(&self.database, &read).await?;
         let users: HashMap<Uuid, &PoolUser> = page.users.iter().map(|user| (user.sub, user)).collect();
         let (mut suspects, mut settling) = (Vec::new(), 0);
         for Drift { sub, kinds } in drifts {
@@ -146,7 +148,9 @@ impl Reconcile {
         let snapshot =
             |(user, asked_at): &(PoolUser, Timestamp)| user.snapshot(self.user_pool.id(), *asked_at);
         let snapshots: Vec<UserEvent<'static>> = present.values().map(snapshot).collect();
-        let drifts = drift::compare(&self.database, &snapshots).await?;
+        let modified = present.values().map(|(user, _)| user.modified_at);
+        let read: Vec<_> = snapshots.iter().zip(modified).collect();
+        let drifts = drift::compare(&self.database, &read).await?;
         let mut kinds: HashMap<Uuid, BTreeSet<Kind>> =
             drifts.into_iter().map(|Drift { sub, kinds }| (sub, kinds)).collect();
         let mut findings = Findings::default();

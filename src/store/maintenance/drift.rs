@@ -13,7 +13,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::postgres::{Database, Purpose};
-use crate::store::model::state::{Register, STATUS, USER_POOL_ID, USERNAME, UserState, is_true};
+use crate::store::model::state::{
+    CONFIRMED, FORCE_CHANGE_PASSWORD, Register, STATUS, USER_POOL_ID, USERNAME, UserState, is_true,
+};
 use crate::store::model::user::StoredUser;
 use crate::store::tables::users;
 
@@ -25,6 +27,8 @@ pub enum Kind {
     Missing,
     /// An attribute of the user, or its verified flag.
     Attributes,
+    /// The row has an attribute that the user no longer has.
+    Removed,
     /// `cognito_status`.
     Status,
     /// `enabled`.
@@ -53,9 +57,10 @@ impl Kind {
     }
 
     /// Every kind, in the order in which they are reported.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Missing,
         Self::Attributes,
+        Self::Removed,
         Self::Status,
         Self::Enabled,
         Self::Identity,
@@ -73,6 +78,7 @@ impl Kind {
         match self {
             Self::Missing => "missing",
             Self::Attributes => "attributes",
+            Self::Removed => "removed",
             Self::Status => "status",
             Self::Enabled => "enabled",
             Self::Identity => "identity",
@@ -97,27 +103,35 @@ pub struct Drift {
 
 /// Compares snapshots of users with their rows, by one query, and names those that differ.
 ///
-/// A row that knows something newer than its snapshot does not differ: nor would the snapshot change it.
+/// A row that knows something newer than its snapshot does not differ: nor would the snapshot change it. Beside each snapshot
+/// is when the pool says that the user was last modified.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn compare(database: &Database, snapshots: &[UserEvent<'_>]) -> Result<Vec<Drift>, sqlx::Error> {
+pub async fn compare(
+    database: &Database,
+    snapshots: &[(&UserEvent<'_>, Option<Timestamp>)],
+) -> Result<Vec<Drift>, sqlx::Error> {
     if snapshots.is_empty() {
         return Ok(Vec::new());
     }
-    let subs: Vec<Uuid> = snapshots.iter().map(|snapshot| snapshot.sub).collect();
+    let subs: Vec<Uuid> = snapshots.iter().map(|(snapshot, _)| snapshot.sub).collect();
     let mut tx = database.begin(Purpose::Question).await?;
     let stored = users::read(&mut tx, &subs).await?;
     tx.rollback().await?;
-    let drift = |snapshot: &UserEvent<'_>| {
-        let kinds = kinds(stored.get(&snapshot.sub), snapshot);
+    let drift = |(snapshot, modified_at): &(&UserEvent<'_>, Option<Timestamp>)| {
+        let kinds = kinds(stored.get(&snapshot.sub), snapshot, *modified_at);
         (!kinds.is_empty()).then_some(Drift { sub: snapshot.sub, kinds })
     };
     Ok(snapshots.iter().filter_map(drift).collect())
 }
 
 /// What people would see change if the snapshot were applied. Versions and `synced_at` are not among it.
-fn kinds(stored: Option<&StoredUser>, snapshot: &UserEvent<'_>) -> BTreeSet<Kind> {
+fn kinds(
+    stored: Option<&StoredUser>,
+    snapshot: &UserEvent<'_>,
+    modified_at: Option<Timestamp>,
+) -> BTreeSet<Kind> {
     let Some(StoredUser { state: stored, is_erased, .. }) = stored else { return [Kind::Missing].into() };
     if stored.deleted_at().is_some() {
         return [Kind::DeletedButPresent].into();
@@ -133,6 +147,12 @@ fn kinds(stored: Option<&StoredUser>, snapshot: &UserEvent<'_>) -> BTreeSet<Kind
         .iter()
         .filter(|(name, register)| stored.registers.get(*name).map(shown) != Some(shown(register)));
     let mut kinds: BTreeSet<Kind> = changed.map(|(name, _)| kind_of(name)).collect();
+    if is_known_better(stored, &merged, modified_at) {
+        kinds.remove(&Kind::Status);
+    }
+    if stored.registers.keys().any(|name| !merged.registers.contains_key(name)) {
+        kinds.insert(Kind::Removed);
+    }
     if is_disabled(&merged) != is_disabled(stored) {
         kinds.insert(Kind::Enabled);
     }
@@ -140,6 +160,15 @@ fn kinds(stored: Option<&StoredUser>, snapshot: &UserEvent<'_>) -> BTreeSet<Kind
         kinds.insert(Kind::CreatedAt);
     }
     kinds
+}
+
+/// Whether the row's status is what a login proved: who signs in without a password, by custom authentication, may be
+/// FORCE_CHANGE_PASSWORD in the pool for ever. Not where an administrator has changed the user since.
+fn is_known_better(stored: &UserState, merged: &UserState, modified_at: Option<Timestamp>) -> bool {
+    let is_pair = stored.attribute(STATUS) == Some(CONFIRMED)
+        && merged.attribute(STATUS) == Some(FORCE_CHANGE_PASSWORD);
+    let login = stored.last_login.as_ref().map(|login| login.id.time());
+    is_pair && login.is_some_and(|login| modified_at.is_none_or(|modified| modified <= login))
 }
 
 fn kind_of(register: &str) -> Kind {
@@ -268,19 +297,22 @@ mod tests {
         Timestamp::from_unix_millis(seconds * 1_000)
     }
 
-    /// The drift of a row made by `events` from a snapshot.
-    fn drift(events: &[UserEvent<'_>], snapshot: &UserEvent<'_>) -> Vec<Kind> {
+    /// A row made by `events`.
+    fn row(events: &[UserEvent<'_>]) -> StoredUser {
         let mut states = events.iter().map(UserState::of);
         let mut state = states.next().unwrap();
         states.for_each(|other| state.merge(other));
         let (owned, since) = Default::default();
         let (id, row_version, referred_by, is_erased) = Default::default();
-        let stored =
-            StoredUser { id, row_version, state: state.clone(), owned, since, referred_by, is_erased };
-        let found = kinds(Some(&stored), snapshot).into_iter().collect();
-        state.merge(UserState::of(snapshot));
-        let repaired = StoredUser { state, ..stored };
-        assert!(kinds(Some(&repaired), snapshot).iter().all(|kind| *kind == Kind::DeletedButPresent));
+        StoredUser { id, row_version, state, owned, since, referred_by, is_erased }
+    }
+
+    /// The drift of a row made by `events` from a snapshot.
+    fn drift(events: &[UserEvent<'_>], snapshot: &UserEvent<'_>) -> Vec<Kind> {
+        let mut stored = row(events);
+        let found = kinds(Some(&stored), snapshot, None).into_iter().collect();
+        stored.state.merge(UserState::of(snapshot));
+        assert!(kinds(Some(&stored), snapshot, None).iter().all(|kind| *kind == Kind::DeletedButPresent));
         found
     }
 
@@ -300,7 +332,12 @@ mod tests {
             &[Kind::Attributes],
         );
         check(|data| drop(data.attributes.insert("email_verified".into(), "false".into())), &[]);
-        check(|data| data.attributes.clear(), &[]);
+        check(|data| data.attributes.clear(), &[Kind::Removed]);
+        check(|data| (data.attributes, data.partial) = (Default::default(), true), &[]);
+        check(
+            |data| data.attributes = [("name".into(), "Ada".into())].into(),
+            &[Kind::Attributes, Kind::Removed],
+        );
         check(|data| data.status = Some("RESET_REQUIRED".into()), &[Kind::Status]);
         check(|data| data.enabled = Some(false), &[Kind::Enabled]);
         check(|data| data.user_name = Some("lovelace".into()), &[Kind::Identity]);
@@ -329,16 +366,41 @@ mod tests {
         let deleted = event(EventKind::Deleted, 15, |_| {});
         let now = event(EventKind::Snapshot, 20, |data| data.enabled = Some(false));
         assert_eq!(drift(&[known, deleted], &now), [Kind::DeletedButPresent]);
-        assert_eq!(kinds(None, &now), [Kind::Missing].into());
+        assert_eq!(kinds(None, &now, None), [Kind::Missing].into());
     }
 
     #[test]
     fn an_erased_row_is_only_reported() {
-        let (owned, since) = Default::default();
-        let state = UserState::of(&event(EventKind::Snapshot, 10, |_| {}));
-        let (id, row_version, referred_by) = Default::default();
-        let stored = StoredUser { id, row_version, state, owned, since, referred_by, is_erased: true };
+        let known = event(EventKind::Snapshot, 10, |_| {});
+        let stored = StoredUser { is_erased: true, ..row(&[known]) };
         let now = event(EventKind::Snapshot, 20, |data| data.enabled = Some(false));
-        assert_eq!(kinds(Some(&stored), &now), [Kind::ErasedButPresent].into());
+        assert_eq!(kinds(Some(&stored), &now, None), [Kind::ErasedButPresent].into());
+    }
+
+    #[test]
+    fn who_signs_in_without_a_password_is_no_drift() {
+        let stale = |data: &mut Data<'_>| data.status = Some(FORCE_CHANGE_PASSWORD.into());
+        let now = event(EventKind::Snapshot, 40, |data| {
+            stale(data);
+            data.created_at = None;
+        });
+        let check = |known: &[UserEvent<'_>], modified: Option<u64>, expected: &[Kind]| {
+            let found = kinds(Some(&row(known)), &now, modified.map(at));
+            assert_eq!(found.into_iter().collect::<Vec<_>>(), expected, "{modified:?}");
+        };
+        let made = event(EventKind::Snapshot, 10, stale);
+        let signed_in = [made.clone(), event(EventKind::Authenticated, 20, stale)];
+        check(&signed_in, None, &[]);
+        check(&signed_in, Some(10), &[]);
+        check(&signed_in, Some(20), &[]);
+        // An administrator has reset the password since.
+        check(&signed_in, Some(21), &[Kind::Status]);
+        // Nobody proved anything: the pool's word.
+        check(&[event(EventKind::Snapshot, 10, |_| {})], Some(5), &[Kind::Status]);
+        check(&[event(EventKind::Confirmed, 10, |_| {})], Some(5), &[Kind::Status]);
+        check(std::slice::from_ref(&made), Some(5), &[]);
+        // Another word than that one is drift, whoever has signed in.
+        let reset = event(EventKind::Snapshot, 30, |data| data.status = Some("RESET_REQUIRED".into()));
+        check(&[signed_in[1].clone(), reset], Some(5), &[Kind::Status]);
     }
 }

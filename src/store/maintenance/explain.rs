@@ -1,5 +1,8 @@
 //! One user's history, and where each value of the row comes from, as data. Personal data: for the operator's eyes.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
 use cognito_user_sync_triggers::event::{EventId, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use sqlx::Row as _;
@@ -11,7 +14,7 @@ use crate::postgres::{Database, Purpose};
 use crate::store::maintenance::verify::{Difference, compare};
 use crate::store::model::claims::IdentifierKind;
 use crate::store::model::identities;
-use crate::store::model::state::{Delta, UserState};
+use crate::store::model::state::{Delta, Register, UserState};
 use crate::store::model::user::StoredUser;
 use crate::store::tables::failure::StoreError;
 use crate::store::tables::{history, users};
@@ -71,6 +74,13 @@ pub enum Source {
         /// The verified flag that came with it.
         flag: Option<String>,
     },
+    /// It is gone: the value is the last one.
+    Gone {
+        /// The newest event that reported it.
+        event: EventId,
+        /// The first snapshot of the whole user after that, which had it no more.
+        snapshot: EventId,
+    },
     /// The number of logins.
     Logins {
         /// Distinct `user.authenticated`.
@@ -124,11 +134,13 @@ pub async fn explain(database: &Database, geoip: &GeoIp, user: Uuid) -> Result<E
     let mut tx = database.begin(Purpose::Snapshot).await.map_err(&failed)?;
     let rows = history::rows_of_user(&mut tx, user).await.map_err(&failed)?;
     let history = rows.iter().map(entry).collect::<Result<_, _>>().map_err(&failed)?;
+    let parts: Vec<(Uuid, Delta)> =
+        rows.iter().map(history::read).collect::<Result<_, _>>().map_err(&failed)?;
     let mut deltas = history::of_users(&mut tx, &[user]).await.map_err(&failed)?;
     let differences = compare(&mut tx, &mut deltas, geoip).await.map_err(&failed)?;
     let stored = users::read(&mut tx, &[user]).await.map_err(&failed)?;
     let outcome = deltas.get(&user).map(|delta| Outcome {
-        values: values(&delta.state),
+        values: gone(&parts, &delta.state).chain(values(&delta.state)).collect(),
         addresses: addresses(delta, stored.get(&user)),
         differences,
     });
@@ -141,6 +153,25 @@ fn entry(row: &sqlx::postgres::PgRow) -> Result<Entry, sqlx::Error> {
     }
     let recorded_at = Timestamp::from(row.try_get::<OffsetDateTime, _>("recorded_at")?);
     Ok(Entry::Event { event: Box::new(history::event(row)?), recorded_at })
+}
+
+/// Attributes that a history told of and that the user has no more: the last value of each.
+fn gone<'a>(parts: &'a [(Uuid, Delta)], state: &'a UserState) -> impl Iterator<Item = Value> + 'a {
+    let mut last = BTreeMap::<&str, &Register>::new();
+    for (name, register) in parts.iter().flat_map(|(_, part)| &part.state.registers) {
+        let known = last.entry(name).or_insert(register);
+        if known.version < register.version {
+            *known = register;
+        }
+    }
+    let snapshots: BTreeSet<EventId> = parts.iter().filter_map(|(_, part)| part.state.whole).collect();
+    let is_gone = |name: &str| !state.registers.contains_key(name);
+    last.into_iter().filter(move |(name, _)| is_gone(name)).filter_map(move |(name, last)| {
+        let event = last.version;
+        let snapshot = *snapshots.range((Bound::Excluded(event), Bound::Unbounded)).next()?;
+        let source = Source::Gone { event, snapshot };
+        Some(Value { name: name.to_owned(), value: last.value.clone(), source })
+    })
 }
 
 fn values(state: &UserState) -> Vec<Value> {

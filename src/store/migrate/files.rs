@@ -11,7 +11,7 @@ use crate::postgres::{RolePrefix, Schema, Transaction};
 use crate::store::migrate::Error;
 
 /// Version, description and text, in the order of `migrations/`.
-pub(super) const MIGRATIONS: [(i64, &str, &str); 17] = [
+pub(super) const MIGRATIONS: [(i64, &str, &str); 18] = [
     (1, "roles", include_str!("../../../migrations/0001_roles.sql")),
     (2, "users", include_str!("../../../migrations/0002_users.sql")),
     (3, "ledger", include_str!("../../../migrations/0003_ledger.sql")),
@@ -28,6 +28,7 @@ pub(super) const MIGRATIONS: [(i64, &str, &str); 17] = [
     (14, "months", include_str!("../../../migrations/0014_months.sql")),
     (15, "shown_and_restored", include_str!("../../../migrations/0015_shown_and_restored.sql")),
     (16, "json_columns", include_str!("../../../migrations/0016_json_columns.sql")),
+    (17, "whole_snapshots", include_str!("../../../migrations/0017_whole_snapshots.sql")),
     (18, "identities", include_str!("../../../migrations/0018_identities.sql")),
 ];
 

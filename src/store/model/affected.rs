@@ -70,6 +70,7 @@ pub(in crate::store) fn affected_keys(
                         [user.state.identifier(kind), merged.identifier(kind)].into_iter().flatten()
                     });
                     keys.identifiers.extend(held.map(|(identifier, _)| identifier));
+                    keys.identifiers.extend(shown_and_gone(user));
                     keys.identifiers.extend(delta.claims.keys().cloned());
                 }
                 if sign_up_code(&merged) != sign_up_code(&user.state) {
@@ -94,7 +95,18 @@ fn changes_claims(user: &StoredUser, merged: &UserState, delta: &Delta) -> bool 
             || merged.claimable(kind) != user.state.claimable(kind)
             || merged.left(kind) != user.state.left(kind)
     };
-    IdentifierKind::ALL.into_iter().any(differs) || makes_claims(user, delta)
+    IdentifierKind::ALL.into_iter().any(differs)
+        || makes_claims(user, delta)
+        || shown_and_gone(user).next().is_some()
+}
+
+/// Addresses that the row shows and the user no longer has: an older release applied an event from before the user was read
+/// whole.
+fn shown_and_gone(user: &StoredUser) -> impl Iterator<Item = Identifier> {
+    IdentifierKind::ALL.into_iter().filter_map(|kind| {
+        let is_gone = !user.state.registers.contains_key(kind.attribute());
+        Identifier::new(kind, user.owned.get(kind).filter(|_| is_gone)?)
+    })
 }
 
 /// Whether any address was shown that the user does not hold, or for longer than is known.
@@ -115,10 +127,13 @@ fn cannot_affect_keys(user: &StoredUser, delta: &Delta) -> bool {
             })
         })
     };
-    delta.state.deletions.is_empty()
+    // Who reads the whole user removes what is not mentioned.
+    delta.state.whole.is_none()
+        && delta.state.deletions.is_empty()
         && delta.state.sign_up.is_none()
         && IdentifierKind::ALL.into_iter().all(is_held)
         && !makes_claims(user, delta)
+        && shown_and_gone(user).next().is_none()
 }
 
 #[cfg(test)]
@@ -146,11 +161,12 @@ mod tests {
             Kind::Restored,
         ]);
         let attributes = (attribute("email", address.boxed()), attribute("email_verified", flag.boxed()));
-        let event = (kind, attributes, 0..4_u64, any::<[u8; 10]>());
-        let event = event.prop_map(|(kind, (email, verified), second, bytes)| {
+        let event = (kind, attributes, 0..4_u64, any::<[u8; 10]>(), any::<bool>());
+        let event = event.prop_map(|(kind, (email, verified), second, bytes, partial)| {
             let millis = 1_700_000_000_000 + second * 1_000;
             let id = uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid();
-            let data = Data { attributes: email.into_iter().chain(verified).collect(), ..Data::default() };
+            let attributes = email.into_iter().chain(verified).collect();
+            let data = Data { attributes, partial, ..Data::default() };
             let (id, user_pool_id) = (EventId::from_uuid(id).unwrap(), "eu-west-1_Test00000".into());
             Delta::of(&UserEvent { id, user_pool_id, sub: Uuid::nil(), kind, data })
         });
@@ -182,9 +198,26 @@ mod tests {
             }
             // The usual case: a login that reports the same again.
             let mut again = known;
-            again.state.sign_up = None;
+            (again.state.sign_up, again.state.whole) = (None, None);
             if again.state.deletions.is_empty() && again.claims.len() == user_holds(&user) {
                 prop_assert!(cannot_affect_keys(&user, &again));
+            }
+        }
+    }
+
+    proptest! {
+        /// Whoever loses an address or gets one is locked for it, though the events do not name what is gone.
+        #[test]
+        fn what_is_held_before_and_after_is_affected(known in delta(), reported in delta()) {
+            let user = stored(&known);
+            let mut merged = user.state.clone();
+            merged.merge(reported.state.clone());
+            let before = user.state.claimable(IdentifierKind::Email);
+            let after = merged.claimable(IdentifierKind::Email);
+            let keys = affected_keys(&BTreeMap::from([(user.id, user)]), &BTreeMap::from([(Uuid::nil(), reported)]));
+            let is_locked = |held: &(Identifier, bool)| keys.identifiers.contains(&held.0);
+            if before != after {
+                prop_assert!([before, after].iter().flatten().all(is_locked));
             }
         }
     }

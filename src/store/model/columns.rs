@@ -169,6 +169,7 @@ pub(in crate::store) static COLUMNS: &[Column] = &[
     Column::text("cognito_identities", |user| user.state.attribute("identities").and_then(identities::normalized).map(Cow::Owned)).cast("jsonb"),
     Column::uuid("attributes_version", |user| newest_version(&user.state.registers)).state(),
     Column::text("attribute_versions", |user| Some(older_versions(&user.state.registers).into())).cast("jsonb").state(),
+    Column::uuid("whole_snapshot_id", |user| user.state.whole.map(|id| id.uuid())).state(),
     Column::time("enabled_at", |user| user.state.disabled.map(|(time, _)| at(time))).state(),
     Column::bool("federated_login", |user| user.state.federated_login).state(),
     Column::uuid("last_login_id", |user| user.login().map(|login| login.id.uuid())).state(),

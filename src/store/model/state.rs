@@ -26,8 +26,22 @@ pub(in crate::store) const USER_POOL_ID: &str = "cognito:user_pool_id";
 
 pub(in crate::store) const RESERVED: [&str; 3] = [STATUS, USERNAME, USER_POOL_ID];
 
+/// What Cognito puts before the names of what is its own. Beside the [`RESERVED`] ones it derives them from other attributes
+/// and settings (`cognito:email_alias`, `cognito:mfa_enabled`): none is an attribute of the user.
+const COGNITOS_OWN: &str = "cognito:";
+
 const EMAIL_VERIFIED: &str = "email_verified";
 const PHONE_NUMBER_VERIFIED: &str = "phone_number_verified";
+
+/// Words of Cognito's for [`STATUS`] (`UserStatusType`).
+pub(in crate::store) const CONFIRMED: &str = "CONFIRMED";
+pub(in crate::store) const FORCE_CHANGE_PASSWORD: &str = "FORCE_CHANGE_PASSWORD";
+const EXTERNAL_PROVIDER: &str = "EXTERNAL_PROVIDER";
+const UNKNOWN: &str = "UNKNOWN";
+
+/// A user of whom a trigger's event says so is confirmed by now.
+const ENDED_BY_A_LOGIN: [&str; 6] =
+    ["UNCONFIRMED", FORCE_CHANGE_PASSWORD, "RESET_REQUIRED", "ARCHIVED", "COMPROMISED", UNKNOWN];
 
 /// The flag that belongs to an identifier's attribute: the two are one register.
 pub(in crate::store) fn flag_of(attribute: &str) -> Option<&'static str> {
@@ -62,17 +76,30 @@ impl Register {
         if flag_of(name).is_none() {
             return;
         }
-        self.left = match is_claimable(&self.value) {
-            false => None,
-            true if self.value.eq_ignore_ascii_case(&older.value) => self.left.max(older.left),
+        match self.value.eq_ignore_ascii_case(&older.value) {
+            true => self.leave(older.left),
             // The latest event that said otherwise on that side is the one that its register is of.
-            true => self.left.max(Some(older.version.time())),
-        };
+            false => self.leave(Some(older.version.time())),
+        }
+    }
+
+    /// Notes that an event at this time said that the address is another one, or none.
+    fn leave(&mut self, time: Option<Timestamp>) {
+        self.left = self.left.max(time).filter(|_| is_claimable(&self.value));
     }
 }
 
 /// One register an attribute, so that an absent attribute erases nothing.
 pub(in crate::store) type Registers = BTreeMap<String, Register>;
+
+/// Of a side that has read the whole user: an address that it has no register of is none since then.
+fn leave_absent(registers: &mut Registers, whole: Option<EventId>, there: &Registers) {
+    for name in IdentifierKind::ALL.map(IdentifierKind::attribute).into_iter().filter(|_| whole.is_some()) {
+        if !there.contains_key(name) {
+            registers.get_mut(name).into_iter().for_each(|own| own.leave(whole.map(|id| id.time())));
+        }
+    }
+}
 
 /// What an event reports of the user: for each register its value, and the flag that came with it. Attributes in the
 /// order of their names, then those of [`RESERVED`].
@@ -82,13 +109,10 @@ pub(in crate::store) fn reported<'a>(
     let data = &event.data;
     let attributes = data.attributes.iter().filter_map(|(name, value)| {
         let flag = || data.attributes.get(flag_of(name)?).map(Text::as_str);
-        (!is_flag(name) && !RESERVED.contains(&name.as_str()))
-            .then(|| (name.as_str(), value.as_str(), flag()))
+        (!is_flag(name) && !name.starts_with(COGNITOS_OWN)).then(|| (name.as_str(), value.as_str(), flag()))
     });
-    // Cognito reports the status from before the login that ends it: stale, so absent.
-    let is_stale = |status: &str| event.kind == Kind::Authenticated && status == "FORCE_CHANGE_PASSWORD";
     let own = [
-        (STATUS, data.status.as_deref().filter(|status| !is_stale(status))),
+        (STATUS, reported_status(event)),
         (USERNAME, data.user_name.as_deref()),
         (USER_POOL_ID, Some(event.user_pool_id.as_str())),
     ];
@@ -97,6 +121,26 @@ pub(in crate::store) fn reported<'a>(
         .into_iter()
         .filter_map(|(name, value)| Some((name, value.filter(|text| !text.is_empty())?, None)));
     attributes.chain(own)
+}
+
+/// The status that an event proves or reads. Cognito's triggers carry the word from before the login or the reset that ends
+/// it: who did either has a password, or an identity provider. Of a deletion or a restoration the status is no news.
+fn reported_status<'a>(event: &'a UserEvent<'_>) -> Option<&'a str> {
+    let word = event.data.status.as_deref().filter(|word| !word.is_empty());
+    match event.kind {
+        Kind::Authenticated | Kind::Confirmed | Kind::PasswordReset => match word {
+            _ if event.data.federated => Some(EXTERNAL_PROVIDER),
+            Some(word) if !ENDED_BY_A_LOGIN.contains(&word) => Some(word),
+            None | Some(_) => Some(CONFIRMED),
+        },
+        Kind::Snapshot => word.filter(|word| *word != UNKNOWN),
+        Kind::Deleted | Kind::Restored => None,
+    }
+}
+
+/// The event, if it read the whole user: what it has not is not there.
+fn whole(event: &UserEvent<'_>) -> Option<EventId> {
+    (event.kind == Kind::Snapshot && !event.data.partial).then_some(event.id)
 }
 
 /// One login: what the last four columns of the login audit come from.
@@ -165,6 +209,10 @@ pub(in crate::store) struct SignUp {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store) struct UserState {
     pub(in crate::store) registers: Registers,
+    /// The latest event that read the whole user: no attribute is older. One id, in place of one for each attribute that is
+    /// gone. An older release did not store it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::store) whole: Option<EventId>,
     /// (time, disabled): on a tie disabled wins.
     pub(in crate::store) disabled: Option<(Timestamp, bool)>,
     #[serde(flatten)]
@@ -192,6 +240,7 @@ impl UserState {
         let is_login = event.kind == Kind::Authenticated || federated_login;
         Self {
             registers: reported(event).map(register).collect(),
+            whole: whole(event),
             disabled: data.enabled.map(|enabled| (time, !enabled)),
             deletions: Deletions::of(event),
             authentications: u64::from(event.kind == Kind::Authenticated),
@@ -209,14 +258,7 @@ impl UserState {
 
     /// What both sets of events together amount to.
     pub(in crate::store) fn merge(&mut self, other: Self) {
-        for (name, register) in other.registers {
-            match self.registers.get_mut(&name) {
-                Some(own) => own.merge(&name, register),
-                None => {
-                    self.registers.insert(name, register);
-                }
-            }
-        }
+        self.merge_registers(other.registers, other.whole);
         self.disabled = self.disabled.max(other.disabled);
         self.deletions.merge(other.deletions);
         self.authentications = self.authentications.saturating_add(other.authentications);
@@ -233,6 +275,29 @@ impl UserState {
         }
         self.created_at = self.created_at.min(other.created_at);
         self.synced_at = self.synced_at.max(other.synced_at);
+    }
+
+    fn merge_registers(&mut self, mut others: Registers, others_whole: Option<EventId>) {
+        leave_absent(&mut self.registers, others_whole, &others);
+        leave_absent(&mut others, self.whole, &self.registers);
+        for (name, register) in others {
+            match self.registers.get_mut(&name) {
+                Some(own) => own.merge(&name, register),
+                None => drop(self.registers.insert(name, register)),
+            }
+        }
+        self.whole = self.whole.max(others_whole);
+        self.drop_what_is_gone();
+    }
+
+    /// Drops what no register may be of: attributes from before the user was read whole, and those that Cognito derives. An
+    /// older release stored both.
+    pub(in crate::store) fn drop_what_is_gone(&mut self) {
+        let whole = self.whole;
+        self.registers.retain(|name, register| match name.starts_with(COGNITOS_OWN) {
+            true => RESERVED.contains(&name.as_str()),
+            false => whole.is_none_or(|whole| register.version >= whole),
+        });
     }
 
     /// When the user was deleted, if it is.

@@ -95,12 +95,14 @@ pub(in crate::store) fn event(row: &PgRow) -> Result<UserEvent<'static>, sqlx::E
     })
 }
 
-fn read(row: &PgRow) -> Result<(Uuid, Delta), sqlx::Error> {
+/// What a row, an event or a baseline, amounts to.
+pub(in crate::store) fn read(row: &PgRow) -> Result<(Uuid, Delta), sqlx::Error> {
     let user = row.try_get("user_id")?;
     if row.try_get::<Option<Uuid>, _>("id")?.is_some() {
         return Ok((user, Delta::of(&event(row)?)));
     }
-    let Json(state) = row.try_get::<Json<UserState>, _>("state")?;
+    let Json(mut state) = row.try_get::<Json<UserState>, _>("state")?;
+    state.drop_what_is_gone();
     let Json(claims) = row.try_get::<Json<Vec<StoredClaim>>, _>("claims")?;
     // Not known of an older release's baseline: at the earliest, when there was the user.
     let shown = |stored: &StoredClaim| Some(stored.shown.unwrap_or(state.created_at));

@@ -343,8 +343,9 @@ impl StoredUser {
         let federated_login = row.try_get("federated_login")?;
         let login_count =
             u64::try_from(row.try_get::<i64, _>("login_count")?).map_err(|_| corrupt("login_count"))?;
-        let state = UserState {
+        let mut state = UserState {
             registers: registers(row)?,
+            whole: event_id("whole_snapshot_id")?,
             disabled: optional_time("enabled_at")?.map(|time| (time, !enabled)),
             deletions: deletions(row)?,
             authentications: login_count.saturating_sub(u64::from(federated_login)),
@@ -354,6 +355,7 @@ impl StoredUser {
             created_at: time("created_at")?,
             synced_at: time("synced_at")?,
         };
+        state.drop_what_is_gone();
         Ok(Self {
             id: row.try_get("id")?,
             row_version: row.try_get("row_version")?,

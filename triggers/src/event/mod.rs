@@ -136,7 +136,8 @@ pub enum Kind {
     Authenticated,
     /// Confirmed a forgotten password: neither a sign-up nor a login.
     PasswordReset,
-    /// Was read from the pool; the time is the moment that the read request was sent.
+    /// Was read from the pool; the time is the moment that the read request was sent. It is the whole user, unless it is
+    /// [partial](Data::partial): an attribute that it has not is gone as of then.
     Snapshot,
     /// Was deleted from the pool.
     Deleted,
@@ -176,7 +177,8 @@ impl Kind {
     }
 }
 
-/// What was known of a user when the event occurred. Whatever was not known is absent, and erases nothing.
+/// What was known of a user when the event occurred. Whatever was not known is absent, and erases nothing; of a whole
+/// snapshot, an absent attribute is one that the user has not.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Data<'a> {
     /// Cognito's user name.

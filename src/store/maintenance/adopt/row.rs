@@ -113,6 +113,7 @@ fn delta(old: &OldRow, options: &Options, geoip: &GeoIp, not_carried: &mut BTree
     let seen = [Some(updated_at), deleted_at, last_login.as_ref().map(|login| login.id.time())];
     let state = UserState {
         registers: registers(old, event_id(old.id, "profile", updated_at), options),
+        whole: None,
         // Deleted says it already; that an account was disabled as well is not known.
         disabled: (!old.is_active && !old.is_deleted).then_some((updated_at, true)),
         deletions: Deletions::at(deleted_at),
