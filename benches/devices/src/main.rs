@@ -23,7 +23,7 @@ const TABLET: &str = "Tablet";
 const DESKTOP: &str = "Desktop";
 
 /// woothee's categories, and the class that each means.
-#[cfg(feature = "woothee")]
+#[cfg(all(feature = "rules", feature = "woothee", feature = "ua-parser"))]
 fn woothee(user_agent: &str) -> Option<&'static str> {
     let parsed = woothee::parser::Parser::new().parse(user_agent)?;
     of_woothee(parsed.category, parsed.os, user_agent)
