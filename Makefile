@@ -26,7 +26,7 @@ CARGO_FUZZ := 0.13.2
 FUZZ := $(CACHE)/fuzz
 FUZZ_TARGETS := message trigger
 
-.PHONY: help demo dev test programs soak crash versions poolers servers fuzz fuzz-smoke fuzz-build deny unused bench bench-functions bench-render bench-peers bench-verify bench-upgrade bench-reconcile bench-reconcile-stub lambda infra infra-packages requirements check needs needs-infra needs-bench needs-lints
+.PHONY: help demo dev test programs soak crash versions poolers servers fuzz fuzz-smoke fuzz-build deny unused bench bench-functions bench-render bench-peers bench-verify bench-upgrade bench-reconcile bench-reconcile-stub bench-devices lambda infra infra-packages requirements check needs needs-infra needs-bench needs-lints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -130,6 +130,18 @@ bench-reconcile: needs ## repair USERS=100000 users on the emulator, killed half
 
 bench-reconcile-stub: needs ## compare USERS=5000000 made-up users: time and memory
 	cargo bench --bench reconcile -- stub $(or $(USERS),5000000)
+
+# The user agents that are read; the parsers bring theirs with them.
+DEVICES := $(CACHE)/bench-devices
+
+bench-devices: needs needs-infra ## compare ways to tell a user agent's device; ARGS=--disagreements shows what the rules say otherwise
+	@mkdir -p $(DEVICES) && cp -p benches/devices/package.json benches/devices/package-lock.json benches/devices/.npmrc $(DEVICES)/
+	@cd $(DEVICES) && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-progress --loglevel=error; }
+	cargo run --locked --release --manifest-path benches/devices/Cargo.toml -- $(DEVICES)/node_modules $(ARGS)
+	@for parser in none rules woothee ua-parser; do \
+		cargo build --locked --release --quiet --manifest-path benches/devices/Cargo.toml --no-default-features \
+			--features "$${parser#none}" && \
+		echo "a program with $$parser: $$(wc -c < $(CARGO_TARGET_DIR)/release/cognito-user-sync-devices) bytes"; done
 
 # The Lambda functions of the root package; the trigger, which is a package of its own, is built with them.
 FUNCTIONS := user-sync-consumer user-sync-lifecycle user-sync-operator

@@ -1,8 +1,17 @@
-//! The class of device that a login came from. Pure.
-
-use woothee::parser::Parser;
+//! The class of device that a login came from, by the words of its user agent. Pure.
+//!
+//! A rule knows whole words, never a part of one: `CUBOT` is no robot and `HTV33` no television. What stands where a
+//! phone has its name is read as a name. Who reads a row prefers null to a guess, so whatever no vendor's document says
+//! is unknown. `benches/devices` compares the rules with other parsers.
 
 use crate::store::model::memo::Memo;
+use place::{Place, Position, Word};
+use words::{FORMS, NAMES_OF_ROBOTS, Sense, sense};
+
+mod place;
+#[cfg(test)]
+mod tests;
+mod words;
 
 /// A class of device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -28,141 +37,229 @@ impl Device {
         Self::ALL.into_iter().find(|device| device.as_str().eq_ignore_ascii_case(text.trim()))
     }
 
-    /// The class of a browser's user agent. Robots, TV sets, libraries and what is unknown have none.
+    /// The class of a user agent's device. Robots, television, consoles, headsets, cars, watches, readers of books,
+    /// libraries and what is unknown have none.
     ///
-    /// The parser knows the browsers and the robots, but calls every Android a smartphone and every Linux a
-    /// computer; what it does not know is found here from tokens that the vendors document, or is unknown. An iPad
-    /// that asks for desktop sites sends what a Mac sends, and nobody can tell the two.
+    /// An iPad that asks for desktop sites sends what a Mac sends, and nobody can tell the two.
     pub(in crate::store) fn of_user_agent(user_agent: &str) -> Option<Self> {
         static DEVICES: Memo<Option<Device>> = Memo::new(Device::read);
         DEVICES.of(user_agent)
     }
 
-    fn read(user_agent: &str) -> Option<Self> {
-        if is_no_persons_device(user_agent) {
+    /// The same, read each time.
+    pub(in crate::store) fn read(user_agent: &str) -> Option<Self> {
+        Said::by(user_agent).class()
+    }
+}
+
+/// What a user agent's words say together.
+#[derive(Debug, Default)]
+struct Said {
+    senses: u32,
+    /// `Mozilla/5.0` or the like, anywhere and at the beginning.
+    is_of_browser: bool,
+    begins_as_browser: bool,
+    is_mobile: bool,
+}
+
+impl Said {
+    fn by(user_agent: &str) -> Self {
+        let mut said = Self::default();
+        let mut position = Position::default();
+        // The last two words, in lower case.
+        let (mut words, mut last) = (String::with_capacity(64), 0);
+        let mut rest = user_agent;
+        while let Some(character) = rest.chars().next() {
+            let length = rest.find(|character| !is_of_word(character)).unwrap_or(rest.len());
+            if length == 0 {
+                // An e-mail address, which robots give. Some phones have the character in their name.
+                if character == '@' && matches!(position.place, Place::Product | Place::Comment) {
+                    said.add(Sense::Nobody);
+                }
+                position.pass(character);
+                rest = rest.get(character.len_utf8()..).unwrap_or_default();
+                continue;
+            }
+            let (text, after) = rest.split_at(length);
+            let is_first = words.is_empty();
+            words.drain(..last);
+            if !is_first {
+                words.push(' ');
+            }
+            last = words.len();
+            words.push_str(text);
+            words.make_ascii_lowercase();
+            let (before, lower) = words.split_at_checked(last).unwrap_or_default();
+            let names_device = said.hear(&Word { text, after, position }, before.trim_end(), lower);
+            said.begins_as_browser |= is_first && said.is_of_browser;
+            position.pass_word(lower, names_device);
+            rest = after;
+        }
+        said
+    }
+
+    fn add(&mut self, sense: Sense) {
+        self.senses |= 1 << sense as u32;
+    }
+
+    fn add_all(&mut self, senses: impl IntoIterator<Item = Sense>) {
+        senses.into_iter().for_each(|sense| self.add(sense));
+    }
+
+    fn has(&self, sense: Sense) -> bool {
+        self.senses & (1 << sense as u32) != 0
+    }
+
+    fn has_any(&self, senses: &[Sense]) -> bool {
+        senses.iter().any(|sense| self.has(*sense))
+    }
+
+    /// Takes a word, and what it is in lower case, and the one before. Returns whether the device's name follows.
+    fn hear(&mut self, word: &Word<'_>, before: &str, lower: &str) -> bool {
+        // `iPhone14,5` is hardware; `Android4.4` lacks a space.
+        match lower.trim_end_matches(|character: char| character.is_ascii_digit()) {
+            "ipad" => self.add(Sense::IPad),
+            "iphone" => self.add(Sense::IPhone),
+            "android" => self.add(Sense::Android),
+            _ => {}
+        }
+        if word.is_in(Place::Bracket) {
+            return false;
+        }
+        self.is_of_browser |= matches!(lower, "mozilla" | "opera") && word.after.starts_with('/');
+        let is_field = !word.is_in(Place::Product) && word.position.begins_field && word.ends_field();
+        if word.text == "Mobile" && (is_field || word.is_product()) {
+            self.is_mobile = true;
+            return true;
+        }
+        if is_field && let Some((_, sense)) = FORMS.iter().find(|(form, _)| *form == lower) {
+            self.add(*sense);
+            return true;
+        }
+        if word.is_address(lower) {
+            self.add(Sense::Nobody);
+        }
+        if word.is_in(Place::Name) {
+            self.add_all(sense_of_model(word, before, lower));
+        } else if is_name_of_robot(lower) && !word.is_value() {
+            self.add(Sense::Nobody);
+        }
+        // "Fire tablets", developer.amazon.com. Old ones do not say Android.
+        if !word.is_in(Place::Product) && is_code(word, "KF", 2) {
+            self.add(Sense::Tablet);
+        }
+        let sense = sense(before, lower);
+        self.add_all(sense.filter(|sense| self.is_meant(*sense, word)));
+        matches!(sense, Some(Sense::Android | Sense::OtherMobileSystem))
+    }
+
+    /// Whether the word has this sense where it stands.
+    fn is_meant(&self, sense: Sense, word: &Word<'_>) -> bool {
+        match sense {
+            Sense::Nobody => !word.is_in(Place::Name) && !word.is_value(),
+            Sense::Thing => !word.is_value(),
+            Sense::SystemOfThing => !word.is_in(Place::Product),
+            Sense::ProgramOfThing => word.is_in(Place::Product) && word.after.starts_with('/'),
+            Sense::PhoneName | Sense::TabletName => word.is_in(Place::Name),
+            // A carrier's tablet: `SoftBank 705KC`.
+            Sense::Phone => {
+                let begins_name = word.is_in(Place::Name) && word.position.begins_field;
+                !(begins_name && self.has(Sense::Android))
+            }
+            Sense::Reader
+            | Sense::IPad
+            | Sense::IPhone
+            | Sense::Tablet
+            | Sense::Desktop
+            | Sense::Android
+            | Sense::OtherMobileSystem
+            | Sense::Compatible
+            | Sense::InternetExplorer
+            | Sense::Engine
+            | Sense::IosBrowser
+            | Sense::Silk => true,
+        }
+    }
+
+    fn class(&self) -> Option<Device> {
+        let is_robot = self.has(Sense::Compatible) && !self.has(Sense::InternetExplorer);
+        if is_robot || self.has(Sense::Nobody) {
             return None;
         }
-        let parsed = Parser::new().parse(user_agent)?;
-        // Without a browser the class is a guess by the operating system: a library on a Linux server would be a
-        // computer, an application on a Mac an iPhone.
-        if parsed.name == woothee::woothee::VALUE_UNKNOWN {
+        if self.has(Sense::IPad) {
+            return Some(Device::Tablet);
+        }
+        if self.has(Sense::IPhone) {
+            return Some(Device::Mobile);
+        }
+        if self.has_any(&[Sense::Thing, Sense::SystemOfThing, Sense::ProgramOfThing]) {
             return None;
         }
-        match (parsed.category, parsed.os) {
-            ("smartphone", "iPad") => Some(Self::Tablet),
-            // "User-Agent Strings", developer.chrome.com, and "Firefox user agent string reference", MDN: a
-            // phone's has the token `Mobile`, a tablet's has not.
-            ("smartphone", "Android") if !user_agent.contains("Mobile") => Some(Self::Tablet),
-            ("smartphone" | "mobilephone", _) => Some(Self::Mobile),
-            ("pc", _) => Some(Self::Desktop),
+        if self.has(Sense::Tablet) {
+            return Some(Device::Tablet);
+        }
+        if self.has(Sense::Reader) {
+            return None;
+        }
+        if self.has(Sense::Phone) {
+            return Some(Device::Mobile);
+        }
+        // Of an application or a library, the system alone says little: both run on servers and on television.
+        let is_browser = self.has(Sense::Engine) || self.has(Sense::InternetExplorer);
+        if !self.is_of_browser || !is_browser || self.has(Sense::Silk) {
+            return None;
+        }
+        if self.has(Sense::Android) {
+            // "User-Agent Strings", developer.chrome.com, and "Firefox user agent string reference", MDN: a phone's has the
+            // word `Mobile`, a tablet's has not.
+            let is_phone = self.is_mobile || self.has(Sense::PhoneName);
+            let is_tablet = self.has(Sense::TabletName) || !is_phone;
+            return Some(if is_tablet { Device::Tablet } else { Device::Mobile });
+        }
+        match (self.has(Sense::Desktop), self.is_mobile) {
+            (false, true) => Some(Device::Mobile),
+            // Robots write their name before a computer's words; applications on phones do, too.
+            (true, false) if self.begins_as_browser && !self.has(Sense::IosBrowser) => Some(Device::Desktop),
             _ => None,
         }
     }
 }
 
-/// What passes for a browser on a phone, a tablet or a computer, and is a robot or a TV set.
-fn is_no_persons_device(user_agent: &str) -> bool {
-    // Of TV sets: most vendors' own token; Sony's; Amazon's model numbers ("Identify Fire TV Devices").
-    let has = |tokens: &[&str]| tokens.iter().any(|token| user_agent.contains(token));
-    let lower = user_agent.to_ascii_lowercase();
-    has(&["TV", "BRAVIA", "; AFT"])
-        || ["bot", "crawl", "spider", "headless"].iter().any(|token| lower.contains(token))
+fn is_of_word(character: char) -> bool {
+    character.is_ascii_alphanumeric() || !character.is_ascii()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn is_name_of_robot(lower: &str) -> bool {
+    // CUBOT makes phones.
+    lower != "cubot"
+        && (lower.starts_with("headless") || NAMES_OF_ROBOTS.iter().any(|ending| lower.ends_with(ending)))
+}
 
-    const WEBKIT: &str = "AppleWebKit/537.36 (KHTML, like Gecko)";
+/// A model's number of capital letters and digits that is all of its field.
+fn is_code(word: &Word<'_>, prefix: &str, shortest: usize) -> bool {
+    let is_of_code = |character: char| character.is_ascii_uppercase() || character.is_ascii_digit();
+    let code = word.text.strip_prefix(prefix);
+    code.is_some_and(|code| code.len() >= shortest && code.chars().all(is_of_code)) && word.ends_field()
+}
 
-    fn check(user_agent: &str, expected: Option<Device>) {
-        let user_agent = user_agent.replace("{webkit}", WEBKIT);
-        assert_eq!(Device::of_user_agent(&user_agent), expected, "{user_agent}");
+/// What a device's name says where the vendor has a scheme for names.
+fn sense_of_model(word: &Word<'_>, before: &str, lower: &str) -> Option<Sense> {
+    // Samsung's: SM-T510 and GT-P5110 are tablets, SM-F946B a foldable, SM-R890 a watch, SM-S928B a phone.
+    let has_number = lower.chars().nth(1).is_some_and(|character| character.is_ascii_digit());
+    match (before, lower.chars().next().filter(|_| has_number)) {
+        ("sm", Some('t' | 'x' | 'p')) | ("gt", Some('p')) => return Some(Sense::TabletName),
+        ("sm", Some('r')) => return Some(Sense::Thing),
+        ("sm", Some('a' | 'c' | 'e' | 'f' | 'g' | 'j' | 'm' | 'n' | 's')) => return Some(Sense::PhoneName),
+        _ => {}
     }
-
-    #[test]
-    fn browsers_tell_their_class() {
-        let check = |user_agent, device| check(user_agent, Some(device));
-        check(
-            "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) {webkit} Version/17.5 Mobile/15E148 Safari/604.1",
-            Device::Mobile,
-        );
-        check(
-            "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) {webkit} Mobile/15E148",
-            Device::Mobile,
-        );
-        check(
-            "Mozilla/5.0 (iPad; CPU OS 16_6 like Mac OS X) {webkit} CriOS/120.0.6099.119 Mobile/15E148 Safari/604.1",
-            Device::Tablet,
-        );
-        check(
-            "Mozilla/5.0 (Linux; Android 10; K) {webkit} Chrome/124.0.0.0 Mobile Safari/537.36",
-            Device::Mobile,
-        );
-        check("Mozilla/5.0 (Linux; Android 10; K) {webkit} Chrome/124.0.0.0 Safari/537.36", Device::Tablet);
-        check(
-            "Mozilla/5.0 (Linux; Android 13; SM-T510) {webkit} SamsungBrowser/20.0 Chrome/106.0.5249.126 Safari/537.36",
-            Device::Tablet,
-        );
-        check("Mozilla/5.0 (Android 14; Mobile; rv:126.0) Gecko/126.0 Firefox/126.0", Device::Mobile);
-        check("Mozilla/5.0 (Android 14; Tablet; rv:126.0) Gecko/126.0 Firefox/126.0", Device::Tablet);
-        check(
-            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) {webkit} Chrome/124.0.0.0 Safari/537.36 Edg/124.0.0.0",
-            Device::Desktop,
-        );
-        check(
-            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {webkit} Version/17.5 Safari/605.1.15",
-            Device::Desktop,
-        );
-        check("Mozilla/5.0 (X11; Linux x86_64; rv:126.0) Gecko/20100101 Firefox/126.0", Device::Desktop);
-        check(
-            "Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) {webkit} Chrome/124.0.0.0 Safari/537.36",
-            Device::Desktop,
-        );
+    // `SmartTV`; Xiaomi's; "Identify Fire TV devices" and "Echo Show", developer.amazon.com.
+    let maker = word.text.strip_suffix("TV");
+    let is_thing = maker.is_some_and(|maker| maker.ends_with(|last: char| last.is_ascii_lowercase()))
+        || ["mitv", "mibox"].iter().any(|name| lower.starts_with(name))
+        || is_code(word, "AFT", 1)
+        || is_code(word, "AEO", 2);
+    if is_thing {
+        return Some(Sense::Thing);
     }
-
-    #[test]
-    fn nothing_is_guessed() {
-        let check = |user_agent| check(user_agent, None);
-        for robot in [
-            "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
-            "Mozilla/5.0 (Linux; Android 6.0.1; Nexus 5X) {webkit} Chrome/124.0.0.0 Mobile Safari/537.36 (compatible; Googlebot/2.1)",
-            "Mozilla/5.0 {webkit} (compatible; GPTBot/1.2; +https://openai.com/gptbot)",
-            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) {webkit} Chrome/124.0.0.0 Safari/537.36 SomeCrawler/1.0",
-            "Mozilla/5.0 (X11; Linux x86_64) {webkit} HeadlessChrome/124.0.0.0 Safari/537.36",
-            "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)",
-        ] {
-            check(robot);
-        }
-        for tv_set_or_console in [
-            "Mozilla/5.0 (SMART-TV; Linux; Tizen 6.0) {webkit} Version/6.0 TV Safari/537.36",
-            "Mozilla/5.0 (Web0S; Linux/SmartTV) {webkit} Chrome/94.0.4606.128 Safari/537.36 WebAppManager",
-            "Mozilla/5.0 (Linux; Android 9; AFTMM Build/PS7633; wv) {webkit} Version/4.0 Chrome/100.0.0.0 Safari/537.36",
-            "Mozilla/5.0 (Linux; Android 9; BRAVIA 4K UR2) {webkit} Chrome/100.0.0.0 Safari/537.36",
-            "Mozilla/5.0 (PlayStation; PlayStation 5/6.00) {webkit} Version/15.4 Safari/605.1.15",
-        ] {
-            check(tv_set_or_console);
-        }
-        for library in [
-            "okhttp/4.12.0",
-            "curl/8.4.0",
-            "Java/17.0.1",
-            "python-requests/2.31.0",
-            "aws-sdk-android/2.22.6 Linux/5.4.0 Dalvik/2.1.0/0 en_US",
-            "Dalvik/2.1.0 (Linux; U; Android 13; SM-S901B Build/TP1A.220624.014)",
-            "MyApp/3 CFNetwork/1410.0.3 Darwin/22.6.0",
-        ] {
-            check(library);
-        }
-        for unknown in ["", "-", "null", "Mozilla/5.0", "\u{301}é (", "Desktop"] {
-            check(unknown);
-        }
-    }
-
-    #[test]
-    fn a_named_class_is_read_in_any_case() {
-        assert_eq!(Device::parse(" mobile"), Some(Device::Mobile));
-        assert_eq!(Device::parse("toaster"), None);
-        assert_eq!(Device::parse("null"), None);
-    }
+    lower.ends_with("pad").then_some(Sense::TabletName)
 }
