@@ -2,12 +2,12 @@
 
 use aws_smithy_types::base64;
 use cognito_user_sync_triggers::event::{Event, EventId, UserEvent};
-use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 fn message() -> Value {
-    let id = EventId::new(Timestamp::from_unix_millis(1_790_000_000_123));
+    let id = uuid::Builder::from_unix_timestamp_millis(1_790_000_000_123, &[7; 10]).into_uuid();
+    let id = EventId::from_uuid(id).unwrap();
     json!({
         "specversion": "1.0", "id": id.uuid(), "source": "cognito/pool", "type": "user.authenticated",
         "subject": Uuid::from_u128(1), "time": id.time(), "datacontenttype": "application/json", "schemaversion": 1,
@@ -105,6 +105,23 @@ fn data_beside_data_base64_is_refused() {
     let mut both = encoded("{}");
     (both["data"], both["data_base64"]) = (json!({}), json!(""));
     assert_eq!(refused(&both), malformed("data_base64"));
+}
+
+#[test]
+fn the_schema_says_the_same() {
+    let schema = include_str!("../../docs/event.schema.json");
+    let validator = jsonschema::options().build(&serde_json::from_str(schema).unwrap()).unwrap();
+    assert!(validator.is_valid(&message()) && validator.is_valid(&encoded(data().to_string())));
+    let mut both = message();
+    both["data_base64"] = json!(base64::encode("{}"));
+    let mut number = encoded("{}");
+    number["data_base64"] = json!(7);
+    let mut xml = message();
+    xml["datacontenttype"] = json!("application/xml");
+    for message in [both, number, xml] {
+        assert!(!validator.is_valid(&message), "{message}");
+        refused(&message);
+    }
 }
 
 #[test]

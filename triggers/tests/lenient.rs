@@ -140,6 +140,20 @@ fn of_a_member_that_is_there_twice_the_last_that_can_be_read_counts() {
     }
 }
 
+/// U+0000 is stripped, since PostgreSQL cannot store it.
+#[test]
+fn an_attribute_is_not_replaced_by_one_whose_name_is_its_own_but_for_nul() {
+    for name in [r"email\u0000", r"\u0000email", r"e\u0000mail"] {
+        for value in ["\"eve@example.com\"", "\"\"", "true"] {
+            let event =
+                check(&payload(Beside { attributes: &format!(r#""{name}":{value},"#), ..Beside::default() }));
+            assert_eq!(event.data.attributes.len(), 1);
+        }
+    }
+    let event = check(&payload(Beside { attributes: r#""na\u0000me":"Ada","#, ..Beside::default() }));
+    assert_eq!(event.data.attributes["name"], "Ada");
+}
+
 #[test]
 fn a_key_in_another_case_is_another_key() {
     let event =
@@ -190,6 +204,8 @@ fn members_of(
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     #[test]
     fn a_good_ip_is_kept_beside_whatever_else_there_is(
         [envelope, context, request, attributes, metadata] in
@@ -198,8 +214,13 @@ proptest! {
         same in proptest::collection::vec(any_value(), 0..3),
     ) {
         let same: String = same.iter().map(|value| format!("\"ip\":{value},")).collect();
-        let (metadata, beside) = (format!("{metadata}{same}"), Beside::default());
-        check(&payload(Beside { envelope: &envelope, context: &context, request: &request, attributes: &attributes,
-            metadata: &metadata, ..beside }));
+        let metadata = format!("{metadata}{same}");
+        check(&payload(Beside {
+            envelope: &envelope,
+            context: &context,
+            request: &request,
+            attributes: &attributes,
+            metadata: &metadata,
+        }));
     }
 }
