@@ -70,6 +70,12 @@ pub fn user_event(
     let user_pool_id = user_pool_id.ok_or(Ignored::NoUserPool)?;
     let status = attributes.remove("cognito:user_status");
     let metadata = json::object(&request, "clientMetadata");
+    let mut client = keys.select(|key| json::scalar(&metadata, key));
+    if kind == Kind::Confirmed
+        && let Some(code) = keys.referral_code(&client, &attributes)
+    {
+        client.referral_code = Some(code);
+    }
     let mut data = Data {
         user_name: json::scalar(&event, "userName").map(Text::from),
         client_id: json::scalar(&json::object(&event, "callerContext"), "clientId").map(Text::from),
@@ -79,7 +85,7 @@ pub fn user_event(
         created_at: None,
         partial: false,
         attributes,
-        client: keys.select(|key| json::scalar(&metadata, key)),
+        client,
     };
     data.bound();
     Ok(UserEvent { id, user_pool_id: user_pool_id.into(), sub, kind, data })
