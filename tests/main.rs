@@ -51,5 +51,6 @@ mod runbook;
 mod stack;
 mod statements;
 mod style;
+mod taken_names;
 mod trigger_contract;
 mod walls;

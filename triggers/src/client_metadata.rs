@@ -110,7 +110,8 @@ fn value(text: &str) -> Option<&str> {
             || matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
     };
     let text = text.trim_matches(is_unseen);
-    let is_placeholder = ["undefined", "null"].iter().any(|word| text.eq_ignore_ascii_case(word));
+    let placeholders = ["undefined", "null", "(null)", "<null>", "NaN", "N/A", "[object Object]"];
+    let is_placeholder = placeholders.iter().any(|word| text.eq_ignore_ascii_case(word));
     Some(text).filter(|text| !text.is_empty() && !is_placeholder)
 }
 
@@ -164,7 +165,7 @@ mod tests {
         check(None, "ABCD-EFGH-JKMN-PQRS", Some("ABCD-EFGH-JKMN-PQRS"));
         check(None, "\u{feff} friend \u{200b}\n", Some("friend"));
         check(None, "undefined-friend", Some("undefined-friend"));
-        for nothing in ["", "  ", "\u{200b}", "undefined", "NULL", " null "] {
+        for nothing in ["", "  ", "\u{200b}", "undefined", "NULL", " null ", "(null)", "[object Object]"] {
             check(None, nothing, None);
             check(Some(nothing), "friend", Some("friend"));
         }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::postgres::{Role, RolePrefix, Schema, Transaction, quoted};
 use crate::store::migrate::files::{self, MAKES_ROLES};
-use crate::store::migrate::{Error, requirements};
+use crate::store::migrate::{Error, names, requirements};
 
 /// Who a role belongs to, as its comment says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,12 +160,15 @@ impl Plan {
         wanted: Option<&RolePrefix>,
     ) -> Result<Self, Error> {
         requirements::check(tx).await?;
-        let known = Deployment::read(tx, schema).await?;
         let pending = files::pending(tx).await?;
+        // Where nothing is migrated, what has the names of our tables is somebody else's.
+        let is_migrated = !pending.contains_key(&MAKES_ROLES);
+        let known = if is_migrated { Deployment::read(tx, schema).await? } else { None };
         let old = match &known {
             Some(known) => Some(known.prefix.clone()),
             // What was migrated before deployments had ids.
-            None => prefix_in_use(&mut *tx).await?,
+            None if is_migrated => prefix_in_use(&mut *tx).await?,
+            None => None,
         };
         let prefix = wanted.cloned().or(old.clone()).unwrap_or_default();
         let mark = match &known {
@@ -212,12 +215,18 @@ impl Plan {
 
 /// Makes the schema, the deployment's id and its roles where they are missing, or gives everything to the roles of another
 /// prefix if that is `wanted`. Idempotent. Returns the prefix.
+///
+/// # Errors
+/// As [`Plan::of`], and when somebody else has a name that a migration makes; the table `users` may have one if it is to be
+/// set aside.
 pub(super) async fn prepare(
     tx: &mut Transaction,
     schema: &Schema,
     wanted: Option<&RolePrefix>,
+    sets_users_aside: bool,
 ) -> Result<RolePrefix, Error> {
     let plan = Plan::of(tx, schema, wanted).await?;
+    names::refuse_taken(tx, &plan.pending, sets_users_aside).await?;
     make_schema(tx, schema).await?;
     let prefix = &plan.prefix;
     sqlx::raw_sql(AssertSqlSafe(prefix.rename(include_str!("create_roles.sql")))).execute(&mut *tx).await?;
