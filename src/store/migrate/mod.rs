@@ -213,7 +213,7 @@ pub async fn run_and_adopt(
         return Ok(Migrated { ran: pending.into_iter().collect(), adopted: None });
     }
     let prefix = prepare(database, prefix, true).await?;
-    let table = lock_old_table(&mut tx, &pending).await?;
+    let table = lock_old_table(&mut tx).await?;
     set_aside(&mut tx, &table).await?;
     while Box::pin(run_next(&mut tx, database, &prefix)).await? {}
     let rows = table.rows;
@@ -263,14 +263,12 @@ async fn old_table(
 }
 
 /// Locks the old table against everybody else, and looks again: rows may have come in between.
-async fn lock_old_table(
-    tx: &mut Transaction,
-    pending: &BTreeMap<i64, &'static str>,
-) -> Result<OldTable, Error> {
+async fn lock_old_table(tx: &mut Transaction) -> Result<OldTable, Error> {
     // Who waits for this lock makes everybody else wait behind it: not for long.
     let lock = "set local lock_timeout = '5s'; lock table users in access exclusive mode";
     sqlx::raw_sql(lock).execute(&mut *tx).await.map_err(AdoptError::InUse)?;
-    old_table(tx, pending).await?.ok_or(Error::Adopt(AdoptError::Gone))
+    let pending = files::pending(tx).await?;
+    old_table(tx, &pending).await?.ok_or(Error::Adopt(AdoptError::Gone))
 }
 
 /// Gives the old table, its indexes and its sequences other names, so that the new ones can have theirs. A
