@@ -76,8 +76,7 @@ impl Deployment {
     /// # Errors
     /// When the database does not answer, or holds what `migrate` never writes.
     pub async fn read(tx: &mut Transaction, schema: &Schema) -> Result<Option<Self>, sqlx::Error> {
-        let is_there = "select to_regclass('user_sync_deployment') is not null";
-        if !sqlx::query_scalar::<_, bool>(is_there).fetch_one(&mut *tx).await? {
+        if !is_there(tx).await? {
             return Ok(None);
         }
         let query = "select id, role_prefix, current_database()::text from user_sync_deployment";
@@ -89,6 +88,15 @@ impl Deployment {
         })
         .transpose()
     }
+}
+
+/// Whether the deployment has its id. What has the name and not its columns is somebody else's.
+pub(super) async fn is_there(tx: &mut Transaction) -> Result<bool, sqlx::Error> {
+    let query = "select 3 = (
+            select count(*) from pg_attribute
+            where attrelid = to_regclass('user_sync_deployment') and not attisdropped
+                and attname in ('singleton', 'id', 'role_prefix'))";
+    sqlx::query_scalar(query).fetch_one(tx).await
 }
 
 /// The marks of some roles; one that is not marked, or not there, is not among them.
@@ -160,14 +168,12 @@ impl Plan {
         wanted: Option<&RolePrefix>,
     ) -> Result<Self, Error> {
         requirements::check(tx).await?;
+        let known = Deployment::read(tx, schema).await?;
         let pending = files::pending(tx).await?;
-        // Where nothing is migrated, what has the names of our tables is somebody else's.
-        let is_migrated = !pending.contains_key(&MAKES_ROLES);
-        let known = if is_migrated { Deployment::read(tx, schema).await? } else { None };
         let old = match &known {
             Some(known) => Some(known.prefix.clone()),
-            // What was migrated before deployments had ids.
-            None if is_migrated => prefix_in_use(&mut *tx).await?,
+            // What was migrated before deployments had ids; where nothing was, such a table is somebody else's.
+            None if !pending.contains_key(&MAKES_ROLES) => prefix_in_use(&mut *tx).await?,
             None => None,
         };
         let prefix = wanted.cloned().or(old.clone()).unwrap_or_default();

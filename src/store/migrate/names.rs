@@ -4,8 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::postgres::Transaction;
-use crate::store::migrate::Error;
-use crate::store::migrate::files::{self, MAKES_ROLES, MIGRATIONS};
+use crate::store::migrate::files::{self, MIGRATIONS};
+use crate::store::migrate::{Error, deployment};
+
+const MIGRATIONS_TABLE: &str = include_str!("migrations_table.sql");
+const DEPLOYMENT_TABLE: &str = include_str!("deployment.sql");
 
 /// What shares a name with nothing else in a schema.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -150,14 +153,13 @@ impl Names {
 }
 
 /// The names that are still to be made: those of pending migrations that no other one has made.
-fn to_be_made(pending: &BTreeMap<i64, &'static str>, has_table: bool) -> Names {
+///
+/// `beside` are the texts of the two tables that are made beside the migrations, if they are not there.
+fn to_be_made(pending: &BTreeMap<i64, &'static str>, beside: &[&'static str]) -> Names {
     let (waiting, ran): (Vec<_>, Vec<_>) =
         MIGRATIONS.into_iter().partition(|(version, _, _)| pending.contains_key(version));
     let text = |(_, _, text): (i64, &'static str, &'static str)| text;
-    // Both are made beside the first migration.
-    let deployment = pending.contains_key(&MAKES_ROLES).then_some(include_str!("deployment.sql"));
-    let table = (!has_table).then_some(include_str!("migrations_table.sql"));
-    let waiting = Names::all_of(waiting.into_iter().map(text).chain(deployment).chain(table));
+    let waiting = Names::all_of(waiting.into_iter().map(text).chain(beside.iter().copied()));
     waiting.without(&Names::all_of(ran.into_iter().map(text)))
 }
 
@@ -171,8 +173,14 @@ pub(super) async fn taken(
     if pending.is_empty() {
         return Ok(Vec::new());
     }
-    let has_table = files::has_table(&mut *tx).await?;
-    to_be_made(pending, has_table).taken(tx, sets_users_aside).await
+    let mut beside = Vec::new();
+    if !files::has_table(&mut *tx).await? {
+        beside.push(MIGRATIONS_TABLE);
+    }
+    if !deployment::is_there(&mut *tx).await? {
+        beside.push(DEPLOYMENT_TABLE);
+    }
+    to_be_made(pending, &beside).taken(tx, sets_users_aside).await
 }
 
 /// Fails where a name is taken.
@@ -189,7 +197,7 @@ pub(super) async fn refuse_taken(
 
 /// The error where `_sqlx_migrations` is another program's: sharing it would stop that one's next migration.
 pub(super) async fn another_programs_migrations(tx: &mut Transaction) -> Result<Error, sqlx::Error> {
-    let mut taken = Names::of(include_str!("migrations_table.sql"));
+    let mut taken = Names::of(MIGRATIONS_TABLE);
     taken.relations.retain(|name| taken.types.contains(name));
     let taken = taken.taken(tx, false).await?;
     let taken = taken.into_iter().map(|line| format!("{line}, and is another program's")).collect();
@@ -230,11 +238,11 @@ mod tests {
     #[test]
     fn what_has_been_made_is_not_asked_for() {
         let pending = |first| MIGRATIONS.into_iter().filter(|m| m.0 >= first).map(|m| (m.0, m.1)).collect();
-        let all = to_be_made(&pending(1), false);
+        let all = to_be_made(&pending(1), &[MIGRATIONS_TABLE, DEPLOYMENT_TABLE]);
         for name in ["users", "sync_status_pkey", "user_sync_deployment", "_sqlx_migrations"] {
             assert!(all.relations.contains(name), "{name}");
         }
-        let rest = to_be_made(&pending(12), true);
+        let rest = to_be_made(&pending(12), &[]);
         assert!(
             rest.routines.contains("user_sync_begin")
                 && !rest.routines.contains("user_event_create_partitions")
@@ -265,7 +273,10 @@ mod against_the_catalogs {
         let server = server().await;
         let database = database(&server).await;
         let mut tx = database.begin(Purpose::Inspection).await.unwrap();
-        let known = to_be_made(&MIGRATIONS.into_iter().map(|m| (m.0, m.1)).collect(), false);
+        let known = to_be_made(
+            &MIGRATIONS.into_iter().map(|m| (m.0, m.1)).collect(),
+            &[MIGRATIONS_TABLE, DEPLOYMENT_TABLE],
+        );
         let query = "select 'relation', relname::text from pg_class where relnamespace = current_schema()::regnamespace
             union all
             select 'type', typname::text from pg_type
