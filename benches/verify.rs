@@ -3,7 +3,13 @@
 //!
 //! Fills a database of its own through the product's apply, then runs the program as an operator would.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    missing_docs
+)]
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

@@ -59,7 +59,7 @@ async fn differences(database: &Database) -> u64 {
 }
 
 /// The first 11 migrations, as releases before this one ran them: without an id and without marks.
-async fn migrate_as_before(url: &str, prefix: &str) {
+pub(crate) async fn migrate_as_before(url: &str, prefix: &str) {
     let owner = local::connect(url, 1).await.unwrap();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();

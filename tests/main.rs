@@ -52,5 +52,6 @@ mod snapshots;
 mod stack;
 mod statements;
 mod style;
+mod taken_names;
 mod trigger_contract;
 mod walls;

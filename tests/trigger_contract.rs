@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use cognito_user_sync_triggers::event::{Event, Kind};
 use serde_json::Value;
 
 use crate::support::binaries;
-use crate::support::deployment;
 use crate::support::lambda_runtime_api::{Function, Invocation, LambdaRuntimeApi};
 use crate::support::proxy::{Action, Proxy, Speaker, Trap};
 use crate::support::sqs_stub::SqsStub;
+use crate::support::{deployment, take};
 
 const COGNITO_WAITS: Duration = Duration::from_secs(5);
 
@@ -99,19 +100,55 @@ async fn a_payload_that_is_no_event_comes_back_too() {
     assert_eq!(deployment.queue().backlog().await.unwrap(), 0);
 }
 
+/// The programs beside us hold no such text: compared as bytes only.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_with_half_a_surrogate_in_a_key_is_queued_and_comes_back() {
+    let (api, deployment) = (LambdaRuntimeApi::start().await, deployment().await);
+    let attribute = ("USER_SYNC_REFERRAL_CODE_ATTRIBUTE", "custom:referral_code");
+    let env = [&deployment.environment()[..], &[attribute]].concat();
+    let mut function = Function::spawn(&binaries::trigger(), &api, &env);
+    api.wait_until_ready(Duration::from_secs(20)).await;
+    for (source, sub) in [("PostAuthentication_Authentication", 1), ("PostConfirmation_ConfirmSignUp", 2)] {
+        let payload = format!(
+            r#"{{"triggerSource":"{source}","userPoolId":"p","\udc00":1e999,"request":{{"userAttributes":{{"custom:\ud83d":"x",
+            "custom:referral_code":"friend","sub":"abda62a8-5732-41ef-8c00-31d8dc08300{sub}"}},
+            "clientMetadata":{{"k\ud83d":"v\ud83d","ip":"203.0.113.9"}}}},"response":{{}}}}"#
+        );
+        let Invocation::Response { body, .. } = api.invoke(payload.clone(), COGNITO_WAITS).await else {
+            panic!("the trigger failed");
+        };
+        assert_eq!(String::from_utf8(body).unwrap(), payload);
+    }
+    function.kill();
+    let messages = take(&deployment, &deployment.queue_url).await;
+    assert_eq!(messages.len(), 2);
+    for message in messages {
+        let body = message.body.unwrap();
+        let Ok(Event::User(event)) = Event::decode(&body) else { panic!("{body}") };
+        assert_eq!(event.data.client.ip.as_deref(), Some("203.0.113.9"));
+        let is_sign_up = event.kind == Kind::Confirmed;
+        assert_eq!(event.data.client.referral_code.as_deref(), is_sign_up.then_some("friend"));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_configuration_does_not_fail_a_sign_in() {
     let fixture = fixtures().into_iter().find(|(name, _)| name == "post_authentication_native").unwrap().1;
     let api = LambdaRuntimeApi::start().await;
-    let mut function =
-        Function::spawn(&binaries::trigger(), &api, &[("USER_SYNC_CLIENT_METADATA_KEYS", "nonsense")]);
+    let wrong = [
+        ("USER_SYNC_CLIENT_METADATA_KEYS", "nonsense"),
+        ("USER_SYNC_REFERRAL_CODE_ATTRIBUTE", "the custom attribute"),
+    ];
+    let mut function = Function::spawn(&binaries::trigger(), &api, &wrong);
     let Invocation::Response { body, .. } = api.invoke(fixture.clone(), COGNITO_WAITS).await else {
         panic!("the trigger failed");
     };
     assert_eq!(String::from_utf8(body).unwrap(), fixture.trim());
     function.kill();
     let stdout = function.stdout_lines().join("\n");
-    assert!(stdout.contains("USER_SYNC_CLIENT_METADATA_KEYS"), "{stdout}");
+    for (variable, _) in wrong {
+        assert!(stdout.contains(variable), "{stdout}");
+    }
     assert!(stdout.contains("USER_SYNC_QUEUE_URL is not set"), "{stdout}");
     assert!(stdout.contains(r#""undelivered":{"#), "the event is in the log: {stdout}");
 }

@@ -269,6 +269,13 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
   private trigger(keepLog: boolean): lambda.Function {
     const options = this.settings.triggers.attachOptions;
     const keys = clientMetadata(this.props.clientMetadataKeys);
+    const { referralCodeAttribute } = this.props;
+    if (referralCodeAttribute !== undefined && !/^[^\s\p{Cc}]{1,128}$/u.test(referralCodeAttribute))
+      refuse(
+        'referralCodeAttribute',
+        referralCodeAttribute,
+        "an attribute's name, such as custom:referral_code",
+      );
     const made = this.programs.function(this, 'Trigger', {
       program: 'user-sync-trigger',
       description: 'PostConfirmation and PostAuthentication of the user pool: each event onto the queue',
@@ -278,6 +285,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
       environment: {
         USER_SYNC_QUEUE_URL: this.queue.queueUrl,
         ...(keys && { USER_SYNC_CLIENT_METADATA_KEYS: keys }),
+        ...(referralCodeAttribute && { USER_SYNC_REFERRAL_CODE_ATTRIBUTE: referralCodeAttribute }),
         ...chains(options),
       },
       keepLog,

@@ -200,6 +200,14 @@ export interface CognitoUserSyncProps {
   readonly clientMetadataKeys?: ClientMetadataKeys;
 
   /**
+   * The user attribute that has the referral code of a sign-up, such as `custom:referral_code`, where its
+   * ClientMetadata has none: in managed login, and with identity providers, where no ClientMetadata reaches.
+   *
+   * @default - none: referral codes come from ClientMetadata only
+   */
+  readonly referralCodeAttribute?: string;
+
+  /**
    * Whether to make the VPC endpoints that are needed where `vpcSubnets` have no way out. A VPC takes one
    * endpoint of a service: leave it out where they are there, and open them to `connections`.
    *

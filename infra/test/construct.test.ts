@@ -429,8 +429,11 @@ describe('the trigger', () => {
       invoke.Resource,
       Object.values(environment).filter((value) => String(value).startsWith('arn:aws:lambda')),
     );
-    assert.equal(of('ChainedOwnPool').environment('Trigger').USER_SYNC_CHAIN_POST_AUTHENTICATION, undefined);
-    assert.equal(of('ChainedOwnPool').environment('Trigger').USER_SYNC_CLIENT_METADATA_KEYS, 'ip=clientIp');
+    const named = of('ChainedOwnPool').environment('Trigger');
+    assert.equal(named.USER_SYNC_CHAIN_POST_AUTHENTICATION, undefined);
+    assert.equal(named.USER_SYNC_CLIENT_METADATA_KEYS, 'ip=clientIp');
+    assert.equal(named.USER_SYNC_REFERRAL_CODE_ATTRIBUTE, 'custom:referral_code');
+    assert.equal(environment.USER_SYNC_REFERRAL_CODE_ATTRIBUTE, undefined);
   });
 
   test('is left to be set by hand, with an output that says what', () => {
@@ -1060,6 +1063,11 @@ describe('what cannot be', () => {
       /driftCheck is "300 s": it must be whole seconds from 3600 to 259200/,
     ],
     ['a key with a comma', () => ({ clientMetadataKeys: { ip: 'a,b' } }), /clientMetadataKeys is "a,b"/],
+    [
+      'an attribute with a blank',
+      () => ({ referralCodeAttribute: 'referral code' }),
+      /referralCodeAttribute is "referral code": it must be an attribute's name/,
+    ],
     [
       'nothing built',
       () => ({ code: '/nowhere' }),

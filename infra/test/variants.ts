@@ -155,6 +155,7 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
     userPool: ownPool(stack),
     triggers: PoolTriggers.attach({ chainPostConfirmation: chained(stack, 'Welcome') }),
     clientMetadataKeys: { ip: 'clientIp' },
+    referralCodeAttribute: 'custom:referral_code',
   }),
   SchemaAndPrefix: () => ({ schema: 'eu', rolePrefix: 'eu_sync', auth: DatabaseAuth.secret() }),
   Endpoints: () => ({

@@ -27,8 +27,7 @@ const SUB: Uuid = Uuid::from_u128(0x7);
 /// The thread's statements have a column more, so the test is of one thread.
 #[tokio::test]
 async fn a_column_is_a_migration_and_one_line() {
-    let options = PostgresOptions { source: PostgresSource::from_env(), durable: false };
-    let server = Postgres::start(&options, &Progress::Lines).await.unwrap();
+    let server = server().await;
     let database = &database(&server).await;
     let pool = database.pool();
     sqlx::raw_sql("alter table users add column nickname text").execute(pool).await.unwrap();
@@ -57,8 +56,14 @@ async fn a_column_is_a_migration_and_one_line() {
     server.stop().await.unwrap();
 }
 
-/// A migrated database of the test's own, on the server that is found or started.
-async fn database(server: &Postgres) -> Database {
+/// The server that is found, or started.
+pub(super) async fn server() -> Postgres {
+    let options = PostgresOptions { source: PostgresSource::from_env(), durable: false };
+    Postgres::start(&options, &Progress::Lines).await.unwrap()
+}
+
+/// A migrated database of the test's own.
+pub(super) async fn database(server: &Postgres) -> Database {
     let name = format!("column_{}", Uuid::now_v7().simple());
     let admin = PgConnectOptions::from_str(server.admin_url()).unwrap();
     let create = sqlx::AssertSqlSafe(format!("create database {name}"));

@@ -11,12 +11,12 @@ use aws_sdk_lambda::error::SdkError;
 use aws_sdk_lambda::operation::invoke::{InvokeError, InvokeOutput};
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::aws::{self, Timeouts};
 use crate::cognito;
 use crate::environment::{ConfigError, Environment};
+use crate::json::{self, Object};
 use crate::request_error::RequestError;
 use crate::retry::Schedule;
 
@@ -59,18 +59,22 @@ pub enum Chained {
 }
 
 /// A function's error, as Lambda tells it to whoever called.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// Such as `Error` or `Runtime.ExitError`.
-    #[serde(default)]
     pub error_type: String,
     /// What Cognito shows to whoever signs in.
-    #[serde(default)]
     pub error_message: String,
 }
 
 impl Failure {
+    /// The error in a payload of Lambda's; what it does not say is empty.
+    fn read(payload: &str) -> Option<Self> {
+        let error: Object<'_> = serde_json::from_str(payload).ok()?;
+        let text = |name| json::text(&error, name).unwrap_or_default();
+        Some(Self { error_type: text("errorType"), error_message: text("errorMessage") })
+    }
+
     /// Cognito's error where the former function did not answer in time.
     #[must_use]
     pub fn timed_out() -> Self {
@@ -164,8 +168,8 @@ fn function_name(arn: &str) -> &str {
 fn read(output: InvokeOutput) -> Chained {
     let payload = output.payload.map(Blob::into_inner).unwrap_or_default();
     if output.function_error.is_some() {
-        let failure = serde_json::from_slice(&payload);
-        return Chained::Failed(failure.unwrap_or_else(|_| unreadable()));
+        let failure = std::str::from_utf8(&payload).ok().and_then(Failure::read);
+        return Chained::Failed(failure.unwrap_or_else(unreadable));
     }
     let json = String::from_utf8(payload).ok().and_then(|json| RawValue::from_string(json).ok());
     json.map_or_else(|| Chained::Failed(unreadable()), Chained::Answered)
@@ -253,6 +257,7 @@ mod tests {
             "",
             "Task timed out after 3.00 seconds",
         );
+        check(r#"{"errorMessage":"not \ud83d","errorType":null,"k\udc00":1}"#, "", "not \u{fffd}");
         check("oops", "Unreadable", "the trigger function returned a response that is not JSON");
         check("", "Unreadable", "the trigger function returned a response that is not JSON");
     }

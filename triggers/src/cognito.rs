@@ -2,7 +2,7 @@
 //!
 //! The shapes are those of "Customizing user pool workflows with Lambda triggers" (Cognito Developer
 //! Guide). What is documented as a string is accepted as a boolean or a number too, anything may be null or
-//! missing, and sources that do not concern us, or that do not exist yet, are told apart, never an error.
+//! missing or there twice, and sources that do not concern us, or that do not exist yet, are told apart, never an error.
 
 use std::collections::BTreeMap;
 
@@ -62,14 +62,20 @@ pub fn user_event(
     let request = json::object(&event, "request");
     let attributes = json::object(&request, "userAttributes");
     let mut attributes: BTreeMap<Text<'static>, Text<'static>> = attributes
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.into(), json::scalar_of(value)?.into())))
+        .into_members()
+        .filter_map(|(name, value)| Some((name.into_owned().into(), json::scalar_of(value)?.into())))
         .collect();
     let sub = attributes.remove("sub").and_then(|sub| Uuid::try_parse(&sub).ok()).ok_or(Ignored::NoSub)?;
     let user_pool_id = json::scalar(&event, "userPoolId").filter(|id| user_pool_id::is_carried(id));
     let user_pool_id = user_pool_id.ok_or(Ignored::NoUserPool)?;
     let status = attributes.remove("cognito:user_status");
     let metadata = json::object(&request, "clientMetadata");
+    let mut client = keys.select(|key| json::scalar(&metadata, key));
+    if kind == Kind::Confirmed
+        && let Some(code) = keys.referral_code(&client, &attributes)
+    {
+        client.referral_code = Some(code);
+    }
     let mut data = Data {
         user_name: json::scalar(&event, "userName").map(Text::from),
         client_id: json::scalar(&json::object(&event, "callerContext"), "clientId").map(Text::from),
@@ -79,7 +85,7 @@ pub fn user_event(
         created_at: None,
         partial: false,
         attributes,
-        client: keys.select(|key| json::scalar(&metadata, key)),
+        client,
     };
     data.bound();
     Ok(UserEvent { id, user_pool_id: user_pool_id.into(), sub, kind, data })

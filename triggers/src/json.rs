@@ -1,29 +1,133 @@
 //! Reads JSON of which only some members concern us: whatever is missing, null or of another shape is absent, never an
-//! error. Knows nothing of whose JSON it is.
+//! error, and takes nothing else with it. Knows nothing of whose JSON it is.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::fmt;
 
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// An object whose values are left unparsed: what concerns us is read, and nothing else can fail.
-pub type Object<'a> = BTreeMap<String, &'a RawValue>;
+/// An object's members in their order, their values left unparsed: what concerns us is read, and nothing else can fail.
+#[derive(Debug, Clone, Default)]
+pub struct Object<'a>(Vec<(Lenient<'a>, &'a RawValue)>);
+
+impl<'a> Object<'a> {
+    /// A member's value, whatever it is. Of a member that is there twice, the last.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.find(name, Some)
+    }
+
+    /// Whether it has no members.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Of the members of a name, the last that `read` can read.
+    fn find<T>(&self, name: &str, read: impl Fn(&'a RawValue) -> Option<T>) -> Option<T> {
+        self.0.iter().rev().filter(|(other, _)| other.0 == name).find_map(|(_, value)| read(value))
+    }
+
+    /// Each member's name and value.
+    pub fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(name, value)| (&*name.0, *value))
+    }
+
+    /// The same, with names that may outlive this.
+    pub fn into_members(self) -> impl Iterator<Item = (Cow<'a, str>, &'a RawValue)> {
+        self.0.into_iter().map(|(name, value)| (name.0, value))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Object(members))
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// A JSON string, even where a client cut a character in two.
+///
+/// A lone UTF-16 surrogate (`"\ud83d"`: half an emoji, as a client's `substring` leaves it in
+/// ClientMetadata) is legal JSON text but no Unicode; it is read as U+FFFD rather than losing the text.
+#[derive(Debug, Clone)]
+struct Lenient<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Lenient<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+
+        impl<'de> Visitor<'de> for Bytes {
+            type Value = Lenient<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_bytes<E: Error>(self, bytes: &'de [u8]) -> Result<Lenient<'de>, E> {
+                Ok(Lenient(
+                    std::str::from_utf8(bytes)
+                        .map_or_else(|_| with_replacements(bytes).into(), Cow::Borrowed),
+                ))
+            }
+
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Lenient<'de>, E> {
+                Ok(Lenient(with_replacements(bytes).into()))
+            }
+        }
+
+        // Asked for a text, serde_json refuses a lone surrogate; asked for bytes, it writes one as UTF-8 would.
+        deserializer.deserialize_bytes(Bytes)
+    }
+}
+
+/// The text of what is UTF-8 but for surrogates: three bytes each, of which the first is 0xED.
+fn with_replacements(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        if chunk.invalid().first() == Some(&0xED) {
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    text
+}
 
 /// The members of an object's member; whatever is no object has none.
 #[must_use]
 pub fn object<'a>(parent: &Object<'a>, name: &str) -> Object<'a> {
-    parent.get(name).and_then(|value| serde_json::from_str(value.get()).ok()).unwrap_or_default()
+    parent.find(name, |value| serde_json::from_str(value.get()).ok()).unwrap_or_default()
 }
 
 /// A member that is a string.
 #[must_use]
 pub fn text(parent: &Object<'_>, name: &str) -> Option<String> {
-    string(parent.get(name)?.get())
+    parent.find(name, |value| string(value.get()))
 }
 
 /// A member that is a string, a number or a boolean, as text: what is documented as a string may be any of them.
 #[must_use]
 pub fn scalar(parent: &Object<'_>, name: &str) -> Option<String> {
-    scalar_of(parent.get(name)?)
+    parent.find(name, scalar_of)
 }
 
 /// A value as text, if it is a string, a number or a boolean.
@@ -37,42 +141,8 @@ pub fn scalar_of(value: &RawValue) -> Option<String> {
     }
 }
 
-/// A JSON string, even where a client cut a character in two.
-///
-/// A lone UTF-16 surrogate (`"\ud83d"`: half an emoji, as a client's `substring` leaves it in
-/// ClientMetadata) is legal JSON text but no Unicode; it is read as U+FFFD rather than losing the value.
 fn string(json: &str) -> Option<String> {
-    serde_json::from_str(json).or_else(|_| serde_json::from_str(&replace_lone_surrogates(json))).ok()
-}
-
-fn replace_lone_surrogates(json: &str) -> String {
-    let unit = |text: &str| {
-        let digits = text.strip_prefix("\\u")?.get(..4)?;
-        u16::from_str_radix(digits, 16).ok()
-    };
-    let mut out = String::with_capacity(json.len());
-    let mut rest = json;
-    while let Some(at) = rest.find('\\') {
-        let (before, escape) = rest.split_at(at);
-        out.push_str(before);
-        let high = unit(escape).is_some_and(|unit| (0xD800..0xDC00).contains(&unit));
-        let low = |text: &str| unit(text).is_some_and(|unit| (0xDC00..0xE000).contains(&unit));
-        let length = if high && escape.get(6..).is_some_and(low) {
-            out.push_str(escape.get(..12).unwrap_or_default());
-            12
-        } else if high || low(escape) {
-            out.push_str("\\ufffd");
-            6
-        } else {
-            // Any other escape: its second character may itself be a backslash, so both are passed over.
-            let length = 1 + escape.chars().nth(1).map_or(0, char::len_utf8);
-            out.push_str(escape.get(..length).unwrap_or_default());
-            length
-        };
-        rest = escape.get(length..).unwrap_or_default();
-    }
-    out.push_str(rest);
-    out
+    serde_json::from_str::<Lenient<'_>>(json).ok().map(|text| text.0.into_owned())
 }
 
 #[cfg(test)]

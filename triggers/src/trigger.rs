@@ -62,22 +62,14 @@ impl Trigger {
         Self { chain, ..self }
     }
 
-    /// Configured by `USER_SYNC_QUEUE_URL`, `USER_SYNC_CLIENT_METADATA_KEYS` and the variables of [`Chain`].
+    /// Configured by `USER_SYNC_QUEUE_URL`, `USER_SYNC_CLIENT_METADATA_KEYS`, `USER_SYNC_REFERRAL_CODE_ATTRIBUTE` and
+    /// the variables of [`Chain`].
     ///
     /// A wrong configuration must not fail a sign-in either: it is said in the log, and an event without a
     /// queue goes to the log whole.
     pub async fn from_env() -> Self {
         let environment = Environment::process();
-        let keys = match environment.optional(client_metadata::VARIABLE) {
-            Ok(keys) => {
-                ClientMetadataKeys::parse(&keys.unwrap_or_default()).map_err(|error| error.to_string())
-            }
-            Err(error) => Err(error.to_string()),
-        };
-        let keys = keys.unwrap_or_else(|error| {
-            say("ERROR", &format!("{error}; using the default keys"));
-            ClientMetadataKeys::default()
-        });
+        let keys = keys(environment);
         let publisher = match environment.required(QUEUE_URL_VARIABLE, "the URL of the queue to send to") {
             Ok(queue_url) => Some(Publisher::new(&aws::function_config(publish::TIMEOUTS).await, queue_url)),
             Err(error) => {
@@ -214,6 +206,25 @@ impl Trigger {
             }
         }
     }
+}
+
+/// What of a variable cannot be read is said in the log, and counts as not set.
+fn keys(environment: Environment<'_>) -> ClientMetadataKeys {
+    let read = |variable| {
+        environment.optional(variable).map(Option::unwrap_or_default).map_err(|error| error.to_string())
+    };
+    let keys = read(client_metadata::VARIABLE)
+        .and_then(|keys| ClientMetadataKeys::parse(&keys).map_err(|error| error.to_string()));
+    let keys = keys.unwrap_or_else(|error| {
+        say("ERROR", &format!("{error}; using the default keys"));
+        ClientMetadataKeys::default()
+    });
+    let with_attribute = read(client_metadata::REFERRAL_CODE_ATTRIBUTE_VARIABLE)
+        .and_then(|name| keys.clone().or_attribute(&name).map_err(|error| error.to_string()));
+    with_attribute.unwrap_or_else(|error| {
+        say("ERROR", &format!("{error}; referral codes come from ClientMetadata only"));
+        keys
+    })
 }
 
 /// Whether an answer can be an event. Of anything else Cognito says "Unrecognizable lambda output" and fails the

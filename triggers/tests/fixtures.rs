@@ -128,3 +128,49 @@ fn whatever_the_rest_of_the_payload_is_the_login_is_read() {
         assert_eq!(event.data.attributes["name"], "x");
     }
 }
+
+/// Hosted UI and identity providers pass no ClientMetadata to a confirmation: an attribute has the code there.
+#[test]
+fn a_referral_code_is_an_attributes_where_a_confirmation_says_none() {
+    let keys = ClientMetadataKeys::default().or_attribute("custom:referral_code").unwrap();
+    let code = |source: &str, attribute: &str, metadata: &str| {
+        let payload = format!(
+            r#"{{"triggerSource":"{source}","userPoolId":"p","request":{{{metadata}"userAttributes":{{
+            "sub":"abda62a8-5732-41ef-8c00-31d8dc083c34","cognito:user_status":"EXTERNAL_PROVIDER"{attribute}}}}}}}"#
+        );
+        let event = user_event(&payload, &keys, EventId::new(Timestamp::now())).unwrap();
+        let kept = event.data.attributes.get("custom:referral_code").map(ToString::to_string);
+        assert_eq!(
+            kept.is_some(),
+            attribute.contains("custom:referral_code"),
+            "it stays among the attributes"
+        );
+        event.data.client.referral_code.map(String::from)
+    };
+    let confirmed = "PostConfirmation_ConfirmSignUp";
+    let named = r#","custom:referral_code":" friend ""#;
+    for metadata in [
+        "",
+        r#""clientMetadata":{},"#,
+        r#""clientMetadata":null,"#,
+        r#""clientMetadata":{"referral_code":" "},"#,
+    ] {
+        assert_eq!(code(confirmed, named, metadata).as_deref(), Some("friend"), "{metadata}");
+        assert_eq!(code(confirmed, "", metadata), None, "{metadata}");
+    }
+    for nothing in ["", "  ", "undefined", "null", r"\u200b"] {
+        let attribute = format!(r#","custom:referral_code":"{nothing}""#);
+        assert_eq!(code(confirmed, &attribute, ""), None, "{nothing}");
+    }
+    let said = r#""clientMetadata":{"referral_code":"another"},"#;
+    assert_eq!(code(confirmed, named, said).as_deref(), Some("another"));
+    // Only a sign-up has one.
+    for source in ["PostConfirmation_ConfirmForgotPassword", "PostAuthentication_Authentication"] {
+        assert_eq!(code(source, named, ""), None, "{source}");
+    }
+    let number = code(confirmed, r#","custom:referral_code":1234"#, "");
+    assert_eq!(number.as_deref(), Some("1234"));
+    // Longer than a code can be carried: none, and the attribute is whole.
+    let long = format!(r#","custom:referral_code":"{}""#, "x".repeat(TEXT_MAX_CHARS + 1));
+    assert_eq!(code(confirmed, &long, ""), None);
+}

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
+mod carried;
 mod contract;
 mod dependencies;
 mod fixtures;
+mod lenient;
 mod undelivered;
 
 use std::path::PathBuf;

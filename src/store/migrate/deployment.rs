@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::postgres::{Role, RolePrefix, Schema, Transaction, quoted};
 use crate::store::migrate::files::{self, MAKES_ROLES};
-use crate::store::migrate::{Error, requirements};
+use crate::store::migrate::{Error, names, requirements};
 
 /// Who a role belongs to, as its comment says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,8 +76,7 @@ impl Deployment {
     /// # Errors
     /// When the database does not answer, or holds what `migrate` never writes.
     pub async fn read(tx: &mut Transaction, schema: &Schema) -> Result<Option<Self>, sqlx::Error> {
-        let is_there = "select to_regclass('user_sync_deployment') is not null";
-        if !sqlx::query_scalar::<_, bool>(is_there).fetch_one(&mut *tx).await? {
+        if !is_there(tx).await? {
             return Ok(None);
         }
         let query = "select id, role_prefix, current_database()::text from user_sync_deployment";
@@ -89,6 +88,15 @@ impl Deployment {
         })
         .transpose()
     }
+}
+
+/// Whether the deployment has its id. What has the name and not its columns is somebody else's.
+pub(super) async fn is_there(tx: &mut Transaction) -> Result<bool, sqlx::Error> {
+    let query = "select 3 = (
+            select count(*) from pg_attribute
+            where attrelid = to_regclass('user_sync_deployment') and not attisdropped
+                and attname in ('singleton', 'id', 'role_prefix'))";
+    sqlx::query_scalar(query).fetch_one(tx).await
 }
 
 /// The marks of some roles; one that is not marked, or not there, is not among them.
@@ -164,8 +172,9 @@ impl Plan {
         let pending = files::pending(tx).await?;
         let old = match &known {
             Some(known) => Some(known.prefix.clone()),
-            // What was migrated before deployments had ids.
-            None => prefix_in_use(&mut *tx).await?,
+            // What was migrated before deployments had ids; where nothing was, such a table is somebody else's.
+            None if !pending.contains_key(&MAKES_ROLES) => prefix_in_use(&mut *tx).await?,
+            None => None,
         };
         let prefix = wanted.cloned().or(old.clone()).unwrap_or_default();
         let mark = match &known {
@@ -212,12 +221,18 @@ impl Plan {
 
 /// Makes the schema, the deployment's id and its roles where they are missing, or gives everything to the roles of another
 /// prefix if that is `wanted`. Idempotent. Returns the prefix.
+///
+/// # Errors
+/// As [`Plan::of`], and when somebody else has a name that a migration makes; the table `users` may have one if it is to be
+/// set aside.
 pub(super) async fn prepare(
     tx: &mut Transaction,
     schema: &Schema,
     wanted: Option<&RolePrefix>,
+    sets_users_aside: bool,
 ) -> Result<RolePrefix, Error> {
     let plan = Plan::of(tx, schema, wanted).await?;
+    names::refuse_taken(tx, &plan.pending, sets_users_aside).await?;
     make_schema(tx, schema).await?;
     let prefix = &plan.prefix;
     sqlx::raw_sql(AssertSqlSafe(prefix.rename(include_str!("create_roles.sql")))).execute(&mut *tx).await?;

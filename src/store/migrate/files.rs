@@ -8,7 +8,7 @@ use sqlx::migrate::{Migration, MigrationType};
 use sqlx::{AssertSqlSafe, SqlStr};
 
 use crate::postgres::{RolePrefix, Schema, Transaction};
-use crate::store::migrate::Error;
+use crate::store::migrate::{Error, names};
 
 /// Version, description and text, in the order of `migrations/`.
 pub(super) const MIGRATIONS: [(i64, &str, &str); 18] = [
@@ -61,14 +61,14 @@ fn text(sql: &str, schema: &Schema, prefix: &RolePrefix) -> String {
 pub(super) async fn pending(tx: &mut Transaction) -> Result<BTreeMap<i64, &'static str>, Error> {
     let mut pending: BTreeMap<i64, &'static str> =
         MIGRATIONS.into_iter().map(|(version, description, _)| (version, description)).collect();
-    let is_there = "select to_regclass('_sqlx_migrations') is not null";
-    if !sqlx::query_scalar::<_, bool>(is_there).fetch_one(&mut *tx).await? {
+    if !has_table(&mut *tx).await? {
         return Ok(pending);
     }
-    let ran: Vec<(i64, Vec<u8>, bool)> =
-        sqlx::query_as("select version, checksum, success from _sqlx_migrations").fetch_all(tx).await?;
     let known: BTreeMap<i64, Migration> =
         embedded().into_iter().map(|migration| (migration.version, migration)).collect();
+    let Some(ran) = recorded(tx, &known).await? else {
+        return Err(names::another_programs_migrations(tx).await?);
+    };
     for (version, checksum, success) in ran {
         pending.remove(&version);
         match known.get(&version) {
@@ -79,6 +79,39 @@ pub(super) async fn pending(tx: &mut Transaction) -> Result<BTreeMap<i64, &'stat
         }
     }
     Ok(pending)
+}
+
+/// Whether there is a table of migrations, whoever's.
+pub(super) async fn has_table(tx: &mut Transaction) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(tx).await
+}
+
+/// The migrations that the table has: version, checksum and whether it has ended; `None` where it is another program's.
+async fn recorded(
+    tx: &mut Transaction,
+    known: &BTreeMap<i64, Migration>,
+) -> Result<Option<Vec<(i64, Vec<u8>, bool)>>, sqlx::Error> {
+    let is_one = "select relkind in ('r', 'p') and 5 = (
+            select count(*) from pg_attribute
+            where attrelid = pg_class.oid and not attisdropped
+                and attname in ('version', 'description', 'success', 'checksum', 'execution_time'))
+        from pg_class where oid = to_regclass('_sqlx_migrations')";
+    if !sqlx::query_scalar::<_, bool>(is_one).fetch_one(&mut *tx).await? {
+        return Ok(None);
+    }
+    let rows: Vec<(i64, String, Vec<u8>, bool)> =
+        sqlx::query_as("select version, description, checksum, success from _sqlx_migrations")
+            .fetch_all(tx)
+            .await?;
+    let is_ours = |(version, description, checksum, _): &(i64, String, Vec<u8>, bool)| {
+        let Some(own) = known.get(version) else { return false };
+        // The first one's text may have been changed, which is another error.
+        *own.checksum == **checksum || *version == MAKES_ROLES && own.description == **description
+    };
+    if !rows.is_empty() && !rows.iter().any(is_ours) {
+        return Ok(None);
+    }
+    Ok(Some(rows.into_iter().map(|(version, _, checksum, success)| (version, checksum, success)).collect()))
 }
 
 /// Runs a migration and records it.

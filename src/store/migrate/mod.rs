@@ -6,6 +6,7 @@
 mod deployment;
 mod edits;
 mod files;
+mod names;
 mod requirements;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ pub use self::requirements::{Server, Unmet};
 use crate::geoip::GeoIp;
 use crate::postgres::{Database, NAME_MAX_BYTES, Purpose, RolePrefix, Transaction, quoted};
 use crate::store::locks::{lock_adoption, lock_migration};
-use crate::store::maintenance::adopt::{self, AdoptError, Adopted, KEPT_AS, OldTable, Options};
+use crate::store::maintenance::adopt::{self, AdoptError, Adopted, KEPT_AS, OldTable, Options, lines};
 
 /// What was done, or would be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -95,6 +96,16 @@ pub enum Error {
         /// What the names of its roles begin with.
         prefix: RolePrefix,
     },
+    /// Somebody else has names that migrations make.
+    #[error(
+        "names that this service's own tables and functions need are taken in this schema; nothing was changed\n{lines}\n\
+         rename these, or set USER_SYNC_DATABASE_SCHEMA to a schema of this service's own, where they are in nobody's way",
+        lines = lines(taken)
+    )]
+    NamesTaken {
+        /// What has each of them, a line each.
+        taken: Vec<String>,
+    },
     /// The old table is not adopted.
     #[error(transparent)]
     Adopt(#[from] AdoptError),
@@ -125,9 +136,9 @@ impl From<Unmet> for Error {
 ///
 /// # Errors
 /// When the database cannot be reached or cannot hold the tables, the role may not create what is needed, the roles are
-/// another deployment's, or a migration that ran before was changed since.
+/// another deployment's, somebody else has a name that a migration makes, or a migration that ran before was changed since.
 pub async fn run(database: &Database, prefix: Option<&RolePrefix>) -> Result<(), Error> {
-    let prefix = prepare(database, prefix).await?;
+    let prefix = prepare(database, prefix, false).await?;
     loop {
         let mut tx = database.begin(Purpose::Migration).await?;
         if !run_next(&mut tx, database, &prefix).await? {
@@ -140,10 +151,14 @@ pub async fn run(database: &Database, prefix: Option<&RolePrefix>) -> Result<(),
 
 /// The roles, in a transaction of their own: they are the whole server's, and other databases that migrate would have to
 /// wait for a long one.
-async fn prepare(database: &Database, prefix: Option<&RolePrefix>) -> Result<RolePrefix, Error> {
+async fn prepare(
+    database: &Database,
+    prefix: Option<&RolePrefix>,
+    sets_users_aside: bool,
+) -> Result<RolePrefix, Error> {
     let mut tx = database.begin(Purpose::Migration).await?;
     lock_migration(&mut tx).await?;
-    let prefix = deployment::prepare(&mut tx, database.schema(), prefix).await?;
+    let prefix = deployment::prepare(&mut tx, database.schema(), prefix, sets_users_aside).await?;
     tx.commit().await?;
     Ok(prefix)
 }
@@ -197,8 +212,8 @@ pub async fn run_and_adopt(
         run(database, prefix).await?;
         return Ok(Migrated { ran: pending.into_iter().collect(), adopted: None });
     }
-    let prefix = prepare(database, prefix).await?;
-    let table = lock_old_table(&mut tx, &pending).await?;
+    let prefix = prepare(database, prefix, true).await?;
+    let table = lock_old_table(&mut tx).await?;
     set_aside(&mut tx, &table).await?;
     while Box::pin(run_next(&mut tx, database, &prefix)).await? {}
     let rows = table.rows;
@@ -221,7 +236,10 @@ pub async fn survey(
     let mut tx = database.begin(Purpose::Inspection).await?;
     let pending = deployment::Plan::of(&mut tx, database.schema(), prefix).await?.pending;
     let adopted = match old_table(&mut tx, &pending).await? {
-        None => None,
+        None => {
+            names::refuse_taken(&mut tx, &pending, false).await?;
+            None
+        }
         Some(table) => {
             let rows = table.rows;
             Some(adopt::survey(&mut tx, &table, options, geoip, |done| progress(done, rows)).await?)
@@ -240,18 +258,17 @@ async fn old_table(
         return Ok(None);
     }
     sqlx::raw_sql("set local statement_timeout = 0; set local time zone 'UTC'").execute(&mut *tx).await?;
-    Ok(adopt::inspect(tx).await?)
+    let taken = names::taken(tx, pending, true).await?;
+    Ok(adopt::inspect(tx, taken).await?)
 }
 
 /// Locks the old table against everybody else, and looks again: rows may have come in between.
-async fn lock_old_table(
-    tx: &mut Transaction,
-    pending: &BTreeMap<i64, &'static str>,
-) -> Result<OldTable, Error> {
+async fn lock_old_table(tx: &mut Transaction) -> Result<OldTable, Error> {
     // Who waits for this lock makes everybody else wait behind it: not for long.
     let lock = "set local lock_timeout = '5s'; lock table users in access exclusive mode";
     sqlx::raw_sql(lock).execute(&mut *tx).await.map_err(AdoptError::InUse)?;
-    old_table(tx, pending).await?.ok_or(Error::Adopt(AdoptError::Gone))
+    let pending = files::pending(tx).await?;
+    old_table(tx, &pending).await?.ok_or(Error::Adopt(AdoptError::Gone))
 }
 
 /// Gives the old table, its indexes and its sequences other names, so that the new ones can have theirs. A

@@ -26,7 +26,7 @@ pub(in crate::store) fn normalized(attribute: &str) -> Option<String> {
     for element in elements(attribute) {
         let Ok(members) = serde_json::from_str::<Object<'_>>(element.get()) else { continue };
         let member = |names: &[&str]| {
-            let (_, value) = members.iter().find(|(key, _)| names.contains(&&*plain(key)))?;
+            let (_, value) = members.members().find(|(key, _)| names.contains(&&*plain(key)))?;
             // PostgreSQL's `jsonb` holds no U+0000.
             let value = json::scalar_of(value)?.replace('\0', "");
             profile::text(&value).map(str::to_owned)

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     ATTRIBUTE_NAME_MAX_CHARS, Data, Event, EventId, HEARTBEAT, Kind, MESSAGE_MAX_BYTES, SCHEMA_VERSION,
-    SOURCE_PREFIX, SPEC_VERSION, UserEvent,
+    SOURCE_PREFIX, SPEC_VERSION, UserEvent, carried,
 };
 use crate::text::Text;
 use crate::timestamp::Timestamp;
@@ -82,12 +82,23 @@ impl DecodeError {
             Self::IdTimeMismatch => "time",
         }
     }
+
+    /// The same of another field, where it is in `from` or within it.
+    pub(super) fn within(mut self, from: &str, other: &str) -> Self {
+        if let Self::Malformed { field, .. } | Self::Oversized { field, .. } = &mut self
+            && let Some(rest) =
+                field.strip_prefix(from).filter(|rest| rest.is_empty() || rest.starts_with('.'))
+        {
+            *field = format!("{other}{rest}");
+        }
+        self
+    }
 }
 
 /// Everything optional, so that an unknown version is recognised before its other fields are judged.
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "'de: 'a, D: Deserialize<'de>"))]
-struct Read<'a, D> {
+pub(super) struct Read<'a, D> {
     #[serde(borrow, default)]
     specversion: Option<Text<'a>>,
     #[serde(default)]
@@ -102,8 +113,12 @@ struct Read<'a, D> {
     subject: Option<Text<'a>>,
     #[serde(borrow, default)]
     time: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(super) datacontenttype: Option<&'a RawValue>,
     #[serde(default)]
-    data: Option<D>,
+    pub(super) data: Option<D>,
+    #[serde(borrow, default)]
+    pub(super) data_base64: Option<&'a RawValue>,
 }
 
 /// What must be an object: serde would read an array as a struct's fields in their order.
@@ -147,9 +162,15 @@ impl<'a> Event<'a> {
         }
         // At once, as nearly every message can be read. Of one that cannot, what is wrong is found step by step, or that
         // its `data` need not be read: a heartbeat's, or of a version or type that is not known here.
-        match serde_json::from_str(text) {
-            Ok(Object(read)) => Self::of(read, |Object(data)| Ok(data)),
-            Err(_) => Self::of(parse(text, "")?, |data: &RawValue| parse(data.get(), "data")),
+        match serde_json::from_str::<Object<Read<'_, Object<Data<'_>>>>>(text) {
+            Ok(Object(read)) if read.is_plain() => Self::of(read, |Object(data)| Ok(data)),
+            Ok(_) | Err(_) => {
+                let read: Read<'_, &RawValue> = parse(text, "")?;
+                match read.is_plain() {
+                    true => Self::of(read, |data| parse(data.get(), "data")),
+                    false => carried::decode(text, &read),
+                }
+            }
         }
     }
 

@@ -1,6 +1,8 @@
 //! How much an event may hold: the limits, and how an event is brought within them or refused. Knows nothing of the
 //! wire.
 
+use std::collections::BTreeMap;
+
 use super::{Client, Data, DecodeError};
 use crate::text::Text;
 
@@ -80,12 +82,14 @@ impl<'a> Data<'a> {
             text.remove('\0');
         }
         if self.attributes.keys().any(|name| name.contains('\0')) {
-            let attributes = std::mem::take(&mut self.attributes);
-            let stripped = |(mut name, value): (Text<'a>, _)| {
+            let attributes = std::mem::take(&mut self.attributes).into_iter();
+            let (odd, others): (BTreeMap<_, _>, _) = attributes.partition(|(name, _)| name.contains('\0'));
+            self.attributes = others;
+            for (mut name, value) in odd {
                 name.remove('\0');
-                (name, value)
-            };
-            self.attributes = attributes.into_iter().map(stripped).collect();
+                // What has the name without it is what is meant by it.
+                self.attributes.entry(name).or_insert(value);
+            }
         }
     }
 }

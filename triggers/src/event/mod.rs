@@ -4,6 +4,7 @@
 //! one event a message; `docs/event.schema.json` states the same for other languages. Knows neither where
 //! an event came from (see [`crate::cognito`]) nor what becomes of it.
 
+mod carried;
 mod decode;
 mod encode;
 mod limits;

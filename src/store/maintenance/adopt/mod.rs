@@ -106,8 +106,8 @@ pub enum AdoptError {
     Gone,
 }
 
-/// Names of columns may be anything.
-fn lines(lines: &[String]) -> String {
+/// A list in an error. Names of columns may be anything.
+pub(in crate::store) fn lines(lines: &[String]) -> String {
     lines.iter().map(|line| format!("  {}", text::line(line))).collect::<Vec<_>>().join("\n")
 }
 

@@ -1,5 +1,5 @@
 -- Why the relation $1 cannot become $2: what it is, who depends on it and would go on with the old rows in
--- silence, and whose name (of $3) is taken. A line each.
+-- silence. A line each.
 with old as (select * from pg_class where oid = $1)
 select 'users is no ordinary table, expected one' from old where relkind <> 'r'
 union all
@@ -33,7 +33,6 @@ union all
 select 'publication ' || pubname || ' sends users, expected none: add the new table to it afterwards'
 from pg_publication_rel join pg_publication on pg_publication.oid = prpubid where prrelid = $1
 union all
-select relname || ' exists already, expected no such relation' || case when relname = $2::text
-        then ': it is what an earlier adoption kept; drop it or rename it' else '' end
+select relname || ' exists already: it is what an earlier adoption kept; drop it or rename it'
 from pg_class join pg_namespace on pg_namespace.oid = relnamespace
-where nspname = current_schema() and relname::text = any (array_append($3::text[], $2::text))
+where nspname = current_schema() and relname::text = $2

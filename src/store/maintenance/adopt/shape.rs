@@ -11,16 +11,6 @@ use crate::store::maintenance::adopt::AdoptError;
 /// The name that an adopted table has from then on.
 pub const KEPT_AS: &str = "users_before_user_sync";
 
-/// Relations that the migrations create beside `users`.
-const OURS: [&str; 6] = [
-    "user_claims",
-    "user_events",
-    "user_event_partitions",
-    "sync_status",
-    "user_baseline",
-    "user_contested_identifiers",
-];
-
 /// The documented table as it was found, and nothing that it could not be adopted for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OldTable {
@@ -112,11 +102,15 @@ const COLUMNS: [(&str, Family); 35] = [
     ("referred_by", Family::Text),
 ];
 
-/// The old table in the current schema, if there is any relation of the name `users`.
+/// The old table in the current schema, if there is any relation of the name `users`. What else has a name that the new
+/// tables need is `taken`, a line each.
 ///
 /// # Errors
-/// With every difference from the documented table, or with the rows that cannot be adopted.
-pub(crate) async fn inspect(tx: &mut Transaction) -> Result<Option<OldTable>, AdoptError> {
+/// With every difference from the documented table and all that is taken, or with the rows that cannot be adopted.
+pub(crate) async fn inspect(
+    tx: &mut Transaction,
+    taken: Vec<String>,
+) -> Result<Option<OldTable>, AdoptError> {
     let find = "select pg_class.oid from pg_class join pg_namespace on pg_namespace.oid = relnamespace
         where nspname = current_schema() and relname = 'users'";
     let Some(oid) = sqlx::query_scalar(find).fetch_optional(&mut *tx).await? else { return Ok(None) };
@@ -127,7 +121,8 @@ pub(crate) async fn inspect(tx: &mut Transaction) -> Result<Option<OldTable>, Ad
         .collect::<Result<_, sqlx::Error>>()?;
     let mut differences = column_differences(&columns);
     let obstacles = sqlx::query_scalar(include_str!("old_obstacles.sql")).bind(oid).bind(KEPT_AS);
-    differences.extend(obstacles.bind(OURS.as_slice()).fetch_all(&mut *tx).await?);
+    differences.extend(obstacles.fetch_all(&mut *tx).await?);
+    differences.extend(taken);
     if !differences.is_empty() {
         return Err(AdoptError::AnotherTable { differences });
     }
