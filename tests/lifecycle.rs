@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::support::conformance::Adapter;
 use crate::support::lambda_runtime_api::{Function, Invocation, LambdaRuntimeApi};
+use crate::support::stale_pool::StalePool;
 use crate::support::{TestDatabase, binaries, cloudtrail, eventually, queued};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -276,6 +277,30 @@ async fn what_the_pool_does_not_confirm_is_an_error_and_is_not_published() {
     followed.has(sub, &[("is_deleted", Some("true"))]).await;
     let log = followed.log();
     assert_eq!((count(&log, "failed", None), count(&log, "published", None)), (2, 1), "{log:?}");
+}
+
+/// Of whose change nobody knows the time, or whose answers lag for good, may have attributes that the answer lacks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_lags_behind_the_change_is_asked_again_and_at_last_is_partial() {
+    for (stale, modified, asked, partial) in
+        [(0, true, 1, false), (2, true, 3, false), (u32::MAX, true, 5, true), (0, false, 5, true)]
+    {
+        let changed_at = Timestamp::now();
+        let stub = StalePool::without_phone_since(changed_at, stale).await;
+        if !modified {
+            stub.pool().now.1 = None;
+        }
+        let followed = Followed::start_with(&[(StalePool::VARIABLE, &stub.endpoint)]).await;
+        let sub = stub.pool().sub;
+        succeeded(&followed.invoke_at("admin_update_user_attributes", sub, changed_at).await);
+        let queued = queued(&followed.database.deployment).await;
+        let message: Value = serde_json::from_str(queued.first().unwrap()).unwrap();
+        assert_eq!(message["data"]["partial"].as_bool().unwrap_or(false), partial, "{message}");
+        let phone = message["data"]["attributes"].get("phone_number");
+        assert_eq!(phone.is_some(), stale == u32::MAX, "{message}");
+        assert_eq!((stub.pool().asked, queued.len()), (asked, 1));
+        followed.log();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

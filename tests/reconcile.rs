@@ -20,7 +20,8 @@ use crate::support::conformance::Adapter;
 use crate::support::large_pool::{self, LargePool};
 use crate::support::pool::{TestPool, apply};
 use crate::support::proxy::{Action, Proxy, Speaker, Trap};
-use crate::support::{TestDatabase, binaries, dead_letters, eventually};
+use crate::support::stale_pool::StalePool;
+use crate::support::{TestDatabase, binaries, dead_letters, eventually, queued};
 
 /// A pool, a table, and a login that may only read.
 struct Scene {
@@ -358,6 +359,22 @@ async fn who_changed_a_moment_ago_is_left_to_the_events_under_way() {
     let found = Found::read(&output);
     assert_eq!((found.drift(), found.number("settling"), output.status.code()), ([].into(), 1, Some(0)));
     assert_eq!(scene.dry_run().await.drift(), [(Drift::Missing, 1)].into());
+}
+
+/// ListUsers knows of a change that AdminGetUser does not know yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_older_than_the_listing_is_asked_again_and_at_last_is_partial() {
+    for (stale, asked, partial) in [(0, 1, false), (1, 2, false), (u32::MAX, 5, true)] {
+        let scene = Scene::create().await;
+        let stub = StalePool::without_phone_since(Timestamp::now(), stale).await;
+        let mut command = scene.command(&["--repair", "--settle-seconds=0"]);
+        let output = command.env(StalePool::VARIABLE, &stub.endpoint).output().await.unwrap();
+        assert_eq!(Found::read(&output).drift(), [(Drift::Missing, 1)].into());
+        let queued = queued(&scene.database.deployment).await;
+        let message: Value = serde_json::from_str(queued.first().unwrap()).unwrap();
+        assert_eq!(message["data"]["partial"].as_bool().unwrap_or(false), partial, "{message}");
+        assert_eq!((stub.pool().asked, queued.len()), (asked, 1));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

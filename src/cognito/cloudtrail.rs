@@ -51,6 +51,8 @@ pub enum Notice {
     Changed {
         /// The user.
         sub: Uuid,
+        /// When, to the second, if the event says so.
+        at: Option<Timestamp>,
     },
     /// The user was deleted.
     Deleted {
@@ -141,12 +143,11 @@ fn user_notice(envelope: &Object<'_>, user_pool_id: &str) -> Result<Notice, Igno
     // SignUp returns the new user's `sub`.
     let sub = text(&additional, "sub").or_else(|| text(&object(&detail, "responseElements"), "userSub"));
     let sub = sub.and_then(|sub| Uuid::try_parse(&sub).ok()).ok_or(Ignored::NoSub)?;
+    let at = text(&detail, "eventTime").or_else(|| text(envelope, "time"));
+    let at = at.and_then(|at| Timestamp::parse(&at).ok());
     Ok(match effect {
-        Effect::Changed => Notice::Changed { sub },
-        Effect::Deleted => {
-            let at = text(&detail, "eventTime").or_else(|| text(envelope, "time"));
-            Notice::Deleted { sub, at: at.and_then(|at| Timestamp::parse(&at).ok()) }
-        }
+        Effect::Changed => Notice::Changed { sub, at },
+        Effect::Deleted => Notice::Deleted { sub, at },
     })
 }
 
@@ -185,11 +186,15 @@ mod tests {
         Notice::Deleted { sub: SUB, at: Timestamp::parse(at).ok() }
     }
 
+    fn told_of(at: &str) -> Notice {
+        Notice::Changed { sub: SUB, at: Timestamp::parse(at).ok() }
+    }
+
     #[test]
     fn each_operation_means_what_its_table_says() {
         for (name, effect) in OPERATIONS {
             let expected = match effect {
-                Effect::Changed => Notice::Changed { sub: SUB },
+                Effect::Changed => told_of("2026-11-23T15:31:00Z"),
                 Effect::Deleted => deleted("2026-11-23T15:31:00Z"),
             };
             assert_eq!(read(&call(name).to_string(), POOL), expected, "{name}");
@@ -251,7 +256,7 @@ mod tests {
         let mut event = call("SignUp");
         event["detail"]["additionalEventData"] = Value::Null;
         event["detail"]["responseElements"] = json!({ "userConfirmed": false, "userSub": SUB });
-        assert_eq!(read(&event.to_string(), POOL), Notice::Changed { sub: SUB });
+        assert_eq!(read(&event.to_string(), POOL), told_of("2026-11-23T15:31:00Z"));
     }
 
     #[test]

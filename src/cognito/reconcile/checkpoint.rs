@@ -61,6 +61,9 @@ pub enum Phase {
 pub(super) struct Planned {
     pub(super) sub: Uuid,
     pub(super) username: Option<String>,
+    /// UserLastModifiedDate of what was planned, if it was known.
+    #[serde(default)]
+    pub(super) modified_at: Option<Timestamp>,
     /// Whether a deletion was planned, rather than a snapshot.
     pub(super) is_deletion: bool,
 }

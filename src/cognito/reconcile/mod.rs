@@ -178,7 +178,7 @@ impl Reconcile {
                     && !seen.contains(row.sub).map_err(|error| checkpoint.failed(error))?
                 {
                     let (sub, username) = (row.sub, row.username.clone());
-                    suspects.push(Suspect { sub, username, if_absent: Some(kind) });
+                    suspects.push(Suspect { sub, username, modified_at: None, if_absent: Some(kind) });
                 }
             }
             let findings = self.confirm(suspects).await?;
@@ -203,8 +203,18 @@ impl Reconcile {
         }
     }
 
-    async fn look_up(&self, sub: Uuid, username: Option<&str>) -> Result<LookUp, Error> {
-        self.user_pool.look_up(sub, username).await.map_err(|error| self.pool_error(error, None))
+    /// Asks the pool about a user, whom it listed as changed at `modified_at`.
+    async fn look_up(
+        &self,
+        sub: Uuid,
+        username: Option<&str>,
+        modified_at: Option<Timestamp>,
+    ) -> Result<LookUp, Error> {
+        let answer = match modified_at {
+            Some(change) => self.user_pool.look_up_after(change, sub, username).await,
+            None => self.user_pool.look_up(sub, username).await,
+        };
+        answer.map_err(|error| self.pool_error(error, None))
     }
 
     /// Records the findings, and then publishes the events that repair them.
@@ -226,11 +236,12 @@ impl Reconcile {
     /// and publishing again does not change them.
     async fn publish_again(&self, plan: &[Planned]) -> Result<(), Error> {
         let events = futures::stream::iter(plan).map(|planned| async {
-            let answer = self.look_up(planned.sub, planned.username.as_deref()).await?;
+            let Planned { sub, username, modified_at, is_deletion } = planned;
+            let answer = self.look_up(*sub, username.as_deref(), *modified_at).await?;
             Ok::<_, Error>(match answer {
-                LookUp::Present(user, asked_at) => Some(user.snapshot(self.user_pool.id(), asked_at)),
+                LookUp::Present(user, asked_at) => Some(self.snapshot(&user, asked_at, *modified_at)),
                 LookUp::Absent(asked_at) => {
-                    planned.is_deletion.then(|| deletion(self.user_pool.id(), planned.sub, asked_at))
+                    is_deletion.then(|| deletion(self.user_pool.id(), *sub, asked_at))
                 }
             })
         });
