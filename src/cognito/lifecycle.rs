@@ -2,11 +2,11 @@
 //! the queue; must not know Lambda or the tables.
 //!
 //! [`cloudtrail`] reads that a user changed. How the user changed is hidden there, so we ask the pool and publish its
-//! answer.
+//! answer. Who joined or left which group is not hidden: that is published as CloudTrail says it, with its time.
 
 use std::time::Duration;
 
-use cognito_user_sync_triggers::event::{Event, EventId, UserEvent};
+use cognito_user_sync_triggers::event::{Event, EventId, GroupEvent, UserEvent};
 use cognito_user_sync_triggers::publish::{PublishError, Publisher, QUEUE_URL_VARIABLE};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use uuid::Uuid;
@@ -99,7 +99,7 @@ impl Lifecycle {
 
     /// Publishes what `payload` asks for, if the pool confirms it.
     ///
-    /// Idempotent: a snapshot repeats what the pool says, and a second deletion changes nothing.
+    /// Idempotent: a snapshot repeats what the pool says, and a second deletion or change of a group changes nothing.
     ///
     /// # Errors
     /// When the pool contradicts the event, or when the pool or the queue does not respond. Call it again with the same
@@ -107,6 +107,12 @@ impl Lifecycle {
     pub async fn handle(&self, payload: &str) -> Result<Handled, LifecycleError> {
         let event = match cloudtrail::read(payload, self.user_pool.id()) {
             Notice::Ignored(why) => return Ok(Handled::Ignored(why)),
+            Notice::Group { group, change, at } => Event::Group(GroupEvent {
+                id: EventId::new(at.min(Timestamp::now())),
+                user_pool_id: self.user_pool.id().to_owned().into(),
+                group: group.into(),
+                change,
+            }),
             Notice::Heartbeat => Event::Heartbeat { id: EventId::new(Timestamp::now()) },
             Notice::Changed { sub, at } => Event::User(self.changed(sub, at).await?),
             Notice::Deleted { sub, at } => match self.look_up(sub, None).await? {

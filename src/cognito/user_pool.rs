@@ -4,6 +4,7 @@
 //! ListUsers is eventually consistent, so its result is only a hint; what is published comes from AdminGetUser
 //! ("ListUsers" and "AdminGetUser", Amazon Cognito user pools API reference).
 
+mod groups;
 mod user;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use uuid::Uuid;
 use crate::aws::{self, Timeouts};
 use crate::config::{ConfigError, Environment};
 
+pub use crate::cognito::user_pool::groups::{Groups, Members};
 pub use crate::cognito::user_pool::user::{PoolUser, deletion};
 pub use crate::config::USER_POOL_VARIABLE as VARIABLE;
 
@@ -69,6 +71,7 @@ pub struct UserPool {
     id: UserPoolId,
     lists: RateLimiter,
     reads: RateLimiter,
+    group_lists: RateLimiter,
 }
 
 /// A page of ListUsers.
@@ -126,12 +129,13 @@ impl UserPool {
     /// The pool of this id, with an existing client.
     #[must_use]
     pub fn with_client(client: Client, id: UserPoolId) -> Self {
-        let (lists, reads) =
-            (RateLimiter::new(DEFAULT_LISTS_PER_SECOND), RateLimiter::new(DEFAULT_READS_PER_SECOND));
-        Self { client, id, lists, reads }
+        let [lists, reads, group_lists] =
+            [DEFAULT_LISTS_PER_SECOND, DEFAULT_READS_PER_SECOND, groups::GROUP_LISTS_PER_SECOND]
+                .map(RateLimiter::new);
+        Self { client, id, lists, reads, group_lists }
     }
 
-    /// Limits the requests per second: ListUsers and AdminGetUser have separate quotas.
+    /// Limits the requests per second: ListUsers, whose quota ListUsersInGroup shares, and AdminGetUser.
     #[must_use]
     pub fn at_rates(mut self, lists_per_second: u32, reads_per_second: u32) -> Self {
         (self.lists, self.reads) = (RateLimiter::new(lists_per_second), RateLimiter::new(reads_per_second));

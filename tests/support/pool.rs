@@ -67,6 +67,26 @@ impl TestPool {
         request.send().await.unwrap();
     }
 
+    pub async fn create_group(&self, group: &str) {
+        let request = self.client.create_group().user_pool_id(&self.id).group_name(group);
+        request.send().await.unwrap();
+    }
+
+    pub async fn delete_group(&self, group: &str) {
+        let request = self.client.delete_group().user_pool_id(&self.id).group_name(group);
+        request.send().await.unwrap();
+    }
+
+    pub async fn join(&self, username: &str, group: &str) {
+        let request = self.client.admin_add_user_to_group().user_pool_id(&self.id).username(username);
+        request.group_name(group).send().await.unwrap();
+    }
+
+    pub async fn leave(&self, username: &str, group: &str) {
+        let request = self.client.admin_remove_user_from_group().user_pool_id(&self.id).username(username);
+        request.group_name(group).send().await.unwrap();
+    }
+
     /// Everybody who has a sub, in the pool's order.
     pub async fn users(&self) -> Vec<PoolUser> {
         let (mut users, mut token) = (Vec::new(), None);

@@ -1,6 +1,7 @@
 //! A user pool with one user, whose answers lag behind a change: it answers as Cognito's API does, but for as long as
 //! it is told to, AdminGetUser says what was before.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::Router;
@@ -20,6 +21,10 @@ pub struct Pool {
     pub before: (Value, Option<f64>),
     /// So many answers of AdminGetUser are of before.
     pub stale: u32,
+    /// The groups, all with this user: whether ListGroups knows them, and whether ListUsersInGroup does.
+    pub groups: BTreeMap<&'static str, (bool, bool)>,
+    /// Whether the role may not list groups.
+    pub denied: bool,
     /// How often AdminGetUser was asked for a user that there is.
     pub asked: u32,
 }
@@ -43,6 +48,8 @@ impl StalePool {
             now: (json!({ "name": "Ada" }), seconds(at)),
             before: (json!({ "name": "Ada", "phone_number": "+12025550123" }), seconds(at - 86_400_000)),
             stale,
+            groups: BTreeMap::new(),
+            denied: false,
             asked: 0,
         })
         .await
@@ -69,14 +76,22 @@ async fn serve(State(shared): State<Arc<Mutex<Pool>>>, headers: HeaderMap, body:
     let target = headers["x-amz-target"].to_str().unwrap();
     let mut pool = shared.lock().unwrap();
     let listed = json!({ "Users": [pool.user(&pool.now, "Attributes")] });
+    let refusal = |code: &str| (StatusCode::BAD_REQUEST, json!({ "__type": code, "message": "as asked" }));
     let (status, answer) = match target.rsplit('.').next() {
         Some("ListUsers") => (StatusCode::OK, listed),
         Some("AdminGetUser") if request["Username"] == "only" => (StatusCode::OK, pool.get()),
-        Some("AdminGetUser") => {
-            (StatusCode::BAD_REQUEST, json!({ "__type": "UserNotFoundException", "message": "as asked" }))
-        }
+        Some("AdminGetUser") => refusal("UserNotFoundException"),
         Some("DescribeUserPool") => (StatusCode::OK, json!({ "UserPool": { "EstimatedNumberOfUsers": 1 } })),
-        Some("ListGroups") => (StatusCode::OK, json!({ "Groups": [] })),
+        Some("ListGroups" | "ListUsersInGroup") if pool.denied => refusal("AccessDeniedException"),
+        Some("ListGroups") => {
+            let listed = pool.groups.iter().filter(|(_, (is_listed, _))| *is_listed);
+            let listed: Vec<Value> = listed.map(|(name, _)| json!({ "GroupName": name })).collect();
+            (StatusCode::OK, json!({ "Groups": listed }))
+        }
+        Some("ListUsersInGroup") => match pool.groups.get(request["GroupName"].as_str().unwrap()) {
+            Some((_, true)) => (StatusCode::OK, listed),
+            _ => refusal("ResourceNotFoundException"),
+        },
         _ => panic!("{target} is not asked"),
     };
     (status, [("content-type", "application/x-amz-json-1.1")], answer.to_string())

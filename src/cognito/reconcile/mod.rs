@@ -7,12 +7,14 @@
 mod checkpoint;
 mod compare;
 mod error;
+mod groups;
 mod seen;
+mod spool;
 
 use std::fmt;
 use std::time::Duration;
 
-use cognito_user_sync_triggers::event::{Event, UserEvent};
+use cognito_user_sync_triggers::event::Event;
 use cognito_user_sync_triggers::publish::Publisher;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -23,6 +25,7 @@ use crate::cognito::reconcile::checkpoint::Planned;
 pub use crate::cognito::reconcile::checkpoint::{Checkpoint, Phase, Tally};
 use crate::cognito::reconcile::compare::{Finding, Findings, Suspect};
 pub use crate::cognito::reconcile::error::Error;
+pub use crate::cognito::reconcile::groups::{GroupTally, LeftOut};
 use crate::cognito::user_pool::{LookUp, Page, PoolError, UserPool, deletion};
 use crate::postgres::Database;
 use crate::store::maintenance::drift::{self, Kind};
@@ -67,6 +70,8 @@ pub struct Reconcile {
     pub claim_rows_without_pool: bool,
     /// Most deletions that a repair may publish, in all its runs together.
     pub max_deletions: u64,
+    /// Whether the groups are compared, too, as far as the role may list them.
+    pub groups: bool,
 }
 
 impl Reconcile {
@@ -116,10 +121,15 @@ impl Reconcile {
     ) -> Result<(), Error> {
         report(checkpoint.progress.phase, &checkpoint.progress.tally);
         self.publish_again(&checkpoint.progress.plan).await?;
+        self.publish_changes_again(checkpoint).await?;
         if checkpoint.progress.phase == Phase::Users {
             self.compare_users(checkpoint, &mut report).await?;
         }
-        self.compare_rows(checkpoint, &mut report).await
+        if checkpoint.progress.phase == Phase::Rows {
+            self.compare_rows(checkpoint, &mut report).await?;
+            checkpoint.progress.phase = Phase::Groups;
+        }
+        self.compare_groups(checkpoint, &mut report).await
     }
 
     /// Lists the pool. The next page is requested while this one is compared.
@@ -229,7 +239,8 @@ impl Reconcile {
         let planned = found.iter().filter(|finding| finding.event.is_some() && self.publisher.is_some());
         checkpoint.progress.plan = planned.map(Finding::plan).collect();
         checkpoint.save()?;
-        self.publish(found.iter().filter_map(|finding| finding.event.clone()).collect()).await
+        self.publish(found.iter().filter_map(|finding| finding.event.clone()).map(Event::User).collect())
+            .await
     }
 
     /// Publishes what a run that was killed had planned, with the pool's answer of now. Its counts are already saved,
@@ -245,13 +256,13 @@ impl Reconcile {
                 }
             })
         });
-        let events: Vec<Option<UserEvent<'static>>> = events.buffered(CONCURRENCY).try_collect().await?;
-        self.publish(events.into_iter().flatten().collect()).await
+        let events: Vec<_> = events.buffered(CONCURRENCY).try_collect().await?;
+        self.publish(events.into_iter().flatten().map(Event::User).collect()).await
     }
 
-    async fn publish(&self, events: Vec<UserEvent<'static>>) -> Result<(), Error> {
+    async fn publish(&self, events: Vec<Event<'static>>) -> Result<(), Error> {
         let Some(publisher) = &self.publisher else { return Ok(()) };
-        let send = |event| async move { publisher.publish(&Event::User(event), PUBLISH_BUDGET).await };
+        let send = |event| async move { publisher.publish(&event, PUBLISH_BUDGET).await };
         futures::stream::iter(events).map(send).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
         Ok(())
     }
