@@ -388,6 +388,43 @@ async fn an_answer_that_is_older_than_the_listing_is_asked_again_and_at_last_is_
     }
 }
 
+/// Of two users with one phone number, the pool's has it no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_attribute_is_found_and_removed_and_its_claim_passes_on() {
+    const PHONE: &str = "+12025550123";
+    let scene = Scene::create().await;
+    let ago = |seconds: u64| Timestamp::from_unix_millis(Timestamp::now().unix_millis() - seconds * 1_000);
+    let stub = StalePool::without_phone_since(ago(100), 0).await;
+    let (sub, other) = (stub.pool().sub, Uuid::now_v7());
+    let known = |sub: Uuid, pool: &str, verified: &'static str| {
+        let data = Data {
+            user_name: Some("only".into()),
+            status: Some("CONFIRMED".into()),
+            enabled: Some(true),
+            created_at: Some(Timestamp::from_unix_millis(1_700_000_000_000)),
+            attributes: [("name", "Ada"), ("phone_number", PHONE), ("phone_number_verified", verified)]
+                .map(|(name, value)| (name.into(), value.into()))
+                .into(),
+            ..Data::default()
+        };
+        let (id, user_pool_id) = (EventId::new(ago(200)), pool.to_owned().into());
+        Event::User(UserEvent { id, user_pool_id, sub, kind: Kind::Snapshot, data })
+    };
+    let rows = [known(sub, &scene.pool.id, "true"), known(other, "eu-west-1_Another00", "false")];
+    apply(&scene.database.applier, &rows).await;
+    let phone = async |user| scene.database.column(user, "phone_number").await;
+    assert_eq!((phone(sub).await.as_deref(), phone(other).await), (Some(PHONE), None));
+    let run = async |arguments: &[&str]| {
+        let mut command = scene.command(&[arguments, &["--settle-seconds=0"]].concat());
+        Found::read(&command.env(StalePool::VARIABLE, &stub.endpoint).output().await.unwrap())
+    };
+    let found = run(&["--repair"]).await;
+    assert_eq!((&found.0["drift"]["removed"], found.number("to_repair")), (&1.into(), 1), "{found:?}");
+    scene.drain().await;
+    assert_eq!((phone(sub).await, phone(other).await.as_deref()), (None, Some(PHONE)));
+    assert_eq!(run(&[]).await.drift(), [].into());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_right_is_refused_with_what_to_do() {
     let scene = Scene::create().await;

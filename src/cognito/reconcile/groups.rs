@@ -126,6 +126,7 @@ impl Reconcile {
         report: &mut impl FnMut(Phase, &Tally),
     ) -> Result<(), Error> {
         checkpoint.progress.plan.clear();
+        report(Phase::Groups, &checkpoint.progress.tally);
         let left_out = match () {
             () if !self.groups => Some(LeftOut::NotAsked),
             () if !memberships::are_kept(&self.database).await? => Some(LeftOut::NoTables),
