@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use cognito_user_sync::postgres::Database;
+use cognito_user_sync::config::DatabaseConfig;
+use cognito_user_sync::postgres;
 use cognito_user_sync::store::maintenance::erase::erase;
 use cognito_user_sync_triggers::event::{GroupChange, GroupEvent};
 
@@ -121,8 +122,8 @@ async fn a_membership_that_changed_a_moment_ago_is_left_to_the_events_under_way(
     let output = scene.command(&["--repair", "--settle-seconds=60"]).output().await.unwrap();
     assert_eq!(Found::read(&output).groups(), (0, 1, 0, 2), "{}", stderr(&output));
     let erased = scene.sub("user-1").await;
-    let owner = Database::from(scene.database.owner.clone());
-    erase(&owner, erased, false).await.unwrap();
+    let operator = DatabaseConfig::with_url(&scene.database.deployment.operator_url);
+    erase(&postgres::connect(&operator, 2).await.unwrap(), erased, false).await.unwrap();
     assert_eq!(scene.dry_run().await.groups(), (0, 2, 0, 0), "who was erased joins nothing");
 }
 
