@@ -8,12 +8,14 @@ use aws_sdk_cognitoidentityprovider::config::{BehaviorVersion, Credentials, Regi
 use aws_sdk_cognitoidentityprovider::types::{AttributeType, LambdaConfigType, MessageActionType};
 use cognito_user_sync::aws;
 use cognito_user_sync::store::outcome::Outcome;
+use cognito_user_sync_triggers::event::{Event, GroupChange, GroupEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::support::conformance::Adapter;
 use crate::support::lambda_runtime_api::{Function, Invocation, LambdaRuntimeApi};
+use crate::support::stale_pool::StalePool;
 use crate::support::{TestDatabase, binaries, cloudtrail, eventually, queued};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -251,6 +253,7 @@ async fn what_is_not_followed_is_counted_by_its_reason() {
     for (reason, times) in [
         ("failed_call", 1),
         ("no_sub", 1),
+        ("no_group", 1),
         ("unknown_name", 2),
         ("other_pool", 1),
         ("not_cognito", 1),
@@ -276,6 +279,87 @@ async fn what_the_pool_does_not_confirm_is_an_error_and_is_not_published() {
     followed.has(sub, &[("is_deleted", Some("true"))]).await;
     let log = followed.log();
     assert_eq!((count(&log, "failed", None), count(&log, "published", None)), (2, 1), "{log:?}");
+}
+
+/// A change of a group is published as CloudTrail says it, with its time: the pool is not asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_joins_and_leaves_a_group_is_published_with_the_time_of_the_call() {
+    let followed = Followed::start().await;
+    let (sub, at) = (Uuid::now_v7(), Timestamp::now());
+    let second = Timestamp::from_unix_millis(at.unix_millis() / 1_000 * 1_000);
+    for (fixture, expected) in [
+        ("admin_add_user_to_group", GroupChange::Joined(sub)),
+        ("admin_remove_user_from_group", GroupChange::Left(sub)),
+        ("admin_delete_group", GroupChange::Deleted),
+    ] {
+        succeeded(&followed.invoke_at(fixture, sub, at).await);
+        let queued = queued(&followed.database.deployment).await;
+        let Ok(Event::Group(event)) = Event::decode(queued.first().unwrap()) else { panic!("{queued:?}") };
+        let GroupEvent { id, user_pool_id, group, change } = event;
+        assert_eq!((&*user_pool_id, &*group, change), (&*followed.pool, "editors", expected));
+        assert_eq!((id.time(), queued.len()), (second, 1));
+    }
+    let ahead = Timestamp::from_unix_millis(at.unix_millis() + 86_400_000);
+    succeeded(&followed.invoke_at("admin_add_user_to_group", sub, ahead).await);
+    let queued = queued(&followed.database.deployment).await;
+    assert!(Event::decode(queued.first().unwrap()).unwrap().id().time() <= Timestamp::now());
+    followed.log();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_in_the_pool_becomes_memberships() {
+    let followed = Followed::start().await;
+    let sub = followed.create("member").await;
+    followed.follow("admin_create_user", sub).await;
+    let is_member = async || {
+        let query = "select count(*) from user_sync_user_groups where user_id = $1 and name = 'editors'";
+        let count: i64 =
+            sqlx::query_scalar(query).bind(sub).fetch_one(&followed.database.owner).await.unwrap();
+        count == 1
+    };
+    let mut at = Timestamp::now().unix_millis() - 60_000;
+    for (fixture, expected) in [
+        ("admin_add_user_to_group", true),
+        ("admin_remove_user_from_group", false),
+        ("admin_add_user_to_group", true),
+        ("admin_delete_group", false),
+        ("admin_add_user_to_group", true),
+    ] {
+        at += 5_000;
+        succeeded(&followed.invoke_at(fixture, sub, Timestamp::from_unix_millis(at)).await);
+        // EventBridge delivers at least once.
+        succeeded(&followed.invoke_at(fixture, sub, Timestamp::from_unix_millis(at)).await);
+        assert_eq!(followed.apply().await, [Outcome::Applied, Outcome::Applied], "{fixture}");
+        assert_eq!(is_member().await, expected, "{fixture}");
+    }
+    // What comes late decides nothing.
+    succeeded(&followed.invoke_at("admin_delete_group", sub, Timestamp::from_unix_millis(at - 2_000)).await);
+    followed.apply().await;
+    assert!(is_member().await);
+}
+
+/// Of whose change nobody knows the time, or whose answers lag for good, may have attributes that the answer lacks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_lags_behind_the_change_is_asked_again_and_at_last_is_partial() {
+    for (stale, modified, asked, partial) in
+        [(0, true, 1, false), (2, true, 3, false), (u32::MAX, true, 5, true), (0, false, 5, true)]
+    {
+        let changed_at = Timestamp::now();
+        let stub = StalePool::without_phone_since(changed_at, stale).await;
+        if !modified {
+            stub.pool().now.1 = None;
+        }
+        let followed = Followed::start_with(&[(StalePool::VARIABLE, &stub.endpoint)]).await;
+        let sub = stub.pool().sub;
+        succeeded(&followed.invoke_at("admin_update_user_attributes", sub, changed_at).await);
+        let queued = queued(&followed.database.deployment).await;
+        let message: Value = serde_json::from_str(queued.first().unwrap()).unwrap();
+        assert_eq!(message["data"]["partial"].as_bool().unwrap_or(false), partial, "{message}");
+        let phone = message["data"]["attributes"].get("phone_number");
+        assert_eq!(phone.is_some(), stale == u32::MAX, "{message}");
+        assert_eq!((stub.pool().asked, queued.len()), (asked, 1));
+        followed.log();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,8 @@
 //! The user pool against the table, by the program: what differs is found, confirmed and mended, exactly, however
 //! often the program is killed.
 
+mod groups;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -20,7 +22,8 @@ use crate::support::conformance::Adapter;
 use crate::support::large_pool::{self, LargePool};
 use crate::support::pool::{TestPool, apply};
 use crate::support::proxy::{Action, Proxy, Speaker, Trap};
-use crate::support::{TestDatabase, binaries, dead_letters, eventually};
+use crate::support::stale_pool::StalePool;
+use crate::support::{TestDatabase, binaries, dead_letters, eventually, queued};
 
 /// A pool, a table, and a login that may only read.
 struct Scene {
@@ -88,7 +91,9 @@ impl Scene {
     async fn dry_run(&self) -> Found {
         let output = self.run(&["--restart"]).await;
         let found = Found::read(&output);
-        let expected = if found.number("to_repair") > found.number("only_created_at") { 2 } else { 0 };
+        let (joined, left, deleted, _) = found.groups();
+        let differ = found.number("to_repair") - found.number("only_created_at") + joined + left + deleted;
+        let expected = if differ > 0 { 2 } else { 0 };
         assert_eq!(output.status.code(), Some(expected), "{}", stderr(&output));
         found
     }
@@ -142,6 +147,13 @@ impl Found {
 
     fn number(&self, name: &str) -> u64 {
         self.0[name].as_u64().unwrap_or_else(|| panic!("no {name} in {self:?}"))
+    }
+
+    /// Who joined, who left, which groups were deleted, and what is settling.
+    fn groups(&self) -> (u64, u64, u64, u64) {
+        let number =
+            |name: &str| self.0["groups"][name].as_u64().unwrap_or_else(|| panic!("{name}: {self:?}"));
+        (number("joined"), number("left"), number("deleted"), number("settling"))
     }
 
     /// Users by kind, without the kinds that nobody shows.
@@ -360,6 +372,59 @@ async fn who_changed_a_moment_ago_is_left_to_the_events_under_way() {
     assert_eq!(scene.dry_run().await.drift(), [(Drift::Missing, 1)].into());
 }
 
+/// ListUsers knows of a change that AdminGetUser does not know yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_older_than_the_listing_is_asked_again_and_at_last_is_partial() {
+    for (stale, asked, partial) in [(0, 1, false), (1, 2, false), (u32::MAX, 5, true)] {
+        let scene = Scene::create().await;
+        let stub = StalePool::without_phone_since(Timestamp::now(), stale).await;
+        let mut command = scene.command(&["--repair", "--settle-seconds=0"]);
+        let output = command.env(StalePool::VARIABLE, &stub.endpoint).output().await.unwrap();
+        assert_eq!(Found::read(&output).drift(), [(Drift::Missing, 1)].into());
+        let queued = queued(&scene.database.deployment).await;
+        let message: Value = serde_json::from_str(queued.first().unwrap()).unwrap();
+        assert_eq!(message["data"]["partial"].as_bool().unwrap_or(false), partial, "{message}");
+        assert_eq!((stub.pool().asked, queued.len()), (asked, 1));
+    }
+}
+
+/// Of two users with one phone number, the pool's has it no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_attribute_is_found_and_removed_and_its_claim_passes_on() {
+    const PHONE: &str = "+12025550123";
+    let scene = Scene::create().await;
+    let ago = |seconds: u64| Timestamp::from_unix_millis(Timestamp::now().unix_millis() - seconds * 1_000);
+    let stub = StalePool::without_phone_since(ago(100), 0).await;
+    let (sub, other) = (stub.pool().sub, Uuid::now_v7());
+    let known = |sub: Uuid, pool: &str, verified: &'static str| {
+        let data = Data {
+            user_name: Some("only".into()),
+            status: Some("CONFIRMED".into()),
+            enabled: Some(true),
+            created_at: Some(Timestamp::from_unix_millis(1_700_000_000_000)),
+            attributes: [("name", "Ada"), ("phone_number", PHONE), ("phone_number_verified", verified)]
+                .map(|(name, value)| (name.into(), value.into()))
+                .into(),
+            ..Data::default()
+        };
+        let (id, user_pool_id) = (EventId::new(ago(200)), pool.to_owned().into());
+        Event::User(UserEvent { id, user_pool_id, sub, kind: Kind::Snapshot, data })
+    };
+    let rows = [known(sub, &scene.pool.id, "true"), known(other, "eu-west-1_Another00", "false")];
+    apply(&scene.database.applier, &rows).await;
+    let phone = async |user| scene.database.column(user, "phone_number").await;
+    assert_eq!((phone(sub).await.as_deref(), phone(other).await), (Some(PHONE), None));
+    let run = async |arguments: &[&str]| {
+        let mut command = scene.command(&[arguments, &["--settle-seconds=0"]].concat());
+        Found::read(&command.env(StalePool::VARIABLE, &stub.endpoint).output().await.unwrap())
+    };
+    let found = run(&["--repair"]).await;
+    assert_eq!((&found.0["drift"]["removed"], found.number("to_repair")), (&1.into(), 1), "{found:?}");
+    scene.drain().await;
+    assert_eq!((phone(sub).await, phone(other).await.as_deref()), (None, Some(PHONE)));
+    assert_eq!(run(&[]).await.drift(), [].into());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_right_is_refused_with_what_to_do() {
     let scene = Scene::create().await;
@@ -469,6 +534,9 @@ async fn ten_times_the_users_take_no_more_memory() {
         let found = Found::read(&output);
         assert_eq!(found.drift(), large_pool::drift(users));
         assert_eq!(found.number("users"), users);
+        // Everybody is in one group, and the tables know of nobody there.
+        let without_sub = large_pool::drift(users)[&Drift::WithoutSub];
+        assert_eq!(found.0["groups"]["joined"], users - without_sub);
         peaks.push(peak);
     }
     eprintln!("peak memory, kB: {peaks:?}");

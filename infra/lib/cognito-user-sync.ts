@@ -43,7 +43,7 @@ const CONSUMER_TIMEOUT = Duration.seconds(60);
 /** Where the worker says whether it is well: to its own task only. */
 const HEALTH_ADDRESS = '127.0.0.1:9464';
 
-/** The operations that change what the pool says of a user, as docs/operating.md has them. */
+/** The operations that change what the pool says of a user or a group, as docs/operating.md has them. */
 const LIFECYCLE_OPERATIONS = [
   'AdminCreateUser',
   'SignUp',
@@ -63,6 +63,9 @@ const LIFECYCLE_OPERATIONS = [
   'AdminDisableProviderForUser',
   'AdminDeleteUser',
   'DeleteUser',
+  'AdminAddUserToGroup',
+  'AdminRemoveUserFromGroup',
+  'DeleteGroup',
 ];
 
 /**
@@ -764,7 +767,13 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     this.addLogin(made, this.settings.auth.readerUser, this.readerSecret);
     made.addToRolePolicy(
       new iam.PolicyStatement({
-        actions: ['cognito-idp:ListUsers', 'cognito-idp:AdminGetUser', 'cognito-idp:DescribeUserPool'],
+        actions: [
+          'cognito-idp:ListUsers',
+          'cognito-idp:AdminGetUser',
+          'cognito-idp:DescribeUserPool',
+          'cognito-idp:ListGroups',
+          'cognito-idp:ListUsersInGroup',
+        ],
         resources: [userPool.userPoolArn],
       }),
     );

@@ -584,7 +584,9 @@ describe('rights', () => {
     assert.deepEqual(allowed, [
       'cognito-idp:AdminGetUser',
       'cognito-idp:DescribeUserPool',
+      'cognito-idp:ListGroups',
       'cognito-idp:ListUsers',
+      'cognito-idp:ListUsersInGroup',
       'rds-db:connect',
     ]);
     assert.match(

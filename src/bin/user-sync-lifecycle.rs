@@ -20,8 +20,8 @@ async fn main() -> Result<(), Error> {
         match &handled {
             Ok(Handled::Published) => metrics::counter!("published").increment(1),
             Ok(Handled::Ignored(why)) => {
-                if matches!(why, Ignored::NoSub | Ignored::Unreadable) {
-                    tracing::warn!(reason = why.as_str(), "a change of a user is not followed");
+                if matches!(why, Ignored::NoSub | Ignored::NoGroup | Ignored::Unreadable) {
+                    tracing::warn!(reason = why.as_str(), "a change of a user or a group is not followed");
                 }
                 metrics::counter!("ignored", "reason" => why.as_str()).increment(1);
             }

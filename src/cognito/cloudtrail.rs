@@ -4,23 +4,30 @@
 //! CloudTrail says that a user changed, not how: names and attributes are hidden ("Amazon Cognito logging in AWS
 //! CloudTrail", Cognito Developer Guide).
 
+use cognito_user_sync_triggers::event::{GROUP_NAME_MAX_CHARS, GroupChange};
 use cognito_user_sync_triggers::json::{Object, object, text};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use uuid::Uuid;
 
 const EVENT_SOURCE: &str = "cognito-idp.amazonaws.com";
 
-/// What a call did to a user.
+/// What CloudTrail writes in the place of a name that it does not show.
+const HIDDEN: &str = "HIDDEN_DUE_TO_SECURITY_REASONS";
+
+/// What a call did to a user or a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Effect {
     Changed,
     Deleted,
+    Joined,
+    Left,
+    GroupDeleted,
 }
 
-/// The operations that change what the pool knows of a user (Amazon Cognito user pools API Reference). Groups,
-/// devices, sessions and MFA are not part of a row. A sign-in has its trigger. An import has no `sub` and is left to
-/// reconcile.
-const OPERATIONS: [(&str, Effect); 18] = [
+/// The operations that change what the pool knows of a user, or who is in a group (Amazon Cognito user pools API
+/// Reference). Devices, sessions and MFA are not part of a row. A sign-in has its trigger. An import has no `sub` and is
+/// left to reconcile, as is who joins the group of an identity provider by signing in.
+const OPERATIONS: [(&str, Effect); 21] = [
     ("AdminCreateUser", Effect::Changed),
     ("SignUp", Effect::Changed),
     ("AdminConfirmSignUp", Effect::Changed),
@@ -42,15 +49,20 @@ const OPERATIONS: [(&str, Effect); 18] = [
     ("AdminDisableProviderForUser", Effect::Changed),
     ("AdminDeleteUser", Effect::Deleted),
     ("DeleteUser", Effect::Deleted),
+    ("AdminAddUserToGroup", Effect::Joined),
+    ("AdminRemoveUserFromGroup", Effect::Left),
+    ("DeleteGroup", Effect::GroupDeleted),
 ];
 
 /// What an event from EventBridge asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// The user was created or changed.
     Changed {
         /// The user.
         sub: Uuid,
+        /// When, to the second, if the event says so.
+        at: Option<Timestamp>,
     },
     /// The user was deleted.
     Deleted {
@@ -58,6 +70,15 @@ pub enum Notice {
         sub: Uuid,
         /// When, to the second, if the event says so.
         at: Option<Timestamp>,
+    },
+    /// A user joined or left a group, or a group was deleted.
+    Group {
+        /// The group's name.
+        group: String,
+        /// What happened.
+        change: GroupChange,
+        /// When, to the second.
+        at: Timestamp,
     },
     /// The schedule asks for a heartbeat.
     Heartbeat,
@@ -72,6 +93,8 @@ pub enum Ignored {
     FailedCall,
     /// The event has no `sub` that is a UUID.
     NoSub,
+    /// A group's event does not say which group of which pool it is about, or when it happened.
+    NoGroup,
     /// An operation that changes no user, or that this build does not know.
     UnknownName,
     /// The event comes neither from a Cognito user pool nor from the schedule.
@@ -89,6 +112,7 @@ impl Ignored {
         match self {
             Self::FailedCall => "failed_call",
             Self::NoSub => "no_sub",
+            Self::NoGroup => "no_group",
             Self::UnknownName => "unknown_name",
             Self::NotCognito => "not_cognito",
             Self::OtherPool => "other_pool",
@@ -135,19 +159,31 @@ fn user_notice(envelope: &Object<'_>, user_pool_id: &str) -> Result<Notice, Igno
     let candidates =
         [&object(&detail, "requestParameters"), &additional, &object(&detail, "serviceEventDetails")];
     let named = candidates.into_iter().find_map(|candidate| text(candidate, "userPoolId"));
-    if named.is_some_and(|named| named != user_pool_id) {
+    if named.as_deref().is_some_and(|named| named != user_pool_id) {
         return Err(Ignored::OtherPool);
     }
     // SignUp returns the new user's `sub`.
     let sub = text(&additional, "sub").or_else(|| text(&object(&detail, "responseElements"), "userSub"));
-    let sub = sub.and_then(|sub| Uuid::try_parse(&sub).ok()).ok_or(Ignored::NoSub)?;
-    Ok(match effect {
-        Effect::Changed => Notice::Changed { sub },
-        Effect::Deleted => {
-            let at = text(&detail, "eventTime").or_else(|| text(envelope, "time"));
-            Notice::Deleted { sub, at: at.and_then(|at| Timestamp::parse(&at).ok()) }
-        }
-    })
+    let sub = sub.and_then(|sub| Uuid::try_parse(&sub).ok()).ok_or(Ignored::NoSub);
+    let at = text(&detail, "eventTime").or_else(|| text(envelope, "time"));
+    let at = at.and_then(|at| Timestamp::parse(&at).ok());
+    let change = match effect {
+        Effect::Changed => return Ok(Notice::Changed { sub: sub?, at }),
+        Effect::Deleted => return Ok(Notice::Deleted { sub: sub?, at }),
+        Effect::Joined => GroupChange::Joined(sub?),
+        Effect::Left => GroupChange::Left(sub?),
+        Effect::GroupDeleted => GroupChange::Deleted,
+    };
+    // Only an administrator's credentials change a group, and such a call names the pool. Nobody asks the pool about it,
+    // so that nothing is assumed.
+    let group = text(&object(&detail, "requestParameters"), "groupName");
+    let is_named = |group: &String| {
+        !group.is_empty() && group != HIDDEN && group.chars().count() <= GROUP_NAME_MAX_CHARS
+    };
+    match (named, group.filter(is_named), at) {
+        (Some(_), Some(group), Some(at)) => Ok(Notice::Group { group, change, at }),
+        _ => Err(Ignored::NoGroup),
+    }
 }
 
 #[cfg(test)]
@@ -166,7 +202,7 @@ mod tests {
             "time": "2026-11-23T15:31:02Z",
             "detail": {
                 "eventSource": EVENT_SOURCE, "eventName": name, "eventTime": "2026-11-23T15:31:00Z",
-                "requestParameters": { "userPoolId": POOL, "username": "HIDDEN_DUE_TO_SECURITY_REASONS" },
+                "requestParameters": { "userPoolId": POOL, "username": HIDDEN, "groupName": "editors" },
                 "responseElements": null,
                 "additionalEventData": { "sub": SUB },
             }
@@ -175,22 +211,39 @@ mod tests {
 
     /// The deletion's event after a change at a path.
     fn changed(path: &str, value: Value) -> Notice {
-        let mut event = call("AdminDeleteUser");
+        changed_call("AdminDeleteUser", path, value)
+    }
+
+    fn changed_call(name: &str, path: &str, value: Value) -> Notice {
+        let mut event = call(name);
         let (parent, name) = path.rsplit_once('/').unwrap();
         event.pointer_mut(parent).unwrap()[name] = value;
         read(&event.to_string(), POOL)
+    }
+
+    /// A record of a change of the group `editors` that did this.
+    fn grouped(change: GroupChange) -> Notice {
+        let at = Timestamp::parse("2026-11-23T15:31:00Z").unwrap();
+        Notice::Group { group: "editors".to_owned(), change, at }
     }
 
     fn deleted(at: &str) -> Notice {
         Notice::Deleted { sub: SUB, at: Timestamp::parse(at).ok() }
     }
 
+    fn told_of(at: &str) -> Notice {
+        Notice::Changed { sub: SUB, at: Timestamp::parse(at).ok() }
+    }
+
     #[test]
     fn each_operation_means_what_its_table_says() {
         for (name, effect) in OPERATIONS {
             let expected = match effect {
-                Effect::Changed => Notice::Changed { sub: SUB },
+                Effect::Changed => told_of("2026-11-23T15:31:00Z"),
                 Effect::Deleted => deleted("2026-11-23T15:31:00Z"),
+                Effect::Joined => grouped(GroupChange::Joined(SUB)),
+                Effect::Left => grouped(GroupChange::Left(SUB)),
+                Effect::GroupDeleted => grouped(GroupChange::Deleted),
             };
             assert_eq!(read(&call(name).to_string(), POOL), expected, "{name}");
         }
@@ -198,7 +251,8 @@ mod tests {
             "ListUsers",
             "AdminGetUser",
             "InitiateAuth",
-            "AdminAddUserToGroup",
+            "CreateGroup",
+            "AdminListGroupsForUser",
             "Confirm_POST",
             "admindeleteuser",
         ] {
@@ -236,6 +290,40 @@ mod tests {
         }
     }
 
+    /// Nobody asks the pool about a group, so what the record does not say is not guessed.
+    #[test]
+    fn of_a_groups_change_everything_must_be_known() {
+        let parameters = |name: &str| format!("/detail/requestParameters/{name}");
+        let joined = || grouped(GroupChange::Joined(SUB));
+        let no = Notice::Ignored;
+        let longest = "x".repeat(GROUP_NAME_MAX_CHARS + 1);
+        for (path, value, of_user, of_group) in [
+            ("/detail/userAgent".into(), json!("x"), joined(), grouped(GroupChange::Deleted)),
+            (parameters("groupName"), Value::Null, no(Ignored::NoGroup), no(Ignored::NoGroup)),
+            (parameters("groupName"), json!(""), no(Ignored::NoGroup), no(Ignored::NoGroup)),
+            (parameters("groupName"), json!(HIDDEN), no(Ignored::NoGroup), no(Ignored::NoGroup)),
+            (parameters("groupName"), json!(longest), no(Ignored::NoGroup), no(Ignored::NoGroup)),
+            (parameters("userPoolId"), Value::Null, no(Ignored::NoGroup), no(Ignored::NoGroup)),
+            (
+                parameters("userPoolId"),
+                json!("eu-west-1_Other0000"),
+                no(Ignored::OtherPool),
+                no(Ignored::OtherPool),
+            ),
+            ("/detail/eventTime".into(), json!("yesterday"), no(Ignored::NoGroup), no(Ignored::NoGroup)),
+            ("/detail/errorCode".into(), json!("Denied"), no(Ignored::FailedCall), no(Ignored::FailedCall)),
+            (
+                "/detail/additionalEventData".into(),
+                Value::Null,
+                no(Ignored::NoSub),
+                grouped(GroupChange::Deleted),
+            ),
+        ] {
+            assert_eq!(changed_call("AdminAddUserToGroup", &path, value.clone()), of_user, "{path}");
+            assert_eq!(changed_call("DeleteGroup", &path, value), of_group, "{path}");
+        }
+    }
+
     #[test]
     fn a_call_without_a_pool_in_its_parameters_may_name_it_elsewhere() {
         for place in ["additionalEventData", "serviceEventDetails"] {
@@ -251,7 +339,7 @@ mod tests {
         let mut event = call("SignUp");
         event["detail"]["additionalEventData"] = Value::Null;
         event["detail"]["responseElements"] = json!({ "userConfirmed": false, "userSub": SUB });
-        assert_eq!(read(&event.to_string(), POOL), Notice::Changed { sub: SUB });
+        assert_eq!(read(&event.to_string(), POOL), told_of("2026-11-23T15:31:00Z"));
     }
 
     #[test]

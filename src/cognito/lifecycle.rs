@@ -2,11 +2,11 @@
 //! the queue; must not know Lambda or the tables.
 //!
 //! [`cloudtrail`] reads that a user changed. How the user changed is hidden there, so we ask the pool and publish its
-//! answer.
+//! answer. Who joined or left which group is not hidden: that is published as CloudTrail says it, with its time.
 
 use std::time::Duration;
 
-use cognito_user_sync_triggers::event::{Event, EventId};
+use cognito_user_sync_triggers::event::{Event, EventId, GroupEvent, UserEvent};
 use cognito_user_sync_triggers::publish::{PublishError, Publisher, QUEUE_URL_VARIABLE};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use uuid::Uuid;
@@ -99,7 +99,7 @@ impl Lifecycle {
 
     /// Publishes what `payload` asks for, if the pool confirms it.
     ///
-    /// Idempotent: a snapshot repeats what the pool says, and a second deletion changes nothing.
+    /// Idempotent: a snapshot repeats what the pool says, and a second deletion or change of a group changes nothing.
     ///
     /// # Errors
     /// When the pool contradicts the event, or when the pool or the queue does not respond. Call it again with the same
@@ -107,12 +107,15 @@ impl Lifecycle {
     pub async fn handle(&self, payload: &str) -> Result<Handled, LifecycleError> {
         let event = match cloudtrail::read(payload, self.user_pool.id()) {
             Notice::Ignored(why) => return Ok(Handled::Ignored(why)),
+            Notice::Group { group, change, at } => Event::Group(GroupEvent {
+                id: EventId::new(at.min(Timestamp::now())),
+                user_pool_id: self.user_pool.id().to_owned().into(),
+                group: group.into(),
+                change,
+            }),
             Notice::Heartbeat => Event::Heartbeat { id: EventId::new(Timestamp::now()) },
-            Notice::Changed { sub } => match self.look_up(sub).await? {
-                LookUp::Present(user, asked_at) => Event::User(user.snapshot(self.user_pool.id(), asked_at)),
-                LookUp::Absent(_) => return Err(LifecycleError::NotFound),
-            },
-            Notice::Deleted { sub, at } => match self.look_up(sub).await? {
+            Notice::Changed { sub, at } => Event::User(self.changed(sub, at).await?),
+            Notice::Deleted { sub, at } => match self.look_up(sub, None).await? {
                 LookUp::Present(..) => return Err(LifecycleError::StillThere),
                 LookUp::Absent(asked_at) => {
                     let at = at.map_or(asked_at, |at| at.min(asked_at));
@@ -150,8 +153,28 @@ impl Lifecycle {
         }
     }
 
-    async fn look_up(&self, sub: Uuid) -> Result<LookUp, LifecycleError> {
-        let looked_up = tokio::time::timeout(LOOK_UP_BUDGET, self.user_pool.look_up(sub, None)).await;
+    /// What the pool says of a user who changed. An answer that may be of before the change, or of whose change the time
+    /// is not known, is not the whole user.
+    async fn changed(&self, sub: Uuid, at: Option<Timestamp>) -> Result<UserEvent<'static>, LifecycleError> {
+        match self.look_up(sub, at).await? {
+            LookUp::Present(user, asked_at) => {
+                // A time that is not known is later than any answer.
+                let change = at.unwrap_or(Timestamp::MAX);
+                Ok(user.snapshot_after(change, self.user_pool.id(), asked_at))
+            }
+            LookUp::Absent(_) => Err(LifecycleError::NotFound),
+        }
+    }
+
+    async fn look_up(&self, sub: Uuid, change: Option<Timestamp>) -> Result<LookUp, LifecycleError> {
+        let look_up = async {
+            match change {
+                Some(change) => self.user_pool.look_up_after(change, sub, None).await,
+                None => self.user_pool.look_up(sub, None).await,
+            }
+        };
+        // Boxed: its future is large.
+        let looked_up = tokio::time::timeout(LOOK_UP_BUDGET, Box::pin(look_up)).await;
         Ok(looked_up.map_err(|_| LifecycleError::PoolTimedOut)??)
     }
 }

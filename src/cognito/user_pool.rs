@@ -4,6 +4,9 @@
 //! ListUsers is eventually consistent, so its result is only a hint; what is published comes from AdminGetUser
 //! ("ListUsers" and "AdminGetUser", Amazon Cognito user pools API reference).
 
+mod groups;
+mod user;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -12,10 +15,8 @@ use aws_sdk_cognitoidentityprovider::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cognitoidentityprovider::operation::admin_get_user::AdminGetUserError;
 use aws_sdk_cognitoidentityprovider::primitives::DateTime;
 use aws_sdk_cognitoidentityprovider::types::{AttributeType, UserPoolType, UserType};
-use cognito_user_sync_triggers::event::{Data, EventId, Kind, UserEvent};
 use cognito_user_sync_triggers::request_error::RequestError;
 use cognito_user_sync_triggers::retry::Schedule;
-use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 use uuid::Uuid;
@@ -23,6 +24,8 @@ use uuid::Uuid;
 use crate::aws::{self, Timeouts};
 use crate::config::{ConfigError, Environment};
 
+pub use crate::cognito::user_pool::groups::{Groups, Members};
+pub use crate::cognito::user_pool::user::{PoolUser, deletion};
 pub use crate::config::USER_POOL_VARIABLE as VARIABLE;
 
 /// The pool that [`VARIABLE`] names; `meaning` says what for.
@@ -48,6 +51,14 @@ pub const DEFAULT_LISTS_PER_SECOND: u32 = 20;
 /// The default of AdminGetUser requests per second: half of the account's quota of 120 (category UserRead).
 pub const DEFAULT_READS_PER_SECOND: u32 = 60;
 
+/// The waits before the pool is asked again, whose answer may be of before a change. Not every call may move
+/// UserLastModifiedDate, so they come to an end.
+const ASK_AGAIN: [Duration; 4] =
+    [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+
+/// How long asking again may take, its requests included.
+const ASK_AGAIN_BUDGET: Duration = Duration::from_secs(10);
+
 const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(3), attempt: Duration::from_secs(10) };
 pub(crate) const SCHEDULE: Schedule =
     Schedule { first: Duration::from_millis(200), cap: Duration::from_secs(10) };
@@ -60,59 +71,7 @@ pub struct UserPool {
     id: UserPoolId,
     lists: RateLimiter,
     reads: RateLimiter,
-}
-
-/// A user as Cognito knows it. Its attributes are personal data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PoolUser {
-    /// The user's id, which Cognito never reassigns.
-    pub sub: Uuid,
-    /// The user name, which AdminGetUser takes.
-    pub username: String,
-    /// Such as `CONFIRMED` or `EXTERNAL_PROVIDER`.
-    pub status: Option<String>,
-    /// Whether the user may sign in.
-    pub enabled: bool,
-    /// `UserCreateDate`.
-    pub created_at: Option<Timestamp>,
-    /// `UserLastModifiedDate`.
-    pub modified_at: Option<Timestamp>,
-    /// The attributes without the `sub`.
-    pub attributes: BTreeMap<String, String>,
-}
-
-impl PoolUser {
-    /// The event with what the pool returned to a request that was sent at `asked_at`.
-    #[must_use]
-    pub fn snapshot(&self, user_pool_id: &str, asked_at: Timestamp) -> UserEvent<'static> {
-        let mut data = Data {
-            user_name: Some(self.username.clone().into()),
-            federated: self.status.as_deref() == Some("EXTERNAL_PROVIDER"),
-            status: self.status.clone().map(Text::from),
-            enabled: Some(self.enabled),
-            created_at: self.created_at,
-            attributes: (self.attributes.clone().into_iter())
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-            ..Data::default()
-        };
-        data.bound();
-        let id = EventId::new(asked_at);
-        UserEvent {
-            id,
-            user_pool_id: user_pool_id.to_owned().into(),
-            sub: self.sub,
-            kind: Kind::Snapshot,
-            data,
-        }
-    }
-}
-
-/// The event of a user's deletion from the pool, at `at` or before.
-#[must_use]
-pub fn deletion(user_pool_id: &str, sub: Uuid, at: Timestamp) -> UserEvent<'static> {
-    let (id, user_pool_id) = (EventId::new(at), user_pool_id.to_owned().into());
-    UserEvent { id, user_pool_id, sub, kind: Kind::Deleted, data: Data::default() }
+    group_lists: RateLimiter,
 }
 
 /// A page of ListUsers.
@@ -170,12 +129,13 @@ impl UserPool {
     /// The pool of this id, with an existing client.
     #[must_use]
     pub fn with_client(client: Client, id: UserPoolId) -> Self {
-        let (lists, reads) =
-            (RateLimiter::new(DEFAULT_LISTS_PER_SECOND), RateLimiter::new(DEFAULT_READS_PER_SECOND));
-        Self { client, id, lists, reads }
+        let [lists, reads, group_lists] =
+            [DEFAULT_LISTS_PER_SECOND, DEFAULT_READS_PER_SECOND, groups::GROUP_LISTS_PER_SECOND]
+                .map(RateLimiter::new);
+        Self { client, id, lists, reads, group_lists }
     }
 
-    /// Limits the requests per second: ListUsers and AdminGetUser have separate quotas.
+    /// Limits the requests per second: ListUsers, whose quota ListUsersInGroup shares, and AdminGetUser.
     #[must_use]
     pub fn at_rates(mut self, lists_per_second: u32, reads_per_second: u32) -> Self {
         (self.lists, self.reads) = (RateLimiter::new(lists_per_second), RateLimiter::new(reads_per_second));
@@ -270,6 +230,33 @@ impl UserPool {
         // For a local user, AdminGetUser accepts the `sub` as the user name.
         let asked_at = Timestamp::now();
         Ok(self.get(sub, &sub.to_string()).await?.unwrap_or(LookUp::Absent(asked_at)))
+    }
+
+    /// As [`Self::look_up`], of a user who changed at `change`: asks again while the answer may be of before that, for
+    /// some seconds. The last answer may be so still.
+    ///
+    /// # Errors
+    /// When Cognito refuses, or is unavailable for a minute.
+    pub async fn look_up_after(
+        &self,
+        change: Timestamp,
+        sub: Uuid,
+        username: Option<&str>,
+    ) -> Result<LookUp, PoolError> {
+        let mut answer = self.look_up(sub, username).await?;
+        let again = async {
+            for wait in ASK_AGAIN {
+                let LookUp::Present(user, _) = &answer else { break };
+                if !user.lags_behind(change) {
+                    break;
+                }
+                tokio::time::sleep(wait).await;
+                answer = self.look_up(sub, Some(&user.username.clone())).await?;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(ASK_AGAIN_BUDGET, again).await.unwrap_or(Ok(()))?;
+        Ok(answer)
     }
 
     /// The user of this name, if it has this `sub`.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use cognito_user_sync::aws;
-use cognito_user_sync::cognito::reconcile::{Checkpoint, Mode, Phase, Reconcile, Tally};
+use cognito_user_sync::cognito::reconcile::{Checkpoint, GroupTally, LeftOut, Mode, Phase, Reconcile, Tally};
 use cognito_user_sync::cognito::user_pool::{
     self, DEFAULT_LISTS_PER_SECOND, DEFAULT_READS_PER_SECOND, UserPool,
 };
@@ -32,14 +32,17 @@ const TABLE_WIDTH: u16 = 120;
 /// if AdminGetUser confirms it. By default it prints the drift by kind and changes nothing. With --repair it
 /// publishes user.snapshot and user.deleted events to the queue; the consumer applies them. It never writes to
 /// the database. On an empty table this is the backfill: each user is confirmed once, so 1,000,000 users at 60
-/// confirmations a second take 4.6 hours.
+/// confirmations a second take 4.6 hours. Then it lists the members of each group, 60 a request, compares them with
+/// the memberships in the database, and publishes user.group_joined, user.group_left and group.deleted.
 ///
 /// If a run ends early, for whatever reason, run the same command again: it continues from there.
 ///
 /// Needs DATABASE_URL of a member of user_sync_reader, credentials that permit cognito-idp:ListUsers,
-/// AdminGetUser and DescribeUserPool, and with --repair USER_SYNC_QUEUE_URL. Exits with 0 if there is nothing to
-/// repair or every repair was published, with 2 if a dry run found drift, with 1 on an error. Users who differ only in
-/// created_at are reported but do not count as drift here: a trigger does not know the creation date.
+/// AdminGetUser and DescribeUserPool, for groups ListGroups and ListUsersInGroup, and with --repair
+/// USER_SYNC_QUEUE_URL. Where the role may not list groups, it says so, and the exit code is that of the rest. Exits
+/// with 0 if there is nothing to repair or every repair was published, with 2 if a dry run found drift, with 1 on an
+/// error. Users who differ only in created_at are reported but do not count as drift here: a trigger does not know the
+/// creation date.
 ///
 /// Example: user-sync reconcile --user-pool-id eu-west-1_Abc123Def --repair
 #[derive(Debug, Args)]
@@ -54,13 +57,13 @@ pub(crate) struct Arguments {
     /// Only print the differences; the default.
     #[arg(long)]
     dry_run: bool,
-    /// ListUsers requests a second. The account's quota is 30, shared with the application.
+    /// ListUsers and ListUsersInGroup requests a second. The account's quota is 30, shared with the application.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_LISTS_PER_SECOND, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     max_requests_per_second: u32,
     /// AdminGetUser requests a second. The account's quota is 120, shared with the application.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_READS_PER_SECOND, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     max_confirmations_per_second: u32,
-    /// Skip users who changed in the last N seconds: their events are under way.
+    /// Skip users and memberships that changed in the last N seconds: their events are under way.
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     settle_seconds: u64,
     /// The folder for the progress of the run [default: the user's state folder, user-sync/reconcile-ID].
@@ -79,6 +82,9 @@ pub(crate) struct Arguments {
     /// Permit a table that holds another pool's users and none of this one's.
     #[arg(long)]
     add_pool: bool,
+    /// Leave the groups out: they take a ListUsersInGroup request for each 60 members.
+    #[arg(long)]
+    without_groups: bool,
     /// Print the result as one JSON object.
     #[arg(long)]
     json: bool,
@@ -108,7 +114,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         false => summary.write(&mut out)?,
     }
     out.flush()?;
-    if !arguments.repair && tally.to_repair > tally.only_created_at {
+    if !arguments.repair && (tally.to_repair > tally.only_created_at || tally.groups.to_repair() > 0) {
         std::process::exit(DRIFT_FOUND);
     }
     Ok(())
@@ -132,6 +138,7 @@ async fn prepare(arguments: &Arguments) -> anyhow::Result<Reconcile> {
         settle: Duration::from_secs(arguments.settle_seconds),
         claim_rows_without_pool: arguments.claim_rows_without_pool,
         max_deletions: arguments.max_deletions,
+        groups: !arguments.without_groups,
     })
 }
 
@@ -149,10 +156,10 @@ fn open_checkpoint(arguments: &Arguments, mode: Mode) -> anyhow::Result<Checkpoi
     Ok(checkpoint)
 }
 
-/// The progress bar: first over the pool's users, then over the rows.
+/// The progress bar: over the pool's users, the rows, the groups and the memberships.
 struct Progress {
     bar: ProgressBar,
-    row_style: ProgressStyle,
+    styles: [ProgressStyle; 4],
     phase: Phase,
     users: u64,
     rows: u64,
@@ -161,21 +168,24 @@ struct Progress {
 impl Progress {
     /// `users` and `rows` are estimates.
     fn new(users: u64, rows: u64) -> anyhow::Result<Self> {
-        let bar = ProgressBar::new(users).with_style(style("users")?);
-        Ok(Self { bar, row_style: style("rows")?, phase: Phase::Users, users, rows })
+        let styles = [style("users")?, style("rows")?, style("groups")?, style("memberships")?];
+        let bar = ProgressBar::new(users).with_style(styles[0].clone());
+        Ok(Self { bar, styles, phase: Phase::Users, users, rows })
     }
 
     fn report(&mut self, phase: Phase, tally: &Tally) {
+        let [users, rows, groups, memberships] = &self.styles;
+        let (style, position, total) = match phase {
+            Phase::Users => (users, tally.users, self.users),
+            Phase::Rows => (rows, tally.rows, self.rows),
+            Phase::Groups => (groups, tally.groups.walked, tally.groups.groups),
+            Phase::Memberships => (memberships, tally.groups.compared, tally.groups.members),
+        };
         if phase != self.phase {
             self.phase = phase;
-            self.bar.set_style(self.row_style.clone());
-            self.bar.set_length(self.rows);
+            self.bar.set_style(style.clone());
             self.bar.reset();
         }
-        let (position, total) = match phase {
-            Phase::Users => (tally.users, self.users),
-            Phase::Rows => (tally.rows, self.rows),
-        };
         self.bar.set_length(total.max(position));
         self.bar.set_position(position);
     }
@@ -221,6 +231,15 @@ impl Summary<'_> {
             "only_reported": tally.only_reported,
             "settling": tally.settling,
             "published": { "snapshots": published(tally.snapshots), "deletions": published(tally.deletions) },
+            "groups": {
+                "left_out": tally.groups.left_out.map(LeftOut::as_str),
+                "groups": tally.groups.groups,
+                "members": tally.groups.members,
+                "joined": tally.groups.joined,
+                "left": tally.groups.left,
+                "deleted": tally.groups.deleted,
+                "settling": tally.groups.settling,
+            },
             "seconds": took.as_secs_f64(),
         })
     }
@@ -233,7 +252,29 @@ impl Summary<'_> {
             writeln!(out, "{}", drift_table(self.tally))?;
         }
         self.write_repair(out)?;
-        self.write_not_repaired(out)
+        self.write_not_repaired(out)?;
+        self.write_groups(out)
+    }
+
+    fn write_groups(&self, out: &mut impl Write) -> std::io::Result<()> {
+        let GroupTally { left_out, groups, members, joined, left, deleted, settling, .. } =
+            &self.tally.groups;
+        if let Some(left_out) = left_out {
+            return writeln!(out, "{}", left_out.advice());
+        }
+        writeln!(out, "groups: {groups} with {members} members in the pool")?;
+        if self.tally.groups.to_repair() > 0 {
+            let what =
+                if self.arguments.repair { "are on the queue" } else { "--repair publishes the events" };
+            writeln!(
+                out,
+                "groups differ: {joined} users joined and {left} left, {deleted} groups were deleted: {what}"
+            )?;
+        }
+        if *settling > 0 {
+            writeln!(out, "{settling} memberships differ and changed a moment ago: run again later")?;
+        }
+        Ok(())
     }
 
     /// What was repaired, or would be.

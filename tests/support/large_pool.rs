@@ -108,6 +108,9 @@ async fn answer(State(users): State<Arc<u64>>, headers: HeaderMap, body: String)
     let answer = match target.rsplit('.').next() {
         Some("DescribeUserPool") => Ok(json!({ "UserPool": { "Id": ID, "EstimatedNumberOfUsers": *users } })),
         Some("ListUsers") => list(&request, *users),
+        // Everybody is in one group.
+        Some("ListGroups") => Ok(json!({ "Groups": [{ "GroupName": "everybody", "UserPoolId": ID }] })),
+        Some("ListUsersInGroup") => list(&request, *users),
         Some("AdminGetUser") => get(request["Username"].as_str().unwrap(), *users),
         _ => panic!("{target} is not asked"),
     };
@@ -125,12 +128,13 @@ fn list(request: &Value, users: u64) -> Result<Value, &'static str> {
             number_of(sub, users).map(|number| user(number, "Attributes")).into_iter().collect();
         return Ok(json!({ "Users": found }));
     }
-    let start = request["PaginationToken"].as_str().map_or(Ok(0), str::parse::<u64>);
+    let token = request["PaginationToken"].as_str().or(request["NextToken"].as_str());
+    let start = token.map_or(Ok(0), str::parse::<u64>);
     let start = start.map_err(|_| "InvalidParameterException")?;
     let end = users.min(start + request["Limit"].as_u64().unwrap());
     let page: Vec<Value> = (start..end).map(|number| user(number, "Attributes")).collect();
     let next = (end < users).then(|| end.to_string());
-    Ok(json!({ "Users": page, "PaginationToken": next }))
+    Ok(json!({ "Users": page, "PaginationToken": next, "NextToken": next }))
 }
 
 fn number_of(sub: Uuid, users: u64) -> Option<u64> {

@@ -28,6 +28,7 @@ pub mod rds_server;
 pub mod secrets;
 pub mod source;
 pub mod sqs_stub;
+pub mod stale_pool;
 pub mod strict_pool;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
 //! Saves the progress of a reconcile in a folder, so that a run that was killed at any moment can be resumed:
-//! `progress.json`, replaced as a whole after each page, and `seen`, the subs that were listed. Must not know Cognito
-//! or the database.
+//! `progress.json`, replaced as a whole after each page, `seen`, the subs that were listed, and the files of
+//! [`super::spool`]. Must not know Cognito or the database.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -14,7 +14,9 @@ use uuid::Uuid;
 
 use crate::cognito::reconcile::Error;
 use crate::cognito::reconcile::Mode;
-use crate::cognito::reconcile::seen::{self, RUN_SUBS, Sorted};
+use crate::cognito::reconcile::groups::GroupTally;
+use crate::cognito::reconcile::seen::{self, RUN_ENTRIES, SUB, Sorted};
+use crate::cognito::reconcile::spool::{self, Spool, Walk};
 use crate::store::maintenance::drift;
 
 const PROGRESS: &str = "progress.json";
@@ -44,6 +46,9 @@ pub struct Tally {
     pub snapshots: u64,
     /// `user.deleted` events for the queue.
     pub deletions: u64,
+    /// What was found of the groups.
+    #[serde(default)]
+    pub groups: GroupTally,
 }
 
 /// What is under way.
@@ -54,6 +59,10 @@ pub enum Phase {
     Users,
     /// Looks for each row's user among those that were listed.
     Rows,
+    /// Lists the members of each group and compares them with the tables.
+    Groups,
+    /// Looks for each membership of the tables among those that were listed.
+    Memberships,
 }
 
 /// A user whose event was planned, and may or may not have been sent when the process ended.
@@ -61,6 +70,9 @@ pub enum Phase {
 pub(super) struct Planned {
     pub(super) sub: Uuid,
     pub(super) username: Option<String>,
+    /// UserLastModifiedDate of what was planned, if it was known.
+    #[serde(default)]
+    pub(super) modified_at: Option<Timestamp>,
     /// Whether a deletion was planned, rather than a snapshot.
     pub(super) is_deletion: bool,
 }
@@ -84,6 +96,9 @@ pub(super) struct Progress {
     pub(super) tally: Tally,
     /// Saved with its counts before it is published, so that each is counted once.
     pub(super) plan: Vec<Planned>,
+    /// How far the groups are compared.
+    #[serde(default)]
+    pub(super) walk: Walk,
 }
 
 /// The folder, locked by this process.
@@ -127,6 +142,7 @@ impl Checkpoint {
             seen_bytes: 0,
             tally: Tally::default(),
             plan: Vec::new(),
+            walk: Walk::default(),
         });
         if (progress.user_pool_id.as_str(), progress.mode) != (user_pool_id, mode) {
             let Progress { user_pool_id, mode, started_at, .. } = progress;
@@ -158,14 +174,21 @@ impl Checkpoint {
 
     /// Records that the pool listed these users.
     pub(super) fn see(&mut self, subs: &[Uuid]) -> Result<(), Error> {
-        self.progress.seen_bytes += seen::append(&mut self.seen, subs).map_err(|error| self.failed(error))?;
+        let subs: Vec<[u8; SUB]> = subs.iter().map(|sub| *sub.as_bytes()).collect();
+        self.progress.seen_bytes +=
+            seen::append(&mut self.seen, &subs).map_err(|error| self.failed(error))?;
         Ok(())
     }
 
     /// The listed subs, in order.
-    pub(super) fn sorted(&mut self) -> Result<Sorted, Error> {
+    pub(super) fn sorted(&mut self) -> Result<Sorted<SUB>, Error> {
         let path = self.folder.join(SORTED);
-        seen::sort(&mut self.seen, &path, RUN_SUBS).map_err(|error| self.failed(error))
+        seen::sort(&mut self.seen, &path, RUN_ENTRIES).map_err(|error| self.failed(error))
+    }
+
+    /// What was listed of the groups.
+    pub(super) fn spool(&self) -> Result<Spool, Error> {
+        Spool::open(&self.folder, &self.progress.walk).map_err(|error| self.failed(error))
     }
 
     /// Saves the progress. Whenever the process ends, either the old or the new progress is on disk.
@@ -185,12 +208,16 @@ impl Checkpoint {
         Error::Checkpoint { folder: self.folder.clone(), source }
     }
 
+    pub(super) fn unreadable(&self) -> Error {
+        Error::Unreadable { folder: self.folder.clone() }
+    }
+
     /// Removes the folder when the run is complete. Files that are not ours stay.
     ///
     /// # Errors
     /// When a file cannot be removed.
     pub fn remove(self) -> Result<(), Error> {
-        for name in [PROGRESS, NEW_PROGRESS, SEEN, SORTED, LOCK] {
+        for name in [PROGRESS, NEW_PROGRESS, SEEN, SORTED, LOCK].into_iter().chain(spool::FILES) {
             match fs::remove_file(self.folder.join(name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(self.failed(error)),
                 Ok(()) | Err(_) => {}

@@ -17,6 +17,8 @@ use crate::store::maintenance::drift::{self, Drift, Kind, Row};
 pub(super) struct Suspect {
     pub(super) sub: Uuid,
     pub(super) username: Option<String>,
+    /// UserLastModifiedDate by ListUsers. An answer that says an older one is of before that change.
+    pub(super) modified_at: Option<Timestamp>,
     /// What kind of drift it is if the pool does not have the user; `None` if there is no row.
     pub(super) if_absent: Option<Kind>,
 }
@@ -25,6 +27,7 @@ pub(super) struct Suspect {
 pub(super) struct Finding {
     sub: Uuid,
     username: Option<String>,
+    modified_at: Option<Timestamp>,
     kinds: BTreeSet<Kind>,
     /// The event that repairs it, if there is one.
     pub(super) event: Option<UserEvent<'static>>,
@@ -37,8 +40,8 @@ impl Finding {
 
     /// How the checkpoint remembers it.
     pub(super) fn plan(&self) -> Planned {
-        let (sub, username) = (self.sub, self.username.clone());
-        Planned { sub, username, is_deletion: self.is_deletion() }
+        let Self { sub, modified_at, .. } = *self;
+        Planned { sub, username: self.username.clone(), modified_at, is_deletion: self.is_deletion() }
     }
 }
 
@@ -96,7 +99,8 @@ impl Reconcile {
             }
             let has_row = !kinds.contains(&Kind::Missing) && !kinds.contains(&Kind::DeletedButPresent);
             let username = user.map(|user| user.username.clone());
-            suspects.push(Suspect { sub, username, if_absent: has_row.then_some(Kind::Gone) });
+            let modified_at = user.and_then(|user| user.modified_at);
+            suspects.push(Suspect { sub, username, modified_at, if_absent: has_row.then_some(Kind::Gone) });
         }
         let mut findings = self.confirm(suspects).await?;
         findings.settling += settling;
@@ -112,7 +116,8 @@ impl Reconcile {
     pub(super) async fn confirm(&self, suspects: Vec<Suspect>) -> Result<Findings, Error> {
         let answers: Vec<(Suspect, LookUp)> = futures::stream::iter(suspects)
             .map(|suspect| async {
-                let answer = self.look_up(suspect.sub, suspect.username.as_deref()).await?;
+                let Suspect { sub, modified_at, .. } = suspect;
+                let answer = self.look_up(sub, suspect.username.as_deref(), modified_at).await?;
                 Ok::<_, Error>((suspect, answer))
             })
             .buffered(CONCURRENCY)
@@ -122,7 +127,11 @@ impl Reconcile {
         let mut present = BTreeMap::new();
         for (suspect, answer) in answers {
             match answer {
-                LookUp::Present(user, asked_at) => drop(present.insert(suspect.sub, (user, asked_at))),
+                LookUp::Present(mut user, asked_at) => {
+                    let snapshot = self.snapshot(&user, asked_at, suspect.modified_at);
+                    user.modified_at = user.modified_at.max(suspect.modified_at);
+                    drop(present.insert(suspect.sub, (user, snapshot)));
+                }
                 LookUp::Absent(asked_at) => found.extend(self.absent(suspect, asked_at)),
             }
         }
@@ -133,35 +142,47 @@ impl Reconcile {
 
     /// What a user is that the pool does not have; nothing if there is no row to update.
     fn absent(&self, suspect: Suspect, asked_at: Timestamp) -> Option<Finding> {
-        let Suspect { sub, username, if_absent } = suspect;
+        let Suspect { sub, username, modified_at, if_absent } = suspect;
         let kind = if_absent?;
         let is_ours = kind != Kind::Unclaimed || self.claim_rows_without_pool;
         let event = is_ours.then(|| deletion(self.user_pool.id(), sub, asked_at));
-        Some(Finding { sub, username, kinds: [kind].into(), event })
+        Some(Finding { sub, username, modified_at, kinds: [kind].into(), event })
     }
 
-    /// Who differs among users that the pool has, by what AdminGetUser returned and when it was asked.
+    /// What AdminGetUser returned of a user to a request that was sent at `asked_at`. It is not the whole user if
+    /// ListUsers knew of a later change.
+    pub(super) fn snapshot(
+        &self,
+        user: &PoolUser,
+        asked_at: Timestamp,
+        listed: Option<Timestamp>,
+    ) -> UserEvent<'static> {
+        match listed {
+            Some(change) => user.snapshot_after(change, self.user_pool.id(), asked_at),
+            None => user.snapshot(self.user_pool.id(), asked_at),
+        }
+    }
+
+    /// Who differs among users that the pool has.
     async fn compare_present(
         &self,
-        present: BTreeMap<Uuid, (PoolUser, Timestamp)>,
+        present: BTreeMap<Uuid, (PoolUser, UserEvent<'static>)>,
     ) -> Result<Findings, Error> {
-        let snapshot =
-            |(user, asked_at): &(PoolUser, Timestamp)| user.snapshot(self.user_pool.id(), *asked_at);
-        let snapshots: Vec<UserEvent<'static>> = present.values().map(snapshot).collect();
-        let modified = present.values().map(|(user, _)| user.modified_at);
-        let read: Vec<_> = snapshots.iter().zip(modified).collect();
+        let (users, snapshots): (Vec<PoolUser>, Vec<UserEvent<'static>>) = present.into_values().unzip();
+        let read: Vec<_> = snapshots.iter().zip(users.iter().map(|user| user.modified_at)).collect();
         let drifts = drift::compare(&self.database, &read).await?;
         let mut kinds: HashMap<Uuid, BTreeSet<Kind>> =
             drifts.into_iter().map(|Drift { sub, kinds }| (sub, kinds)).collect();
         let mut findings = Findings::default();
-        for (snapshot, (user, _)) in snapshots.into_iter().zip(present.into_values()) {
+        for (snapshot, user) in snapshots.into_iter().zip(users) {
             let Some(kinds) = kinds.remove(&snapshot.sub) else { continue };
             if self.is_settling(&user) {
                 findings.settling += 1;
                 continue;
             }
             let event = (!kinds.iter().any(|kind| kind.is_final())).then_some(snapshot);
-            findings.found.push(Finding { sub: user.sub, username: Some(user.username), kinds, event });
+            let PoolUser { sub, username, modified_at, .. } = user;
+            findings.found.push(Finding { sub, username: Some(username), modified_at, kinds, event });
         }
         Ok(findings)
     }

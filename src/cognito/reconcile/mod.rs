@@ -7,12 +7,14 @@
 mod checkpoint;
 mod compare;
 mod error;
+mod groups;
 mod seen;
+mod spool;
 
 use std::fmt;
 use std::time::Duration;
 
-use cognito_user_sync_triggers::event::{Event, UserEvent};
+use cognito_user_sync_triggers::event::Event;
 use cognito_user_sync_triggers::publish::Publisher;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -23,6 +25,7 @@ use crate::cognito::reconcile::checkpoint::Planned;
 pub use crate::cognito::reconcile::checkpoint::{Checkpoint, Phase, Tally};
 use crate::cognito::reconcile::compare::{Finding, Findings, Suspect};
 pub use crate::cognito::reconcile::error::Error;
+pub use crate::cognito::reconcile::groups::{GroupTally, LeftOut};
 use crate::cognito::user_pool::{LookUp, Page, PoolError, UserPool, deletion};
 use crate::postgres::Database;
 use crate::store::maintenance::drift::{self, Kind};
@@ -67,6 +70,8 @@ pub struct Reconcile {
     pub claim_rows_without_pool: bool,
     /// Most deletions that a repair may publish, in all its runs together.
     pub max_deletions: u64,
+    /// Whether the groups are compared, too, as far as the role may list them.
+    pub groups: bool,
 }
 
 impl Reconcile {
@@ -116,10 +121,15 @@ impl Reconcile {
     ) -> Result<(), Error> {
         report(checkpoint.progress.phase, &checkpoint.progress.tally);
         self.publish_again(&checkpoint.progress.plan).await?;
+        self.publish_changes_again(checkpoint).await?;
         if checkpoint.progress.phase == Phase::Users {
             self.compare_users(checkpoint, &mut report).await?;
         }
-        self.compare_rows(checkpoint, &mut report).await
+        if checkpoint.progress.phase == Phase::Rows {
+            self.compare_rows(checkpoint, &mut report).await?;
+            checkpoint.progress.phase = Phase::Groups;
+        }
+        self.compare_groups(checkpoint, &mut report).await
     }
 
     /// Lists the pool. The next page is requested while this one is compared.
@@ -178,7 +188,7 @@ impl Reconcile {
                     && !seen.contains(row.sub).map_err(|error| checkpoint.failed(error))?
                 {
                     let (sub, username) = (row.sub, row.username.clone());
-                    suspects.push(Suspect { sub, username, if_absent: Some(kind) });
+                    suspects.push(Suspect { sub, username, modified_at: None, if_absent: Some(kind) });
                 }
             }
             let findings = self.confirm(suspects).await?;
@@ -203,8 +213,18 @@ impl Reconcile {
         }
     }
 
-    async fn look_up(&self, sub: Uuid, username: Option<&str>) -> Result<LookUp, Error> {
-        self.user_pool.look_up(sub, username).await.map_err(|error| self.pool_error(error, None))
+    /// Asks the pool about a user, whom it listed as changed at `modified_at`.
+    async fn look_up(
+        &self,
+        sub: Uuid,
+        username: Option<&str>,
+        modified_at: Option<Timestamp>,
+    ) -> Result<LookUp, Error> {
+        let answer = match modified_at {
+            Some(change) => self.user_pool.look_up_after(change, sub, username).await,
+            None => self.user_pool.look_up(sub, username).await,
+        };
+        answer.map_err(|error| self.pool_error(error, None))
     }
 
     /// Records the findings, and then publishes the events that repair them.
@@ -219,28 +239,30 @@ impl Reconcile {
         let planned = found.iter().filter(|finding| finding.event.is_some() && self.publisher.is_some());
         checkpoint.progress.plan = planned.map(Finding::plan).collect();
         checkpoint.save()?;
-        self.publish(found.iter().filter_map(|finding| finding.event.clone()).collect()).await
+        self.publish(found.iter().filter_map(|finding| finding.event.clone()).map(Event::User).collect())
+            .await
     }
 
     /// Publishes what a run that was killed had planned, with the pool's answer of now. Its counts are already saved,
     /// and publishing again does not change them.
     async fn publish_again(&self, plan: &[Planned]) -> Result<(), Error> {
         let events = futures::stream::iter(plan).map(|planned| async {
-            let answer = self.look_up(planned.sub, planned.username.as_deref()).await?;
+            let Planned { sub, username, modified_at, is_deletion } = planned;
+            let answer = self.look_up(*sub, username.as_deref(), *modified_at).await?;
             Ok::<_, Error>(match answer {
-                LookUp::Present(user, asked_at) => Some(user.snapshot(self.user_pool.id(), asked_at)),
+                LookUp::Present(user, asked_at) => Some(self.snapshot(&user, asked_at, *modified_at)),
                 LookUp::Absent(asked_at) => {
-                    planned.is_deletion.then(|| deletion(self.user_pool.id(), planned.sub, asked_at))
+                    is_deletion.then(|| deletion(self.user_pool.id(), *sub, asked_at))
                 }
             })
         });
-        let events: Vec<Option<UserEvent<'static>>> = events.buffered(CONCURRENCY).try_collect().await?;
-        self.publish(events.into_iter().flatten().collect()).await
+        let events: Vec<_> = events.buffered(CONCURRENCY).try_collect().await?;
+        self.publish(events.into_iter().flatten().map(Event::User).collect()).await
     }
 
-    async fn publish(&self, events: Vec<UserEvent<'static>>) -> Result<(), Error> {
+    async fn publish(&self, events: Vec<Event<'static>>) -> Result<(), Error> {
         let Some(publisher) = &self.publisher else { return Ok(()) };
-        let send = |event| async move { publisher.publish(&Event::User(event), PUBLISH_BUDGET).await };
+        let send = |event| async move { publisher.publish(&event, PUBLISH_BUDGET).await };
         futures::stream::iter(events).map(send).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::cognito::reconcile::{self, Checkpoint, Reconcile};
+use crate::cognito::reconcile::{self, Checkpoint, Phase, Reconcile};
 use crate::cognito::user_pool::{self, DEFAULT_LISTS_PER_SECOND, DEFAULT_READS_PER_SECOND, UserPool};
 use crate::config::{ConfigError, DatabaseConfig};
 use crate::postgres::{self, DatabaseError};
@@ -64,6 +64,7 @@ pub(super) async fn check(deadline: Instant) -> Result<Value, DriftError> {
         settle: SETTLE,
         claim_rows_without_pool: false,
         max_deletions: u64::MAX,
+        groups: true,
     };
     reconcile.check_table().await?;
     let (about, _) = reconcile.estimate().await?;
@@ -71,20 +72,38 @@ pub(super) async fn check(deadline: Instant) -> Result<Value, DriftError> {
     let mut checkpoint = open(&folder, &user_pool_id, &reconcile)?;
     let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(RESERVE);
     // Boxed: what is under way at once makes it large.
-    let compared = Box::pin(reconcile.run(&mut checkpoint, |_, _| {}));
+    let mut phase = Phase::Users;
+    let compared = Box::pin(reconcile.run(&mut checkpoint, |begun, _| phase = begun));
     match tokio::time::timeout(left, compared).await {
         Ok(compared) => compared?,
-        Err(_) => return Err(DriftError::Unfinished { users: checkpoint.tally().users, about }),
+        Err(_) if matches!(phase, Phase::Users | Phase::Rows) => {
+            return Err(DriftError::Unfinished { users: checkpoint.tally().users, about });
+        }
+        // The users are compared: what is known is said.
+        Err(_) => tracing::warn!(
+            groups = checkpoint.tally().groups.walked,
+            "not all groups were compared in the time that the function has: give it more, or run `user-sync reconcile \
+             --dry-run` as a task of its own"
+        ),
     }
     let tally = checkpoint.tally().clone();
     checkpoint.remove()?;
-    let to_repair = tally.to_repair.saturating_sub(tally.only_created_at);
+    if let Some(left_out) = tally.groups.left_out {
+        tracing::warn!(reason = left_out.as_str(), "{}", left_out.advice());
+    }
+    let in_groups = tally.groups.to_repair();
+    let to_repair = tally.to_repair.saturating_sub(tally.only_created_at) + in_groups;
     record("drift", to_repair);
     record("drift_compared", tally.users);
     for (kind, users) in &tally.drift {
         tracing::info!(drift.kind = kind.as_str(), drift.users = users, "the pool and the table differ");
     }
-    tracing::info!(drift.to_repair = to_repair, drift.compared = tally.users, "looked for drift");
+    tracing::info!(
+        drift.to_repair = to_repair,
+        drift.groups = in_groups,
+        drift.compared = tally.users,
+        "looked for drift"
+    );
     Ok(json!({ "toRepair": to_repair, "compared": tally.users, "rows": tally.rows }))
 }
 

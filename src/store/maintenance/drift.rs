@@ -3,6 +3,8 @@
 //! A snapshot is merged into the stored state by the apply's own rules, so no rule is written twice. Must not know
 //! how the pool was asked.
 
+pub mod memberships;
+
 use std::collections::BTreeSet;
 
 use cognito_user_sync_triggers::event::UserEvent;
