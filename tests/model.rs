@@ -52,7 +52,7 @@ impl Tables {
         for event in events {
             match event {
                 Event::User(event) => users.entry(event.sub).or_default().events.push(event),
-                Event::Heartbeat { .. } => {}
+                Event::Group(_) | Event::Heartbeat { .. } => {}
             }
         }
         for user in users.values_mut() {

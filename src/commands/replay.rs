@@ -117,11 +117,7 @@ struct Tally {
 
 impl Tally {
     fn add(&mut self, event: &Event<'_>) {
-        let r#type = match event {
-            Event::User(event) => event.kind.as_str(),
-            Event::Heartbeat { .. } => "heartbeat",
-        };
-        *self.by_type.entry(r#type).or_default() += 1;
+        *self.by_type.entry(event.r#type()).or_default() += 1;
         let time = event.id().time();
         let (first, last) = self.times.unwrap_or((time, time));
         self.times = Some((first.min(time), last.max(time)));

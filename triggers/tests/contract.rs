@@ -6,7 +6,8 @@ use cognito_user_sync_triggers::client_metadata::ClientMetadataKeys;
 use cognito_user_sync_triggers::cognito::user_event;
 use cognito_user_sync_triggers::event::{
     ATTRIBUTE_NAME_MAX_CHARS, ATTRIBUTE_VALUE_MAX_CHARS, ATTRIBUTES_MAX, Client, Data, DecodeError, Event,
-    EventId, Kind, MESSAGE_MAX_BYTES, SCHEMA_VERSION, TEXT_MAX_CHARS, UserEvent,
+    EventId, GROUP_NAME_MAX_CHARS, GroupChange, GroupEvent, Kind, MESSAGE_MAX_BYTES, SCHEMA_VERSION,
+    TEXT_MAX_CHARS, UserEvent,
 };
 use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;
@@ -42,8 +43,15 @@ fn the_schema_has_the_codes_limits_and_types() {
     assert_eq!(at(&format!("{attributes}/maxProperties")), json!(ATTRIBUTES_MAX));
     assert_eq!(at(&format!("{attributes}/propertyNames/maxLength")), json!(ATTRIBUTE_NAME_MAX_CHARS));
     assert_eq!(at(&format!("{attributes}/additionalProperties/maxLength")), json!(ATTRIBUTE_VALUE_MAX_CHARS));
-    let types: Vec<_> = Kind::ALL.iter().map(|kind| kind.as_str()).chain(["heartbeat"]).collect();
+    assert_eq!(at("/$defs/group/properties/group/maxLength"), json!(GROUP_NAME_MAX_CHARS));
+    let of_users = Kind::ALL.iter().map(|kind| kind.as_str());
+    let types: Vec<_> = of_users.chain(GroupChange::TYPES).chain(["heartbeat"]).collect();
     assert_eq!(at("/properties/type/enum"), json!(types));
+}
+
+fn group_event(id: EventId, group: &str, change: GroupChange) -> Event<'static> {
+    let (user_pool_id, group) = ("eu-west-1_Abc123Def".into(), String::from(group).into());
+    Event::Group(GroupEvent { id, user_pool_id, group, change })
 }
 
 #[test]
@@ -74,7 +82,11 @@ fn the_wire_is_what_it_was() {
         sub: Uuid::from_u128(7),
     };
     let deleted = UserEvent { kind: Kind::Deleted, data: Data::default(), ..snapshot.clone() };
+    let group = |change| group_event(fixed_id(), "admins", change);
     for (name, event) in [
+        ("group_joined", group(GroupChange::Joined(Uuid::from_u128(7)))),
+        ("group_left", group(GroupChange::Left(Uuid::from_u128(7)))),
+        ("group_deleted", group(GroupChange::Deleted)),
         ("snapshot", Event::User(snapshot)),
         ("deleted", Event::User(deleted)),
         ("heartbeat", Event::Heartbeat { id: fixed_id() }),
@@ -168,6 +180,67 @@ fn what_the_code_rejects_it_names_and_the_schema_rejects_it_too() {
             "{pointer}: the schema accepts what the code rejects: {error}"
         );
     }
+}
+
+#[test]
+fn what_is_wrong_with_a_group_is_named_and_the_schema_rejects_it_too() {
+    let validator = validator();
+    let of = |r#type: &str, data: Option<Value>| {
+        let mut message = changed("/type", Some(json!(r#type)));
+        let message_of = message.as_object_mut().unwrap();
+        match data {
+            Some(data) => message_of.insert("data".into(), data),
+            None => message_of.remove("data"),
+        };
+        message
+    };
+    let group = |name: String| Some(json!({ "group": name }));
+    let cases = [
+        (None, "malformed", "data.group"),
+        (Some(json!({})), "malformed", "data.group"),
+        (Some(json!({ "group": null })), "malformed", "data.group"),
+        (Some(json!({ "group": 7 })), "malformed", "data.group"),
+        (Some(json!({ "group": ["admins"] })), "malformed", "data.group"),
+        (Some(json!("admins")), "malformed", "data"),
+        (Some(json!(["admins"])), "malformed", "data"),
+        (group(String::new()), "malformed", "data.group"),
+        (group("\0\0".into()), "malformed", "data.group"),
+        (group("é".repeat(GROUP_NAME_MAX_CHARS + 1)), "oversized", "data.group"),
+    ];
+    for r#type in GroupChange::TYPES {
+        for (data, reason, field) in cases.clone() {
+            let message = of(r#type, data);
+            let error = Event::decode(&message.to_string()).unwrap_err();
+            assert_eq!((error.reason(), error.field()), (reason, field), "{message}: {error}");
+            assert!(!validator.is_valid(&message), "{message}: the schema accepts what the code rejects");
+        }
+        // What `data` says besides is ignored, whatever it is; so is the subject where nobody is meant.
+        let name = "é".repeat(GROUP_NAME_MAX_CHARS);
+        let mut message = of(r#type, Some(json!({ "group": format!("\0{name}"), "federated": "no" })));
+        let Ok(Event::Group(event)) = Event::decode(&message.to_string()).map(Event::into_owned) else {
+            panic!("not read: {message}")
+        };
+        assert_eq!((&*event.group, event.change.as_str()), (name.as_str(), r#type));
+        message["data"]["group"] = json!(name);
+        assert!(validator.is_valid(&message), "{message}");
+        for missing in ["subject", "source"] {
+            let mut message = message.clone();
+            message.as_object_mut().unwrap().remove(missing);
+            let needs = missing == "source" || event.change.user().is_some();
+            let error = Event::decode(&message.to_string()).err();
+            assert_eq!(error.as_ref().map(DecodeError::field), needs.then_some(missing), "{message}");
+            assert_eq!(validator.is_valid(&message), !needs, "{message}");
+        }
+        let later = Event::decode(&changed_version(&message)).unwrap_err();
+        assert_eq!(later.reason(), "unknown_version");
+    }
+}
+
+/// The message, of a version that is not known yet, whose `data` may be anything.
+fn changed_version(message: &Value) -> String {
+    let mut message = message.clone();
+    (message["schemaversion"], message["data"]) = (json!(2), json!([]));
+    message.to_string()
 }
 
 #[test]
@@ -272,11 +345,29 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn any_group_event()(
+        millis in 0..=Timestamp::MAX.unix_millis(),
+        change in (0..3, any::<u128>()),
+        pool in "[!-~]{1,60}",
+        group in "[^\0]{1,128}",
+    ) -> GroupEvent<'static> {
+        let id = EventId::new(Timestamp::from_unix_millis(millis));
+        let change = match (change.0, Uuid::from_u128(change.1)) {
+            (0, sub) => GroupChange::Joined(sub),
+            (1, sub) => GroupChange::Left(sub),
+            (_, _) => GroupChange::Deleted,
+        };
+        GroupEvent { id, user_pool_id: pool.into(), group: group.into(), change }
+    }
+}
+
 proptest! {
     #[test]
-    fn every_event_is_valid_and_comes_back(event in any_event()) {
+    fn every_event_is_valid_and_comes_back(
+        event in prop_oneof![any_event().prop_map(Event::User), any_group_event().prop_map(Event::Group)],
+    ) {
         thread_local!(static VALIDATOR: Validator = validator());
-        let event = Event::User(event);
         let encoded = event.encode();
         let wire: Value = serde_json::from_str(&encoded).unwrap();
         let errors: Vec<_> = VALIDATOR.with(|validator| validator.iter_errors(&wire).map(|e| e.to_string()).collect());

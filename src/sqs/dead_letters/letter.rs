@@ -131,10 +131,7 @@ impl DeadLetter {
     /// The CloudEvents type, if this build can read it.
     #[must_use]
     pub fn kind(&self) -> Option<&'static str> {
-        match self.event.as_ref().ok()? {
-            Event::User(event) => Some(event.kind.as_str()),
-            Event::Heartbeat { .. } => Some("heartbeat"),
-        }
+        self.event.as_ref().ok().map(Event::r#type)
     }
 
     /// When the oldest copy was first sent.

@@ -62,7 +62,8 @@ fn is_envelope(path: &str, value: &Value) -> bool {
         ".id" | ".subject" => Uuid::try_parse(text).is_ok(),
         ".time" | ".data.created_at" => Timestamp::parse(text).is_ok(),
         ".type" => {
-            text.starts_with("user.") && only(32, |c| c.is_ascii_lowercase() || matches!(c, '.' | '_'))
+            (text.starts_with("user.") || text.starts_with("group."))
+                && only(32, |c| c.is_ascii_lowercase() || matches!(c, '.' | '_'))
         }
         ".source" => {
             text.starts_with("cognito/")
@@ -106,6 +107,7 @@ mod tests {
         for body in [
             r#"{"id":"Ada"}"#,
             r#"{"type":"user.Ada Byron"}"#,
+            r#"{"type":"group.deleted","data":{"group":"Ada"}}"#,
             r#"{"schemaversion":351912345678}"#,
             r#"{"time":"Ada"}"#,
         ] {

@@ -14,7 +14,7 @@ use std::collections::hash_map::{Entry, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use cognito_user_sync_triggers::event::{Event, EventId};
+use cognito_user_sync_triggers::event::{DecodeError, Event, EventId};
 use cognito_user_sync_triggers::retry::Schedule;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use cognito_user_sync_triggers::user_pool_id::UserPoolId;
@@ -91,8 +91,8 @@ impl Applier {
     /// The event of a body, unless it is of a user pool that is not accepted. A heartbeat is of none.
     fn decode<'a>(&self, body: &'a str) -> Result<Event<'a>, Rejection> {
         let event = Event::decode(body)?;
-        let (Event::User(user), Some(pools)) = (&event, &self.user_pools) else { return Ok(event) };
-        if pools.iter().any(|pool| **pool == *user.user_pool_id) {
+        let (Some(of), Some(pools)) = (event.user_pool_id(), &self.user_pools) else { return Ok(event) };
+        if pools.iter().any(|pool| **pool == *of) {
             return Ok(event);
         }
         Err(Rejection {
@@ -193,6 +193,9 @@ impl Applier {
                 (Err(rejection), _) => outcomes.push((event.id(), Outcome::Rejected(rejection))),
                 (Ok(()), Event::User(event)) if fast_path::may_take(event) => logins.push((event.id, event)),
                 (Ok(()), Event::User(event)) => drop(others.users.insert(event.id, event)),
+                (Ok(()), Event::Group(_)) => {
+                    outcomes.push((event.id(), Outcome::Rejected(DecodeError::UnknownType.into())));
+                }
                 (Ok(()), Event::Heartbeat { id }) => drop(others.heartbeats.insert(*id)),
             }
         }

@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{
-    ATTRIBUTE_NAME_MAX_CHARS, Data, Event, EventId, HEARTBEAT, Kind, MESSAGE_MAX_BYTES, SCHEMA_VERSION,
-    SOURCE_PREFIX, SPEC_VERSION, UserEvent,
+    ATTRIBUTE_NAME_MAX_CHARS, Data, Event, EventId, GROUP_DELETED, GROUP_JOINED, GROUP_LEFT, GroupChange,
+    GroupEvent, HEARTBEAT, Kind, MESSAGE_MAX_BYTES, SCHEMA_VERSION, SOURCE_PREFIX, SPEC_VERSION, UserEvent,
 };
 use crate::text::Text;
 use crate::timestamp::Timestamp;
@@ -146,47 +146,96 @@ impl<'a> Event<'a> {
             });
         }
         // At once, as nearly every message can be read. Of one that cannot, what is wrong is found step by step, or that
-        // its `data` need not be read: a heartbeat's, or of a version or type that is not known here.
-        match serde_json::from_str(text) {
-            Ok(Object(read)) => Self::of(read, |Object(data)| Ok(data)),
-            Err(_) => Self::of(parse(text, "")?, |data: &RawValue| parse(data.get(), "data")),
+        // its `data` need not be read: a heartbeat's, or of a version or type that is not known here. A group's `data` is
+        // another.
+        match serde_json::from_str::<Object<Read<'_, Object<Data<'_>>>>>(text) {
+            Ok(Object(read)) if !read.is_of_group() => Self::of(read, |Object(data)| Ok(data)),
+            Ok(_) | Err(_) => {
+                let read: Read<'_, &RawValue> = parse(text, "")?;
+                match read.is_of_group() {
+                    true => Self::of_group(read),
+                    false => Self::of(read, |data| parse(data.get(), "data")),
+                }
+            }
         }
     }
 
     fn of<D>(
-        read: Read<'a, D>,
+        mut read: Read<'a, D>,
         data: impl FnOnce(D) -> Result<Data<'a>, DecodeError>,
     ) -> Result<Self, DecodeError> {
-        if read.specversion.as_deref().is_some_and(|version| version != SPEC_VERSION) {
-            return Err(DecodeError::UnknownVersion { field: "specversion" });
-        }
-        required(read.specversion, "specversion")?;
-        match read.schemaversion {
-            Some(1..=SCHEMA_VERSION) => {}
-            Some(_) => return Err(DecodeError::UnknownVersion { field: "schemaversion" }),
-            None => return Err(DecodeError::malformed("schemaversion", "missing")),
-        }
-        let id = EventId::from_uuid(parse_uuid(&required(read.id, "id")?, "id")?)?;
-        let time = Timestamp::parse(&required(read.time, "time")?)
-            .map_err(|error| DecodeError::malformed("time", error.to_string()))?;
-        if time != id.time() {
-            return Err(DecodeError::IdTimeMismatch);
-        }
-        let r#type = required(read.r#type, "type")?;
+        let id = read.identity()?;
+        let r#type = required(read.r#type.take(), "type")?;
         if r#type == HEARTBEAT {
             return Ok(Self::Heartbeat { id });
         }
         let kind = Kind::parse(&r#type).ok_or(DecodeError::UnknownType)?;
-        let sub = parse_uuid(&required(read.subject, "subject")?, "subject")?;
-        let source = required(read.source, "source")?;
-        let user_pool_id = source
-            .after(SOURCE_PREFIX)
-            .filter(|id| user_pool_id::is_carried(id))
-            .ok_or_else(|| DecodeError::malformed("source", "not of the form cognito/<user pool id>"))?;
+        let (sub, user_pool_id) = (read.sub()?, read.user_pool_id()?);
         let mut data = read.data.map(data).transpose()?.unwrap_or_default();
         data.strip_nul();
         data.check()?;
         Ok(Self::User(UserEvent { id, user_pool_id, sub, kind, data }))
+    }
+
+    fn of_group(mut read: Read<'a, &'a RawValue>) -> Result<Self, DecodeError> {
+        let id = read.identity()?;
+        let change = match read.r#type.as_deref() {
+            Some(GROUP_JOINED) => GroupChange::Joined(read.sub()?),
+            Some(GROUP_LEFT) => GroupChange::Left(read.sub()?),
+            Some(GROUP_DELETED) => GroupChange::Deleted,
+            Some(_) | None => return Err(DecodeError::UnknownType),
+        };
+        let user_pool_id = read.user_pool_id()?;
+        let data = read.data.map(|data| parse(data.get(), "data")).transpose()?;
+        let GroupData { group } = data.unwrap_or_default();
+        let mut group = required(group, "data.group")?;
+        group.remove('\0');
+        let event = GroupEvent { id, user_pool_id, group, change };
+        event.check()?;
+        Ok(Self::Group(event))
+    }
+}
+
+/// The `data` of what happened to a group.
+#[derive(Default, Deserialize)]
+struct GroupData<'a> {
+    #[serde(borrow, default)]
+    group: Option<Text<'a>>,
+}
+
+impl<'a, D> Read<'a, D> {
+    fn is_of_group(&self) -> bool {
+        self.r#type.as_deref().is_some_and(|r#type| GroupChange::TYPES.contains(&r#type))
+    }
+
+    /// The id, once it is known that this build can read the message.
+    fn identity(&mut self) -> Result<EventId, DecodeError> {
+        if self.specversion.as_deref().is_some_and(|version| version != SPEC_VERSION) {
+            return Err(DecodeError::UnknownVersion { field: "specversion" });
+        }
+        required(self.specversion.take(), "specversion")?;
+        match self.schemaversion {
+            Some(1..=SCHEMA_VERSION) => {}
+            Some(_) => return Err(DecodeError::UnknownVersion { field: "schemaversion" }),
+            None => return Err(DecodeError::malformed("schemaversion", "missing")),
+        }
+        let id = EventId::from_uuid(parse_uuid(&required(self.id.take(), "id")?, "id")?)?;
+        let time = Timestamp::parse(&required(self.time.take(), "time")?)
+            .map_err(|error| DecodeError::malformed("time", error.to_string()))?;
+        if time != id.time() {
+            return Err(DecodeError::IdTimeMismatch);
+        }
+        Ok(id)
+    }
+
+    fn sub(&mut self) -> Result<Uuid, DecodeError> {
+        parse_uuid(&required(self.subject.take(), "subject")?, "subject")
+    }
+
+    fn user_pool_id(&mut self) -> Result<Text<'a>, DecodeError> {
+        let source = required(self.source.take(), "source")?;
+        let id = source.after(SOURCE_PREFIX).filter(|id| user_pool_id::is_carried(id));
+        id.ok_or_else(|| DecodeError::malformed("source", "not of the form cognito/<user pool id>"))
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Data, Event, HEARTBEAT, SCHEMA_VERSION, SOURCE_PREFIX, SPEC_VERSION};
+use super::{Data, Event, SCHEMA_VERSION, SOURCE_PREFIX, SPEC_VERSION};
 use crate::timestamp::Timestamp;
 
 #[derive(Serialize)]
@@ -18,26 +18,35 @@ struct Written<'a> {
     datacontenttype: &'static str,
     schemaversion: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a Data<'a>>,
+    data: Option<WrittenData<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum WrittenData<'a> {
+    User(&'a Data<'a>),
+    Group { group: &'a str },
 }
 
 impl Event<'_> {
     /// The message's text.
     #[must_use]
     pub fn encode(&self) -> String {
-        let (source, subject, r#type, data) = match self {
-            Self::User(event) => {
-                let source = format!("{SOURCE_PREFIX}{}", event.user_pool_id);
-                (source, Some(event.sub), event.kind.as_str(), Some(&event.data))
-            }
-            Self::Heartbeat { .. } => ("user-sync".to_owned(), None, HEARTBEAT, None),
+        let (subject, data) = match self {
+            Self::User(event) => (Some(event.sub), Some(WrittenData::User(&event.data))),
+            Self::Group(event) => (event.change.user(), Some(WrittenData::Group { group: &event.group })),
+            Self::Heartbeat { .. } => (None, None),
+        };
+        let source = match self.user_pool_id() {
+            Some(user_pool_id) => format!("{SOURCE_PREFIX}{user_pool_id}"),
+            None => "user-sync".to_owned(),
         };
         let id = self.id();
         let written = Written {
             specversion: SPEC_VERSION,
             id: id.uuid(),
             source,
-            r#type,
+            r#type: self.r#type(),
             subject,
             time: id.time(),
             datacontenttype: "application/json",

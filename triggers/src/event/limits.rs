@@ -1,7 +1,7 @@
 //! How much an event may hold: the limits, and how an event is brought within them or refused. Knows nothing of the
 //! wire.
 
-use super::{Client, Data, DecodeError};
+use super::{Client, Data, DecodeError, GroupEvent};
 use crate::text::Text;
 
 /// Most characters an attribute's value may have: eight times what Cognito stores in a standard or a
@@ -14,6 +14,8 @@ pub const ATTRIBUTE_NAME_MAX_CHARS: usize = 128;
 pub const ATTRIBUTES_MAX: usize = 256;
 /// Most characters of every other text in an event. Cognito's longest, the user name, has at most 128.
 pub const TEXT_MAX_CHARS: usize = 1_024;
+/// Most characters of a group's name: Cognito's own limit (`GroupName`, "CreateGroup", Cognito API Reference).
+pub const GROUP_NAME_MAX_CHARS: usize = 128;
 /// Most bytes of one SQS message, its attributes included ("Amazon SQS message quotas").
 pub const MESSAGE_MAX_BYTES: usize = 1_048_576;
 
@@ -87,6 +89,16 @@ impl<'a> Data<'a> {
             };
             self.attributes = attributes.into_iter().map(stripped).collect();
         }
+    }
+}
+
+impl GroupEvent<'_> {
+    /// Of a name nothing is judged but its length: Cognito may allow other characters some day.
+    pub(super) fn check(&self) -> Result<(), DecodeError> {
+        if self.group.is_empty() {
+            return Err(DecodeError::malformed("data.group", "empty"));
+        }
+        check_chars("data.group", &self.group, GROUP_NAME_MAX_CHARS)
     }
 }
 

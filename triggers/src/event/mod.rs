@@ -10,7 +10,8 @@ mod limits;
 
 pub use self::decode::DecodeError;
 pub use self::limits::{
-    ATTRIBUTE_NAME_MAX_CHARS, ATTRIBUTE_VALUE_MAX_CHARS, ATTRIBUTES_MAX, MESSAGE_MAX_BYTES, TEXT_MAX_CHARS,
+    ATTRIBUTE_NAME_MAX_CHARS, ATTRIBUTE_VALUE_MAX_CHARS, ATTRIBUTES_MAX, GROUP_NAME_MAX_CHARS,
+    MESSAGE_MAX_BYTES, TEXT_MAX_CHARS,
 };
 
 use std::collections::BTreeMap;
@@ -105,6 +106,8 @@ impl fmt::Display for EventId {
 pub enum Event<'a> {
     /// Something happened to a user.
     User(UserEvent<'a>),
+    /// Something happened to a group of a user pool.
+    Group(GroupEvent<'a>),
     /// The scheduled canary that travels the same queue.
     Heartbeat {
         /// Which heartbeat, and when it was sent.
@@ -172,6 +175,58 @@ impl Kind {
             Self::Snapshot => "user.snapshot",
             Self::Deleted => "user.deleted",
             Self::Restored => "user.restored",
+        }
+    }
+}
+
+/// Something that happened to a group of a user pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupEvent<'a> {
+    /// Which event, and when it occurred. What somebody found by reading a group is dated before the question.
+    pub id: EventId,
+    /// The user pool that the group is of.
+    pub user_pool_id: Text<'a>,
+    /// The group's name: at most [`GROUP_NAME_MAX_CHARS`] characters.
+    pub group: Text<'a>,
+    /// What happened.
+    pub change: GroupChange,
+}
+
+/// What happened to a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GroupChange {
+    /// A user, by its `sub`, is a member.
+    Joined(Uuid),
+    /// A user, by its `sub`, is no member. In the same second as [`Self::Joined`], this is what counts.
+    Left(Uuid),
+    /// The group was deleted, and with it every membership.
+    Deleted,
+}
+
+const GROUP_JOINED: &str = "user.group_joined";
+const GROUP_LEFT: &str = "user.group_left";
+const GROUP_DELETED: &str = "group.deleted";
+
+impl GroupChange {
+    /// The CloudEvents `type` of every change, in the contract's order.
+    pub const TYPES: [&'static str; 3] = [GROUP_JOINED, GROUP_LEFT, GROUP_DELETED];
+
+    /// The CloudEvents `type`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Joined(_) => GROUP_JOINED,
+            Self::Left(_) => GROUP_LEFT,
+            Self::Deleted => GROUP_DELETED,
+        }
+    }
+
+    /// The user who joined or left.
+    #[must_use]
+    pub fn user(self) -> Option<Uuid> {
+        match self {
+            Self::Joined(sub) | Self::Left(sub) => Some(sub),
+            Self::Deleted => None,
         }
     }
 }
@@ -250,7 +305,28 @@ impl<'a> Event<'a> {
     pub fn id(&self) -> EventId {
         match self {
             Self::User(event) => event.id,
+            Self::Group(event) => event.id,
             Self::Heartbeat { id } => *id,
+        }
+    }
+
+    /// The CloudEvents `type`.
+    #[must_use]
+    pub fn r#type(&self) -> &'static str {
+        match self {
+            Self::User(event) => event.kind.as_str(),
+            Self::Group(event) => event.change.as_str(),
+            Self::Heartbeat { .. } => HEARTBEAT,
+        }
+    }
+
+    /// The user pool that it is of; a heartbeat is of none.
+    #[must_use]
+    pub fn user_pool_id(&self) -> Option<&str> {
+        match self {
+            Self::User(event) => Some(&event.user_pool_id),
+            Self::Group(event) => Some(&event.user_pool_id),
+            Self::Heartbeat { .. } => None,
         }
     }
 
@@ -259,6 +335,7 @@ impl<'a> Event<'a> {
     pub fn into_owned(self) -> Event<'static> {
         match self {
             Self::User(event) => Event::User(event.into_owned()),
+            Self::Group(event) => Event::Group(event.into_owned()),
             Self::Heartbeat { id } => Event::Heartbeat { id },
         }
     }
@@ -270,6 +347,15 @@ impl UserEvent<'_> {
     pub fn into_owned(self) -> UserEvent<'static> {
         let Self { id, user_pool_id, sub, kind, data } = self;
         UserEvent { id, user_pool_id: user_pool_id.into_owned(), sub, kind, data: data.into_owned() }
+    }
+}
+
+impl GroupEvent<'_> {
+    /// The same, and no longer tied to the message that it was read from.
+    #[must_use]
+    pub fn into_owned(self) -> GroupEvent<'static> {
+        let Self { id, user_pool_id, group, change } = self;
+        GroupEvent { id, user_pool_id: user_pool_id.into_owned(), group: group.into_owned(), change }
     }
 }
 
