@@ -7,7 +7,9 @@ use anyhow::bail;
 use clap::Args;
 use cognito_user_sync::geoip::GeoIp;
 use cognito_user_sync::postgres::Database;
-use cognito_user_sync::store::maintenance::explain::{self, Address, Entry, Explanation, Group, Source, Value};
+use cognito_user_sync::store::maintenance::explain::{
+    self, Address, Entry, Explanation, Group, Source, Value,
+};
 use cognito_user_sync::store::maintenance::repair;
 use cognito_user_sync::store::maintenance::verify::{self, Difference};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -147,7 +149,8 @@ fn print_explanation(
     }
     print_groups(explanation, out)?;
     let Some(outcome) = &explanation.outcome else {
-        let what = if explanation.groups.is_empty() { "history" } else { "history but of groups, and no row" };
+        let what =
+            if explanation.groups.is_empty() { "history" } else { "history but of groups, and no row" };
         writeln!(out, "{user} has no {what}")?;
         return Ok(());
     };

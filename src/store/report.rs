@@ -169,7 +169,8 @@ pub async fn devices(database: &Database) -> Result<Vec<Device>, sqlx::Error> {
 /// # Errors
 /// When the database cannot be asked, or the role may not read the view.
 pub async fn groups(database: &Database) -> Result<Vec<Group>, sqlx::Error> {
-    let query = "select user_pool_id, name, members from report_groups order by members desc, user_pool_id, name";
+    let query =
+        "select user_pool_id, name, members from report_groups order by members desc, user_pool_id, name";
     let rows: Vec<(String, String, i64)> = sqlx::query_as(query).fetch_all(database.reports()).await?;
     let group = |(user_pool_id, name, members)| Group { user_pool_id, name, members };
     Ok(rows.into_iter().map(group).collect())

@@ -107,11 +107,8 @@ pub async fn maintain_within(
     let retention = Duration::from_secs(u64::from(retention_days.max(MIN_RETENTION_DAYS)) * 24 * 60 * 60);
     let horizon = OffsetDateTime::from(now) - retention;
     let fold = async |tx: &mut Transaction| fold_oldest(tx, horizon, patience, &progress).await;
-    loop {
-        match patiently(database, FOLDING, patience, fold).await? {
-            Some(folded) => maintained.folded.push(folded),
-            None => break,
-        }
+    while let Some(folded) = patiently(database, FOLDING, patience, fold).await? {
+        maintained.folded.push(folded);
     }
     patiently(database, FORGETTING, patience, async |tx| Ok(groups::forget_ended(tx).await?)).await?;
     Ok(maintained)

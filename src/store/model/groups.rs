@@ -94,7 +94,7 @@ mod tests {
             (event(1_000, joined, "p"), event(999, left, "p"), false),
         ] {
             for events in [[&first, &second], [&second, &first]] {
-                let membership = fold(events).memberships[&(user, "admins")];
+                let membership = *fold(events).memberships.get(&(user, "admins")).unwrap();
                 assert_eq!(membership.gone, gone, "{events:?}");
                 assert_eq!(membership.at.unix_millis() % 1_000, 0);
             }

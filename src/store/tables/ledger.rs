@@ -273,7 +273,9 @@ pub(in crate::store) async fn compare_earlier(
     fresh: Option<Vec<Uuid>>,
 ) -> Result<LedgerInsert, sqlx::Error> {
     let mut inserted = LedgerInsert { recorded: ids, ..LedgerInsert::default() };
-    let Some(fresh) = fresh.filter(|fresh| fresh.len() < inserted.recorded.len()) else { return Ok(inserted) };
+    let Some(fresh) = fresh.filter(|fresh| fresh.len() < inserted.recorded.len()) else {
+        return Ok(inserted);
+    };
     let different: Vec<(Uuid, bool, bool)> = sqlx::query_as(include_str!("different_events.sql"))
         .bind(&rows.ids)
         .bind(&rows.subs)
