@@ -26,7 +26,7 @@ use uuid::Uuid;
 use crate::model::{Tables, members};
 use crate::support::events::{at, confirmed, event, group, login, sub};
 use crate::support::histories::told_of_group;
-use crate::support::{TestDatabase, sessions_wait};
+use crate::support::{TestDatabase, eventually, sessions_wait};
 
 const DAY: u64 = 86_400_000;
 
@@ -184,6 +184,29 @@ async fn a_month_that_is_being_folded_takes_no_event_of_a_group() {
     assert_eq!(outcomes, [Outcome::Retry(RetryCause::Conflict), Outcome::Applied]);
     fold.rollback().await.unwrap();
     assert_eq!(database.apply(&[joined(1, "admins", old)]).await, [Outcome::Applied]);
+}
+
+/// The ledger and the memberships are written together or not at all, wherever a batch dies.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_dies_leaves_neither_an_event_nor_a_membership() {
+    let database = TestDatabase::create().await;
+    let events = [joined(1, "admins", at(2)), deleted("editors", at(2))];
+    let mut holder = database.owner.begin().await.unwrap();
+    sqlx::query("lock table user_sync_memberships in exclusive mode").execute(&mut *holder).await.unwrap();
+    let life = Duration::from_millis(700);
+    assert!(tokio::time::timeout(life, database.apply(&events)).await.is_err());
+    holder.rollback().await.unwrap();
+    sessions_wait(&database, 0).await;
+    // What it had begun ends with its connection.
+    eventually("nothing of it is left", Duration::from_secs(30), async || {
+        database.count("pg_stat_activity where state like 'idle in transaction%'").await == 0
+    })
+    .await;
+    for table in ["user_events", "user_sync_memberships", "user_sync_groups"] {
+        assert_eq!(database.count(table).await, 0, "{table}");
+    }
+    apply(&database, &events).await;
+    assert_eq!(database.members().await, members(&events));
 }
 
 /// Two consumers take the same users and groups in opposite orders, with users' own events in between.
