@@ -47,7 +47,7 @@ pub(super) async fn differences_of_groups(tx: &mut Transaction) -> Result<Vec<Di
 ///
 /// Consumers go on meanwhile: what a transaction is about is locked before the ledger is read.
 pub(super) async fn repair(database: &Database) -> Result<(), Failure> {
-    let mut tx = database.begin(Purpose::Snapshot).await?;
+    let mut tx = begin(database, Purpose::Snapshot).await?;
     let users = groups::wrong_memberships(&mut tx, None).await?.into_iter().map(|wrong| wrong.user);
     let users: BTreeSet<Uuid> = users.collect();
     let wrong = groups::wrong_groups(&mut tx).await?;
@@ -63,7 +63,7 @@ pub(super) async fn repair(database: &Database) -> Result<(), Failure> {
 }
 
 async fn repair_memberships(database: &Database, users: &BTreeSet<Uuid>) -> Result<(), Failure> {
-    let mut tx = begin(database).await?;
+    let mut tx = begin(database, Purpose::Command).await?;
     groups::lock(&mut tx, users, []).await?;
     let ids: Vec<Uuid> = users.iter().copied().collect();
     let wrong = groups::wrong_memberships(&mut tx, Some(&ids)).await?;
@@ -77,7 +77,7 @@ async fn repair_memberships(database: &Database, users: &BTreeSet<Uuid>) -> Resu
 }
 
 async fn repair_groups(database: &Database, known: &[WrongGroup]) -> Result<(), Failure> {
-    let mut tx = begin(database).await?;
+    let mut tx = begin(database, Purpose::Command).await?;
     let key = |wrong: &WrongGroup| (wrong.user_pool_id.clone(), wrong.name.clone());
     let known_keys: BTreeSet<(String, String)> = known.iter().map(key).collect();
     let locked = known_keys.iter().map(|(user_pool_id, name)| (user_pool_id.as_str(), name.as_str()));
@@ -92,8 +92,9 @@ async fn repair_groups(database: &Database, known: &[WrongGroup]) -> Result<(), 
     Ok(tx.commit().await?)
 }
 
-async fn begin(database: &Database) -> Result<Transaction, sqlx::Error> {
-    let mut tx = database.begin(Purpose::Command).await?;
+/// A transaction that may read the whole ledger.
+async fn begin(database: &Database, purpose: Purpose) -> Result<Transaction, sqlx::Error> {
+    let mut tx = database.begin(purpose).await?;
     sqlx::query("set local statement_timeout = 0").execute(&mut tx).await?;
     Ok(tx)
 }
