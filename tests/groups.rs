@@ -435,49 +435,48 @@ async fn an_erasure_and_a_membership_never_miss_each_other() {
         if has_row {
             apply(&database, &[login(1, at(1)).build()]).await;
         }
+        // One waits in its middle, and the other begins: the join for somebody who inserts an event with its id, the erasure for
+        // the claims.
         for user_joins_first in [true, false] {
-            // Whoever comes first waits for the ledger, having locked what the other needs.
+            let event = joined(1, "admins", at(if user_joins_first { 5 } else { 6 }));
+            let hold = match user_joins_first {
+                true => format!(
+                    "insert into user_events values ('{}', '{}', 'x', 'x', now(), now(), '{{}}')",
+                    event.id(),
+                    Uuid::nil()
+                ),
+                false => "lock table user_claims in exclusive mode".to_owned(),
+            };
             let mut holder = database.owner.begin().await.unwrap();
-            sqlx::query("lock table user_sync_memberships in exclusive mode")
-                .execute(&mut *holder)
-                .await
-                .unwrap();
-            let events = [joined(1, "admins", at(if user_joins_first { 5 } else { 6 }))];
+            sqlx::raw_sql(AssertSqlSafe(hold)).execute(&mut *holder).await.unwrap();
+            let events = [event];
             let (join, erase) = (database.deliver(&events), erase(&operator, sub(1), true));
+            let begun = sessions_wait(&database, 1);
             let end = async {
                 sessions_wait(&database, 1).await;
-                tokio::time::sleep(Duration::from_millis(300)).await;
+                tokio::time::sleep(Duration::from_millis(700)).await;
                 holder.rollback().await.unwrap();
             };
-            let begun = async {
-                sessions_wait(&database, 1).await;
-            };
-            match user_joins_first {
+            let (outcomes, erased) = match user_joins_first {
                 true => {
-                    let (joined, erased, ()) = tokio::join!(
-                        join,
-                        async {
-                            begun.await;
-                            erase.await
-                        },
-                        end
-                    );
-                    assert_eq!(joined, [Outcome::Applied]);
-                    erased.unwrap();
+                    let erase = async {
+                        begun.await;
+                        erase.await
+                    };
+                    let (outcomes, erased, ()) = tokio::join!(join, erase, end);
+                    (outcomes, erased)
                 }
                 false => {
-                    let (joined, erased, ()) = tokio::join!(
-                        async {
-                            begun.await;
-                            join.await
-                        },
-                        erase,
-                        end
-                    );
-                    assert_eq!(joined, [Outcome::Applied]);
-                    erased.unwrap();
+                    let join = async {
+                        begun.await;
+                        join.await
+                    };
+                    let (outcomes, erased, ()) = tokio::join!(join, erase, end);
+                    (outcomes, erased)
                 }
-            }
+            };
+            erased.unwrap();
+            assert_eq!(outcomes, [Outcome::Applied], "{has_row} {user_joins_first}");
             assert_eq!(database.count("user_sync_memberships").await, 0, "{has_row} {user_joins_first}");
             assert!(!everything(&database).await.contains("admins"), "{has_row} {user_joins_first}");
             assert_eq!(differences(&operator).await, []);
