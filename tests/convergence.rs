@@ -22,7 +22,7 @@ use tracing::instrument::WithSubscriber as _;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
-use crate::model::{Differences, Tables};
+use crate::model::{Differences, Tables, members};
 use crate::support::events::{at, confirmed, event, login, sub};
 use crate::support::histories::{Case, case, told_of};
 use crate::support::{TestDatabase, eventually, in_turn_for_rows};
@@ -87,7 +87,7 @@ async fn compare(database: &TestDatabase, expected: &Tables) -> Result<(), Diffe
 
 pub(crate) async fn empty(database: &TestDatabase) {
     // Not `truncate`, which costs a file of every partition.
-    for table in ["user_claims", "users", "user_events"] {
+    for table in ["user_claims", "users", "user_events", "user_sync_memberships", "user_sync_groups"] {
         sqlx::query(sqlx::AssertSqlSafe(format!("delete from {table}")))
             .execute(&database.owner)
             .await
@@ -104,6 +104,10 @@ async fn check(database: &TestDatabase, case: &Case) -> Result<(), String> {
         delivered.await.map_err(|error| format!("way {number}: {error}"))?;
         let compared = compare(database, &expected).await;
         compared.map_err(|differences| format!("way {number}: {differences:?}"))?;
+        let (actual, expected) = (database.members().await, members(&events));
+        if actual != expected {
+            return Err(format!("way {number}: the members are {actual:?}, and should be {expected:?}"));
+        }
     }
     Ok(())
 }

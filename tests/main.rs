@@ -30,6 +30,7 @@ mod fetches;
 mod foreign;
 mod former_trigger;
 mod grants;
+mod groups;
 mod lifecycle;
 mod liveness;
 mod metrics;

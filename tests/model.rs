@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use cognito_user_sync::store::maintenance::release::ownable_columns;
 use cognito_user_sync::store::referral_code;
-use cognito_user_sync_triggers::event::{Event, Kind, UserEvent};
+use cognito_user_sync_triggers::event::{Event, EventId, GroupChange, Kind, UserEvent};
 use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::{Map, Value, json};
@@ -44,6 +44,37 @@ const ADDRESS_MAX_BYTES: usize = 512;
 /// Rows of `users` and `user_claims`, each under a name that says which it is.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Tables(BTreeMap<String, Map<String, Value>>);
+
+/// Who must be in which group once these events are applied. Times are compared by the second, as what tells of them knows
+/// no more. A user who is both in and out in the last second that tells of it is out.
+pub(crate) fn members(events: &[Event<'static>]) -> BTreeSet<(Uuid, String)> {
+    let rows = Tables::expected(events);
+    let is_deleted =
+        |user: Uuid| rows.0.get(&format!("user {user}")).is_some_and(|row| row["is_deleted"] == true);
+    let groups: Vec<_> = events
+        .iter()
+        .filter_map(|event| if let Event::Group(event) = event { Some(event) } else { None })
+        .collect();
+    let pairs: BTreeSet<(Uuid, String)> =
+        groups.iter().filter_map(|event| Some((event.change.user()?, event.group.to_string()))).collect();
+    let is_member = |(user, name): &(Uuid, String)| {
+        let second = |id: EventId| id.time().unix_millis() / 1_000;
+        let words =
+            groups.iter().filter(|event| event.change.user() == Some(*user) && *event.group == **name);
+        let last = words.clone().map(|event| second(event.id)).max().unwrap();
+        let words: Vec<_> = words.filter(|event| second(event.id) == last).collect();
+        let pool = words.iter().map(|event| event.user_pool_id.to_string()).max().unwrap();
+        let is_gone = words.iter().any(|event| event.change == GroupChange::Left(*user));
+        let is_cleared = groups.iter().any(|event| {
+            event.change == GroupChange::Deleted
+                && *event.group == **name
+                && *event.user_pool_id == *pool
+                && second(event.id) >= last
+        });
+        !is_gone && !is_cleared && !is_deleted(*user)
+    };
+    pairs.into_iter().filter(is_member).collect()
+}
 
 impl Tables {
     /// What the two tables must hold once these events are applied: in whatever order, however often.

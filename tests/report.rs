@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use cognito_user_sync::dev::local;
 use cognito_user_sync::postgres::{Database, Role};
 use cognito_user_sync::store::report::{self, MAX_DAYS, MAX_WEEKS};
-use cognito_user_sync_triggers::event::{Event, Kind};
+use cognito_user_sync_triggers::event::{Event, GroupChange, Kind};
 use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::Value;
@@ -14,16 +14,17 @@ use sqlx::AssertSqlSafe;
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::support::events::{confirmed, event, login, sub};
+use crate::support::events::{confirmed, event, group, login, sub};
 use crate::support::{TestDatabase, binaries};
 
-const VIEWS: [&str; 6] = [
+const VIEWS: [&str; 7] = [
     "report_user_growth",
     "report_active_users",
     "report_login_activity",
     "report_devices",
     "report_logins_by_day",
     "report_retention",
+    "report_groups",
 ];
 const DEVICES: [Option<&str>; 4] = [Some("Mobile"), Some("Desktop"), None, Some("Tablet")];
 const HALF_DAY: u64 = 43_200;
@@ -262,20 +263,30 @@ fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-const REPORTS: [&str; 6] = ["growth", "active", "logins", "daily", "devices", "retention"];
+const REPORTS: [&str; 7] = ["growth", "active", "logins", "daily", "devices", "retention", "groups"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_prints_tables_json_and_csv() {
     let (database, stories) = told().await;
     let name = login(2, ago(0)).attributes(&[("name", "Ada \u{1b}[31m, \"Okafor\"")]).build();
-    database.apply(&[name]).await;
+    let joined = Event::Group(group("Ada \u{1b}[31m, \"friends\"", GroupChange::Joined(sub(2)), ago(0)));
+    database.apply(&[name, joined]).await;
     let url = login_url(&database, Role::Reader).await;
 
     assert!(stdout(&run(&url, &["--help"])).contains("Example: user-sync report"));
     let text = stdout(&run(&url, &[]));
-    for expected in
-        ["growth: ", "active users: ", "logins: ", "daily: ", "devices: ", "retention: ", "█", "%", "Mobile"]
-    {
+    for expected in [
+        "growth: ",
+        "active users: ",
+        "logins: ",
+        "daily: ",
+        "devices: ",
+        "retention: ",
+        "groups: ",
+        "█",
+        "%",
+        "Mobile",
+    ] {
         assert!(text.contains(expected), "no {expected} in {text}");
     }
     assert!(
@@ -332,7 +343,7 @@ async fn an_empty_database_has_empty_reports() {
         text.contains("growth: 0 users created in 30 days") && text.contains("active users: 0"),
         "{text}"
     );
-    assert_eq!(text.matches("none\n").count(), 5, "{text}");
+    assert_eq!(text.matches("none\n").count(), 6, "{text}");
     let all: Value = serde_json::from_str(&stdout(&run(url, &["--json"]))).unwrap();
     assert_eq!(all["growth"], serde_json::json!([]));
     assert_eq!(all["active"]["active_users"], 0);

@@ -92,6 +92,7 @@ const BUILT: &[(&str, &str, &[&str])] = &[
     // What change_roles.sql and mark_role.sql make.
     ("store/migrate/deployment.rs", "AssertSqlSafe(statement)", &["alter table users owner to postgres"]),
     // The migrations, which every test runs.
+    ("store/migrate/files.rs", "AssertSqlSafe(offer)", &[]),
     ("store/migrate/files.rs", "AssertSqlSafe(roles)", &[]),
     ("store/migrate/files.rs", "AssertSqlSafe(sql)", &[]),
     ("store/migrate/mod.rs", "AssertSqlSafe(rename)", &["alter table \"users\" rename to \"users_before\""]),

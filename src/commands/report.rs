@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use cognito_user_sync::postgres::Database;
 use cognito_user_sync::store::report::{
-    self, Active, Day, Device, Growth, Login, MAX_DAYS, MAX_WEEKS, Retention, sparkline,
+    self, Active, Day, Device, Group, Growth, Login, MAX_DAYS, MAX_WEEKS, Retention, sparkline,
 };
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -21,7 +21,7 @@ const DAYS: u32 = 30;
 /// In characters; a narrower terminal wraps.
 const TABLE_WIDTH: u16 = 120;
 
-/// Show user growth, active users, login activity, devices and retention
+/// Show user growth, active users, login activity, devices, retention and groups
 ///
 /// Reads the views report_*, which any other tool can read as well. Days and weeks are UTC. `logins`, and so
 /// `all`, shows names and addresses, which are personal data. Needs DATABASE_URL of a member of user_sync_reader.
@@ -65,6 +65,8 @@ enum Report {
     Devices,
     /// Of the users created in a week, how many signed in in each week since.
     Retention,
+    /// Groups of the user pool, and how many members each has.
+    Groups,
     /// All of them.
     All,
 }
@@ -79,6 +81,7 @@ enum Answer {
     Daily(Vec<Day>),
     Devices(Vec<Device>),
     Retention(Vec<Retention>),
+    Groups(Vec<Group>),
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -125,6 +128,9 @@ async fn ask(database: &Database, arguments: &Arguments) -> Result<Vec<Answer>, 
     if is_wanted(Report::Retention) {
         answers.push(Answer::Retention(report::retention(database, arguments.weeks).await?));
     }
+    if is_wanted(Report::Groups) {
+        answers.push(Answer::Groups(report::groups(database).await?));
+    }
     Ok(answers)
 }
 
@@ -148,6 +154,7 @@ impl Answer {
             Self::Daily(_) => "daily",
             Self::Devices(_) => "devices",
             Self::Retention(_) => "retention",
+            Self::Groups(_) => "groups",
         }
     }
 
@@ -177,6 +184,7 @@ impl Answer {
             Self::Retention(rows) => {
                 csv(out, &["cohort_week", "week_number", "cohort_users", "signed_in_users"], rows)
             }
+            Self::Groups(rows) => csv(out, &["user_pool_id", "name", "members"], rows),
         }
     }
 
@@ -188,6 +196,7 @@ impl Answer {
             Self::Daily(rows) => write_daily(out, rows),
             Self::Devices(rows) => write_devices(out, rows),
             Self::Retention(rows) => write_retention(out, rows),
+            Self::Groups(rows) => write_groups(out, rows),
         }
     }
 }
@@ -245,6 +254,15 @@ fn write_devices(out: &mut impl Write, rows: &[Device]) -> anyhow::Result<()> {
         .iter()
         .map(|row| vec![line(&row.device).into_owned(), row.users.to_string(), percent(row.users, total)]);
     write_table(out, &["device", "users", "share"], 1, rows)
+}
+
+fn write_groups(out: &mut impl Write, rows: &[Group]) -> anyhow::Result<()> {
+    writeln!(out, "groups: those with any members")?;
+    let rows = rows.iter().map(|row| {
+        let texts = [&row.user_pool_id, &row.name].map(|text| line(text).into_owned());
+        texts.into_iter().chain([row.members.to_string()]).collect()
+    });
+    write_table(out, &["user pool", "group", "members"], 2, rows)
 }
 
 /// A triangle: a row a week of creation, a column a week since then.

@@ -7,7 +7,9 @@ use anyhow::bail;
 use clap::Args;
 use cognito_user_sync::geoip::GeoIp;
 use cognito_user_sync::postgres::Database;
-use cognito_user_sync::store::maintenance::explain::{self, Address, Entry, Explanation, Source, Value};
+use cognito_user_sync::store::maintenance::explain::{
+    self, Address, Entry, Explanation, Group, Source, Value,
+};
 use cognito_user_sync::store::maintenance::repair;
 use cognito_user_sync::store::maintenance::verify::{self, Difference};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -134,6 +136,10 @@ fn print_explanation(
     for entry in &explanation.history {
         match entry {
             Entry::Baseline => writeln!(out, "baseline: events of months that were folded and dropped")?,
+            Entry::Group { id, r#type, group, recorded_at } => {
+                let (time, group) = (id.time(), group.as_deref().map(|group| format!(" {group:?}")));
+                writeln!(out, "{time} {type} {id} recorded {recorded_at}{}", group.unwrap_or_default())?;
+            }
             Entry::Event { event, recorded_at } => {
                 let (time, kind, id) = (event.id.time(), event.kind.as_str(), event.id);
                 let data = serde_json::to_string(&event.data)?;
@@ -141,8 +147,11 @@ fn print_explanation(
             }
         }
     }
+    print_groups(explanation, out)?;
     let Some(outcome) = &explanation.outcome else {
-        writeln!(out, "{user} has no history")?;
+        let what =
+            if explanation.groups.is_empty() { "history" } else { "history but of groups, and no row" };
+        writeln!(out, "{user} has no {what}")?;
         return Ok(());
     };
     writeln!(out)?;
@@ -164,6 +173,23 @@ fn print_explanation(
     match outcome.differences.len() {
         0 => writeln!(out, "the row is what the history says")?,
         count => writeln!(out, "{count} values of the row differ from the history: run user-sync verify")?,
+    }
+    Ok(())
+}
+
+fn print_groups(explanation: &Explanation, out: &mut impl std::io::Write) -> anyhow::Result<()> {
+    for Group { name, at, gone, deleted_at } in &explanation.groups {
+        match (gone, deleted_at) {
+            (true, _) => writeln!(out, "group {name:?}: left by {at}")?,
+            (false, Some(deleted_at)) => {
+                writeln!(out, "group {name:?}: joined by {at}, and the group was deleted at {deleted_at}")?;
+            }
+            (false, None) => writeln!(out, "group {name:?}: a member since {at}, or longer")?,
+        }
+    }
+    match explanation.group_differences.len() {
+        0 => {}
+        count => writeln!(out, "{count} groups differ from the history: run user-sync verify")?,
     }
     Ok(())
 }

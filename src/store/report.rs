@@ -1,4 +1,4 @@
-//! What operators ask most often, read from the views of `migrations/0008_reports.sql`. Knows the views; must not
+//! What operators ask most often, read from the views of `migrations/`. Knows the views; must not
 //! know how an answer is shown.
 
 use crate::postgres::Database;
@@ -73,6 +73,17 @@ pub struct Device {
     pub device: String,
     /// How many.
     pub users: i64,
+}
+
+/// A group of a user pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Group {
+    /// The user pool.
+    pub user_pool_id: String,
+    /// The group's name.
+    pub name: String,
+    /// Users who are members, those deleted left out.
+    pub members: i64,
 }
 
 /// What the users created in one week did in one week.
@@ -151,6 +162,18 @@ pub async fn devices(database: &Database) -> Result<Vec<Device>, sqlx::Error> {
     let query = "select device, users from report_devices order by users desc, device";
     let rows: Vec<(String, i64)> = sqlx::query_as(query).fetch_all(database.reports()).await?;
     Ok(rows.into_iter().map(|(device, users)| Device { device, users }).collect())
+}
+
+/// Groups with any members, most first.
+///
+/// # Errors
+/// When the database cannot be asked, or the role may not read the view.
+pub async fn groups(database: &Database) -> Result<Vec<Group>, sqlx::Error> {
+    let query =
+        "select user_pool_id, name, members from report_groups order by members desc, user_pool_id, name";
+    let rows: Vec<(String, String, i64)> = sqlx::query_as(query).fetch_all(database.reports()).await?;
+    let group = |(user_pool_id, name, members)| Group { user_pool_id, name, members };
+    Ok(rows.into_iter().map(group).collect())
 }
 
 /// Sign-in retention of the last `weeks` weeks' users, oldest first; at most [`MAX_WEEKS`].

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use cognito_user_sync_triggers::event::{Data, Event, EventId, Kind, UserEvent};
+use cognito_user_sync_triggers::event::{Data, Event, EventId, GroupChange, GroupEvent, Kind, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use uuid::Uuid;
 
@@ -39,6 +39,12 @@ pub fn login(user: u128, time: Timestamp) -> EventBuilder {
 
 pub fn confirmed(user: u128, time: Timestamp) -> EventBuilder {
     event(Kind::Confirmed, user, time)
+}
+
+/// Something that happened to a group of the user pool that the other events are of.
+pub fn group(name: &str, change: GroupChange, time: Timestamp) -> GroupEvent<'static> {
+    let (user_pool_id, group) = ("eu-west-1_Test00000".into(), name.to_owned().into());
+    GroupEvent { id: EventId::new(time), user_pool_id, group, change }
 }
 
 /// Builds one event.

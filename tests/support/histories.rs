@@ -3,14 +3,15 @@
 use std::fmt;
 
 use cognito_user_sync::store::referral_code;
-use cognito_user_sync_triggers::event::{Data, Event, Kind};
+use cognito_user_sync_triggers::event::{Data, Event, EventId, GroupChange, Kind};
 use cognito_user_sync_triggers::text::Text;
+use cognito_user_sync_triggers::timestamp::Timestamp;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::events::{at, event, sub};
+use super::events::{at, event, group, sub};
 
 /// Each history arrives in so many ways.
 const WAYS: usize = 3;
@@ -66,13 +67,13 @@ impl fmt::Debug for History {
 pub fn case() -> impl Strategy<Value = Case> {
     // When an event arrives goes with the event, so that shrinking removes both. The keys only order.
     let arrivals = || prop_oneof![3 => vec(any::<u16>(), 1), 1 => vec(any::<u16>(), 2..=4)];
-    let events = vec((told(), vec(arrivals(), WAYS)), 1..40);
+    let events = vec((drawn(), vec(arrivals(), WAYS)), 1..40);
     // Small batches meet in the middle of each other more often.
     let sizes = prop_oneof![2 => vec(1..4_usize, 1..4), 1 => vec(1..40_usize, 1..4)];
     let settings = vec((sizes, 1..=4_usize), WAYS);
     (events, settings).prop_map(|(events, settings)| {
         let way = |(way, (batch_sizes, consumers)): (usize, (Vec<usize>, usize))| {
-            let keys = |(index, (_, arrivals)): (usize, &(Told, Vec<Vec<u16>>))| {
+            let keys = |(index, (_, arrivals)): (usize, &(Drawn, Vec<Vec<u16>>))| {
                 arrivals[way].iter().map(|key| (*key, index)).collect::<Vec<_>>()
             };
             let mut deliveries: Vec<(u16, usize)> = events.iter().enumerate().flat_map(keys).collect();
@@ -87,6 +88,66 @@ pub fn case() -> impl Strategy<Value = Case> {
         let history = events.iter().enumerate().map(|(index, (told, _))| told.event(index)).collect();
         Case { history: History(history), ways }
     })
+}
+
+/// One event, of a user or of a group.
+#[derive(Debug, Clone)]
+enum Drawn {
+    User(Box<Told>),
+    Group(ToldOfGroup),
+}
+
+impl Drawn {
+    fn event(&self, number: usize) -> Event<'static> {
+        match self {
+            Self::User(told) => told.event(number),
+            Self::Group(told) => told.event(number),
+        }
+    }
+}
+
+fn drawn() -> impl Strategy<Value = Drawn> {
+    prop_oneof![3 => told().prop_map(|told| Drawn::User(Box::new(told))), 2 => told_of_group().prop_map(Drawn::Group)]
+}
+
+/// One event of a group, but for an id that no other has.
+#[derive(Debug, Clone)]
+pub struct ToldOfGroup {
+    name: &'static str,
+    change: GroupChange,
+    millis: u64,
+    /// Orders events of one moment.
+    order: u8,
+    pool: &'static str,
+}
+
+impl ToldOfGroup {
+    pub fn event(&self, number: usize) -> Event<'static> {
+        let millis = at(0).unix_millis() + self.millis;
+        let random = u128::from(self.order) << 112 | u128::try_from(number).unwrap() << 80;
+        let bytes: [u8; 10] = std::array::from_fn(|index| random.to_be_bytes()[index]);
+        let id = uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid();
+        let mut event = group(self.name, self.change, Timestamp::from_unix_millis(millis));
+        event.id = EventId::from_uuid(id).expect("a UUIDv7");
+        event.user_pool_id = self.pool.into();
+        Event::Group(event)
+    }
+}
+
+/// What may be told of a few groups and users, one of whom has no row; several things within a second.
+pub fn told_of_group() -> impl Strategy<Value = ToldOfGroup> {
+    let name =
+        prop_oneof![5 => Just("admins"), 2 => Just("Admins"), 1 => Just("ad\u{0}mins"), 1 => Just("é & ü")];
+    let change = prop_oneof![
+        4 => (0..=USERS).prop_map(|user| GroupChange::Joined(sub(user))),
+        3 => (0..=USERS).prop_map(|user| GroupChange::Left(sub(user))),
+        1 => Just(GroupChange::Deleted),
+    ];
+    let millis =
+        (0..MOMENTS, select(vec![0, 1, 500, 999])).prop_map(|(second, millis)| second * 1_000 + millis);
+    let pool = prop_oneof![9 => Just("eu-west-1_Test00000"), 1 => Just("eu-west-1_Other0000")];
+    let told = (name, change, millis, any::<u8>(), pool);
+    told.prop_map(|(name, change, millis, order, pool)| ToldOfGroup { name, change, millis, order, pool })
 }
 
 /// One event, but for an id that no other has.

@@ -129,6 +129,13 @@ impl TestDatabase {
         value.unwrap().unwrap_or_else(|| panic!("no user {sub}"))
     }
 
+    /// Who is in which group, as the application reads it.
+    pub async fn members(&self) -> BTreeSet<(uuid::Uuid, String)> {
+        let query = "select user_id, name from user_groups";
+        let members: Vec<(uuid::Uuid, String)> = sqlx::query_as(query).fetch_all(&self.owner).await.unwrap();
+        members.into_iter().collect()
+    }
+
     pub async fn count(&self, table: &str) -> i64 {
         let query = format!("select count(*) from {table}");
         sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(&self.owner).await.unwrap()

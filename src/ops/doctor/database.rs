@@ -278,7 +278,7 @@ async fn grants(database: &Database, prefix: &RolePrefix) -> Result<Finding, Fin
 async fn others(database: &Database, prefix: &RolePrefix) -> Result<Finding, Finding> {
     let others = bounded(grants::others(database, prefix)).await?;
     if others.is_empty() {
-        return Ok(Finding::ok("nobody else may write users, user_claims or user_events"));
+        return Ok(Finding::ok("nobody else may write users, user_claims, user_events or the groups"));
     }
     let fix: Vec<String> = others.iter().map(|grant| grants::revoke(grant)).collect();
     let found = format!("others may write: {}", others.join("; "));

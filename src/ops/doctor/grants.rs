@@ -14,7 +14,8 @@ const EXPECTED: &str = include_str!("grants.txt");
 const ROLES: [Role; 3] = [Role::Consumer, Role::App, Role::Reader];
 
 /// What nobody else may write.
-const GUARDED: [&str; 3] = ["users", "user_claims", "user_events"];
+const GUARDED: [&str; 5] =
+    ["users", "user_claims", "user_events", "user_sync_memberships", "user_sync_groups"];
 
 /// The grants that the migrations make, to roles of the default prefix.
 pub fn expected() -> impl Iterator<Item = &'static str> {
@@ -111,10 +112,13 @@ fn is_on_another_column(name: &str) -> bool {
     name.starts_with("users.") && !is_ours()
 }
 
+/// Ours only where that name was free.
+const OFFERED: &str = "user_groups";
+
 async fn all(database: &Database, prefix: &RolePrefix) -> Result<Vec<(String, String, String)>, sqlx::Error> {
     let query = sqlx::query_as(include_str!("grants.sql")).bind(tables()).bind(prefix.role(Role::Owner));
     let mut grants: Vec<(String, String, String)> = query.fetch_all(database.inspection()).await?;
-    grants.retain(|(_, _, name)| !is_on_another_column(name));
+    grants.retain(|(_, _, name)| !is_on_another_column(name) && name != OFFERED);
     Ok(grants)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cognito_user_sync_triggers::event::{EventId, UserEvent};
+use cognito_user_sync_triggers::event::{EventId, GroupEvent, UserEvent};
 use uuid::Uuid;
 
 use crate::store::outcome::Outcome;
@@ -12,6 +12,8 @@ use crate::store::tables::ledger::LedgerInsert;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Batch<'a> {
     pub(super) users: BTreeMap<EventId, &'a UserEvent<'a>>,
+    /// Of groups: in a batch of their own.
+    pub(super) groups: BTreeMap<EventId, &'a GroupEvent<'a>>,
     pub(super) heartbeats: BTreeSet<EventId>,
     /// Whether it was divided by what its users' rows hold: then it is not asked again.
     pub(super) is_divided: bool,
@@ -19,7 +21,7 @@ pub(super) struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     pub(super) fn is_empty(&self) -> bool {
-        self.users.is_empty() && self.heartbeats.is_empty()
+        self.users.is_empty() && self.groups.is_empty() && self.heartbeats.is_empty()
     }
 
     /// Takes events of another batch.
@@ -29,16 +31,18 @@ impl<'a> Batch<'a> {
 
     /// Takes the events of some users out of another batch; whether there were any.
     pub(super) fn take_users(&mut self, other: &mut Self, users: &BTreeSet<Uuid>) -> bool {
-        let taken = other.users.extract_if(.., |_, event| users.contains(&event.sub));
-        let before = self.users.len();
-        self.users.extend(taken);
-        self.users.len() > before
+        let before = self.users.len() + self.groups.len();
+        self.users.extend(other.users.extract_if(.., |_, event| users.contains(&event.sub)));
+        let is_of = |event: &GroupEvent<'_>| event.change.user().is_some_and(|user| users.contains(&user));
+        self.groups.extend(other.groups.extract_if(.., |_, event| is_of(event)));
+        self.users.len() + self.groups.len() > before
     }
 
     /// The same, without some events.
     pub(super) fn without(&self, ids: &BTreeSet<EventId>) -> Self {
         let mut left = self.clone();
         left.users.retain(|id, _| !ids.contains(id));
+        left.groups.retain(|id, _| !ids.contains(id));
         left
     }
 
@@ -48,11 +52,30 @@ impl<'a> Batch<'a> {
         inserted: &LedgerInsert,
     ) -> impl Iterator<Item = (EventId, Outcome)> {
         self.users.retain(|id, _| !inserted.had(*id));
+        self.groups.retain(|id, _| !inserted.had(*id));
         inserted.earlier().map(|id| (id, inserted.outcome(id)))
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = EventId> {
-        self.users.keys().chain(&self.heartbeats).copied()
+        self.in_ledger().chain(self.heartbeats.iter().copied())
+    }
+
+    /// Those that the ledger takes.
+    pub(super) fn in_ledger(&self) -> impl Iterator<Item = EventId> {
+        self.users.keys().chain(self.groups.keys()).copied()
+    }
+
+    /// The users of its events.
+    pub(super) fn subs(&self) -> Vec<Uuid> {
+        let of_groups = self.groups.values().filter_map(|event| event.change.user());
+        self.users.values().map(|event| event.sub).chain(of_groups).collect()
+    }
+
+    /// A batch an event, without heartbeats.
+    pub(super) fn singles(self) -> impl Iterator<Item = Self> {
+        let users = self.users.into_iter().map(|event| Self { users: [event].into(), ..Self::default() });
+        let groups = self.groups.into_iter().map(|event| Self { groups: [event].into(), ..Self::default() });
+        users.chain(groups)
     }
 
     /// Batches of so many users each; heartbeats are in one of their own.
@@ -71,14 +94,17 @@ impl<'a> Batch<'a> {
     /// Two batches of half the size, or the batch itself where it holds a single event. Heartbeats cannot be
     /// what is wrong: they stay together.
     pub(super) fn halves(mut self) -> Result<[Self; 2], Self> {
-        if self.users.len() + usize::from(!self.heartbeats.is_empty()) < 2 {
+        if self.users.len() + self.groups.len() + usize::from(!self.heartbeats.is_empty()) < 2 {
             return Err(self);
         }
-        let users: BTreeMap<EventId, &'a UserEvent<'a>> =
-            match self.users.keys().nth(self.users.len() / 2).copied() {
-                Some(at) => self.users.split_off(&at),
-                None => BTreeMap::new(),
-            };
-        Ok([Self { users, heartbeats: BTreeSet::new(), ..self }, self])
+        let (users, groups) = (later_half(&mut self.users), later_half(&mut self.groups));
+        Ok([Self { users, groups, heartbeats: BTreeSet::new(), ..self }, self])
+    }
+}
+
+fn later_half<T>(events: &mut BTreeMap<EventId, T>) -> BTreeMap<EventId, T> {
+    match events.keys().nth(events.len() / 2).copied() {
+        Some(at) => events.split_off(&at),
+        None => BTreeMap::new(),
     }
 }

@@ -56,7 +56,8 @@ pub(super) async fn record<'a>(
         let counted: HashSet<Uuid> = counted.into_iter().collect();
         events.retain(|event| counted.contains(&event.sub));
     }
-    let inserted = ledger::compare_earlier(tx, &events, &rows, fresh).await?;
+    let inserted =
+        ledger::compare_earlier(tx, events.iter().map(|event| event.id).collect(), &rows, fresh).await?;
     if inserted.had_any() {
         return Err(Failure::AlreadyRecorded(Box::new(inserted)));
     }

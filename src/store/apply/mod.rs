@@ -5,6 +5,7 @@
 
 mod batch;
 mod fast_path;
+mod groups;
 mod rehearsal;
 mod slow_path;
 mod transaction;
@@ -14,12 +15,11 @@ use std::collections::hash_map::{Entry, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use cognito_user_sync_triggers::event::{DecodeError, Event, EventId};
+use cognito_user_sync_triggers::event::{Event, EventId};
 use cognito_user_sync_triggers::retry::Schedule;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 use sqlx::PgPool;
-use uuid::Uuid;
 
 use self::batch::Batch;
 pub(crate) use self::rehearsal::rehearse;
@@ -193,9 +193,7 @@ impl Applier {
                 (Err(rejection), _) => outcomes.push((event.id(), Outcome::Rejected(rejection))),
                 (Ok(()), Event::User(event)) if fast_path::may_take(event) => logins.push((event.id, event)),
                 (Ok(()), Event::User(event)) => drop(others.users.insert(event.id, event)),
-                (Ok(()), Event::Group(_)) => {
-                    outcomes.push((event.id(), Outcome::Rejected(DecodeError::UnknownType.into())));
-                }
+                (Ok(()), Event::Group(event)) => drop(others.groups.insert(event.id, event)),
                 (Ok(()), Event::Heartbeat { id }) => drop(others.heartbeats.insert(*id)),
             }
         }
@@ -209,7 +207,9 @@ impl Applier {
         let deadline = Instant::now() + APPLY_LIMIT;
         // Apart, since all consumers stamp one row: nobody waits for it while holding others.
         let heartbeats = std::mem::take(&mut work.others.heartbeats);
+        let groups = Batch { groups: std::mem::take(&mut work.others.groups), ..Batch::default() };
         self.apply_rounds(work, deadline, outcomes).await;
+        self.apply_rounds(Work { others: groups, ..Work::default() }, deadline, outcomes).await;
         let heartbeats = Batch { heartbeats, ..Batch::default() };
         self.apply_batch(heartbeats, deadline, &mut Batch::default(), outcomes).await;
     }
@@ -238,9 +238,9 @@ impl Applier {
         if !users::has_row_security(&self.database).await.unwrap_or_default() {
             return outcomes.extend(outcomes_for(others.ids(), &Failure::Held(BTreeSet::new())));
         }
-        for (id, event) in others.users {
-            let single = Batch { users: [(id, event)].into(), ..Batch::default() };
-            outcomes.push((id, self.disposition_of(&Failure::recheck(), &single).await));
+        for single in others.singles() {
+            let outcome = self.disposition_of(&Failure::recheck(), &single).await;
+            outcomes.extend(single.ids().map(|id| (id, outcome.clone())));
         }
     }
 
@@ -386,8 +386,7 @@ impl Applier {
 
     /// Whether row security hides the user of a single event from being changed.
     async fn is_hidden(&self, single: &Batch<'_>) -> bool {
-        let users: Vec<Uuid> = single.users.values().map(|event| event.sub).collect();
-        users::are_hidden(&self.database, &users).await.unwrap_or_default()
+        users::are_hidden(&self.database, &single.subs()).await.unwrap_or_default()
     }
 
     /// Whether what passes for the set-up may be something of others' on `users`: an expression of theirs may raise any class.

@@ -1,18 +1,19 @@
-//! A write that is undone: what a user's first events and a known user's login do, by the very statements of both paths. Must
+//! A write that is undone: what a user's first events, a known user's login and events of groups do, by the very statements of both paths. Must
 //! not judge why it fails.
 
-use cognito_user_sync_triggers::event::{Data, EventId, Kind, UserEvent};
+use cognito_user_sync_triggers::event::{Data, EventId, GroupChange, GroupEvent, Kind, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use uuid::Uuid;
 
 use crate::geoip::GeoIp;
-use crate::postgres::{Database, Purpose};
+use crate::postgres::{Database, Purpose, Transaction};
 use crate::store::apply::batch::Batch;
-use crate::store::apply::{fast_path, slow_path};
+use crate::store::apply::{fast_path, groups, slow_path};
+use crate::store::model::groups::fold;
 use crate::store::tables::failure::{Failure, StoreError};
-use crate::store::tables::heartbeat;
+use crate::store::tables::{self, heartbeat};
 
-/// Applies a sign-up, two logins and a heartbeat of a user that does not exist, and undoes all of it. As the role, where one
+/// Applies a sign-up, two logins, a group's events and a heartbeat of a user that does not exist, and undoes all of it. As the role, where one
 /// is given, which the session must be able to become.
 ///
 /// # Errors
@@ -43,7 +44,11 @@ async fn write_and_undo(database: &Database, role: Option<&str>) -> Result<(), F
         Err(failure) => Err(failure),
     };
     let recorded = match recorded {
-        Ok(_) => heartbeat::stamp(&mut tx, known.id).await.map_err(Failure::from),
+        Ok(_) => write_groups(&mut tx, sub).await,
+        Err(failure) => Err(failure),
+    };
+    let recorded = match recorded {
+        Ok(()) => heartbeat::stamp(&mut tx, known.id).await.map_err(Failure::from),
         Err(failure) => Err(failure),
     };
     // What is deferred to a commit.
@@ -57,4 +62,18 @@ async fn write_and_undo(database: &Database, role: Option<&str>) -> Result<(), F
     };
     let undone = tx.rollback().await;
     recorded.and(undone.map_err(Failure::from))
+}
+
+/// What events of a group write. Its deletion is not applied as one: that takes locks that others may wait for.
+async fn write_groups(tx: &mut Transaction, sub: Uuid) -> Result<(), Failure> {
+    let group = |change| GroupEvent {
+        id: EventId::new(Timestamp::now()),
+        user_pool_id: "eu-west-1_Rehearsal".into(),
+        group: sub.to_string().into(),
+        change,
+    };
+    let (joined, deleted) = (group(GroupChange::Joined(sub)), group(GroupChange::Deleted));
+    let groups = [(joined.id, &joined)].into();
+    groups::record(tx, &Batch { groups, ..Batch::default() }).await?;
+    Ok(tables::groups::write(tx, &fold([&deleted])).await?)
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::postgres::{Purpose, Transaction};
 use crate::store::apply::batch::Batch;
-use crate::store::apply::{Applier, fast_path, slow_path};
+use crate::store::apply::{Applier, fast_path, groups, slow_path};
 use crate::store::tables::failure::{Failure, OF_A_BATCH, retry_conflicts};
 use crate::store::tables::heartbeat;
 use crate::store::tables::ledger::{self, LedgerInsert};
@@ -24,7 +24,7 @@ pub(super) struct Recorded {
 pub(super) enum Path {
     /// By [`fast_path::record`], which takes what it can.
     Fast,
-    /// By [`slow_path::record`], which takes everything.
+    /// By [`slow_path::record`], which takes everything of users, or by [`groups::record`].
     Slow,
 }
 
@@ -74,7 +74,7 @@ impl Applier {
         batch: &Batch<'_>,
         path: Path,
     ) -> Result<Recorded, Failure> {
-        let held = ledger::held(tx, batch.users.keys().copied()).await?;
+        let held = ledger::held(tx, batch.in_ledger()).await?;
         if held.is_empty() {
             return self.record(tx, batch, path).await;
         }
@@ -85,6 +85,10 @@ impl Applier {
     async fn record(&self, tx: &mut Transaction, batch: &Batch<'_>, path: Path) -> Result<Recorded, Failure> {
         let recorded = match path {
             Path::Fast => fast_path::record(tx, batch.users.values().copied(), &self.geoip).await?,
+            Path::Slow if !batch.groups.is_empty() => {
+                let inserted = groups::record(tx, batch).await?;
+                Recorded { inserted, held: BTreeSet::new() }
+            }
             Path::Slow if batch.users.is_empty() => Recorded::default(),
             Path::Slow => {
                 let inserted = slow_path::record(tx, batch, &self.geoip).await?;

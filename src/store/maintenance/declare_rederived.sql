@@ -3,7 +3,8 @@
 declare rederived no scroll cursor for
 select user_id
 from user_events
-where ($1::uuid is null or user_id = $1)
+where type not in ('user.group_joined', 'user.group_left', 'group.deleted')
+  and ($1::uuid is null or user_id = $1)
   and ($2::timestamptz is null or id >= user_event_bound($2))
   and ($3::timestamptz is null or id < user_event_bound($3))
 union

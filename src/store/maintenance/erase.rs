@@ -90,6 +90,7 @@ async fn erase_row(
         select (select count(*) from held), (select count(*) from gone)";
     let claims: (i64, i64) = sqlx::query_as(claims).bind(user).fetch_one(&mut tx).await?;
     let claims = all_changed("user_claims", claims)?;
+    erase_memberships(&mut tx, user).await?;
     let mut state = stored.state.clone();
     forget_state(&mut state);
     let owned = Owned::default();
@@ -101,6 +102,15 @@ async fn erase_row(
     Ok(Some((stored.is_erased, claims)))
 }
 
+/// Leaves the user in no group. Whoever applies an event of one locks the row, or what makes it, as this transaction does.
+async fn erase_memberships(tx: &mut Transaction, user: Uuid) -> Result<(), sqlx::Error> {
+    let memberships = "with held as materialized (select from user_sync_memberships where user_id = $1),
+            gone as (delete from user_sync_memberships where user_id = $1 returning 1)
+        select (select count(*) from held), (select count(*) from gone)";
+    let memberships: (i64, i64) = sqlx::query_as(memberships).bind(user).fetch_one(tx).await?;
+    all_changed("user_sync_memberships", memberships).map(drop)
+}
+
 /// How many of the user's events the ledger has.
 async fn erase_history(database: &Database, user: Uuid) -> Result<u64, Failure> {
     let mut tx = database.begin(Purpose::Command).await?;
@@ -110,6 +120,11 @@ async fn erase_history(database: &Database, user: Uuid) -> Result<u64, Failure> 
     let events = sqlx::query_as(include_str!("erase_events.sql")).bind(user).bind(IMPERSONAL.as_slice());
     let events = all_changed("user_events", events.fetch_one(&mut tx).await?)?;
     history::rewrite_baseline(&mut tx, user, forget).await?;
+    let baseline = "with held as materialized (select from user_sync_membership_baseline where user_id = $1),
+            gone as (delete from user_sync_membership_baseline where user_id = $1 returning 1)
+        select (select count(*) from held), (select count(*) from gone)";
+    let baseline: (i64, i64) = sqlx::query_as(baseline).bind(user).fetch_one(&mut tx).await?;
+    all_changed("user_sync_membership_baseline", baseline)?;
     tx.commit().await?;
     Ok(events)
 }

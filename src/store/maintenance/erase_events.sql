@@ -1,7 +1,7 @@
 -- Leaves of a user's events what model/scrub.rs leaves of an event that comes later; the two must agree, or a
 -- duplicate would be taken for another event with the same id. Returns how many there are, and how many were changed.
 with held as materialized (
-    select id from user_events where user_id = $1
+    select id from user_events where user_id = $1 and type <> 'group.deleted'
 ), scrubbed as (
     update user_events
     set data = coalesce(

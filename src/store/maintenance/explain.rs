@@ -11,13 +11,14 @@ use uuid::Uuid;
 
 use crate::geoip::GeoIp;
 use crate::postgres::{Database, Purpose};
+use crate::store::maintenance::groups::differences_of_users;
 use crate::store::maintenance::verify::{Difference, compare};
 use crate::store::model::claims::IdentifierKind;
 use crate::store::model::identities;
 use crate::store::model::state::{Delta, Register, UserState};
 use crate::store::model::user::StoredUser;
 use crate::store::tables::failure::StoreError;
-use crate::store::tables::{history, users};
+use crate::store::tables::{groups, history, users};
 
 /// What is known of one user.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +27,23 @@ pub struct Explanation {
     pub history: Vec<Entry>,
     /// What that amounts to; `None` where there is no history.
     pub outcome: Option<Outcome>,
+    /// The groups that the user is or was in, by name: of them a history may tell without a row.
+    pub groups: Vec<Group>,
+    /// Where these differ from the history.
+    pub group_differences: Vec<Difference>,
+}
+
+/// What is known of a user in a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// The group's name.
+    pub name: String,
+    /// When the user joined it, or left it.
+    pub at: Timestamp,
+    /// Whether the user left it.
+    pub gone: bool,
+    /// When the group was last deleted, if that is not before the user joined.
+    pub deleted_at: Option<Timestamp>,
 }
 
 /// A part of the history.
@@ -37,6 +55,17 @@ pub enum Entry {
     Event {
         /// The event.
         event: Box<UserEvent<'static>>,
+        /// When it was recorded.
+        recorded_at: Timestamp,
+    },
+    /// An event of the ledger that tells of a group.
+    Group {
+        /// The event's id.
+        id: EventId,
+        /// Its type.
+        r#type: String,
+        /// The group's name, unless the user is erased.
+        group: Option<String>,
         /// When it was recorded.
         recorded_at: Timestamp,
     },
@@ -144,7 +173,13 @@ pub async fn explain(database: &Database, geoip: &GeoIp, user: Uuid) -> Result<E
         addresses: addresses(delta, stored.get(&user)),
         differences,
     });
-    Ok(Explanation { history, outcome })
+    let known = groups::of_user(&mut tx, user).await.map_err(&failed)?;
+    let group_differences = differences_of_users(&mut tx, Some(&[user])).await.map_err(&failed)?;
+    Ok(Explanation { history, outcome, groups: known.into_iter().map(group).collect(), group_differences })
+}
+
+fn group(groups::Known { name, at, gone, cleared_at }: groups::Known) -> Group {
+    Group { name, at, gone, deleted_at: cleared_at.filter(|cleared_at| *cleared_at >= at) }
 }
 
 fn entry(row: &sqlx::postgres::PgRow) -> Result<Entry, sqlx::Error> {
@@ -152,6 +187,12 @@ fn entry(row: &sqlx::postgres::PgRow) -> Result<Entry, sqlx::Error> {
         return Ok(Entry::Baseline);
     }
     let recorded_at = Timestamp::from(row.try_get::<OffsetDateTime, _>("recorded_at")?);
+    if history::is_of_group(row)? {
+        let id = EventId::from_uuid(row.try_get("id")?).map_err(|_| users::corrupt("user_events.id"))?;
+        let data: sqlx::types::Json<std::collections::BTreeMap<String, String>> = row.try_get("data")?;
+        let (r#type, group) = (row.try_get("type")?, data.get("group").cloned());
+        return Ok(Entry::Group { id, r#type, group, recorded_at });
+    }
     Ok(Entry::Event { event: Box::new(history::event(row)?), recorded_at })
 }
 

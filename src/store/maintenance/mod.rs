@@ -5,6 +5,7 @@ mod attempts;
 pub mod drift;
 pub mod erase;
 pub mod explain;
+mod groups;
 pub mod partitions;
 pub mod release;
 pub mod repair;

@@ -14,6 +14,7 @@ use crate::postgres::{Database, Purpose, Transaction, quoted};
 use crate::store::locks;
 use crate::store::maintenance::attempts::Attempts;
 use crate::store::tables::failure::{Failure, StoreError};
+use crate::store::tables::groups;
 use crate::store::tables::history::{History, merge_into_baseline};
 
 /// Longer than any message can be on its way: SQS keeps one 14 days ("Amazon SQS message quotas").
@@ -106,16 +107,16 @@ pub async fn maintain_within(
     let retention = Duration::from_secs(u64::from(retention_days.max(MIN_RETENTION_DAYS)) * 24 * 60 * 60);
     let horizon = OffsetDateTime::from(now) - retention;
     let fold = async |tx: &mut Transaction| fold_oldest(tx, horizon, patience, &progress).await;
-    loop {
-        match patiently(database, FOLDING, patience, fold).await? {
-            Some(folded) => maintained.folded.push(folded),
-            None => return Ok(maintained),
-        }
+    while let Some(folded) = patiently(database, FOLDING, patience, fold).await? {
+        maintained.folded.push(folded);
     }
+    patiently(database, FORGETTING, patience, async |tx| Ok(groups::forget_ended(tx).await?)).await?;
+    Ok(maintained)
 }
 
 const MAKING: &str = "making months ahead";
 const FOLDING: &str = "folding the oldest month";
+const FORGETTING: &str = "forgetting memberships of groups that ended before the oldest month";
 
 /// Does something in a transaction of its own, and again as long as others hold locks.
 async fn patiently<T>(
@@ -192,16 +193,17 @@ async fn fold_oldest(
     if let Some(detached) = detached_months(&mut *tx).await?.into_iter().next() {
         return Err(Stop::End(MaintainError::Detached(detached)));
     }
-    let oldest = "select name, lower from user_event_partitions where upper <= user_event_bound($1) order by lower limit 1";
-    let oldest: Option<(String, Uuid)> =
+    let oldest = "select name, lower, upper from user_event_partitions where upper <= user_event_bound($1) order by lower limit 1";
+    let oldest: Option<(String, Uuid, Uuid)> =
         sqlx::query_as(oldest).bind(horizon).fetch_optional(&mut *tx).await?;
-    let Some((name, lower)) = oldest else { return Ok(None) };
+    let Some((name, lower, upper)) = oldest else { return Ok(None) };
     // No event enters the month from here on. Whoever applies one does not wait for it, but tries again later; the second
     // lock is for those that do not ask for the first.
     locks::lock_month(tx, locks::month_of(time_of(lower))).await?;
     let lock = format!("lock table {} in exclusive mode", quoted(&name));
     sqlx::query(AssertSqlSafe(lock)).execute(&mut *tx).await?;
     let events = fold(tx, &name, progress).await?;
+    groups::fold_month(tx, lower, upper).await?;
     sqlx::query("delete from user_event_partitions where name = $1").bind(&name).execute(&mut *tx).await?;
     drop_table(tx, &name, patience).await?;
     Ok(Some((name, events)))

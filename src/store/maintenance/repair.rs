@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::geoip::GeoIp;
 use crate::postgres::{Database, Purpose, Transaction};
+use crate::store::maintenance::groups;
 use crate::store::maintenance::verify::{
     CrossUserDifference, cross_user_differences, expected, forget_erased, one_moment,
 };
@@ -24,7 +25,8 @@ use crate::store::tables::{history, users};
 /// such transaction.
 const REPAIR_USERS: usize = 1_000;
 
-/// Repairs the rows and claims of `users` from their history, then gives every address and referral its due.
+/// Repairs the rows and claims of `users` from their history, then gives every address and referral its due, and writes
+/// who is in which group.
 ///
 /// Needs the rights of `user_sync_owner`. Consumers go on meanwhile: rows are locked while they are repaired,
 /// and events that are being applied come on top. A row without any history is left: it is not ours.
@@ -46,7 +48,7 @@ pub async fn repair(database: &Database, geoip: &GeoIp, users: &BTreeSet<Uuid>) 
     for chunk in owners.chunks(REPAIR_USERS) {
         retry_conflicts(OF_A_COMMAND, || reassign(database, chunk)).await.map_err(&failed)?;
     }
-    Ok(())
+    groups::repair(database).await.map_err(StoreError::when("repairing who is in which group"))
 }
 
 /// Repairs users by one moment's ledger; returns those who are left, since somebody has changed or held their rows meanwhile,

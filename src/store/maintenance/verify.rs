@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::geoip::GeoIp;
 use crate::postgres::{Database, Purpose, Transaction};
+use crate::store::maintenance::groups;
 use crate::store::model::claims::{Identifier, IdentifierKind};
 use crate::store::model::columns::{Since, UserRow};
 use crate::store::model::scrub;
@@ -24,9 +25,10 @@ use crate::store::tables::users::{self, ClaimRows};
 /// A value that is not what the ledger says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// The user.
+    /// The user; nobody (the nil UUID) where a group is meant.
     pub user: Uuid,
-    /// The column of `users`; `id` for a row that is missing or too much; or `user_claims` with the kind.
+    /// The column of `users`; `id` for a row that is missing or too much; `user_claims` with the kind,
+    /// `user_sync_memberships` with the group, or `user_sync_groups` with pool and group.
     pub column: String,
     /// What the table holds. Personal data: for the operator's eyes.
     pub stored: Option<String>,
@@ -76,6 +78,12 @@ pub async fn verify(
     for difference in cross_user_differences(&mut tx).await.map_err(&failed)? {
         verified.differences += 1;
         found(difference.difference);
+    }
+    let mut of_groups = groups::differences_of_users(&mut tx, None).await.map_err(&failed)?;
+    of_groups.extend(groups::differences_of_groups(&mut tx).await.map_err(&failed)?);
+    for difference in of_groups {
+        verified.differences += 1;
+        found(difference);
     }
     Ok(verified)
 }
@@ -179,7 +187,8 @@ pub(super) async fn cross_user_differences(
     // `not exists`, which is a join; `not in` would look through the ledger for each user.
     // Nor is one that `erase` made to remember a `sub`.
     let orphan_rows = "select id, 'id' as name, id::text as stored, null as expected from users
-        where erased_at is null and not exists (select from user_events where user_events.user_id = users.id)
+        where erased_at is null and not exists (select from user_events where user_events.user_id = users.id
+              and type not in ('user.group_joined', 'user.group_left', 'group.deleted'))
           and not exists (select from user_baseline where user_baseline.user_id = users.id)";
     let orphan_rows = read(&sqlx::query(orphan_rows).fetch_all(&mut *tx).await?)?;
     let owners = sqlx::query(include_str!("verify_owners.sql")).fetch_all(tx).await?;

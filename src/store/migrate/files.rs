@@ -11,7 +11,7 @@ use crate::postgres::{RolePrefix, Schema, Transaction};
 use crate::store::migrate::{Error, names};
 
 /// Version, description and text, in the order of `migrations/`.
-pub(super) const MIGRATIONS: [(i64, &str, &str); 18] = [
+pub(super) const MIGRATIONS: [(i64, &str, &str); 19] = [
     (1, "roles", include_str!("../../../migrations/0001_roles.sql")),
     (2, "users", include_str!("../../../migrations/0002_users.sql")),
     (3, "ledger", include_str!("../../../migrations/0003_ledger.sql")),
@@ -30,6 +30,7 @@ pub(super) const MIGRATIONS: [(i64, &str, &str); 18] = [
     (16, "json_columns", include_str!("../../../migrations/0016_json_columns.sql")),
     (17, "whole_snapshots", include_str!("../../../migrations/0017_whole_snapshots.sql")),
     (18, "identities", include_str!("../../../migrations/0018_identities.sql")),
+    (19, "groups", include_str!("../../../migrations/0019_groups.sql")),
 ];
 
 /// The migration that makes the roles.
@@ -141,6 +142,13 @@ pub(super) async fn run(
 pub(super) async fn make_roles(tx: &mut Transaction, prefix: &RolePrefix) -> Result<(), sqlx::Error> {
     let roles = prefix.rename(include_str!("../../../migrations/0001_roles.sql"));
     sqlx::raw_sql(AssertSqlSafe(roles)).execute(tx).await.map(drop)
+}
+
+/// Makes the view of who is in which group under the name that an application would choose, where that is free: it may become
+/// free long after the migration ran.
+pub(super) async fn offer_groups(tx: &mut Transaction, prefix: &RolePrefix) -> Result<(), sqlx::Error> {
+    let offer = prefix.rename(include_str!("offer_groups.sql"));
+    sqlx::raw_sql(AssertSqlSafe(offer)).execute(tx).await.map(drop)
 }
 
 #[cfg(test)]

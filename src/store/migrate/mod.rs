@@ -143,6 +143,7 @@ pub async fn run(database: &Database, prefix: Option<&RolePrefix>) -> Result<(),
         let mut tx = database.begin(Purpose::Migration).await?;
         if !run_next(&mut tx, database, &prefix).await? {
             edits::note_edits(&mut tx).await?;
+            files::offer_groups(&mut tx, &prefix).await?;
             return Ok(tx.commit().await?);
         }
         tx.commit().await?;
@@ -217,6 +218,7 @@ pub async fn run_and_adopt(
     set_aside(&mut tx, &table).await?;
     while Box::pin(run_next(&mut tx, database, &prefix)).await? {}
     let rows = table.rows;
+    files::offer_groups(&mut tx, &prefix).await?;
     let adopted = adopt::adopt(&mut tx, &table, options, geoip, |done| progress(done, rows)).await?;
     tx.commit().await?;
     Ok(Migrated { ran: pending.into_iter().collect(), adopted: Some(adopted) })

@@ -142,6 +142,14 @@ impl Shards {
         self.add("referral", code);
     }
 
+    pub(in crate::store) fn add_group(&mut self, user_pool_id: &str, name: &str) {
+        self.add("group", &format!("{user_pool_id} {name}"));
+    }
+
+    pub(in crate::store) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn add(&mut self, kind: &str, value: &str) {
         let digest = Sha256::new().chain_update(kind).chain_update([0]).chain_update(value).finalize();
         let hash = digest.iter().take(8).fold(0_u64, |hash, byte| hash << 8 | u64::from(*byte));

@@ -9,6 +9,7 @@ pub(in crate::store) mod country;
 pub(in crate::store) mod deletions;
 pub(in crate::store) mod device;
 pub(in crate::store) mod digest;
+pub(in crate::store) mod groups;
 pub(in crate::store) mod identities;
 pub(in crate::store) mod ip;
 pub(in crate::store) mod locale;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cognito_user_sync_triggers::event::{Data, EventId, Kind, UserEvent};
+use cognito_user_sync_triggers::event::{Data, EventId, GroupChange, Kind, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -37,7 +37,7 @@ pub(in crate::store) struct History {
     /// The user whose rows may go on in the next fetch.
     unfinished: Option<(Uuid, Delta)>,
     exhausted: bool,
-    /// Events read so far.
+    /// Events read so far, those of groups among them.
     pub(in crate::store) events: u64,
 }
 
@@ -65,8 +65,11 @@ impl History {
             let rows = rows.fetch_all(&mut *tx).await?;
             self.exhausted = rows.len() < FETCH_ROWS;
             for row in &rows {
-                let (user, delta) = read(row)?;
                 self.events += u64::from(row.try_get::<Option<Uuid>, _>("id")?.is_some());
+                if is_of_group(row)? {
+                    continue;
+                }
+                let (user, delta) = read(row)?;
                 match &mut self.unfinished {
                     Some((current, own)) if *current == user => own.merge(delta),
                     unfinished => users.extend(unfinished.replace((user, delta))),
@@ -80,6 +83,12 @@ impl History {
         }
         Ok(users)
     }
+}
+
+/// Whether it is an event of a group, which says nothing of a user's row.
+pub(in crate::store) fn is_of_group(row: &PgRow) -> Result<bool, sqlx::Error> {
+    let r#type = row.try_get::<Option<&str>, _>("type")?;
+    Ok(r#type.is_some_and(|r#type| GroupChange::TYPES.contains(&r#type)))
 }
 
 /// One event of the ledger.
@@ -179,6 +188,9 @@ pub(in crate::store) async fn of_users(
 ) -> Result<BTreeMap<Uuid, Delta>, sqlx::Error> {
     let mut deltas = BTreeMap::<Uuid, Delta>::new();
     for row in sqlx::query(include_str!("read_history.sql")).bind(ids).fetch_all(tx).await? {
+        if is_of_group(&row)? {
+            continue;
+        }
         let (user, delta) = read(&row)?;
         state::add(&mut deltas, user, delta);
     }

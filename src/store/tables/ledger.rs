@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cognito_user_sync_triggers::event::{EventId, UserEvent};
+use cognito_user_sync_triggers::event::{EventId, GroupEvent, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::postgres::{Database, Transaction};
 use crate::store::locks::{self, Month};
+use crate::store::model::groups::{Kept, NOBODY};
 use crate::store::outcome::{Outcome, Rejection, RetryCause};
 use crate::store::tables::refusal::all_written;
 
@@ -197,6 +198,26 @@ impl<'a> Rows<'a> {
         })
     }
 
+    /// Rows of events of groups, each with whether its user is erased.
+    fn of_groups(events: &'a [(&'a GroupEvent<'a>, bool)]) -> Result<Self, sqlx::Error> {
+        let (mut data, mut ends) = (Vec::with_capacity(events.len() * 32), Vec::with_capacity(events.len()));
+        for (event, is_erased) in events {
+            serde_json::to_writer(&mut data, &Kept::of(event, *is_erased))
+                .map_err(|error| sqlx::Error::Encode(error.into()))?;
+            ends.push(data.len());
+        }
+        let events = events.iter().map(|(event, _)| *event);
+        Ok(Self {
+            ids: events.clone().map(|event| event.id.uuid()).collect(),
+            subs: events.clone().map(|event| event.change.user().unwrap_or(NOBODY)).collect(),
+            types: events.clone().map(|event| event.change.as_str()).collect(),
+            pools: events.clone().map(|event| event.user_pool_id.as_str()).collect(),
+            times: events.map(|event| event.id.time().into()).collect(),
+            data: String::from_utf8(data).map_err(|error| sqlx::Error::Encode(error.into()))?,
+            ends,
+        })
+    }
+
     fn data(&self) -> Vec<&str> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, end)| self.data.get(start..*end).unwrap_or_default()).collect()
@@ -222,23 +243,39 @@ pub(in crate::store) async fn insert(
     tx: &mut Transaction,
     events: &[&UserEvent<'_>],
 ) -> Result<LedgerInsert, sqlx::Error> {
-    let rows = Rows::of(events)?;
-    let insert = rows.bind(sqlx::query_as(include_str!("insert_events.sql")));
-    let (fresh,): (Option<Vec<Uuid>>,) = insert.fetch_one(&mut *tx).await?;
-    compare_earlier(tx, events, &rows, fresh).await
+    insert_rows(tx, &Rows::of(events)?, events.iter().map(|event| event.id).collect()).await
 }
 
-/// What an insert of `events` came to, of which the ids in `fresh` were not there before: all of them if `None`. Their
+/// The same for events of groups, each with whether its user is erased.
+pub(in crate::store) async fn insert_of_groups(
+    tx: &mut Transaction,
+    events: &[(&GroupEvent<'_>, bool)],
+) -> Result<LedgerInsert, sqlx::Error> {
+    insert_rows(tx, &Rows::of_groups(events)?, events.iter().map(|(event, _)| event.id).collect()).await
+}
+
+async fn insert_rows(
+    tx: &mut Transaction,
+    rows: &Rows<'_>,
+    ids: Vec<EventId>,
+) -> Result<LedgerInsert, sqlx::Error> {
+    let insert = rows.bind(sqlx::query_as(include_str!("insert_events.sql")));
+    let (fresh,): (Option<Vec<Uuid>>,) = insert.fetch_one(&mut *tx).await?;
+    compare_earlier(tx, ids, rows, fresh).await
+}
+
+/// What an insert of the events `ids` came to, of which the ids in `fresh` were not there before: all of them if `None`. Their
 /// rows, and others maybe, are among `rows`.
 pub(in crate::store) async fn compare_earlier(
     tx: &mut Transaction,
-    events: &[&UserEvent<'_>],
+    ids: Vec<EventId>,
     rows: &Rows<'_>,
     fresh: Option<Vec<Uuid>>,
 ) -> Result<LedgerInsert, sqlx::Error> {
-    let recorded = events.iter().map(|event| event.id).collect();
-    let mut inserted = LedgerInsert { recorded, ..LedgerInsert::default() };
-    let Some(fresh) = fresh.filter(|fresh| fresh.len() < events.len()) else { return Ok(inserted) };
+    let mut inserted = LedgerInsert { recorded: ids, ..LedgerInsert::default() };
+    let Some(fresh) = fresh.filter(|fresh| fresh.len() < inserted.recorded.len()) else {
+        return Ok(inserted);
+    };
     let different: Vec<(Uuid, bool, bool)> = sqlx::query_as(include_str!("different_events.sql"))
         .bind(&rows.ids)
         .bind(&rows.subs)

@@ -41,7 +41,7 @@ const OWN_CONSTRAINTS: [&str; 7] = [
 ];
 
 /// Those of the other tables. PostgreSQL makes such names, too, for constraints of others that have none.
-const OWN_CONSTRAINTS_BESIDE: [&str; 9] = [
+const OWN_CONSTRAINTS_BESIDE: [&str; 12] = [
     "user_claims_kind_check",
     "user_claims_pkey",
     "user_claims_user_id_fkey",
@@ -51,6 +51,9 @@ const OWN_CONSTRAINTS_BESIDE: [&str; 9] = [
     "user_event_partitions_upper_key",
     "user_baseline_pkey",
     "sync_status_singleton_check",
+    "user_sync_memberships_pkey",
+    "user_sync_membership_baseline_pkey",
+    "user_sync_groups_pkey",
 ];
 
 /// The columns of `users` that may not be null and that the service gives a value, or leaves their default.
@@ -87,7 +90,15 @@ const OWN_INDEX: &str = "users_sign_up_referral_code_idx";
 const OWN_CLASSES: [&str; 4] = ["21", "22", "23", "54"];
 
 /// The tables that the service writes, besides `users`.
-const OTHER_TABLES: [&str; 4] = ["sync_status", "user_baseline", "user_claims", "user_events"];
+const OTHER_TABLES: [&str; 7] = [
+    "sync_status",
+    "user_baseline",
+    "user_claims",
+    "user_events",
+    "user_sync_groups",
+    "user_sync_membership_baseline",
+    "user_sync_memberships",
+];
 
 /// What others have added to a table and that runs when a row is written: the table, the name, whether it certainly refuses
 /// every row, and whether it can keep a row from being written without an error.
