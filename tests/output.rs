@@ -12,9 +12,9 @@ use crate::support::events::{at, login, sub};
 use crate::support::{TestDatabase, binaries};
 
 /// A colour (ESC), a control sequence of C1, an override of the direction, the end of a line, and DEL.
-const HOSTILE: &str = "=1+1\u{1b}[31m\u{9b}2J\u{202e}txt\nfaked\u{2028}\u{7f}";
+const HOSTILE: &str = "=1+1\u{1b}[31m\u{9b}2J\u{202e}txt\nfaked\u{2028}\u{7f}.";
 /// How it is shown.
-const SHOWN: &str = r"=1+1\u001b[31m\u009b2J\u202etxt\u000afaked\u2028\u007f";
+const SHOWN: &str = r"=1+1\u001b[31m\u009b2J\u202etxt\u000afaked\u2028\u007f.";
 /// The same, as far as a message of SQS's and a variable may hold it.
 const OF_A_MESSAGE: &str = "=1+1\u{9b}2J\u{202e}txt\u{2028}";
 
