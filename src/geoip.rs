@@ -95,11 +95,11 @@ impl GeoIp {
     }
 }
 
-/// Whether a location, written as `city` or `city, country`, names its city. JavaScript writes an unknown city as
-/// `null`; no city has that name.
+/// Whether a location, written as `city` or `city, country`, names its city. JavaScript writes an unknown city as `null`
+/// or `undefined`; no city has such a name.
 pub(crate) fn names_a_city(place: &str) -> bool {
     let city = place.split(',').next().unwrap_or_default().trim();
-    !city.is_empty() && !city.eq_ignore_ascii_case("null")
+    !city.is_empty() && !["null", "undefined"].iter().any(|nothing| city.eq_ignore_ascii_case(nothing))
 }
 
 /// Without the file's megabytes.
@@ -119,7 +119,7 @@ mod tests {
         for place in ["Porto, PT", "Porto", "Nullarbor, AU", "PT"] {
             assert!(names_a_city(place), "{place}");
         }
-        for place in ["", " ", "null", "Null, PT", "null,null", ", PT"] {
+        for place in ["", " ", "null", "Null, PT", "null,null", ", PT", "undefined", "undefined, PT"] {
             assert!(!names_a_city(place), "{place}");
         }
     }

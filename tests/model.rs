@@ -522,6 +522,9 @@ impl<'a> User<'a> {
             write(map.get(name).copied());
             let address = ADDRESSES.iter().find(|address| address.attribute == name);
             write(address.and_then(|address| map.get(address.flag).copied()));
+            if name == "birthdate" && self.is_born_later() {
+                write(Some("yet to come"));
+            }
         }
         let own =
             [(STATUS, self.status()), (USER_NAME, self.user_name()), (USER_POOL_ID, self.user_pool_id())];
@@ -551,6 +554,15 @@ impl<'a> User<'a> {
     /// A name that the attribute has: no address is one.
     fn name_in(&self, attribute: &str) -> Option<&'a str> {
         readings::name(self.text(attribute)?, self.text("email"), self.text("phone_number"))
+    }
+
+    /// Whether the birthdate was none yet when it was said, and would be one if it was said again.
+    fn is_born_later(&self) -> bool {
+        let some_day = Timestamp::parse("9999-12-30T00:00:00Z").unwrap();
+        self.birthdate().is_none()
+            && self
+                .attribute("birthdate")
+                .is_some_and(|(_, date)| readings::birthdate(date, some_day).is_some())
     }
 
     fn birthdate(&self) -> Option<String> {
@@ -617,10 +629,11 @@ fn columns(row: Value) -> Map<String, Value> {
     columns
 }
 
-/// A place is named by its city. Threat protection's export, which some clients pass on, says `null` for none.
+/// A place is named by its city. Threat protection's export, which some clients pass on, says `null` for none, and JavaScript `undefined`.
 fn place(text: &str) -> Option<&str> {
+    let text = readings::text(text)?;
     let city = text.split(',').next()?.trim();
-    (!city.is_empty() && !city.eq_ignore_ascii_case("null")).then_some(text)
+    (!["", "null", "undefined"].contains(&city.to_ascii_lowercase().as_str())).then_some(text)
 }
 
 fn device(text: &str) -> Option<&'static str> {
@@ -636,7 +649,7 @@ fn device(text: &str) -> Option<&'static str> {
 /// like the digits 0 and 1. Any other text may be a code that an old table handed out, and stands as it is: up
 /// to 64 characters on one line, without what surrounds it.
 fn typed_code(text: &str) -> Option<String> {
-    let text = text.trim();
+    let text = readings::text(text)?;
     own_code(text).or_else(|| {
         let length = text.chars().count();
         (length > 0 && length <= 64 && text.chars().all(|character| !character.is_control()))

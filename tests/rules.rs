@@ -10,6 +10,7 @@ use cognito_user_sync_triggers::event::{Data, Event, EventId, Kind};
 use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 
+use crate::model::Tables;
 use crate::support::events::{at, confirmed, event, login, sub};
 use crate::support::{TestDatabase, applier, deployment, eventually, geoip};
 
@@ -201,6 +202,25 @@ async fn an_address_is_the_same_however_it_is_written_and_whichever_way_its_logi
             assert_eq!(database.column(sub(user), "last_login_ip").await.as_deref(), Some(*shown));
         }
     }
+}
+
+/// Logins that report the same, and by the later of them the birthdate has come: whichever path and order they take.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_birthdate_that_is_yet_to_come_is_none_until_a_login_of_its_day_reports_it() {
+    // The day after that of `at(0)` begins at 10:00 UTC, where it begins first.
+    let tomorrow = at(86_400).to_string();
+    let born = |seconds| login(1, at(seconds)).attributes(&[("birthdate", &tomorrow[..10])]).build();
+    let events = [10, 20, 36_010, 36_020].map(born);
+    let expected = Tables::expected(&events);
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [0, 2, 1, 3], [1, 3, 0, 2]] {
+        let database = TestDatabase::create().await;
+        for event in order.map(|index| events[index].clone()) {
+            assert_eq!(database.apply(&[event]).await, [Outcome::Applied]);
+        }
+        Tables::actual(database.rows().await).must_be(&expected).unwrap();
+        assert_eq!(database.column(sub(1), "date_of_birth").await.as_deref(), Some(&tomorrow[..10]));
+    }
+    check(events[..2].to_vec(), &[("date_of_birth", None)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

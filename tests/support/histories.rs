@@ -277,7 +277,7 @@ const IPS: &[&str] = &[
     "192.168.1.4",
 ];
 const DEVICES: &[&str] = &["Mobile", "tablet", "DESKTOP", "toaster", ""];
-const LOCATIONS: &[&str] = &["Vienna", " ", "\u{0}", ""];
+const LOCATIONS: &[&str] = &["Vienna", " Graz, AT\u{200b}", "undefined", "null, AT", " ", "\u{0}", ""];
 
 const LOCALES: &[&str] = &[
     "de-AT",

@@ -96,6 +96,20 @@ fn phone_digits(text: &str) -> Option<String> {
 /// A birthdate, by the day that it was reported, in the zone where that day began first. Only forms that leave no doubt
 /// about which part is the month: `1984-02-29`, `1984/02/29`, and the midnight that runtimes add.
 pub(in crate::store) fn birthdate(birthdate: &str, reported: Timestamp) -> Option<Date> {
+    date(birthdate).filter(|date| *date <= last_day(reported))
+}
+
+/// Whether a birthdate was none yet when it was reported, and would be one later.
+pub(in crate::store) fn is_yet_to_come(birthdate: &str, reported: Timestamp) -> bool {
+    date(birthdate).is_some_and(|date| date > last_day(reported))
+}
+
+/// The day at a moment, where it is latest.
+fn last_day(moment: Timestamp) -> Date {
+    OffsetDateTime::from(moment).checked_add(FIRST_ZONE).map_or(Date::MAX, OffsetDateTime::date)
+}
+
+fn date(birthdate: &str) -> Option<Date> {
     let text = unquoted(text(birthdate)?);
     let (day, rest) = text.split_at_checked(10)?;
     let is_midnight = rest.strip_prefix(['T', ' ']).is_some_and(|time| {
@@ -112,9 +126,7 @@ pub(in crate::store) fn birthdate(birthdate: &str, reported: Timestamp) -> Optio
     let (year, month, day) = (number(year, 4)?, number(month, 2)?, number(day, 2)?);
     let month = Month::try_from(u8::try_from(month).ok()?).ok()?;
     let date = Date::from_calendar_date(year.into(), month, u8::try_from(day).ok()?).ok()?;
-    let today =
-        OffsetDateTime::from(reported).checked_add(FIRST_ZONE).map_or(Date::MAX, OffsetDateTime::date);
-    ((rest.is_empty() || is_midnight) && date.year() >= FIRST_YEAR && date <= today).then_some(date)
+    ((rest.is_empty() || is_midnight) && date.year() >= FIRST_YEAR).then_some(date)
 }
 
 /// A zone of IANA's list, older names included, as the list writes it. PostgreSQL knows more: it computes with `-8`,

@@ -4,6 +4,8 @@
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::store::model::profile;
+
 /// Characters of a code: 16 × 5 bits = 80 bits, so two users' codes never meet in practice.
 const LENGTH: usize = 16;
 /// Crockford's base 32: no I, L, O or U, so that a code survives being read aloud.
@@ -30,7 +32,7 @@ pub fn referral_code(sub: Uuid) -> String {
 /// Ours are read in any case, with hyphens and spaces. A code of any other form may be one that an old table
 /// handed out: it is taken as it stands, since nobody knows which of its characters matter.
 pub(in crate::store) fn parse(text: &str) -> Option<String> {
-    let text = text.trim();
+    let text = profile::text(text)?;
     own(text).or_else(|| foreign(text))
 }
 
@@ -58,7 +60,7 @@ mod tests {
     #[test]
     fn what_can_be_nobodys_code_is_none() {
         let long = "x".repeat(65);
-        for text in ["", " \t", "FRIEND\n2024", "FRIEND\u{7f}", &long] {
+        for text in ["", " \t", "\u{200b}", "undefined", "null", "FRIEND\n2024", "FRIEND\u{7f}2", &long] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

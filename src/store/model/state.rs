@@ -17,7 +17,7 @@ use crate::geoip::{GeoIp, names_a_city};
 use crate::store::model::claims::{Claim, Claims, Identifier, IdentifierKind, is_claimable};
 use crate::store::model::deletions::Deletions;
 use crate::store::model::device::Device;
-use crate::store::model::{ip, referral};
+use crate::store::model::{ip, profile, referral};
 
 /// Register names for what is not a user attribute. Cognito reserves the prefix, so none can collide.
 pub(in crate::store) const STATUS: &str = "cognito:user_status";
@@ -177,7 +177,12 @@ impl Login {
             id: event.id,
             ip: client.ip.as_deref().and_then(ip::parse),
             device: client.device.as_deref().and_then(Device::parse),
-            location: client.location.clone().filter(|place| names_a_city(place)).map(String::from),
+            location: client
+                .location
+                .as_deref()
+                .and_then(profile::text)
+                .filter(|place| names_a_city(place))
+                .map(str::to_owned),
             user_agent: None,
         }
     }
