@@ -169,6 +169,8 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
 
     this.lifecycleFailures = failureQueue(this, 'LifecycleFailures');
     this.lifecycleFunction = this.lifecycleLambda();
+    // Consumers know its new types of events before it sends any.
+    this.lifecycleFunction.node.addDependency(this.consumer);
     if (driftInterval) this.driftFunction = this.driftLambda(driftInterval, migration);
 
     const watched = {
@@ -238,7 +240,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     return this.metrics.oldestMessage(props);
   }
 
-  /** Users and rows that a repair would change; by default the most of a day. Fails where there is no drift check. */
+  /** Users, rows and memberships that a repair would change; by default the most of a day. Fails where there is no drift check. */
   public metricDrift(props?: cloudwatch.MetricOptions): cloudwatch.Metric {
     return this.metrics.drift(props);
   }

@@ -219,6 +219,9 @@ describe('the consumer', () => {
         ...questions.ids('AWS::EC2::SecurityGroupEgress'),
         ...questions.ids('AWS::EC2::SecurityGroupIngress', ''),
       ];
+      // Who sends new types of events waits for those who know them.
+      const [sender] = questions.ids('AWS::Lambda::Function', 'SyncLifecycle');
+      assert.ok(questions.resources[sender!]!.DependsOn!.includes(consumers[0]!), name);
       const waited = questions.resources[migration!]!.DependsOn!;
       for (const way of ways.filter((id) => id.includes('Database') && id.includes('Sync'))) {
         // A proxy's own rule is the consumer's way, not the migrator's.

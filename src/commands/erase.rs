@@ -10,9 +10,9 @@ use crate::commands::output;
 
 /// Erase all personal data of one user permanently
 ///
-/// Removes from users, user_claims, the ledger's events and the baseline: attributes, addresses, user name, IP
-/// addresses, devices, locations, referral, and what the application kept in bio, preferences, settings and
-/// metadata. Keeps, under the sub: how many logins there were and when, the status, and that the user was erased, so
+/// Removes from users, user_claims, memberships, the ledger's events and the baseline: attributes, addresses, user
+/// name, groups, IP addresses, devices, locations, referral, and what the application kept in bio, preferences,
+/// settings and metadata. Keeps, under the sub: how many logins there were and when, the status, and that the user was erased, so
 /// that a late message cannot restore the data. Counts and verify stay exact.
 ///
 /// It does not reach Cognito (delete the user there first), the dead-letter queue (user-sync dlq), `undelivered` log

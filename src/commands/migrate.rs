@@ -18,7 +18,8 @@ use crate::commands::output;
 ///
 /// Does nothing if the schema is current. If the application already has the documented `users` table, adopts its
 /// rows in one transaction: the old table stays unchanged as `users_before_user_sync`. Refuses any other `users`
-/// table with a list of differences, and changes nothing. docs/adopting.md has the order of steps.
+/// table with a list of differences, and each name that it needs and something else has; then it changes nothing.
+/// docs/adopting.md has the order of steps.
 ///
 /// The tables are in the schema USER_SYNC_DATABASE_SCHEMA (public), which is made if it is missing: with one of its own,
 /// this service is in nobody's way. The roles are the whole server's: USER_SYNC_ROLE_PREFIX (user_sync) is what their

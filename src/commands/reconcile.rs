@@ -264,8 +264,11 @@ impl Summary<'_> {
         }
         writeln!(out, "groups: {groups} with {members} members in the pool")?;
         if self.tally.groups.to_repair() > 0 {
-            let what =
-                if self.arguments.repair { "are on the queue" } else { "--repair publishes the events" };
+            let what = if self.arguments.repair {
+                "their events are on the queue"
+            } else {
+                "--repair publishes the events"
+            };
             writeln!(
                 out,
                 "groups differ: {joined} users joined and {left} left, {deleted} groups were deleted: {what}"
