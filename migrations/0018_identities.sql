@@ -16,10 +16,11 @@ from users
 cross join lateral jsonb_to_recordset(
     -- Only this service writes the column, but an owner could.
     case when jsonb_typeof(cognito_identities) = 'array' then cognito_identities end
-) as identity (provider_name text, provider_type text, provider_user_id text, linked_at timestamptz, is_primary boolean);
+) as identity (provider_name text, provider_type text, provider_user_id text, linked_at timestamptz, is_primary boolean)
+where not users.is_deleted;
 
 comment on view user_sync_identities is
-    'the identities of users at providers: of which provider, its id of the user, linked when, whether primary';
+    'the identities of users who are not deleted at providers: of which provider, its id of the user, linked when, whether primary';
 
 alter view user_sync_identities owner to user_sync_owner;
 

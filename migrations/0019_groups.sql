@@ -20,14 +20,13 @@ create table user_sync_groups (
     user_pool_id text        not null,
     name         text        not null,
     cleared_at   timestamptz not null,
-    folded_at    timestamptz, -- the latest deletion in the months that `maintain` dropped
     constraint user_sync_groups_pkey primary key (user_pool_id, name)
 );
 
 comment on table user_sync_groups is 'when a group was last deleted: nobody was a member after that who did not join later';
 
--- As user_baseline is for users. A table of its own, and not columns of user_sync_memberships: a fold keeps its rows locked
--- until its month is dropped, and whoever applies events must not wait for that.
+-- As user_baseline is for users. Tables of their own, and not columns of those above: a fold keeps its rows locked until its
+-- month is dropped, and whoever applies events must not wait for that.
 create table user_sync_membership_baseline (
     user_id      uuid        not null,
     name         text        not null,
@@ -38,6 +37,15 @@ create table user_sync_membership_baseline (
 );
 
 comment on table user_sync_membership_baseline is 'what the events of dropped partitions amounted to, a row a membership';
+
+create table user_sync_group_baseline (
+    user_pool_id text        not null,
+    name         text        not null,
+    cleared_at   timestamptz not null,
+    constraint user_sync_group_baseline_pkey primary key (user_pool_id, name)
+);
+
+comment on table user_sync_group_baseline is 'the latest deletion of a group in dropped partitions';
 
 comment on column user_events.user_id is 'the sub; the nil UUID where the event is of nobody: of a group that was deleted';
 
@@ -63,12 +71,13 @@ comment on view report_groups is 'groups with any members, and how many';
 alter table user_sync_memberships owner to user_sync_owner;
 alter table user_sync_groups owner to user_sync_owner;
 alter table user_sync_membership_baseline owner to user_sync_owner;
+alter table user_sync_group_baseline owner to user_sync_owner;
 alter view user_sync_user_groups owner to user_sync_owner;
 alter view report_groups owner to user_sync_owner;
 
 grant select on user_sync_memberships, user_sync_groups, user_sync_user_groups
     to user_sync_consumer, user_sync_app, user_sync_reader;
-grant select on user_sync_membership_baseline, report_groups to user_sync_consumer, user_sync_reader;
+grant select on user_sync_membership_baseline, user_sync_group_baseline, report_groups to user_sync_consumer, user_sync_reader;
 grant insert (user_id, name, user_pool_id, at, gone), update (user_pool_id, at, gone) on user_sync_memberships
     to user_sync_consumer;
 grant insert (user_pool_id, name, cleared_at), update (cleared_at) on user_sync_groups to user_sync_consumer;

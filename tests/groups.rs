@@ -301,7 +301,7 @@ async fn a_folded_month_changes_no_membership_and_what_ended_is_forgotten() {
     // And what was deleted in a folded month stays known.
     run(
         &database.owner,
-        "update user_sync_groups set cleared_at = '2000-01-01Z' where folded_at is not null",
+        "delete from user_sync_groups where (user_pool_id, name) in (select user_pool_id, name from user_sync_group_baseline)",
     )
     .await;
     assert!(
@@ -509,7 +509,7 @@ async fn the_application_reads_groups_and_writes_none_and_keeps_a_name_of_its_ow
         (&app, "select from user_sync_membership_baseline"),
         (consumer, "delete from user_sync_memberships"),
         (consumer, "delete from user_sync_groups"),
-        (consumer, "update user_sync_groups set folded_at = now()"),
+        (consumer, "update user_sync_group_baseline set cleared_at = now()"),
         (
             consumer,
             "insert into user_sync_membership_baseline values (gen_random_uuid(), 'admins', 'p', now(), false)",

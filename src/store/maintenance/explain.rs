@@ -163,8 +163,8 @@ pub async fn explain(database: &Database, geoip: &GeoIp, user: Uuid) -> Result<E
     let mut tx = database.begin(Purpose::Snapshot).await.map_err(&failed)?;
     let rows = history::rows_of_user(&mut tx, user).await.map_err(&failed)?;
     let history = rows.iter().map(entry).collect::<Result<_, _>>().map_err(&failed)?;
-    let parts: Vec<(Uuid, Delta)> =
-        rows.iter().map(history::read).collect::<Result<_, _>>().map_err(&failed)?;
+    let parts = rows.iter().map(of_the_user).filter_map(Result::transpose);
+    let parts: Vec<(Uuid, Delta)> = parts.collect::<Result<_, _>>().map_err(&failed)?;
     let mut deltas = history::of_users(&mut tx, &[user]).await.map_err(&failed)?;
     let differences = compare(&mut tx, &mut deltas, geoip).await.map_err(&failed)?;
     let stored = users::read(&mut tx, &[user]).await.map_err(&failed)?;
@@ -176,6 +176,11 @@ pub async fn explain(database: &Database, geoip: &GeoIp, user: Uuid) -> Result<E
     let known = groups::of_user(&mut tx, user).await.map_err(&failed)?;
     let group_differences = differences_of_users(&mut tx, Some(&[user])).await.map_err(&failed)?;
     Ok(Explanation { history, outcome, groups: known.into_iter().map(group).collect(), group_differences })
+}
+
+/// What a row of the history says of the user: nothing, where it is of a group.
+fn of_the_user(row: &sqlx::postgres::PgRow) -> Result<Option<(Uuid, Delta)>, sqlx::Error> {
+    if history::is_of_group(row)? { Ok(None) } else { history::read(row).map(Some) }
 }
 
 fn group(groups::Known { name, at, gone, cleared_at }: groups::Known) -> Group {

@@ -5,9 +5,9 @@ with ended as materialized (
     from user_sync_membership_baseline as member
     where user_event_bound(at) < (select lower from user_event_partitions order by lower limit 1)
       and (gone or exists (
-          select from user_sync_groups as deleted
+          select from user_sync_group_baseline as deleted
           where deleted.user_pool_id = member.user_pool_id and deleted.name = member.name
-            and deleted.folded_at >= member.at))
+            and deleted.cleared_at >= member.at))
     for update skip locked
 )
 delete from user_sync_membership_baseline as member

@@ -146,7 +146,7 @@ pub(in crate::store) async fn wrong_groups(tx: &mut Transaction) -> Result<Vec<W
     Ok(rows.into_iter().map(wrong).collect())
 }
 
-/// Removes what is wrong, so that what should be there can be written. A deletion that is folded stays known as that.
+/// Removes what is wrong, so that what should be there can be written.
 pub(in crate::store) async fn remove(
     tx: &mut Transaction,
     memberships: &[WrongMembership],
@@ -160,13 +160,9 @@ pub(in crate::store) async fn remove(
     sqlx::query(delete).bind(users).bind(names).execute(&mut *tx).await?;
     let pools: Vec<&str> = groups.iter().map(|wrong| wrong.user_pool_id.as_str()).collect();
     let names: Vec<&str> = groups.iter().map(|wrong| wrong.name.as_str()).collect();
-    let lower = "update user_sync_groups as known set cleared_at = folded_at
-        from unnest($1::text[], $2::text[]) as wrong (user_pool_id, name)
-        where known.user_pool_id = wrong.user_pool_id and known.name = wrong.name and folded_at is not null";
-    sqlx::query(lower).bind(&pools).bind(&names).execute(&mut *tx).await?;
     let delete = "delete from user_sync_groups as known
         using unnest($1::text[], $2::text[]) as wrong (user_pool_id, name)
-        where known.user_pool_id = wrong.user_pool_id and known.name = wrong.name and folded_at is null";
+        where known.user_pool_id = wrong.user_pool_id and known.name = wrong.name";
     sqlx::query(delete).bind(pools).bind(names).execute(tx).await.map(drop)
 }
 

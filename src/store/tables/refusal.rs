@@ -41,7 +41,7 @@ const OWN_CONSTRAINTS: [&str; 7] = [
 ];
 
 /// Those of the other tables. PostgreSQL makes such names, too, for constraints of others that have none.
-const OWN_CONSTRAINTS_BESIDE: [&str; 12] = [
+const OWN_CONSTRAINTS_BESIDE: [&str; 13] = [
     "user_claims_kind_check",
     "user_claims_pkey",
     "user_claims_user_id_fkey",
@@ -54,6 +54,7 @@ const OWN_CONSTRAINTS_BESIDE: [&str; 12] = [
     "user_sync_memberships_pkey",
     "user_sync_membership_baseline_pkey",
     "user_sync_groups_pkey",
+    "user_sync_group_baseline_pkey",
 ];
 
 /// The columns of `users` that may not be null and that the service gives a value, or leaves their default.
@@ -90,11 +91,12 @@ const OWN_INDEX: &str = "users_sign_up_referral_code_idx";
 const OWN_CLASSES: [&str; 4] = ["21", "22", "23", "54"];
 
 /// The tables that the service writes, besides `users`.
-const OTHER_TABLES: [&str; 7] = [
+const OTHER_TABLES: [&str; 8] = [
     "sync_status",
     "user_baseline",
     "user_claims",
     "user_events",
+    "user_sync_group_baseline",
     "user_sync_groups",
     "user_sync_membership_baseline",
     "user_sync_memberships",

@@ -4,7 +4,7 @@ with told as (
     from user_events
     where type = 'group.deleted' and data ->> 'group' is not null
     union all
-    select user_pool_id, name, folded_at from user_sync_groups where folded_at is not null
+    select user_pool_id, name, cleared_at from user_sync_group_baseline
 ), expected as (
     select user_pool_id, name, max(at) as cleared_at from told group by user_pool_id, name
 )

@@ -27,10 +27,10 @@ with told as (
 ), open as (
     select both_sides.*
     from both_sides
-    left join user_sync_groups as deleted using (user_pool_id, name)
+    left join user_sync_group_baseline as deleted using (user_pool_id, name)
     where not coalesce(
         user_event_bound(both_sides.at) < (select lower from user_event_partitions order by lower limit 1)
-            and (both_sides.gone or deleted.folded_at >= both_sides.at),
+            and (both_sides.gone or deleted.cleared_at >= both_sides.at),
         false)
 ), stored as (
     select * from open where is_stored

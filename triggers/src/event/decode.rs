@@ -190,7 +190,10 @@ impl<'a> Event<'a> {
         }
         let kind = Kind::parse(&r#type).ok_or(DecodeError::UnknownType)?;
         let (sub, user_pool_id) = (read.sub()?, read.user_pool_id()?);
+        let is_empty = read.data.is_none();
         let mut data = read.data.map(data).transpose()?.unwrap_or_default();
+        // Who read nothing has not read the whole user.
+        data.partial |= is_empty && kind == Kind::Snapshot;
         data.strip_nul();
         data.check()?;
         Ok(Self::User(UserEvent { id, user_pool_id, sub, kind, data }))
