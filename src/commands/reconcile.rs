@@ -114,7 +114,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         false => summary.write(&mut out)?,
     }
     out.flush()?;
-    if !arguments.repair && (tally.to_repair > tally.only_created_at || tally.groups.to_repair() > 0) {
+    if !arguments.repair && (tally.to_repair > tally.only_created_at || tally.groups.unexpected() > 0) {
         std::process::exit(DRIFT_FOUND);
     }
     Ok(())

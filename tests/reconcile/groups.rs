@@ -111,7 +111,7 @@ async fn who_is_in_which_group_is_found_and_mended_exactly() {
 async fn a_membership_that_changed_a_moment_ago_is_left_to_the_events_under_way() {
     let scene = Scene::with_users(3).await;
     scene.pool.create_group("editors").await;
-    for (user, changed, at) in [("user-0", true, 30), ("user-1", false, 30), ("user-2", true, 300)] {
+    for (user, changed, at) in [("user-0", true, 30), ("user-1", false, 30), ("user-2", true, 3_000)] {
         let sub = scene.sub(user).await;
         let change = if changed { GroupChange::Joined(sub) } else { GroupChange::Left(sub) };
         scene.know("editors", change, ago(at)).await;
@@ -119,7 +119,7 @@ async fn a_membership_that_changed_a_moment_ago_is_left_to_the_events_under_way(
             scene.pool.join(user, "editors").await;
         }
     }
-    let output = scene.command(&["--repair", "--settle-seconds=60"]).output().await.unwrap();
+    let output = scene.command(&["--repair", "--settle-seconds=600"]).output().await.unwrap();
     assert_eq!(Found::read(&output).groups(), (0, 1, 0, 2), "{}", stderr(&output));
     let erased = scene.sub("user-1").await;
     let operator = DatabaseConfig::with_url(&scene.database.deployment.operator_url);

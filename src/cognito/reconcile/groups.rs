@@ -33,6 +33,8 @@ pub struct GroupTally {
     pub compared: u64,
     /// Memberships that the tables do not show.
     pub joined: u64,
+    /// Those of them in a group `<pool>_<provider>`, which Cognito puts a federated user into and tells nobody.
+    pub joined_by_provider: u64,
     /// Memberships that only the tables show.
     pub left: u64,
     /// Groups that only the tables have members of.
@@ -46,6 +48,12 @@ impl GroupTally {
     #[must_use]
     pub fn to_repair(&self) -> u64 {
         self.joined + self.left + self.deleted
+    }
+
+    /// The same without what no event could have told: it is no sign of a fault.
+    #[must_use]
+    pub fn unexpected(&self) -> u64 {
+        self.to_repair().saturating_sub(self.joined_by_provider)
     }
 }
 
@@ -93,6 +101,7 @@ impl LeftOut {
 struct Changes {
     events: Vec<Event<'static>>,
     joined: u64,
+    joined_by_provider: u64,
     left: u64,
     deleted: u64,
     settling: u64,
@@ -213,6 +222,7 @@ impl Reconcile {
     /// Who of a group's page is not in it by the tables.
     async fn joined(&self, group: &str, listed: &[Uuid], asked_at: Timestamp) -> Result<Changes, Error> {
         let outside = memberships::outside(&self.database, self.user_pool.id(), group, listed).await?;
+        let is_providers = group.strip_prefix(self.user_pool.id()).is_some_and(|rest| rest.starts_with('_'));
         let mut changes = Changes::default();
         for memberships::Outside { sub, known_at } in outside {
             match self.verdict(known_at, asked_at) {
@@ -220,6 +230,7 @@ impl Reconcile {
                 Verdict::Settling => changes.settling += 1,
                 Verdict::Differs => {
                     changes.joined += 1;
+                    changes.joined_by_provider += u64::from(is_providers);
                     changes.events.push(self.event(group, GroupChange::Joined(sub), asked_at));
                 }
             }
@@ -329,9 +340,10 @@ impl Reconcile {
 
     /// Records what differs, and then publishes it.
     async fn commit_changes(&self, checkpoint: &mut Checkpoint, changes: Changes) -> Result<(), Error> {
-        let Changes { events, joined, left, deleted, settling } = changes;
+        let Changes { events, joined, joined_by_provider, left, deleted, settling } = changes;
         let tally = &mut checkpoint.progress.tally.groups;
         tally.joined += joined;
+        tally.joined_by_provider += joined_by_provider;
         tally.left += left;
         tally.deleted += deleted;
         tally.settling += settling;

@@ -91,7 +91,7 @@ pub(super) async fn check(deadline: Instant) -> Result<Value, DriftError> {
     if let Some(left_out) = tally.groups.left_out {
         tracing::warn!(reason = left_out.as_str(), "{}", left_out.advice());
     }
-    let in_groups = tally.groups.to_repair();
+    let in_groups = tally.groups.unexpected();
     let to_repair = tally.to_repair.saturating_sub(tally.only_created_at) + in_groups;
     record("drift", to_repair);
     record("drift_compared", tally.users);
