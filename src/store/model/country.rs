@@ -19,8 +19,10 @@ pub(in crate::store) fn of_phone_number(number: &str) -> Option<String> {
     }
     let number = PHONE_NUMBER_UTIL.parse(format!("+{digits}"), None).ok()?;
     let country = PHONE_NUMBER_UTIL.get_region_for_number(&number)?.to_string();
-    // "001" is the world.
-    (country.len() == 2).then_some(country)
+    // Reserved, and a part of Saint Helena, Ascension and Tristan da Cunha.
+    let country = if matches!(country.as_str(), "AC" | "TA") { "SH" } else { country.as_str() };
+    // "001" is the world, and Kosovo's code is none that ISO 3166-1 assigns.
+    rust_iso3166::from_alpha2(country).map(|country| country.alpha2.to_owned())
 }
 
 #[cfg(test)]
@@ -40,6 +42,8 @@ mod tests {
         check("+77011234567", Some("KZ"));
         check("+74951234567", Some("RU"));
         check(" +41446681800 ", Some("CH"));
+        check("+2472123", Some("SH"));
+        check("+29081234", Some("SH"));
         for number in [
             "",
             "+",
@@ -51,6 +55,7 @@ mod tests {
             "tel:+12065550013",
             "+1206555",
             "+80012345678",
+            "+38343123456",
             "+999123456789",
             "+1234567890123456",
             "+٣٣٣٣٣٣٣٣٣",

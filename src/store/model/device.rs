@@ -73,7 +73,11 @@ impl Said {
             let length = rest.find(|character| !is_of_word(character)).unwrap_or(rest.len());
             if length == 0 {
                 // An e-mail address, which robots give. Some phones have the character in their name.
-                if character == '@' && matches!(position.place, Place::Product | Place::Comment) {
+                let is_address = character == '@' && !words.is_empty() && position.follows_word();
+                if is_address
+                    && matches!(position.place, Place::Product | Place::Comment)
+                    && begins_with_host(rest.get(1..).unwrap_or_default())
+                {
                     said.add(Sense::Nobody);
                 }
                 position.pass(character);
@@ -118,6 +122,8 @@ impl Said {
     fn hear(&mut self, word: &Word<'_>, before: &str, lower: &str) -> bool {
         // `iPhone14,5` is hardware; `Android4.4` lacks a space.
         match lower.trim_end_matches(|character: char| character.is_ascii_digit()) {
+            // What is like an iPhone is none.
+            "ipad" | "iphone" if before == "like" => return false,
             "ipad" => self.add(Sense::IPad),
             "iphone" => self.add(Sense::IPhone),
             "android" => self.add(Sense::Android),
@@ -158,9 +164,11 @@ impl Said {
         match sense {
             Sense::Nobody => !word.is_in(Place::Name) && !word.is_value(),
             Sense::Thing => !word.is_value(),
-            Sense::SystemOfThing => !word.is_in(Place::Product),
+            Sense::SystemOfThing | Sense::AppleThing => !word.is_in(Place::Product),
             Sense::ProgramOfThing => word.is_in(Place::Product) && word.after.starts_with('/'),
-            Sense::PhoneName | Sense::TabletName => word.is_in(Place::Name),
+            Sense::PhoneName | Sense::TabletName | Sense::DesktopName | Sense::ThingName => {
+                word.is_in(Place::Name)
+            }
             // A carrier's tablet: `SoftBank 705KC`.
             Sense::Phone => {
                 let begins_name = word.is_in(Place::Name) && word.position.begins_field;
@@ -183,7 +191,7 @@ impl Said {
 
     fn class(&self) -> Option<Device> {
         let is_robot = self.has(Sense::Compatible) && !self.has(Sense::InternetExplorer);
-        if is_robot || self.has(Sense::Nobody) {
+        if is_robot || self.has_any(&[Sense::Nobody, Sense::AppleThing]) {
             return None;
         }
         if self.has(Sense::IPad) {
@@ -192,7 +200,7 @@ impl Said {
         if self.has(Sense::IPhone) {
             return Some(Device::Mobile);
         }
-        if self.has_any(&[Sense::Thing, Sense::SystemOfThing, Sense::ProgramOfThing]) {
+        if self.has_any(&[Sense::Thing, Sense::ThingName, Sense::SystemOfThing, Sense::ProgramOfThing]) {
             return None;
         }
         if self.has(Sense::Tablet) {
@@ -208,6 +216,9 @@ impl Said {
         let is_browser = self.has(Sense::Engine) || self.has(Sense::InternetExplorer);
         if !self.is_of_browser || !is_browser || self.has(Sense::Silk) {
             return None;
+        }
+        if self.has(Sense::DesktopName) {
+            return Some(Device::Desktop);
         }
         if self.has(Sense::Android) {
             // "User-Agent Strings", developer.chrome.com, and "Firefox user agent string reference", MDN: a phone's has the
@@ -229,6 +240,16 @@ fn is_of_word(character: char) -> bool {
     character.is_ascii_alphanumeric() || !character.is_ascii()
 }
 
+/// Whether a text begins with a host's name: labels with dots between them, the first after a letter, the last of letters.
+fn begins_with_host(text: &str) -> bool {
+    let is_of_host = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '.');
+    let end = text.find(|character| !is_of_host(character)).unwrap_or(text.len());
+    let host = text.get(..end).unwrap_or_default().trim_end_matches('.');
+    let is_of_letters = |label: &str| label.chars().all(|letter| letter.is_ascii_alphabetic());
+    host.starts_with(|first: char| first.is_ascii_alphabetic())
+        && host.rsplit_once('.').is_some_and(|(_, last)| !last.is_empty() && is_of_letters(last))
+}
+
 fn is_name_of_robot(lower: &str) -> bool {
     // CUBOT makes phones.
     lower != "cubot"
@@ -248,11 +269,14 @@ fn sense_of_model(word: &Word<'_>, before: &str, lower: &str) -> Option<Sense> {
     let has_number = lower.chars().nth(1).is_some_and(|character| character.is_ascii_digit());
     match (before, lower.chars().next().filter(|_| has_number)) {
         ("sm", Some('t' | 'x' | 'p')) | ("gt", Some('p')) => return Some(Sense::TabletName),
-        ("sm", Some('r')) => return Some(Sense::Thing),
+        ("sm", Some('r' | 'i')) => return Some(Sense::Thing),
         ("sm", Some('a' | 'c' | 'e' | 'f' | 'g' | 'j' | 'm' | 'n' | 's')) => return Some(Sense::PhoneName),
         _ => {}
     }
     // `SmartTV`; Xiaomi's; "Identify Fire TV devices" and "Echo Show", developer.amazon.com.
+    if lower == "duplexweb" {
+        return Some(Sense::Nobody);
+    }
     let maker = word.text.strip_suffix("TV");
     let is_thing = maker.is_some_and(|maker| maker.ends_with(|last: char| last.is_ascii_lowercase()))
         || ["mitv", "mibox"].iter().any(|name| lower.starts_with(name))

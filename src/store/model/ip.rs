@@ -2,43 +2,60 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use crate::store::model::profile;
+
 /// The address of a text, in its canonical form: an IPv4 address that is mapped into IPv6 is IPv4.
 ///
 /// It may have a port, brackets, a zone and quotes, and may be an element of RFC 7239 (`for=…`). Of several, as proxies
 /// list them in `X-Forwarded-For`, the first public one is it, else the first one. Networks, names and `0.0.0.0` are
 /// none.
 pub(in crate::store) fn parse(text: &str) -> Option<IpAddr> {
-    let addresses = || text.split(',').filter_map(address);
+    // The texts of JSON stand in quotes.
+    let is_json = ["{", "[\"", "['"].iter().any(|start| text.trim_start().starts_with(start));
+    let elements = || text.split(move |character| is_between(character, is_json));
+    let addresses = || elements().flat_map(addresses);
     addresses().find(is_public).or_else(|| addresses().next())
 }
 
-/// The address of one element of a list.
-fn address(element: &str) -> Option<IpAddr> {
-    let parts = || element.split(';').map(str::trim);
-    let forwarded = parts().find_map(|part| {
+fn is_between(character: char, is_json: bool) -> bool {
+    matches!(character, ',' | '|') || (is_json && matches!(character, '"' | '\''))
+}
+
+/// The addresses of one element of a list. An element of RFC 7239 has one; else spaces and semicolons divide, too.
+fn addresses(element: &str) -> impl Iterator<Item = IpAddr> {
+    let forwarded = element.split(';').find_map(|part| {
         let (name, value) = part.split_once('=')?;
-        name.trim_end().eq_ignore_ascii_case("for").then_some(value)
+        name.trim().eq_ignore_ascii_case("for").then_some(value)
     });
-    let node = forwarded
-        .or_else(|| parts().next())?
-        .trim_matches(|character: char| character.is_whitespace() || character == '"' || character == '\'');
+    let nodes = forwarded.unwrap_or(element);
+    nodes.split(|character: char| character == ';' || character.is_whitespace()).filter_map(address)
+}
+
+/// The address of a node: `203.0.113.9:5000`, also as Java (`/203…`), a URL or PostgreSQL (`203…/32`) write it.
+fn address(node: &str) -> Option<IpAddr> {
+    let node = profile::text(node)?.trim_matches(['"', '\'', '/']);
+    let node = node.split_once("://").map_or(node, |(_scheme, node)| node);
+    let (node, prefix) = node.split_once('/').map_or((node, None), |(node, prefix)| (node, Some(prefix)));
     let host = match node.strip_prefix('[') {
         Some(bracketed) => {
             let (host, port) = bracketed.split_once(']')?;
             (port.is_empty() || port.strip_prefix(':').is_some_and(is_port)).then_some(host)?
         }
-        None => match node.split_once(':') {
-            // Before a second colon there is no port: an IPv6 address without brackets.
-            Some((host, port)) if is_port(port) && host.parse::<Ipv4Addr>().is_ok() => host,
+        None => match node.rsplit_once(':') {
+            // What is an address as it is has no port.
+            Some((host, port)) if is_port(port) && node.parse::<IpAddr>().is_err() => host,
             _ => node,
         },
     };
     let host = host.split_once('%').map_or(host, |(host, _zone)| host);
-    host.parse::<IpAddr>().ok().map(|ip| ip.to_canonical()).filter(|ip| !ip.is_unspecified())
+    let ip = host.parse::<IpAddr>().ok()?;
+    let whole = if ip.is_ipv4() { "32" } else { "128" };
+    let ip = prefix.is_none_or(|prefix| prefix == whole).then(|| ip.to_canonical())?;
+    (!ip.is_unspecified() && !ip.is_multicast() && ip != IpAddr::V4(Ipv4Addr::BROADCAST)).then_some(ip)
 }
 
 fn is_port(text: &str) -> bool {
-    text.parse::<u16>().is_ok()
+    text.is_empty() || (text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok())
 }
 
 /// Whether an address can be a client's own on the Internet. Those of documentation count as such.
@@ -93,6 +110,23 @@ mod tests {
         check("for=192.0.2.60;proto=http;by=203.0.113.43", Some("192.0.2.60"));
         check("proto=https; For=\"[2001:db8:cafe::17]:4711\"", Some("2001:db8:cafe::17"));
         check("2001:db8::1:443", Some("2001:db8::1:443"));
+        check("::ffff:203.0.113.9:46532", Some("203.0.113.9"));
+        check("2001:db8:0:0:0:0:0:1:443", Some("2001:db8::1"));
+        check("203.0.113.9/32", Some("203.0.113.9"));
+        check("2001:db8::1/128", Some("2001:db8::1"));
+        check("\u{feff}203.0.113.9\u{200b}", Some("203.0.113.9"));
+        check("203.0.113.9:", Some("203.0.113.9"));
+        check("/203.0.113.9:5000", Some("203.0.113.9"));
+        check("tcp://203.0.113.9:443", Some("203.0.113.9"));
+    }
+
+    #[test]
+    fn lists_in_other_forms() {
+        check("[\"10.0.0.1\",\"203.0.113.9\"]", Some("203.0.113.9"));
+        check("{\"ip\":\"203.0.113.9\"}", Some("203.0.113.9"));
+        check("203.0.113.9 198.51.100.1", Some("203.0.113.9"));
+        check("203.0.113.9|10.0.0.1", Some("203.0.113.9"));
+        check("10.0.0.1;203.0.113.9", Some("203.0.113.9"));
     }
 
     #[test]
@@ -119,6 +153,10 @@ mod tests {
             "localhost:80",
             "192.0.2.1/24",
             "256.0.0.1",
+            "255.255.255.255",
+            "224.0.0.1",
+            "ff02::1",
+            "203.0.113.9:+443",
             "203.0.113.9:99999",
             "203.0.113.09",
             "0.0.0.0",

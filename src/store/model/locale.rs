@@ -21,7 +21,7 @@ const DEPTH_MAX: usize = 4;
 
 /// What else languages are called: withdrawn codes, ISO 639-2's bibliographic ones, BCP 47's names from before RFC 4646,
 /// and Facebook's own.
-const OTHER_CODES: [(&str, &str); 38] = [
+const OTHER_CODES: [(&str, &str); 50] = [
     ("iw", "he"),
     ("in", "id"),
     ("ji", "yi"),
@@ -60,10 +60,29 @@ const OTHER_CODES: [(&str, &str); 38] = [
     ("sy", "syr"),
     ("sz", "szl"),
     ("tz", "tzm"),
+    ("qc", "quc"),
+    ("bp", "bho"),
+    ("zz", "zza"),
+    ("em", "bem"),
+    ("qb", "hsb"),
+    ("scc", "sr"),
+    ("scr", "hr"),
+    // The languages that stand for a whole: Mandarin, Arabic, Persian, Malay, Swahili.
+    ("cmn", "zh"),
+    ("arb", "ar"),
+    ("pes", "fa"),
+    ("zsm", "ms"),
+    ("swh", "sw"),
 ];
 
 /// Codes of ISO 639-3 that name no language.
 const NO_LANGUAGES: [&str; 4] = ["mis", "mul", "und", "zxx"];
+
+/// Codes of languages that programs write for nothing, where they stand alone.
+const NOTHING: [&str; 9] = ["nan", "nil", "nul", "any", "all", "not", "non", "str", "none"];
+
+/// How objects begin that are no JSON: Go's, and a form's.
+const NAMED: [&str; 6] = ["map[", "LocaleInfo(", "country=", "language=", "locale=", "lang="];
 
 /// Languages whose code is their own country's, too. Of all others a region that repeats the language is no country:
 /// `ar_AR` is not said of Argentina, nor `sv_SV` of El Salvador.
@@ -91,8 +110,16 @@ impl Locale {
         }
         // A list of JSON is one like another.
         let list = text.trim_start_matches('[').trim_end_matches(']');
+        if list.starts_with('{') || NAMED.iter().any(|start| list.starts_with(start)) {
+            return Self::of_members(&members(list), depth);
+        }
+        // `fr:CA`; else colons divide the languages of POSIX's `LANGUAGE`.
+        let is_country = |code: &str| code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_uppercase());
+        let joined = list.split_once([':', ' ', '/', '|', '.']).filter(|(_, code)| is_country(code));
+        let joined = joined.map(|(language, code)| format!("{language}-{code}"));
+        let list = joined.as_deref().unwrap_or(list);
         let mut entries: Vec<(f64, &str)> = list
-            .split(',')
+            .split([',', ':'])
             .map(|entry| (quality(entry), entry))
             .filter(|(quality, _)| *quality > 0.0)
             .collect();
@@ -111,8 +138,21 @@ impl Locale {
         };
         let read = |text: Option<&str>| text.map(|text| Self::read(text, depth + 1)).unwrap_or_default();
         let written = member(&["language", "lang", "languagecode"]);
-        let (language, whole) =
-            (read(written), read(member(&["locale", "languagetag", "tag", "value", "code"])));
+        let (language, whole) = (
+            read(written),
+            read(member(&[
+                "locale",
+                "primarylocale",
+                "preferredlocale",
+                "localecode",
+                "identifier",
+                "languagetag",
+                "tag",
+                "value",
+                "code",
+                "name",
+            ])),
+        );
         let country = member(&["country", "region", "countrycode", "regioncode", "territory"]);
         let region =
             country.and_then(profile::text).and_then(|code| region_beside(written.unwrap_or_default(), code));
@@ -125,8 +165,14 @@ impl Locale {
     /// One locale, with what follows it: `@` before a modifier or keywords, `;` between those and before a quality.
     fn of_entry(entry: &str) -> Self {
         let entry = profile::unquoted(entry.trim());
+        if entry == "NA" || NOTHING.iter().any(|nothing| entry.eq_ignore_ascii_case(nothing)) {
+            return Self::default();
+        }
         let tag = entry.split(['@', ';', '.']).next().unwrap_or_default();
-        let keyword = entry.split(['@', ';']).skip(1).find_map(|word| word.trim().strip_prefix("rg="));
+        let keyword = entry.split(['@', ';']).skip(1).find_map(|word| {
+            let (name, value) = word.trim().split_once('=')?;
+            name.eq_ignore_ascii_case("rg").then_some(value)
+        });
         let overridden = keyword.and_then(region_of_subdivision);
         let locale = Self::of_tag(tag.trim());
         Self { region: overridden.or(locale.region), ..locale }
@@ -177,7 +223,8 @@ impl Locale {
 
 /// How much an entry of an `Accept-Language` is liked: 1 where it does not say, nearly nothing where it cannot be read.
 fn quality(entry: &str) -> f64 {
-    let said = entry.split(';').skip(1).find_map(|word| word.trim().strip_prefix("q="));
+    let said =
+        entry.split(';').skip(1).find_map(|word| word.trim().strip_prefix(['q', 'Q'])?.strip_prefix('='));
     said.map_or(1.0, |said| said.trim().parse().unwrap_or(f64::MIN_POSITIVE))
 }
 
@@ -192,10 +239,15 @@ fn members(text: &str) -> Vec<(String, String)> {
         let value = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         return object.into_iter().map(|(key, member)| (name(&key), value(member))).collect();
     }
-    let inner = text.trim_matches(['{', '}']);
-    let pairs = inner.split(',').filter_map(|pair| pair.split_once(['=', ':']));
+    let inner =
+        text.split_once(['{', '[', '(']).map_or(text, |(_, inner)| inner).trim_end_matches(['}', ']', ')']);
+    let has_commas = inner.contains([',', '&']);
+    let is_between = |character| if has_commas { matches!(character, ',' | '&') } else { character == ' ' };
+    let pairs = inner.split(is_between);
+    // Ruby's names begin with a colon.
+    let pairs = pairs.filter_map(|pair| pair.trim_matches([' ', ':']).split_once(['=', ':']));
     // What is left of quotes that were escaped.
-    let bare = |value: &str| value.trim_matches(|character: char| " \\\"'".contains(character)).to_owned();
+    let bare = |value: &str| value.trim_matches(|character: char| " \\\"'>{}".contains(character)).to_owned();
     pairs.map(|(key, value)| (name(key), bare(value))).collect()
 }
 
@@ -218,6 +270,9 @@ fn region_beside(language: &str, region: &str) -> Option<&'static str> {
         .into_iter()
         .flatten()
         .any(|code| repeats(code) && !is_own(code));
+    // What is no language repeats none: `cz_CZ` is Czechia.
+    let is_repeated =
+        is_repeated && known_language(language).is_some() && !language.eq_ignore_ascii_case("sy");
     let is_none =
         |(of, none): &(&str, &str)| of.eq_ignore_ascii_case(language) && none.eq_ignore_ascii_case(region);
     if is_repeated || NO_REGIONS.iter().any(is_none) { None } else { country(region) }
@@ -227,6 +282,7 @@ fn region_beside(language: &str, region: &str) -> Option<&'static str> {
 fn country(code: &str) -> Option<&'static str> {
     let code = code.to_ascii_uppercase();
     let assigned = rust_iso3166::from_alpha2(&code).or_else(|| rust_iso3166::from_alpha3(&code));
+    let assigned = assigned.or_else(|| rust_iso3166::from_numeric_str(&code));
     if let Some(country) = assigned {
         return Some(country.alpha2);
     }

@@ -50,9 +50,11 @@ fn belongs_to_the_one_before(character: char) -> bool {
 
 /// What programs write where they have no value. People are called Null, and None may be an answer.
 fn says_nothing(text: &str) -> bool {
-    matches!(text, "[object Object]" | "(null)" | "<null>" | "NaN")
+    let is_nothing = |word: &str| matches!(word, "null" | "(null)") || word.eq_ignore_ascii_case("undefined");
+    let words = || text.split([' ', ',']).filter(|word| !word.is_empty());
+    matches!(text, "[object Object]" | "<null>" | "NaN" | "\"\"" | "''" | "{}" | "[]")
         || text.eq_ignore_ascii_case("n/a")
-        || text.split_whitespace().all(|word| word == "null" || word.eq_ignore_ascii_case("undefined"))
+        || (words().next().is_some() && words().all(is_nothing))
 }
 
 /// A text without the pair of quotes around it.
@@ -63,18 +65,32 @@ pub(in crate::store) fn unquoted(text: &str) -> &str {
 
 /// A name, or a part of one: a text that is no address, neither the user's own nor one of that form.
 pub(in crate::store) fn name_of<'a>(state: &'a UserState, attribute: &str) -> Option<&'a str> {
-    let name = state.attribute(attribute).and_then(text)?;
+    let name = state.attribute(attribute).and_then(text).map(without_nothing).and_then(text)?;
     let own = |attribute| state.attribute(attribute).and_then(text);
     let is_own_email = || own("email").is_some_and(|email| email.eq_ignore_ascii_case(name));
     let is_phone_number = || {
         let digits = phone_digits(name)?;
         Some(name.starts_with('+') || own("phone_number").and_then(phone_digits) == Some(digits))
     };
-    let is_address = has_form_of_email(name) || is_own_email() || is_phone_number() == Some(true);
+    let is_address =
+        name.split_whitespace().all(has_form_of_email) || is_own_email() || is_phone_number() == Some(true);
     (!is_address).then_some(name)
 }
 
+/// A name without the words for nothing before and after it: `Ada undefined`, where programs join what is not there.
+fn without_nothing(mut name: &str) -> &str {
+    let is_nothing = |word: &str| matches!(word, "undefined" | "null" | "(null)");
+    while let Some((_, rest)) = name.split_once(char::is_whitespace).filter(|(word, _)| is_nothing(word)) {
+        name = rest.trim_start();
+    }
+    while let Some((rest, _)) = name.rsplit_once(char::is_whitespace).filter(|(_, word)| is_nothing(word)) {
+        name = rest.trim_end();
+    }
+    name
+}
+
 fn has_form_of_email(text: &str) -> bool {
+    let text = text.trim_end_matches(['.', ',', ';']);
     let bare = text.strip_prefix("mailto:").unwrap_or(text);
     let Some((local, domain)) = bare.split_once('@') else { return false };
     let is_domain = domain.split('.').count() > 1 && domain.split('.').all(|label| !label.is_empty());

@@ -59,6 +59,11 @@ impl Position {
         }
     }
 
+    /// Whether nothing stands between here and the word before.
+    pub(super) fn follows_word(&self) -> bool {
+        self.before.is_none()
+    }
+
     pub(super) fn pass_word(&mut self, lower: &str, names_device: bool) {
         (self.before, self.begins_field) = (None, false);
         self.has_build |= lower == "build";

@@ -495,6 +495,37 @@ fn what_the_corpora_taught() {
 }
 
 #[test]
+fn what_is_like_a_phone_or_has_an_at_sign() {
+    all(
+        None,
+        &[
+            "Mozilla/5.0 (New Nintendo 3DS like iPhone) AppleWebKit/536.30 (KHTML, like Gecko) NX/3.0.0.5.24 Mobile NintendoBrowser/1.12.10178.EU",
+            "Mozilla/5.0 (AppleTV; CPU OS 17_0 like Mac OS X) {ios} Mobile/15E148",
+            "Mozilla/5.0 (Apple TV; CPU iPhone OS 17_0 like Mac OS X) {ios} Mobile/15E148",
+            "Mozilla/5.0 (Apple Watch; CPU iPhone OS 17_0 like Mac OS X) {ios} Mobile/15E148",
+            "Mozilla/5.0 (Linux; Android 11; Pixel 2; DuplexWeb-Google/1.0) {webkit} Chrome/86.0.4240.193 Mobile Safari/537.36",
+            "Mozilla/5.0 (Linux; Android 14; SM-I610) {webkit} Chrome/124.0.0.0 Mobile Safari/537.36",
+            "Mozilla/5.0 (Linux; Android 11; Smart Display X) {webkit} Chrome/124.0.0.0 Safari/537.36",
+            "Mozilla/5.0 (Linux; Android 11; BOOX Leaf) {webkit} Chrome/124.0.0.0 Safari/537.36",
+        ],
+    );
+    all(
+        MOBILE,
+        &[
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 17_2_1 like Mac OS X) {ios} Version/17.2.1 Mobile/15E148 Safari/604.1 (Ecosia ios@9.2.3.1367)",
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 17_2_1 like Mac OS X) {ios} Mobile/15E148 (user@app; v2@3.1) (build@12)",
+        ],
+    );
+    all(
+        DESKTOP,
+        &[
+            "Mozilla/5.0 (Linux; Android 13; Google Pixelbook Go) {webkit} Chrome/124.0.0.0 Safari/537.36",
+            "Mozilla/5.0 (Linux; Android 13; Subsystem for Android(TM)) {webkit} Chrome/124.0.0.0 Safari/537.36",
+        ],
+    );
+}
+
+#[test]
 fn what_says_nothing_is_unknown() {
     let texts = [
         "",

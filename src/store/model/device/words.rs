@@ -14,6 +14,8 @@ pub(super) enum Sense {
     SystemOfThing,
     /// The same, but a phone may have the name, too: only as a program, with its version.
     ProgramOfThing,
+    /// The same, of Apple, which names an iPhone, too.
+    AppleThing,
     /// A reader of books, unless the name goes on.
     Reader,
     IPad,
@@ -24,6 +26,8 @@ pub(super) enum Sense {
     /// The same, where a device has its name.
     PhoneName,
     TabletName,
+    DesktopName,
+    ThingName,
     Desktop,
     Android,
     /// After it stands the device's name.
@@ -46,7 +50,7 @@ const WORDS: &[(Sense, &str)] = &[
     // their conventions: an address, `compatible`, or a name that ends as in `NAMES_OF_ROBOTS`.
     (
         Sense::Nobody,
-        "appinsights, bingpreview, catchpoint, cypress, datadogsynthetics, externalhit, facebookexternalhit, favicon, google inspectiontool, \
+        "appinsights, bingpreview, catchpoint, cypress, datadogsynthetics, externalhit, facebookexternalhit, favicon, google inspectiontool, google safety, \
          gtmetrix, jsdom, lighthouse, mediapartners, pagespeed, phantomjs, pingdompagespeed, pingdomtms, playwright, powershell, preview, \
          prerender, ptst, puppeteer, ruxitsynthetic, selenium, site24x7, skypeuripreview, slurp, statuscake, \
          windowspowershell",
@@ -63,7 +67,8 @@ const WORDS: &[(Sense, &str)] = &[
     // "Browser user agent", developers.meta.com/horizon; "Browser", developer.picoxr.com; wolvic.com.
     (Sense::Thing, "hololens, magic leap, oculusbrowser, picobrowser, vr, wolvic"),
     (Sense::Thing, "aaos, automotive, qtcarbrowser"),
-    (Sense::Thing, "apple watch, familyhub, watchos, wear os"),
+    (Sense::Thing, "familyhub, wear os"),
+    (Sense::AppleThing, "apple tv, apple watch, appletv, watchos"),
     (Sense::ProgramOfThing, "tesla"),
     (
         Sense::SystemOfThing,
@@ -84,6 +89,9 @@ const WORDS: &[(Sense, &str)] = &[
     (Sense::Tablet, "kindle fire, opera tablet, playbook, tolino tab, touchpad"),
     // Foldables leave `Mobile` out while they are open.
     (Sense::PhoneName, "fold, phone, surface duo"),
+    // Computers on which Android's applications run; what else runs Android.
+    (Sense::DesktopName, "chromebook, pixelbook, subsystem"),
+    (Sense::ThingName, "auto, boox, car, cars, nook, portal, projector, smart display"),
     (Sense::TabletName, "pad, tab, tablet"),
     (
         Sense::Desktop,

@@ -193,6 +193,54 @@ fn regions_that_are_no_countries() {
 }
 
 #[test]
+fn what_else_comes() {
+    check(&[
+        (r#"[{"language":"de","country":"DE"}]"#, "de", "DE"),
+        (r#"{:country=>"FR", :language=>"fr"}"#, "fr", "FR"),
+        ("map[country:US language:en]", "en", "US"),
+        ("LocaleInfo(language=en, country=US)", "en", "US"),
+        ("country=US&language=en", "en", "US"),
+        (r#"{"primaryLocale":"fr_FR"}"#, "fr", "FR"),
+        (r#"{"identifier":"de_AT"}"#, "de", "AT"),
+        (r#"{"preferredLocale":{"country":"US","language":"en"}}"#, "en", "US"),
+        (r#"{"localeCode":"en_GB"}"#, "en", "GB"),
+        (r#"{"name":"en-GB"}"#, "en", "GB"),
+        ("qc_GT", "quc", "GT"),
+        ("bp_IN", "bho", "IN"),
+        ("zz_TR", "zza", "TR"),
+        ("em_ZM", "bem", "ZM"),
+        ("qb_DE", "hsb", "DE"),
+        ("scc_RS", "sr", "RS"),
+        ("scr_HR", "hr", "HR"),
+        ("fr:CA", "fr", "CA"),
+        ("en_US:en", "en", "US"),
+        ("pt_BR:pt:en", "pt", "BR"),
+        ("en US", "en", "US"),
+        ("en/US", "en", "US"),
+        ("en.US", "en", "US"),
+        ("locale=en_US", "en", "US"),
+        ("en-840", "en", "US"),
+        ("de-276", "de", "DE"),
+        ("en_US@RG=GBZZZZ", "en", "GB"),
+        ("de;Q=0.5, en-US", "en", "US"),
+        ("cmn-Hans-CN", "zh", "CN"),
+        ("arb-EG", "ar", "EG"),
+        ("nan", "-", "-"),
+        ("all", "-", "-"),
+        ("None", "-", "-"),
+        ("NA", "-", "-"),
+        ("na", "na", "-"),
+        ("jp_JP", "-", "JP"),
+        ("cz-CZ", "-", "CZ"),
+        ("dk-DK", "-", "DK"),
+        ("us_US", "-", "US"),
+        ("gr_GR", "-", "GR"),
+        ("ua_UA", "-", "UA"),
+        ("sy_SY", "syr", "SY"),
+    ]);
+}
+
+#[test]
 fn what_says_nothing_and_what_surrounds_it() {
     check(&[
         ("", "-", "-"),

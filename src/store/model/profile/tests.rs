@@ -54,7 +54,10 @@ fn what_programs_write_for_nothing_is_nothing() {
     for nothing in ["undefined null", "<null>", "[object Object]", "NaN", "N/A", "n/a", "\u{feff}null"] {
         assert_eq!(text(nothing), None, "{nothing}");
     }
-    for name in ["Null", "NULL", "None", "Nan", "Jane Null", "nullius", "Nil", "0"] {
+    for nothing in ["(null) (null)", "undefined, undefined", "null,null", "\"\"", "''", "{}", "[]"] {
+        assert_eq!(text(nothing), None, "{nothing}");
+    }
+    for name in [",", "Null", "NULL", "None", "Nan", "Jane Null", "nullius", "Nil", "0"] {
         assert_eq!(text(name), Some(name));
     }
 }
@@ -81,6 +84,8 @@ fn a_name_that_is_an_address_is_none() {
         "somebody.else@privaterelay.example",
         "mailto:a@x.test",
         "ü@müller.example",
+        "ada@example.com ada@example.com",
+        "ada@example.com.",
         "+436601234567",
         "+43 (660) 123-45-67",
         "436601234567",
@@ -92,6 +97,15 @@ fn a_name_that_is_an_address_is_none() {
         ["Ada Lovelace", "@ada", "ada@home", "@ada@social.example", "Ada @ Work", "12345678", "007", "O'Neil"]
     {
         check(name, Some(name));
+    }
+    for (name, expected) in [
+        ("Jane undefined", "Jane"),
+        ("undefined Meyer", "Meyer"),
+        ("null Lovelace", "Lovelace"),
+        ("Ada (null)", "Ada"),
+        ("Jennifer Null", "Jennifer Null"),
+    ] {
+        check(name, Some(expected));
     }
     // One that has no form: the user's own is one all the same.
     let own = state(&[("email", "ada@localhost"), ("nickname", "ADA@localhost"), ("name", "bob@localhost")]);
