@@ -20,7 +20,7 @@ pub(in crate::store) struct Locale {
 const DEPTH_MAX: usize = 4;
 
 /// More subtags than any locale has.
-const SUBTAGS_MAX: usize = 16;
+const SUBTAGS_MAX: usize = 32;
 
 /// What else languages are called: withdrawn codes, ISO 639-2's bibliographic ones, BCP 47's names from before RFC 4646,
 /// the one language that a code of ISO 639-1 is said for, and Facebook's own.
@@ -212,7 +212,7 @@ impl Locale {
         subtags.truncate(SUBTAGS_MAX);
         while !subtags.is_empty() {
             let text = subtags.join("-");
-            // A whole of more subtags is a name from before RFC 4646: where it is not known, its beginning says the same.
+            // A whole of more subtags is a name from before RFC 4646. Where it is unknown, its beginning says as much.
             let is_read = |language: &str| !language.contains('-') || known_language(language).is_some();
             match LanguageTag::parse(text.as_str()) {
                 Ok(tag) if is_read(tag.primary_language()) => return Self::of_parsed(&tag),
@@ -231,7 +231,8 @@ impl Locale {
         let extension = extension.filter(|code| is_extended && country(code).is_none());
         let extended = extension.and_then(|codes| known_language(codes.rsplit('-').next()?));
         // Facebook's Klingon.
-        let is_klingon = written.eq_ignore_ascii_case("tl") && region.is_some_and(|region| region == "ST");
+        let is_klingon = written.eq_ignore_ascii_case("tl")
+            && region.is_some_and(|region| region.eq_ignore_ascii_case("st"));
         let overridden =
             tag.extension_subtags().filter(|(singleton, _)| singleton.eq_ignore_ascii_case(&'u'));
         let mut overridden = overridden.filter_map(|(_, keywords)| {
@@ -265,7 +266,8 @@ fn country_apart(text: &str) -> Option<(&str, &str)> {
 }
 
 /// The members of an object: JSON, JSON with the quotes of Python, or as Java, Ruby and Go write a map (`{language=es,
-/// country=ES}`, `{:language=>"es"}`, `map[language:es]`), or a query. Names in lower case, without what separates words.
+/// country=ES}`, `{:language=>"es"}`, `map[language:es]`), or a query. Names in lower case, without what separates
+/// words.
 fn members(text: &str) -> Vec<(String, String)> {
     let name = |name: &str| -> String {
         name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
@@ -280,11 +282,10 @@ fn members(text: &str) -> Vec<(String, String)> {
     }
     let is_go = text.starts_with("map[");
     let pairs = text.split(|character| matches!(character, ',' | '&') || (is_go && character == ' '));
-    // The name of a class before its members, and Ruby's colon before a name.
-    let bare_name = |pair: &'_ str| pair.find(['{', '[', '(']).map_or(0, |at| at + 1);
+    // Before a name: Ruby's colon, or the name of a class.
     let pairs = pairs.filter_map(|pair| {
-        let pair = pair.get(bare_name(pair)..)?;
-        pair.trim_start_matches([' ', ':']).split_once(['=', ':'])
+        let (key, value) = pair.trim_start_matches([' ', '{', ':']).split_once(['=', ':'])?;
+        Some((key.rsplit(['{', '[', '(']).next()?, value))
     });
     // What is left of brackets, and of quotes that were escaped.
     let is_mark = |character: char| " \\\"'>{}[]()".contains(character);
@@ -349,7 +350,8 @@ fn region_beside(language: &str, region: &str) -> Option<&'static str> {
     if is_repeated || NO_REGIONS.iter().any(is_none) { None } else { country(region) }
 }
 
-/// A country by its code of two or three letters or of three digits, also one that ISO 3166-1 has withdrawn, where one country followed.
+/// A country by its code of two or three letters or of three digits, also one that ISO 3166-1 has withdrawn, where one
+/// country followed.
 fn country(code: &str) -> Option<&'static str> {
     let code = code.to_ascii_uppercase();
     let assigned = rust_iso3166::from_alpha2(&code).or_else(|| rust_iso3166::from_alpha3(&code));

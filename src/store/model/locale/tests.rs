@@ -219,6 +219,9 @@ fn objects_as_other_runtimes_write_them() {
         (r#"[{"language":"de","country":"DE"},{"language":"en","country":"US"}]"#, "de", "DE"),
         (r#"{:country=>"FR", :language=>"fr"}"#, "fr", "FR"),
         ("map[country:US language:en]", "en", "US"),
+        ("{language=[it], country=[CH]}", "it", "CH"),
+        ("{locale={language=it, country=CH}}", "it", "CH"),
+        ("map[locale:map[language:it country:CH]]", "it", "CH"),
         ("LocaleInfo(language=en, country=US)", "en", "US"),
         ("country=US&language=en", "en", "US"),
         ("{u'country': u'US', u'language': u'en'}", "en", "US"),
@@ -328,4 +331,36 @@ fn other_separators_and_codes() {
         ("zh-min-nan-TW", "nan", "TW"),
         ("zh_CHN", "zh", "CN"),
     ]);
+}
+
+#[test]
+fn no_text_is_too_odd_to_read() {
+    for part in [
+        "[",
+        "{",
+        "(",
+        "\"",
+        "é",
+        "_",
+        "a,",
+        "en-",
+        "=",
+        "locale=",
+        "{\"locale\":",
+        "map[",
+        "u'",
+        "German_",
+        ":",
+    ] {
+        let long = part.repeat(4_000);
+        for text in [
+            long.clone(),
+            format!("{{{long}"),
+            format!("map[{long}"),
+            format!("{long}é"),
+            format!("en_US@{long}"),
+        ] {
+            let _ = Locale::of(&text);
+        }
+    }
 }
