@@ -39,7 +39,7 @@ fn bcp_47() {
         ("ca-ES-valencia", "ca", "ES"),
         ("sl-rozaj-biske", "sl", "-"),
         ("zh-cmn-Hans-CN", "zh", "CN"),
-        ("zh-yue-HK", "zh", "HK"),
+        ("zh-yue-HK", "yue", "HK"),
         ("es-419", "es", "-"),
         ("ar-001", "ar", "-"),
         ("en-u-ca-gregory", "en", "-"),
@@ -51,8 +51,8 @@ fn bcp_47() {
         ("i-klingon", "tlh", "-"),
         ("i-lux", "lb", "-"),
         ("art-lojban", "jbo", "-"),
-        ("zh-min-nan", "zh", "-"),
-        ("no-bok", "no", "-"),
+        ("zh-min-nan", "nan", "-"),
+        ("no-bok", "nb", "-"),
         ("en-GB-oed", "en", "GB"),
         ("sr-RS-Latn", "sr", "RS"),
         ("fil-PH", "fil", "PH"),
@@ -172,7 +172,7 @@ fn regions_that_are_no_countries() {
         ("en_UD", "en", "-"),
         ("fb_LT", "-", "-"),
         ("lt_LT", "lt", "LT"),
-        ("tl_ST", "tl", "-"),
+        ("tl_ST", "tlh", "-"),
         ("eo_EO", "eo", "-"),
         ("la_VA", "la", "VA"),
         ("de-XK", "de", "-"),
@@ -257,5 +257,158 @@ fn what_says_nothing_and_what_surrounds_it() {
     ]);
     for text in ["{\"", "[", "{{{{", "-", "@", ";;", "_", "[[[[[[", "\"", "'"] {
         assert_eq!(Locale::of(text), Locale::default(), "{text}");
+    }
+}
+
+#[test]
+fn objects_as_other_runtimes_write_them() {
+    check(&[
+        (r#"[{"language":"de","country":"DE"}]"#, "de", "DE"),
+        (r#"[{"language":"de","country":"DE"},{"language":"en","country":"US"}]"#, "de", "DE"),
+        (r#"{:country=>"FR", :language=>"fr"}"#, "fr", "FR"),
+        ("map[country:US language:en]", "en", "US"),
+        ("{language=[it], country=[CH]}", "it", "CH"),
+        ("{locale={language=it, country=CH}}", "it", "CH"),
+        ("map[locale:map[language:it country:CH]]", "it", "CH"),
+        ("LocaleInfo(language=en, country=US)", "en", "US"),
+        ("country=US&language=en", "en", "US"),
+        ("{u'country': u'US', u'language': u'en'}", "en", "US"),
+        (r#"{"preferredLocale":{"country":"US","language":"en"}}"#, "en", "US"),
+        (r#"{"localeCode":"en_US"}"#, "en", "US"),
+        (r#"{"name":"en-US"}"#, "en", "US"),
+        (r#"{"language":{"code":"en"},"country":{"code":"US"}}"#, "en", "US"),
+        (r#"{"country":["US"],"language":"en"}"#, "en", "US"),
+        ("locale=en_US", "en", "US"),
+        (r#"{"primaryLocale":"fr_FR"}"#, "fr", "FR"),
+        (r#"{"identifier":"de_AT"}"#, "de", "AT"),
+    ]);
+}
+
+#[test]
+fn names() {
+    check(&[
+        ("German_Germany.1252", "de", "DE"),
+        ("English_United States.1252", "en", "US"),
+        ("English_United Kingdom.1252", "en", "GB"),
+        ("English (United States)", "en", "US"),
+        ("Spanish", "es", "-"),
+        ("Français", "fr", "-"),
+        ("Deutsch", "de", "-"),
+        ("German", "de", "-"),
+        ("English", "en", "-"),
+        ("Chinese (Simplified)_China.936", "zh", "CN"),
+        ("Korean_Korea.949", "ko", "-"),
+        (r#"{"country":"Germany","language":"German"}"#, "de", "DE"),
+    ]);
+}
+
+#[test]
+fn facebook_and_posix_lists() {
+    check(&[
+        ("qc_GT", "quc", "GT"),
+        ("bp_IN", "bho", "IN"),
+        ("zz_TR", "zza", "TR"),
+        ("em_ZM", "bem", "ZM"),
+        ("qb_DE", "hsb", "DE"),
+        ("scc_RS", "sr", "RS"),
+        ("scr_HR", "hr", "HR"),
+        ("fr:CA", "fr", "CA"),
+        ("en_US:en", "en", "US"),
+        ("pt_BR:pt:en", "pt", "BR"),
+        ("en:de_DE", "en", "-"),
+    ]);
+}
+
+#[test]
+fn no_languages() {
+    check(&[
+        ("nan", "-", "-"),
+        ("nil", "-", "-"),
+        ("nul", "-", "-"),
+        ("any", "-", "-"),
+        ("all", "-", "-"),
+        ("not", "-", "-"),
+        ("non", "-", "-"),
+        ("str", "-", "-"),
+        ("none", "-", "-"),
+        ("None", "-", "-"),
+        ("NA", "-", "-"),
+        ("na", "-", "-"),
+        ("na_NR", "na", "NR"),
+        ("nan-TW", "nan", "TW"),
+        ("no idea", "-", "-"),
+    ]);
+}
+
+#[test]
+fn countries_said_twice() {
+    check(&[
+        ("jp_JP", "-", "JP"),
+        ("cz-CZ", "-", "CZ"),
+        ("dk-DK", "-", "DK"),
+        ("us_US", "-", "US"),
+        ("cn_CN", "-", "CN"),
+        ("gr_GR", "-", "GR"),
+        ("ua_UA", "-", "UA"),
+        ("sy_SY", "syr", "SY"),
+    ]);
+}
+
+#[test]
+fn other_separators_and_codes() {
+    check(&[
+        ("en-840", "en", "US"),
+        ("de-276", "de", "DE"),
+        ("en_US@RG=GBZZZZ", "en", "GB"),
+        ("de-AT;Q=0.5,fr", "fr", "-"),
+        ("cmn-Hans-CN", "zh", "CN"),
+        ("arb-EG", "ar", "EG"),
+        ("pes-IR", "fa", "IR"),
+        ("zsm-MY", "ms", "MY"),
+        ("swh-KE", "sw", "KE"),
+        ("en US", "en", "US"),
+        ("en/US", "en", "US"),
+        ("en|US", "en", "US"),
+        ("en.US", "en", "US"),
+        ("en-US (English)", "en", "US"),
+        ("(en_US)", "en", "US"),
+        ("<en-US>", "en", "US"),
+        (r#"en-US""#, "en", "US"),
+        ("no-nyn", "nn", "-"),
+        ("zh-xiang", "hsn", "-"),
+        ("zh-min-nan-TW", "nan", "TW"),
+        ("zh_CHN", "zh", "CN"),
+    ]);
+}
+
+#[test]
+fn no_text_is_too_odd_to_read() {
+    for part in [
+        "[",
+        "{",
+        "(",
+        "\"",
+        "é",
+        "_",
+        "a,",
+        "en-",
+        "=",
+        "locale=",
+        "{\"locale\":",
+        "map[",
+        "u'",
+        "German_",
+        ":",
+    ] {
+        let long = part.repeat(4_000);
+        for text in [
+            long.clone(),
+            format!("{{{long}"),
+            format!("map[{long}"),
+            format!("{long}é"),
+            format!("en_US@{long}"),
+        ] {
+            let _ = Locale::of(&text);
+        }
     }
 }
