@@ -5,8 +5,8 @@
 //! is unknown. `benches/devices` compares the rules with other parsers.
 
 use crate::store::model::memo::Memo;
-use place::{Place, Position, Word};
-use words::{FORMS, NAMES_OF_ROBOTS, Sense, sense};
+use place::{Place, Position, Word, begins_with_host};
+use words::{FORMS, NAMES_OF_ROBOTS, NAMES_OF_ROBOTS_AND_APPS, Sense, sense};
 
 mod place;
 #[cfg(test)]
@@ -72,16 +72,13 @@ impl Said {
         while let Some(character) = rest.chars().next() {
             let length = rest.find(|character| !is_of_word(character)).unwrap_or(rest.len());
             if length == 0 {
+                rest = rest.get(character.len_utf8()..).unwrap_or_default();
                 // An e-mail address, which robots give. Some phones have the character in their name.
-                let is_address = character == '@' && !words.is_empty() && position.follows_word();
-                if is_address
-                    && matches!(position.place, Place::Product | Place::Comment)
-                    && begins_with_host(rest.get(1..).unwrap_or_default())
+                if character == '@' && !words.is_empty() && position.is_after_word() && begins_with_host(rest)
                 {
                     said.add(Sense::Nobody);
                 }
                 position.pass(character);
-                rest = rest.get(character.len_utf8()..).unwrap_or_default();
                 continue;
             }
             let (text, after) = rest.split_at(length);
@@ -120,13 +117,16 @@ impl Said {
 
     /// Takes a word, and what it is in lower case, and the one before. Returns whether the device's name follows.
     fn hear(&mut self, word: &Word<'_>, before: &str, lower: &str) -> bool {
-        // `iPhone14,5` is hardware; `Android4.4` lacks a space.
-        match lower.trim_end_matches(|character: char| character.is_ascii_digit()) {
-            // What is like an iPhone is none.
-            "ipad" | "iphone" if before == "like" => return false,
-            "ipad" => self.add(Sense::IPad),
-            "iphone" => self.add(Sense::IPhone),
-            "android" => self.add(Sense::Android),
+        // `iPhone14,5` is hardware; `Android4.4` lacks a space; `like iPhone` is a console's. Apple's television and watches
+        // may name an iPhone, too.
+        match (before, lower.trim_end_matches(|character: char| character.is_ascii_digit())) {
+            ("like", "ipad" | "iphone") => {}
+            (_, "ipad" | "ipados") => self.add(Sense::IPad),
+            (_, "iphone" | "ipod") => self.add(Sense::IPhone),
+            (_, "android") => self.add(Sense::Android),
+            ("apple", "tv" | "watch") | (_, "appletv") if word.is_in(Place::Comment) => {
+                self.add(Sense::Nobody)
+            }
             _ => {}
         }
         if word.is_in(Place::Bracket) {
@@ -142,12 +142,13 @@ impl Said {
             self.add(*sense);
             return true;
         }
-        if word.is_address(lower) {
+        let is_of_app = self.is_app(word);
+        if word.begins_address(lower) || (word.ends_host(lower) && !is_of_app) {
             self.add(Sense::Nobody);
         }
         if word.is_in(Place::Name) {
             self.add_all(sense_of_model(word, before, lower));
-        } else if is_name_of_robot(lower) && !word.is_value() {
+        } else if is_name_of_robot(lower, is_of_app) && !word.is_value() {
             self.add(Sense::Nobody);
         }
         // "Fire tablets", developer.amazon.com. Old ones do not say Android.
@@ -159,23 +160,38 @@ impl Said {
         matches!(sense, Some(Sense::Android | Sense::OtherMobileSystem))
     }
 
+    /// Whether the word ends the name of an application, with its version, after those of its in-app browser.
+    fn is_app(&self, word: &Word<'_>) -> bool {
+        // Apple's says no `Safari/604.1`; "WebView user agent", developer.chrome.com: Android's says `wv`.
+        let is_of_apple =
+            self.has_any(&[Sense::IPhone, Sense::IPad]) && self.is_mobile && !self.has(Sense::Safari);
+        word.is_in(Place::Product) && word.has_version() && (is_of_apple || self.has(Sense::WebView))
+    }
+
+    /// Whether the word stands after all that a phone's browser says, where applications write what they like.
+    fn follows_phone(&self, word: &Word<'_>) -> bool {
+        word.is_in(Place::Product) && self.is_mobile && self.has(Sense::PhoneName) && self.has(Sense::Safari)
+    }
+
     /// Whether the word has this sense where it stands.
     fn is_meant(&self, sense: Sense, word: &Word<'_>) -> bool {
         match sense {
-            Sense::Nobody => !word.is_in(Place::Name) && !word.is_value(),
-            Sense::Thing => !word.is_value(),
-            Sense::SystemOfThing | Sense::AppleThing => !word.is_in(Place::Product),
-            Sense::ProgramOfThing => word.is_in(Place::Product) && word.after.starts_with('/'),
-            Sense::PhoneName | Sense::TabletName | Sense::DesktopName | Sense::ThingName => {
-                word.is_in(Place::Name)
+            // `(Linux; Android 11; Pixel 2; DuplexWeb-Google/1.0)`: a version makes it a program.
+            Sense::Nobody => (!word.is_in(Place::Name) || word.has_version()) && !word.is_value(),
+            Sense::Thing => !word.is_value() && !self.follows_phone(word),
+            Sense::Reader => !self.follows_phone(word),
+            Sense::SystemOfThing | Sense::WebView => !word.is_in(Place::Product),
+            Sense::ProgramOfThing => {
+                word.is_in(Place::Product) && word.after.starts_with('/') && !self.follows_phone(word)
             }
+            Sense::Safari => word.is_in(Place::Product) && word.after.starts_with('/'),
+            Sense::PhoneName | Sense::TabletName | Sense::ComputerName => word.is_in(Place::Name),
             // A carrier's tablet: `SoftBank 705KC`.
             Sense::Phone => {
                 let begins_name = word.is_in(Place::Name) && word.position.begins_field;
                 !(begins_name && self.has(Sense::Android))
             }
-            Sense::Reader
-            | Sense::IPad
+            Sense::IPad
             | Sense::IPhone
             | Sense::Tablet
             | Sense::Desktop
@@ -191,7 +207,7 @@ impl Said {
 
     fn class(&self) -> Option<Device> {
         let is_robot = self.has(Sense::Compatible) && !self.has(Sense::InternetExplorer);
-        if is_robot || self.has_any(&[Sense::Nobody, Sense::AppleThing]) {
+        if is_robot || self.has(Sense::Nobody) {
             return None;
         }
         if self.has(Sense::IPad) {
@@ -200,7 +216,7 @@ impl Said {
         if self.has(Sense::IPhone) {
             return Some(Device::Mobile);
         }
-        if self.has_any(&[Sense::Thing, Sense::ThingName, Sense::SystemOfThing, Sense::ProgramOfThing]) {
+        if self.has_any(&[Sense::Thing, Sense::SystemOfThing, Sense::ProgramOfThing]) {
             return None;
         }
         if self.has(Sense::Tablet) {
@@ -217,7 +233,7 @@ impl Said {
         if !self.is_of_browser || !is_browser || self.has(Sense::Silk) {
             return None;
         }
-        if self.has(Sense::DesktopName) {
+        if self.has(Sense::ComputerName) {
             return Some(Device::Desktop);
         }
         if self.has(Sense::Android) {
@@ -240,20 +256,12 @@ fn is_of_word(character: char) -> bool {
     character.is_ascii_alphanumeric() || !character.is_ascii()
 }
 
-/// Whether a text begins with a host's name: labels with dots between them, the first after a letter, the last of letters.
-fn begins_with_host(text: &str) -> bool {
-    let is_of_host = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '.');
-    let end = text.find(|character| !is_of_host(character)).unwrap_or(text.len());
-    let host = text.get(..end).unwrap_or_default().trim_end_matches('.');
-    let is_of_letters = |label: &str| label.chars().all(|letter| letter.is_ascii_alphabetic());
-    host.starts_with(|first: char| first.is_ascii_alphabetic())
-        && host.rsplit_once('.').is_some_and(|(_, last)| !last.is_empty() && is_of_letters(last))
-}
-
-fn is_name_of_robot(lower: &str) -> bool {
+/// Whether a robot has the name. Where an application has its own, only what no application is called counts.
+fn is_name_of_robot(lower: &str, is_of_app: bool) -> bool {
+    let ends_with = |endings: &[&str]| endings.iter().any(|ending| lower.ends_with(ending));
     // CUBOT makes phones.
-    lower != "cubot"
-        && (lower.starts_with("headless") || NAMES_OF_ROBOTS.iter().any(|ending| lower.ends_with(ending)))
+    let is_robot = lower.starts_with("headless") || ends_with(&NAMES_OF_ROBOTS);
+    lower != "cubot" && (is_robot || (!is_of_app && ends_with(&NAMES_OF_ROBOTS_AND_APPS)))
 }
 
 /// A model's number of capital letters and digits that is all of its field.
@@ -265,7 +273,8 @@ fn is_code(word: &Word<'_>, prefix: &str, shortest: usize) -> bool {
 
 /// What a device's name says where the vendor has a scheme for names.
 fn sense_of_model(word: &Word<'_>, before: &str, lower: &str) -> Option<Sense> {
-    // Samsung's: SM-T510 and GT-P5110 are tablets, SM-F946B a foldable, SM-R890 a watch, SM-S928B a phone.
+    // Samsung's: SM-T510 and GT-P5110 are tablets, SM-F946B a foldable, SM-R890 a watch, SM-I610 a headset, SM-S928B a
+    // phone.
     let has_number = lower.chars().nth(1).is_some_and(|character| character.is_ascii_digit());
     match (before, lower.chars().next().filter(|_| has_number)) {
         ("sm", Some('t' | 'x' | 'p')) | ("gt", Some('p')) => return Some(Sense::TabletName),
@@ -274,9 +283,6 @@ fn sense_of_model(word: &Word<'_>, before: &str, lower: &str) -> Option<Sense> {
         _ => {}
     }
     // `SmartTV`; Xiaomi's; "Identify Fire TV devices" and "Echo Show", developer.amazon.com.
-    if lower == "duplexweb" {
-        return Some(Sense::Nobody);
-    }
     let maker = word.text.strip_suffix("TV");
     let is_thing = maker.is_some_and(|maker| maker.ends_with(|last: char| last.is_ascii_lowercase()))
         || ["mitv", "mibox"].iter().any(|name| lower.starts_with(name))

@@ -59,9 +59,9 @@ impl Position {
         }
     }
 
-    /// Whether nothing stands between here and the word before.
-    pub(super) fn follows_word(&self) -> bool {
-        self.before.is_none()
+    /// Whether a word stands right before, where neither a name nor a bracket is read.
+    pub(super) fn is_after_word(self) -> bool {
+        self.before.is_none() && matches!(self.place, Place::Product | Place::Comment)
     }
 
     pub(super) fn pass_word(&mut self, lower: &str, names_device: bool) {
@@ -101,15 +101,35 @@ impl Word<'_> {
         self.is_in(Place::Product) && !matches!(self.position.before, Some('/' | '.' | '-' | '_'))
     }
 
+    /// `Monitor` in `Baby Monitor/3.2`.
+    pub(super) fn has_version(&self) -> bool {
+        self.after
+            .strip_prefix('/')
+            .is_some_and(|version| version.starts_with(|first: char| first.is_ascii_digit()))
+    }
+
     /// An address, which robots give for whoever wonders.
-    pub(super) fn is_address(&self, lower: &str) -> bool {
+    pub(super) fn begins_address(&self, lower: &str) -> bool {
         match lower {
             "http" | "https" => self.after.starts_with("://"),
             "www" => self.after.starts_with('.'),
-            _ => {
-                let ends_host = self.position.before == Some('.') && !self.after.starts_with('.');
-                ends_host && !self.is_in(Place::Name) && DOMAINS.contains(&lower)
-            }
+            _ => false,
         }
     }
+
+    /// The same, by the end of its host: `com` in `example.com/policy`. Applications may be called so, too.
+    pub(super) fn ends_host(&self, lower: &str) -> bool {
+        let ends_host = self.position.before == Some('.') && !self.after.starts_with('.');
+        ends_host && !self.is_in(Place::Name) && DOMAINS.contains(&lower)
+    }
+}
+
+/// Whether a host's name begins the text: `mail.example`, but neither `app` nor the version `3.1`.
+pub(super) fn begins_with_host(text: &str) -> bool {
+    let is_of_host = |character: char| character.is_alphanumeric() || matches!(character, '-' | '.');
+    let end = text.find(|character| !is_of_host(character)).unwrap_or(text.len());
+    let host = text.get(..end).unwrap_or_default().trim_end_matches('.');
+    host.rsplit_once('.').is_some_and(|(labels, last)| {
+        labels.starts_with(char::is_alphabetic) && !last.is_empty() && last.chars().all(char::is_alphabetic)
+    })
 }

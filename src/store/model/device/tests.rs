@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::Device;
 
+mod unclear;
+
 const MOBILE: Option<Device> = Some(Device::Mobile);
 const TABLET: Option<Device> = Some(Device::Tablet);
 const DESKTOP: Option<Device> = Some(Device::Desktop);
@@ -601,7 +603,8 @@ fn the_cost_is_linear() {
         });
         best.min().unwrap_or_default().as_secs_f64()
     };
-    for part in ["(", ";", " ", "(Android; ", "a ", "bot", "a b/", "http:", "[", "Mobile ", "é"] {
+    for part in ["(", ";", " ", "(Android; ", "a ", "bot", "a b/", "http:", "[", "Mobile ", "é", "a@", "a@b."]
+    {
         let ratio = cost(&part.repeat(64 * 256)) / cost(&part.repeat(256));
         // The square of 64 would be 4,096.
         assert!(ratio < 1_024.0, "{part:?}: 64 times the text costs {ratio} times as much");

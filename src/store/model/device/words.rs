@@ -14,8 +14,6 @@ pub(super) enum Sense {
     SystemOfThing,
     /// The same, but a phone may have the name, too: only as a program, with its version.
     ProgramOfThing,
-    /// The same, of Apple, which names an iPhone, too.
-    AppleThing,
     /// A reader of books, unless the name goes on.
     Reader,
     IPad,
@@ -26,8 +24,7 @@ pub(super) enum Sense {
     /// The same, where a device has its name.
     PhoneName,
     TabletName,
-    DesktopName,
-    ThingName,
+    ComputerName,
     Desktop,
     Android,
     /// After it stands the device's name.
@@ -41,6 +38,10 @@ pub(super) enum Sense {
     /// "Silk user agents", developer.amazon.com: on tablets, television and displays, also where it sends what a
     /// computer sends. The device's name tells.
     Silk,
+    /// Of an application for Android.
+    WebView,
+    /// The last that a browser on a phone says of itself.
+    Safari,
 }
 
 /// Words, or two words that follow each other, in lower case, by what they say.
@@ -50,9 +51,9 @@ const WORDS: &[(Sense, &str)] = &[
     // their conventions: an address, `compatible`, or a name that ends as in `NAMES_OF_ROBOTS`.
     (
         Sense::Nobody,
-        "appinsights, bingpreview, catchpoint, cypress, datadogsynthetics, externalhit, facebookexternalhit, favicon, google inspectiontool, google safety, \
-         gtmetrix, jsdom, lighthouse, mediapartners, pagespeed, phantomjs, pingdompagespeed, pingdomtms, playwright, powershell, preview, \
-         prerender, ptst, puppeteer, ruxitsynthetic, selenium, site24x7, skypeuripreview, slurp, statuscake, \
+        "appinsights, bingpreview, catchpoint, cypress, datadogsynthetics, duplexweb google, externalhit, facebookexternalhit, favicon, \
+         google inspectiontool, google safety, gtmetrix, jsdom, lighthouse, mediapartners, pagespeed, phantomjs, pingdompagespeed, pingdomtms, playwright, powershell, preview, \
+         prerender, ptst, puppeteer, ruxitsynthetic, selenium, site24x7, skypeuripreview, slurp, statuscake, storebot google, \
          windowspowershell",
     ),
     // Apple Vision Pro, which may name an iPad, too.
@@ -67,17 +68,16 @@ const WORDS: &[(Sense, &str)] = &[
     // "Browser user agent", developers.meta.com/horizon; "Browser", developer.picoxr.com; wolvic.com.
     (Sense::Thing, "hololens, magic leap, oculusbrowser, picobrowser, vr, wolvic"),
     (Sense::Thing, "aaos, automotive, qtcarbrowser"),
-    (Sense::Thing, "familyhub, wear os"),
-    (Sense::AppleThing, "apple tv, apple watch, appletv, watchos"),
+    (Sense::Thing, "apple watch, familyhub, watchos, wear os"),
     (Sense::ProgramOfThing, "tesla"),
     (
         Sense::SystemOfThing,
-        "box, nintendo, pico 4, pico neo, playstation, polestar, psp, quest, vive, watch, wearable, xbox",
+        "box, boox, nintendo, nook, pico 4, pico neo, playstation, polestar, psp, quest, vive, watch, wearable, xbox",
     ),
+    // The names of cars, of projectors and of displays with assistants.
+    (Sense::SystemOfThing, "android auto, bmw car, facebook portal, projector, smart display, volvo cars"),
     // "User agent strings", developer.amazon.com (Kindle); the browsers of the others name themselves.
     (Sense::Reader, "kindle, kobo, pocketbook, tolino"),
-    (Sense::IPhone, "iphone, ipod"),
-    (Sense::IPad, "ipad, ipados"),
     // "User agents", developer.kaiostech.com; JSR 118 (MIDP), JSR 139 (CLDC); "Opera's user agent", dev.opera.com;
     // "Windows Phone 8.1 user agent", learn.microsoft.com; documents of BlackBerry, Nokia, NTT Docomo, KDDI and SoftBank.
     (
@@ -89,10 +89,9 @@ const WORDS: &[(Sense, &str)] = &[
     (Sense::Tablet, "kindle fire, opera tablet, playbook, tolino tab, touchpad"),
     // Foldables leave `Mobile` out while they are open.
     (Sense::PhoneName, "fold, phone, surface duo"),
-    // Computers on which Android's applications run; what else runs Android.
-    (Sense::DesktopName, "chromebook, pixelbook, subsystem"),
-    (Sense::ThingName, "auto, boox, car, cars, nook, portal, projector, smart display"),
     (Sense::TabletName, "pad, tab, tablet"),
+    // Chromebooks and Windows run Android's applications.
+    (Sense::ComputerName, "chromebook, pixelbook, subsystem"),
     (
         Sense::Desktop,
         "cros, mac powerpc, macintosh, wayland, win95, win98, windows 95, windows 98, windows nt, winnt, x11",
@@ -105,24 +104,16 @@ const WORDS: &[(Sense, &str)] = &[
     // "User agent in Chrome for iOS", chromium.org, and those of the other browsers for iOS.
     (Sense::IosBrowser, "crios, edgios, fxios, gsa"),
     (Sense::Silk, "silk"),
+    (Sense::WebView, "wv"),
+    (Sense::Safari, "safari"),
 ];
 
 /// How robots' names end.
-pub(super) const NAMES_OF_ROBOTS: [&str; 13] = [
-    "agent",
-    "bot",
-    "bots",
-    "crawl",
-    "crawler",
-    "crawling",
-    "monitor",
-    "monitoring",
-    "scan",
-    "scraper",
-    "spider",
-    "spiders",
-    "synthetics",
-];
+pub(super) const NAMES_OF_ROBOTS: [&str; 9] =
+    ["bot", "bots", "crawl", "crawler", "crawling", "scraper", "spider", "spiders", "synthetics"];
+
+/// How robots' names end, and those of applications: `Baby Monitor/3.2`.
+pub(super) const NAMES_OF_ROBOTS_AND_APPS: [&str; 4] = ["agent", "monitor", "monitoring", "scan"];
 
 /// Ends of a host's name. `.net` is a part of Windows, too.
 pub(super) const DOMAINS: [&str; 5] = ["ai", "co", "com", "io", "org"];
