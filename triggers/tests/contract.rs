@@ -182,6 +182,25 @@ fn what_the_code_rejects_it_names_and_the_schema_rejects_it_too() {
     }
 }
 
+/// Who read nothing has not read the whole user.
+#[test]
+fn a_snapshot_without_data_is_partial() {
+    let partial = |data: Option<Value>, r#type: &str| {
+        let mut message = changed("/data", data);
+        message["type"] = json!(r#type);
+        match Event::decode(&message.to_string()).unwrap() {
+            Event::User(event) => event.data.partial,
+            other => panic!("{other:?}"),
+        }
+    };
+    for data in [None, Some(Value::Null)] {
+        assert!(partial(data.clone(), "user.snapshot"));
+        assert!(!partial(data, "user.authenticated"));
+    }
+    assert!(!partial(Some(json!({ "enabled": true })), "user.snapshot"));
+    assert!(partial(Some(json!({ "partial": true })), "user.snapshot"));
+}
+
 #[test]
 fn what_is_wrong_with_a_group_is_named_and_the_schema_rejects_it_too() {
     let validator = validator();
