@@ -188,10 +188,9 @@ fn a_snapshot_without_data_is_partial() {
     let partial = |data: Option<Value>, r#type: &str| {
         let mut message = changed("/data", data);
         message["type"] = json!(r#type);
-        match Event::decode(&message.to_string()).unwrap() {
-            Event::User(event) => event.data.partial,
-            other => panic!("{other:?}"),
-        }
+        let message = message.to_string();
+        let Event::User(event) = Event::decode(&message).unwrap() else { panic!("{message}") };
+        event.data.partial
     };
     for data in [None, Some(Value::Null)] {
         assert!(partial(data.clone(), "user.snapshot"));
