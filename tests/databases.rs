@@ -23,7 +23,7 @@ use crate::support::events::{at, confirmed, login, sub};
 use crate::support::{TestDatabase, deployment, permit_receives, send, stack, take};
 
 /// A database of a new name, and its URL as its owner.
-async fn empty_database(options: &str) -> (String, String) {
+pub(crate) async fn empty_database(options: &str) -> (String, String) {
     let name = format!("found_{}", Uuid::now_v7().simple());
     let admin_url = stack().await.postgres.admin_url();
     let mut admin = PgConnectOptions::from_str(admin_url).unwrap().connect().await.unwrap();
@@ -34,12 +34,12 @@ async fn empty_database(options: &str) -> (String, String) {
     (url.to_string(), name)
 }
 
-async fn open(url: &str, schema: &str) -> Database {
+pub(crate) async fn open(url: &str, schema: &str) -> Database {
     let schema = Schema::new(schema).unwrap();
     postgres::connect(&DatabaseConfig { schema, ..DatabaseConfig::with_url(url) }, 3).await.unwrap()
 }
 
-async fn run(pool: &PgPool, statements: impl Into<String>) {
+pub(crate) async fn run(pool: &PgPool, statements: impl Into<String>) {
     sqlx::raw_sql(AssertSqlSafe(statements.into())).execute(pool).await.unwrap();
 }
 

@@ -34,6 +34,27 @@ struct Scene {
 }
 
 impl Scene {
+    /// Repairs again and again, and is killed at a message each time: the how manieth, and whether it goes on to the queue.
+    async fn repair_killed_at(&self, messages: &[(u32, bool)]) {
+        let endpoint = &self.database.deployment.endpoint;
+        for &(nth, pass_on) in messages {
+            let action = Action::Tell { pass_on };
+            let words = "AmazonSQS.SendMessage";
+            let trap = Trap { speaker: Speaker::Program, words, nth, repeats: false, action };
+            let mut proxy = Proxy::in_front_of(endpoint, Some(trap)).await;
+            let mut command =
+                self.command(&["--repair", "--settle-seconds=0", "--max-requests-per-second=100"]);
+            command.env("AWS_ENDPOINT_URL", proxy.through(endpoint));
+            let mut program = command.spawn().unwrap();
+            let killed = tokio::select! {
+                _ = program.wait() => None,
+                sprung = proxy.sprung.recv() => sprung,
+            };
+            assert!(killed.is_some(), "it was done before it was killed at message {nth}");
+            program.kill().await.unwrap();
+        }
+    }
+
     async fn create() -> Self {
         let database = TestDatabase::create().await;
         let pool = TestPool::create(&database.deployment.endpoint).await;
@@ -249,22 +270,9 @@ async fn a_repair_killed_again_and_again_counts_each_user_once() {
 async fn a_repair_killed_while_it_publishes_counts_each_user_once() {
     let scene = Scene::create().await;
     let expected = scene.pool.drift(&scene.database.applier, 200, 4).await;
-    let endpoint = &scene.database.deployment.endpoint;
-    for (nth, pass_on) in [(1, true), (2, false), (9, true), (14, false), (17, true), (20, false)] {
-        let action = Action::Tell { pass_on };
-        let words = "AmazonSQS.SendMessage";
-        let trap = Trap { speaker: Speaker::Program, words, nth, repeats: false, action };
-        let mut proxy = Proxy::in_front_of(endpoint, Some(trap)).await;
-        let mut command = scene.command(&["--repair", "--settle-seconds=0", "--max-requests-per-second=100"]);
-        command.env("AWS_ENDPOINT_URL", proxy.through(endpoint));
-        let mut program = command.spawn().unwrap();
-        let killed = tokio::select! {
-            _ = program.wait() => None,
-            sprung = proxy.sprung.recv() => sprung,
-        };
-        assert!(killed.is_some(), "it was done before it was killed at message {nth}");
-        program.kill().await.unwrap();
-    }
+    scene
+        .repair_killed_at([(1, true), (2, false), (9, true), (14, false), (17, true), (20, false)].as_slice())
+        .await;
     finish_and_check(&scene, &expected).await;
 }
 

@@ -1,20 +1,16 @@
 //! Relations, types and functions of somebody else's under names that the migrations make: found before the first change,
 //! and refused by name.
 
-use std::str::FromStr as _;
-
-use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::dev::local;
 use cognito_user_sync::geoip::GeoIp;
-use cognito_user_sync::postgres::{self, Database, RolePrefix, Schema};
+use cognito_user_sync::postgres::{Database, RolePrefix};
 use cognito_user_sync::store::maintenance::adopt::Options;
 use cognito_user_sync::store::migrate;
 use cognito_user_sync_triggers::timestamp::Timestamp;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool};
-use uuid::Uuid;
+use sqlx::PgPool;
 
-use crate::support::{old_table, stack};
+use crate::databases::{empty_database, migrate_as_before, open, run};
+use crate::support::old_table;
 
 /// What somebody else has made, and how it is named.
 const TAKEN: &[(&str, &str)] = &[
@@ -62,25 +58,6 @@ const TAKEN: &[(&str, &str)] = &[
     ("create view _sqlx_migrations as select 1 as x", "view _sqlx_migrations"),
 ];
 
-async fn empty_database() -> (String, String) {
-    let name = format!("taken_{}", Uuid::now_v7().simple());
-    let admin_url = stack().await.postgres.admin_url();
-    let mut admin = PgConnectOptions::from_str(admin_url).unwrap().connect().await.unwrap();
-    sqlx::query(AssertSqlSafe(format!("create database {name}"))).execute(&mut admin).await.unwrap();
-    let mut url = url::Url::parse(admin_url).unwrap();
-    url.set_path(&name);
-    (url.to_string(), name)
-}
-
-async fn open(url: &str, schema: &str) -> Database {
-    let schema = Schema::new(schema).unwrap();
-    postgres::connect(&DatabaseConfig { schema, ..DatabaseConfig::with_url(url) }, 3).await.unwrap()
-}
-
-async fn run(pool: &PgPool, statements: impl Into<String>) {
-    sqlx::raw_sql(AssertSqlSafe(statements.into())).execute(pool).await.unwrap();
-}
-
 /// All that a migration could have changed: relations, types and functions, and the roles of the prefix.
 async fn all_there_is(pool: &PgPool, prefix: &str) -> Vec<String> {
     let query = "select 'relation ' || oid::regclass from pg_class where oid >= 16384 and relnamespace <> 'pg_toast'::regnamespace
@@ -111,7 +88,7 @@ async fn refusals(database: &Database, prefix: Option<&RolePrefix>) -> Vec<Strin
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_a_name_of_ours_is_named_and_nothing_is_changed() {
-    let (url, name) = empty_database().await;
+    let (url, name) = empty_database("").await;
     let owner = local::connect(&url, 1).await.unwrap();
     let prefix = RolePrefix::new(&name);
     for (number, (create, named)) in TAKEN.iter().enumerate() {
@@ -143,7 +120,7 @@ async fn what_has_a_name_of_ours_is_named_and_nothing_is_changed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_renamed_is_in_nobodys_way() {
-    let (url, name) = empty_database().await;
+    let (url, name) = empty_database("").await;
     let owner = local::connect(&url, 1).await.unwrap();
     // Other names, however alike, and the same ones elsewhere.
     run(
@@ -181,7 +158,7 @@ async fn what_is_renamed_is_in_nobodys_way() {
 /// An application that migrates by sqlx has that table, too: sharing it would stop its next migration.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_programs_migrations_are_not_mixed_with_ours() {
-    let (url, name) = empty_database().await;
+    let (url, name) = empty_database("").await;
     let owner = local::connect(&url, 1).await.unwrap();
     let prefix = RolePrefix::new(&name);
     for (number, rows) in [
@@ -228,9 +205,9 @@ async fn another_programs_migrations_are_not_mixed_with_ours() {
 /// Some migrations have run: what they made is ours, and what the others will make must be free.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upgrade_asks_for_the_names_that_are_still_to_be_made() {
-    let (url, name) = empty_database().await;
+    let (url, name) = empty_database("").await;
     let owner = local::connect(&url, 1).await.unwrap();
-    super::databases::migrate_as_before(&url, &name).await;
+    migrate_as_before(&url, &name).await;
     let public = open(&url, "public").await;
     run(&owner, "create function user_sync_note_edit() returns integer language sql as 'select 1'").await;
     let before = all_there_is(&owner, &name).await;
@@ -245,7 +222,7 @@ async fn an_upgrade_asks_for_the_names_that_are_still_to_be_made() {
 /// The old table, its indexes and its sequences make room; what else has a name of ours does not.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_table_that_is_adopted_is_in_nobodys_way() {
-    let (url, name) = empty_database().await;
+    let (url, name) = empty_database("").await;
     let owner = local::connect(&url, 1).await.unwrap();
     let (prefix, options, geoip) = (RolePrefix::new(&name), options(), GeoIp::default());
     old_table::create(&owner).await;

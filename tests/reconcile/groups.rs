@@ -141,22 +141,7 @@ async fn a_repair_of_groups_killed_while_it_publishes_counts_each_membership_onc
     }
     let expected = (50, 20, 1, 0);
     assert_eq!(scene.dry_run().await.groups(), expected);
-    let endpoint = &scene.database.deployment.endpoint;
-    for (nth, pass_on) in [(1, true), (20, false), (55, true), (10, false)] {
-        let action = Action::Tell { pass_on };
-        let trap =
-            Trap { speaker: Speaker::Program, words: "AmazonSQS.SendMessage", nth, repeats: false, action };
-        let mut proxy = Proxy::in_front_of(endpoint, Some(trap)).await;
-        let mut command = scene.command(&["--repair", "--settle-seconds=0", "--max-requests-per-second=100"]);
-        command.env("AWS_ENDPOINT_URL", proxy.through(endpoint));
-        let mut program = command.spawn().unwrap();
-        let killed = tokio::select! {
-            _ = program.wait() => None,
-            sprung = proxy.sprung.recv() => sprung,
-        };
-        assert!(killed.is_some(), "it was done before it was killed at message {nth}");
-        program.kill().await.unwrap();
-    }
+    scene.repair_killed_at([(1, true), (20, false), (55, true), (10, false)].as_slice()).await;
     let output = scene.run(&["--repair"]).await;
     assert!(output.status.success(), "{}", stderr(&output));
     let found = Found::read(&output);
