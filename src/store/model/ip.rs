@@ -10,6 +10,13 @@ use crate::store::model::profile;
 /// list them in `X-Forwarded-For`, the first public one is it, else the first one. Networks, names and `0.0.0.0` are
 /// none.
 pub(in crate::store) fn parse(text: &str) -> Option<IpAddr> {
+    // Nearly every text is an address and nothing else.
+    if let Some(ip) = text.parse().ok().map(|ip: IpAddr| ip.to_canonical())
+        && is_public(&ip)
+        && !ip.is_unspecified()
+    {
+        return Some(ip);
+    }
     // The texts of JSON stand in quotes.
     let is_json = ["{", "[\"", "['"].iter().any(|start| text.trim_start().starts_with(start));
     let elements = || text.split(move |character| is_between(character, is_json));

@@ -292,7 +292,10 @@ impl UserState {
             }
         }
         self.whole = self.whole.max(others_whole);
-        self.drop_what_is_gone();
+        // Both sides have dropped what each of them knows to be gone.
+        if self.whole.is_some() {
+            self.drop_what_is_gone();
+        }
     }
 
     /// Drops what no register may be of: attributes from before the user was read whole, and those that Cognito derives. An
