@@ -29,7 +29,7 @@ pub(in crate::store) async fn resolve(
         return Ok(());
     }
     let new_codes: Vec<&str> = keys.new_codes.iter().map(String::as_str).collect();
-    let began = Instant::now();
+    let (began, mut is_all_locked) = (Instant::now(), false);
     loop {
         let query = sqlx::query_as(include_str!("resolve_referrals.sql"));
         let query = query.bind(batch).bind(&new_codes).bind(REFERRALS);
@@ -43,10 +43,13 @@ pub(in crate::store) async fn resolve(
             // As when the server gives up: it costs the one whose code it is.
             return Err(Failure::Blocked { sqlstate: "57014".into() });
         }
-        // There are many more: before they are written, whether somebody holds one of them.
-        let held: Option<Vec<String>> =
-            sqlx::query_scalar(include_str!("lock_waiting.sql")).bind(&new_codes).fetch_one(&mut *tx).await?;
-        waits_for_nobody(batch, held)?;
+        // There are many more: before they are written, whether somebody holds one of them. Once they are locked they stay
+        // so, and nobody else comes to wait for a code whose value lock is held.
+        if !is_all_locked {
+            let lock = sqlx::query_scalar(include_str!("lock_waiting.sql")).bind(&new_codes);
+            waits_for_nobody(batch, lock.fetch_one(&mut *tx).await?)?;
+            is_all_locked = true;
+        }
     }
 }
 
