@@ -69,23 +69,23 @@ export class Metrics {
 
   /** Of the pool's two triggers those that do not call ours: the most that anybody who looked has seen in a minute. */
   public triggersMissing(): cloudwatch.IMetric {
-    const most = { period: Duration.minutes(1), statistic: 'Maximum', label: 'triggers missing' };
+    const most = { period: Duration.minutes(1), statistic: 'Maximum' };
     const looks: Record<string, cloudwatch.Metric> = { lifecycle: this.lifecycle('triggers_missing', most) };
     const { triggerKeeper } = this.watched;
     if (!triggerKeeper) return looks.lifecycle!;
     // The keeper may have put them back before the other looks.
     looks.keeper = metricOf(triggerKeeper.functionName, 'triggers_missing', most);
-    return ofAny('MAX', looks, most);
+    return ofAny('MAX', looks, most.period);
   }
 
   /** How often the keeper saw triggers missing and did not put them back, or failed. */
   public notPutBack(keeper: lambda.Function): cloudwatch.IMetric {
-    const sum = { period: Duration.minutes(1), label: 'not put back' };
+    const sum = { period: Duration.minutes(1) };
     const counted = NOT_PUT_BACK.map((reason) => {
       const dimensionsMap = { service: keeper.functionName, reason };
       return [reason, metricOf(keeper.functionName, 'triggers_not_put_back', { dimensionsMap, ...sum })];
     });
-    return ofAny('SUM', { ...Object.fromEntries(counted), errors: keeper.metricErrors(sum) }, sum);
+    return ofAny('SUM', { ...Object.fromEntries(counted), errors: keeper.metricErrors(sum) }, sum.period);
   }
 
   public freshness(options: cloudwatch.MetricOptions = {}): cloudwatch.Metric {
@@ -131,13 +131,13 @@ export class Metrics {
 function ofAny(
   combine: 'MAX' | 'SUM',
   usingMetrics: Record<string, cloudwatch.Metric>,
-  options: { period: Duration; label: string },
+  period: Duration,
 ): cloudwatch.MathExpression {
   const each = Object.keys(usingMetrics).map((id) => `FILL(${id}, 0)`);
   return new cloudwatch.MathExpression({
     expression: `${combine}([${each.join(', ')}])`,
     usingMetrics,
-    ...options,
+    period,
   });
 }
 

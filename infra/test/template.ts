@@ -6,6 +6,8 @@ export interface Resource {
   readonly Type: string;
   readonly Properties: any;
   readonly DependsOn?: string[];
+  readonly DeletionPolicy?: string;
+  readonly UpdateReplacePolicy?: string;
 }
 
 export interface Statement {
@@ -65,3 +67,27 @@ export class Questions {
 }
 
 export const asList = <T>(one: T | T[]): T[] => (Array.isArray(one) ? one : [one]);
+
+/** Whether EventBridge's rule takes an event, of what rules here use: each leaf of the pattern has the event's value in its list. */
+export function matches(pattern: any, event: any): boolean {
+  return Object.entries(pattern).every(([key, wanted]) => {
+    const given = event?.[key];
+    // A leaf of the pattern never meets an object of the event, of which EventBridge compares the leaves.
+    if (Array.isArray(wanted)) return wanted.some((value) => JSON.stringify(value) === JSON.stringify(given));
+    return typeof given === 'object' && given !== null && matches(wanted, given);
+  });
+}
+
+/** What EventBridge's input transformer makes of an event: a variable outside of quotes becomes the JSON that is there. */
+export function transformed({ InputPathsMap, InputTemplate }: any, event: any): unknown {
+  const at = (path: string) =>
+    path
+      .split('.')
+      .slice(1)
+      .reduce((value, key) => value?.[key], event);
+  const filled = Object.entries<string>(InputPathsMap).reduce(
+    (text, [name, path]) => text.replaceAll(`<${name}>`, JSON.stringify(at(path))),
+    InputTemplate as string,
+  );
+  return JSON.parse(filled);
+}
