@@ -21,9 +21,9 @@ export function goOn(scope: Construct, drift: lambda.Function): void {
       detail: {
         // EventBridge invokes no version; Lambda names the one that ran.
         requestContext: { functionArn: [`${drift.functionArn}:$LATEST`] },
-        // Not whether `unfinished` exists: it is an object, and EventBridge compares leaves only ("Comparison operators
-        // for use in event patterns", Amazon EventBridge User Guide).
-        responsePayload: { finished: [false] },
+        // A member that it always has: whether an object is there EventBridge does not see, since it compares leaves only
+        // ("Comparison operators for use in event patterns", Amazon EventBridge User Guide).
+        responsePayload: { unfinished: { started_at: [{ exists: true }] } },
       },
     },
     targets: [

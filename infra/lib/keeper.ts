@@ -38,7 +38,7 @@ export function keeper(scope: Construct, programs: Programs, attachment: Attachm
     program: 'user-sync-operator',
     description: "Puts back the user pool's two triggers when somebody has taken them away",
     // It waits for Cognito where that throttles, and where somebody else changes the pool meanwhile.
-    timeout: Duration.minutes(2),
+    timeout: Duration.minutes(3),
     memorySize: 256,
     environment: {
       USER_SYNC_OPERATION: 'keep-triggers',

@@ -68,13 +68,14 @@ export class Questions {
 
 export const asList = <T>(one: T | T[]): T[] => (Array.isArray(one) ? one : [one]);
 
-/** Whether EventBridge's rule takes an event, of what rules here use: each leaf of the pattern has the event's value in its list. */
+/** Whether EventBridge's rule takes an event: of each leaf of the pattern, the event has one of the values, or just has it. */
 export function matches(pattern: any, event: any): boolean {
-  return Object.entries(pattern).every(([key, wanted]) => {
+  return Object.entries<any>(pattern).every(([key, wanted]) => {
     const given = event?.[key];
-    // A leaf of the pattern never meets an object of the event, of which EventBridge compares the leaves.
-    if (Array.isArray(wanted)) return wanted.some((value) => JSON.stringify(value) === JSON.stringify(given));
-    return typeof given === 'object' && given !== null && matches(wanted, given);
+    if (!Array.isArray(wanted)) return given instanceof Object && matches(wanted, given);
+    // What is there is seen of leaves only.
+    if (wanted[0]?.exists === true) return given !== undefined && !(given instanceof Object);
+    return wanted.some((value) => JSON.stringify(value) === JSON.stringify(given));
   });
 }
 

@@ -165,7 +165,7 @@ describe('the keeper', () => {
       );
       assert.deepEqual(pinned.USER_SYNC_TRIGGER_ARN, arn(of(name), 'Trigger'), name);
       const { VpcConfig, Timeout } = of(name).function('TriggerKeeper');
-      assert.deepEqual([VpcConfig, Timeout], [undefined, 120], name);
+      assert.deepEqual([VpcConfig, Timeout], [undefined, 180], name);
       of(name).template.hasOutput('*', { Value: { Ref: parameter } });
     }
   });
@@ -327,16 +327,16 @@ describe('a drift check that is not finished', () => {
   const latest = () => ({ 'Fn::Join': ['', [arn(of('ImportedPool'), 'Drift'), ':$LATEST']] });
 
   test('goes on with what its answer says, and only then', () => {
-    const unfinished = { run: 'a', users: 7, nested: { token: 'next' } };
-    const event = answered({ finished: false, unfinished }, latest());
+    const unfinished = { started_at: '2026-01-31T08:30:00Z', next: '0a', tally: { users: 7 } };
+    const event = answered({ compared: 7, rows: 7, unfinished }, latest());
     const { EventPattern, Targets } = rule();
     assert.ok(matches(EventPattern, event));
     assert.equal(Targets.length, 1);
     assert.deepEqual(Targets[0].Arn, arn(of('ImportedPool'), 'Drift'));
     assert.deepEqual(transformed(Targets[0].InputTransformer, event), { drift: unfinished });
     assert.ok(!matches(EventPattern, answered({ toRepair: 0, compared: 7, rows: 7 }, latest())));
-    assert.ok(!matches(EventPattern, answered({ finished: true }, latest())));
-    assert.ok(!matches(EventPattern, answered({ finished: false, unfinished }, 'another function')));
+    assert.ok(!matches(EventPattern, answered(null, latest())));
+    assert.ok(!matches(EventPattern, answered({ unfinished }, 'another function')));
   });
 
   test('is told of by the function’s answers, which Lambda sends to the default bus', () => {
