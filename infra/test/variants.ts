@@ -168,13 +168,12 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
     triggers: PoolTriggers.attach({ keep: true, ...updaters(stack) }),
     alarmTopic: new sns.Topic(stack, 'Topic', { enforceSSL: true }),
   }),
-  // What goes with the stack, sends SMS, and has a sender of its own.
+  // What goes with the stack, sends SMS, and has a key for a sender of its own.
   KeepOwnPool: (stack) => ({
     userPool: new cognito.UserPool(stack, 'Pool', {
       removalPolicy: RemovalPolicy.DESTROY,
       mfa: cognito.Mfa.OPTIONAL,
       customSenderKmsKey: new kms.Key(stack, 'Sender', { enableKeyRotation: true }),
-      lambdaTriggers: { customEmailSender: chained(stack, 'Mail') },
     }),
     triggers: PoolTriggers.attach({ keep: true, chainPostConfirmation: chained(stack, 'Welcome') }),
     lifecycle: false,
