@@ -26,6 +26,7 @@ export interface AdoptProps extends StackProps {
   readonly adminSecretArn?: string;
   readonly chainPostConfirmationArn?: string;
   readonly chainPostAuthenticationArn?: string;
+  readonly keepTriggers?: boolean;
   readonly alarmTopicArn?: string;
 }
 
@@ -64,6 +65,7 @@ export class Adopt extends Stack {
       triggers: PoolTriggers.attach({
         chainPostConfirmation: chained('PostConfirmation', props.chainPostConfirmationArn),
         chainPostAuthentication: chained('PostAuthentication', props.chainPostAuthenticationArn),
+        keep: props.keepTriggers,
       }),
       alarmTopic: props.alarmTopicArn
         ? sns.Topic.fromTopicArn(this, 'Topic', props.alarmTopicArn)

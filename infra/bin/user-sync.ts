@@ -30,6 +30,12 @@ function port(): number | undefined {
   throw new Error(`UserSync: databasePort is "${text}": it must be a whole number from 1 to 65535`);
 }
 
+function flag(key: string): boolean {
+  const text = optional(key) ?? 'false';
+  if (text === 'true' || text === 'false') return text === 'true';
+  throw new Error(`UserSync: ${key} is "${text}": it must be true or false`);
+}
+
 const code = optional('code');
 const alarmTopicArn = optional('alarmTopicArn');
 
@@ -58,6 +64,7 @@ if (optional('userPoolId') === undefined) {
     adminSecretArn: optional('adminSecretArn'),
     chainPostConfirmationArn: optional('chainPostConfirmationArn'),
     chainPostAuthenticationArn: optional('chainPostAuthenticationArn'),
+    keepTriggers: flag('keepTriggers'),
     alarmTopicArn,
   });
 }

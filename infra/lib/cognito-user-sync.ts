@@ -24,24 +24,40 @@ import * as ecs from 'aws-cdk-lib/aws-ecs';
 import * as events from 'aws-cdk-lib/aws-events';
 import * as targets from 'aws-cdk-lib/aws-events-targets';
 import * as iam from 'aws-cdk-lib/aws-iam';
+import * as kms from 'aws-cdk-lib/aws-kms';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
+import { EventBridgeDestination } from 'aws-cdk-lib/aws-lambda-destinations';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
+import * as ssm from 'aws-cdk-lib/aws-ssm';
 import { Construct, IConstruct } from 'constructs';
 import { CERTIFICATES_FILE, certificates, staged } from './certificates';
+import { goOn } from './drift';
+import { keeper, Keeper, permitParameter, poolChanges } from './keeper';
 import { refuse } from './limits';
 import { alarms, dashboard, Metrics } from './monitoring';
 import { AttachOptions, ClientMetadataKeys, FargateComputeOptions } from './options';
+import { Attachment, chains, poolTriggers } from './pool-triggers';
 import { Network, Programs, WORKER_FILES } from './programs';
 import { CognitoUserSyncProps } from './props';
 import { failureQueue, grantQueue, Queues, queues } from './queues';
+import { schedule } from './schedules';
 import { Settings, settings } from './settings';
 
 /** The consumer's timeout: the longest that one batch may take. */
 const CONSUMER_TIMEOUT = Duration.seconds(60);
 
+/** How often a heartbeat is sent and the triggers are looked at. */
+const EVERY_5_MINUTES = events.Schedule.rate(Duration.minutes(5));
+
 /** Where the worker says whether it is well: to its own task only. */
 const HEALTH_ADDRESS = '127.0.0.1:9464';
+
+/** What is to be attached, and what has attached it. */
+interface Attached {
+  readonly attachment: Attachment;
+  readonly resource: CustomResource;
+}
 
 /** The operations that change what the pool says of a user or a group, as docs/operating.md has them. */
 const LIFECYCLE_OPERATIONS = [
@@ -100,6 +116,12 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
   /** What Lambda and EventBridge could not hand over to the lifecycle function. */
   public readonly lifecycleFailures: sqs.Queue;
 
+  /** The function that puts the pool's triggers back, with `PoolTriggers.attach({ keep: true })`. */
+  public readonly triggerKeeper?: lambda.Function;
+
+  /** What `user-sync triggers hold` writes to, with `PoolTriggers.attach({ keep: true })`. */
+  public readonly triggersParameter?: ssm.IParameter;
+
   /** The function that compares the pool with the table, if there is one. */
   public readonly driftFunction?: lambda.Function;
 
@@ -137,7 +159,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
 
     ({ queue: this.queue, deadLetterQueue: this.deadLetterQueue } = this.queues());
     this.triggerFunction = this.trigger(removalPolicy === RemovalPolicy.RETAIN);
-    this.attachTriggers();
+    const attached = this.attachTriggers();
 
     const { runsMigrations, driftInterval, fargate } = this.settings;
     if (auth.usesSecrets) {
@@ -171,6 +193,12 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     this.lifecycleFunction = this.lifecycleLambda();
     // Consumers know its new types of events before it sends any.
     this.lifecycleFunction.node.addDependency(this.consumer);
+    const heartbeat = schedule(this, 'Heartbeat', EVERY_5_MINUTES, this.lifecycleFunction, {
+      heartbeat: true,
+    });
+    const kept = attached && this.watchTriggers(attached, heartbeat);
+    this.triggerKeeper = kept?.keeperFunction;
+    this.triggersParameter = kept?.parameter;
     if (driftInterval) this.driftFunction = this.driftLambda(driftInterval, migration);
 
     const watched = {
@@ -184,6 +212,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
       worker: this.consumerService,
       lifecycleFunction: this.lifecycleFunction,
       lifecycleFailures: this.lifecycleFailures,
+      triggerKeeper: this.triggerKeeper,
       migrator: this.migrator,
       driftFunction: this.driftFunction,
       driftInterval,
@@ -213,6 +242,14 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     return this.triggerFunction.logGroup
       .grant(grantee, 'logs:FilterLogEvents', 'logs:GetLogEvents')
       .combine(grantQueue(this.queue, grantee, 'sqs:SendMessage', 'sqs:GetQueueAttributes'));
+  }
+
+  /** Permits `user-sync triggers hold`. Fails where the triggers are not kept. */
+  public grantHold(grantee: iam.IGrantable): iam.Grant {
+    if (this.triggersParameter) return permitParameter(this.triggersParameter, grantee);
+    throw new Error(
+      'CognitoUserSync: there is nothing to hold: triggers is not PoolTriggers.attach({ keep: true })',
+    );
   }
 
   /** Seconds from when an event occurred to when its row was committed; by default the 99th percentile over 5 minutes. */
@@ -308,39 +345,42 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     return made;
   }
 
-  private attachTriggers(): void {
+  private attachTriggers(): Attached | undefined {
     const { userPool } = this.props;
+    const { triggerFunction } = this;
     const options = this.settings.triggers.attachOptions;
     // Of a pool in another stack, each stack would wait for the other.
-    if (options && userPool instanceof cognito.UserPool && Stack.of(userPool) === Stack.of(this)) {
-      this.ownTriggers(userPool, options);
-      return;
-    }
+    if (options && userPool instanceof cognito.UserPool && Stack.of(userPool) === Stack.of(this))
+      return this.ownTriggers(userPool, options);
     const permission = new lambda.CfnPermission(this, 'TriggerPermission', {
       action: 'lambda:InvokeFunction',
-      functionName: this.triggerFunction.functionArn,
+      functionName: triggerFunction.functionArn,
       principal: 'cognito-idp.amazonaws.com',
       sourceArn: userPool.userPoolArn,
     });
     if (!options) {
       new CfnOutput(this, 'TriggerFunctionArn', {
         description: "Set this function as the user pool's PostConfirmation and PostAuthentication trigger",
-        value: this.triggerFunction.functionArn,
+        value: triggerFunction.functionArn,
       });
-      return;
+      return undefined;
     }
-    this.poolTriggers(options).node.addDependency(permission);
+    const attachment = { userPool, triggerFunction, options };
+    const resource = poolTriggers(this, this.programs, attachment, false);
+    resource.node.addDependency(permission);
+    return { attachment, resource };
   }
 
   /** The triggers of a pool of this stack, which sign-ins may use while it is deployed, and after it is gone. */
-  private ownTriggers(pool: cognito.UserPool, options: AttachOptions): void {
-    this.addTrigger(pool, cognito.UserPoolOperation.POST_CONFIRMATION, 'chainPostConfirmation');
-    this.addTrigger(pool, cognito.UserPoolOperation.POST_AUTHENTICATION, 'chainPostAuthentication');
+  private ownTriggers(userPool: cognito.UserPool, options: AttachOptions): Attached {
+    const { triggerFunction } = this;
+    this.addTrigger(userPool, cognito.UserPoolOperation.POST_CONFIRMATION, 'chainPostConfirmation');
+    this.addTrigger(userPool, cognito.UserPoolOperation.POST_AUTHENTICATION, 'chainPostAuthentication');
     // What CDK permits names the pool, and so comes after it: a pool that is in use would meanwhile call a function
     // that it may not call, and nobody could sign in.
     const permission = new lambda.CfnPermission(this, 'TriggerPermission', {
       action: 'lambda:InvokeFunction',
-      functionName: this.triggerFunction.functionArn,
+      functionName: triggerFunction.functionArn,
       principal: 'cognito-idp.amazonaws.com',
       sourceAccount: Aws.ACCOUNT_ID,
       sourceArn: Stack.of(this).formatArn({
@@ -349,21 +389,46 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
         resourceName: '*',
       }),
     });
-    pool.node.addDependency(permission);
+    userPool.node.addDependency(permission);
+    const made = userPool.node.defaultChild as cognito.CfnUserPool;
+    // What is chained may not be put back, since it never was this pool's.
+    const smsRole = options.smsRole ?? this.smsRole(made);
+    const senderKey = options.senderKey ?? this.senderKey(made);
+    const attachment = { userPool, triggerFunction, options: { smsRole, senderKey, keep: options.keep } };
     // A pool that outlives the stack would go on calling a function that is gone.
-    const made = pool.node.defaultChild as cognito.CfnUserPool;
-    if (made.cfnOptions.deletionPolicy !== CfnDeletionPolicy.DELETE) {
-      const { senderKey } = options;
-      this.poolTriggers({ smsRole: options.smsRole ?? this.smsRole(made), senderKey }).node.addDependency(
-        pool,
-      );
-    }
+    const endsWithPool = made.cfnOptions.deletionPolicy === CfnDeletionPolicy.DELETE;
+    const resource = poolTriggers(this, this.programs, attachment, endsWithPool);
+    resource.node.addDependency(userPool);
+    return { attachment, resource };
+  }
+
+  /**
+   * Looks when the pool is changed, and with each heartbeat; puts back what is missing, if that is asked for. Not before
+   * the triggers are there: the first deployment would look at a pool without, and call for help.
+   */
+  private watchTriggers({ attachment, resource }: Attached, heartbeat: events.Rule): Keeper | undefined {
+    const { lifecycleFunction, lifecycleFailures: deadLetterQueue } = this;
+    const kept = attachment.options.keep ? keeper(this, this.programs, attachment) : undefined;
+    const looks = poolChanges(this, attachment.userPool, [
+      new targets.LambdaFunction(lifecycleFunction, { deadLetterQueue }),
+      // Its schedule is what comes after what it did not get.
+      ...(kept ? [new targets.LambdaFunction(kept.keeperFunction)] : []),
+    ]);
+    const keeps = kept && schedule(this, 'Keep', EVERY_5_MINUTES, kept.keeperFunction, { keep: true });
+    for (const rule of [heartbeat, looks, keeps]) rule?.node.addDependency(resource);
+    return kept;
   }
 
   /** The role with which a pool of this stack sends SMS, which CDK makes itself. */
   private smsRole(pool: cognito.CfnUserPool): iam.IRole | undefined {
     const sms = Stack.of(this).resolve(pool.smsConfiguration)?.snsCallerArn;
     return sms && iam.Role.fromRoleArn(this, 'SmsRole', Token.asString(sms), { mutable: false });
+  }
+
+  /** The key of the custom senders of a pool of this stack. */
+  private senderKey(pool: cognito.CfnUserPool): kms.IKey | undefined {
+    const key = Stack.of(this).resolve(pool.lambdaConfig)?.kmsKeyId;
+    return key && kms.Key.fromKeyArn(this, 'SenderKey', Token.asString(key));
   }
 
   private addTrigger(pool: cognito.UserPool, operation: cognito.UserPoolOperation, prop: string): void {
@@ -375,63 +440,6 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
           `triggers, and give the function as ${prop} to PoolTriggers.attach, which calls it first (${String(error)})`,
       );
     }
-  }
-
-  /** The custom resource that sets the triggers of a pool, where they are not set already, and takes them away. */
-  private poolTriggers(options: AttachOptions): CustomResource {
-    const { userPool } = this.props;
-    const setter = this.programs.function(this, 'PoolTriggers', {
-      program: 'user-sync-operator',
-      description:
-        "Sets the user pool's two triggers when the stack is deployed, and puts back what was there",
-      // It waits for Cognito where that throttles, and where somebody else changes the pool meanwhile.
-      timeout: Duration.minutes(5),
-      memorySize: 256,
-      // What it may set, whatever it is asked: who may invoke it could else make any function the trigger.
-      environment: {
-        USER_SYNC_OPERATION: 'pool-triggers',
-        USER_SYNC_USER_POOL_ID: userPool.userPoolId,
-        USER_SYNC_TRIGGER_ARN: this.triggerFunction.functionArn,
-        ...chains(options),
-        USER_SYNC_OVERWRITE_TRIGGERS: String(options.overwrite ?? false),
-      },
-    });
-    setter.addToRolePolicy(
-      new iam.PolicyStatement({
-        actions: [
-          'cognito-idp:DescribeUserPool',
-          'cognito-idp:UpdateUserPool',
-          // The factors of MFA are no part of the two above, and an update must not change them.
-          'cognito-idp:GetUserPoolMfaConfig',
-          'cognito-idp:SetUserPoolMfaConfig',
-        ],
-        resources: [userPool.userPoolArn],
-      }),
-    );
-    if (options.smsRole) {
-      setter.addToRolePolicy(
-        new iam.PolicyStatement({
-          actions: ['iam:PassRole'],
-          resources: [options.smsRole.roleArn],
-          conditions: { StringEquals: { 'iam:PassedToService': 'cognito-idp.amazonaws.com' } },
-        }),
-      );
-    }
-    options.senderKey?.grant(setter, 'kms:CreateGrant');
-    const provider = this.programs.provider(this, 'PoolTriggersProvider', setter);
-    return new CustomResource(this, 'PoolTriggersResource', {
-      serviceToken: provider.serviceToken,
-      resourceType: 'Custom::UserSyncPoolTriggers',
-      properties: {
-        UserPoolId: userPool.userPoolId,
-        FunctionArn: this.triggerFunction.functionArn,
-        ChainPostConfirmation: options.chainPostConfirmation?.functionArn,
-        ChainPostAuthentication: options.chainPostAuthentication?.functionArn,
-        Overwrite: String(options.overwrite ?? false),
-        // So that a new build sets again what somebody took away.
-        Code: this.programs.fingerprint('user-sync-operator'),
-      },
-    });
   }
 
   /** Credentials in RDS's JSON form, which hosted rotation reads too. */
@@ -541,7 +549,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
       layers: [this.layer()],
     });
     const maintain = { retentionDays, monthsAhead: 3 };
-    this.schedule('Maintenance', events.Schedule.rate(Duration.days(1)), made, { maintain });
+    schedule(this, 'Maintenance', events.Schedule.rate(Duration.days(1)), made, { maintain });
     adminSecret.grantRead(made);
     this.consumerSecret?.grantRead(made);
     this.readerSecret?.grantRead(made);
@@ -736,12 +744,12 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     });
     grantQueue(failures, made, 'sqs:SendMessage');
     grantQueue(this.queue, made, 'sqs:SendMessage');
-    this.schedule('Heartbeat', events.Schedule.rate(Duration.minutes(5)), made, { heartbeat: true });
     const permit = (...actions: string[]) =>
       made.addToRolePolicy(new iam.PolicyStatement({ actions, resources: [userPool.userPoolArn] }));
     if (watchesTriggers) permit('cognito-idp:DescribeUserPool');
     if (this.settings.lifecycle) {
-      permit('cognito-idp:AdminGetUser', 'cognito-idp:ListUsers');
+      // A call with an access token names a client, and no pool.
+      permit('cognito-idp:ListUsers', 'cognito-idp:ListUserPoolClients');
       new events.Rule(this, 'LifecycleRule', {
         description: "What happens to the user pool's users beside sign-ins",
         eventPattern: {
@@ -765,13 +773,16 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
       environment: { USER_SYNC_OPERATION: 'drift', USER_SYNC_USER_POOL_ID: userPool.userPoolId },
       network: this.network,
       layers: [this.layer()],
+      onSuccess: new EventBridgeDestination(),
+      // Lambda ends the loops that it sees after 16 rounds, and a large pool takes more.
+      recursiveLoop: lambda.RecursiveLoop.ALLOW,
     });
+    goOn(this, made);
     this.addLogin(made, this.settings.auth.readerUser, this.readerSecret);
     made.addToRolePolicy(
       new iam.PolicyStatement({
         actions: [
           'cognito-idp:ListUsers',
-          'cognito-idp:AdminGetUser',
           'cognito-idp:DescribeUserPool',
           'cognito-idp:ListGroups',
           'cognito-idp:ListUsersInGroup',
@@ -780,16 +791,8 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
       }),
     );
     if (migration) made.node.addDependency(migration);
-    this.schedule('DriftCheck', events.Schedule.rate(interval), made, { drift: true });
+    schedule(this, 'DriftCheck', events.Schedule.rate(interval), made, { drift: true });
     return made;
-  }
-
-  private schedule(id: string, schedule: events.Schedule, target: lambda.Function, input: object): void {
-    const event = events.RuleTargetInput.fromObject(input);
-    new events.Rule(this, `${id}Schedule`, {
-      schedule,
-      targets: [new targets.LambdaFunction(target, { event })],
-    });
   }
 
   /** `/opt/rds-ca.pem` for functions. */
@@ -816,18 +819,6 @@ const EXCLUDED_FROM_PASSWORDS = '!"#$%&\'()*+,-./:;<=>?@[\\]^_`{|}~';
 
 function isChained(options?: AttachOptions): boolean {
   return options?.chainPostConfirmation !== undefined || options?.chainPostAuthentication !== undefined;
-}
-
-/** The functions that were the pool's triggers before, for the trigger and for the function that sets it. */
-function chains(options?: AttachOptions): Record<string, string> {
-  return {
-    ...(options?.chainPostConfirmation && {
-      USER_SYNC_CHAIN_POST_CONFIRMATION: options.chainPostConfirmation.functionArn,
-    }),
-    ...(options?.chainPostAuthentication && {
-      USER_SYNC_CHAIN_POST_AUTHENTICATION: options.chainPostAuthentication.functionArn,
-    }),
-  };
 }
 
 /** `USER_SYNC_CLIENT_METADATA_KEYS`: the keys that differ from the documented ones. */

@@ -42,10 +42,14 @@ export interface Watched {
   readonly worker?: ecs.FargateService;
   readonly lifecycleFunction: lambda.Function;
   readonly lifecycleFailures: sqs.Queue;
+  readonly triggerKeeper?: lambda.Function;
   readonly migrator?: lambda.Function;
   readonly driftFunction?: lambda.Function;
   readonly driftInterval?: Duration;
 }
+
+/** Why triggers that are missing are not put back, as the label of the metric has it. */
+const NOT_PUT_BACK = ['held', 'limit', 'foreign', 'parameter', 'failed'];
 
 /** The metrics, by what they answer. */
 export class Metrics {
@@ -61,6 +65,27 @@ export class Metrics {
 
   public lifecycle(name: string, options: cloudwatch.MetricOptions = {}): cloudwatch.Metric {
     return metricOf(this.watched.lifecycleFunction.functionName, name, options);
+  }
+
+  /** Of the pool's two triggers those that do not call ours: the most that anybody who looked has seen in a minute. */
+  public triggersMissing(): cloudwatch.IMetric {
+    const most = { period: Duration.minutes(1), statistic: 'Maximum' };
+    const looks: Record<string, cloudwatch.Metric> = { lifecycle: this.lifecycle('triggers_missing', most) };
+    const { triggerKeeper } = this.watched;
+    if (!triggerKeeper) return looks.lifecycle!;
+    // The keeper may have put them back before the other looks.
+    looks.keeper = metricOf(triggerKeeper.functionName, 'triggers_missing', most);
+    return ofAny('MAX', looks, most.period);
+  }
+
+  /** How often the keeper saw triggers missing and did not put them back, or failed. */
+  public notPutBack(keeper: lambda.Function): cloudwatch.IMetric {
+    const sum = { period: Duration.minutes(1) };
+    const counted = NOT_PUT_BACK.map((reason) => {
+      const dimensionsMap = { service: keeper.functionName, reason };
+      return [reason, metricOf(keeper.functionName, 'triggers_not_put_back', { dimensionsMap, ...sum })];
+    });
+    return ofAny('SUM', { ...Object.fromEntries(counted), errors: keeper.metricErrors(sum) }, sum.period);
   }
 
   public freshness(options: cloudwatch.MetricOptions = {}): cloudwatch.Metric {
@@ -102,8 +127,29 @@ export class Metrics {
   }
 }
 
+/** Several metrics as one, each of which is 0 where it says nothing. */
+function ofAny(
+  combine: 'MAX' | 'SUM',
+  usingMetrics: Record<string, cloudwatch.Metric>,
+  period: Duration,
+): cloudwatch.MathExpression {
+  const each = Object.keys(usingMetrics).map((id) => `FILL(${id}, 0)`);
+  return new cloudwatch.MathExpression({
+    expression: `${combine}([${each.join(', ')}])`,
+    usingMetrics,
+    period,
+  });
+}
+
 const { BREACHING, NOT_BREACHING } = cloudwatch.TreatMissingData;
 const { GREATER_THAN_THRESHOLD, LESS_THAN_THRESHOLD } = cloudwatch.ComparisonOperator;
+
+/**
+ * One look in a minute is enough, since a deployment never takes the triggers away, and nobody looks before they are set.
+ * Somebody looks every 5 minutes: fewer periods than two looks and the time until CloudWatch has the second would call it
+ * over in between, or after one look that failed.
+ */
+const LOOKS = { periods: 12, datapoints: 1 };
 
 interface AlarmProps {
   readonly metric: cloudwatch.IMetric;
@@ -229,11 +275,25 @@ export function alarms(
   if (watched.isAttached) {
     made.push(
       make('TriggersMissing', {
-        // All of a quarter of an hour: a deployment may be setting them.
-        metric: metrics.lifecycle('triggers_missing', { period: Duration.minutes(15), statistic: 'Minimum' }),
+        metric: metrics.triggersMissing(),
         threshold: 0,
+        ...LOOKS,
         missing: NOT_BREACHING,
-        says: 'The user pool does not call the trigger function any more: sign-ins are not counted.',
+        says: 'The user pool does not call the trigger function, or did not for a while: sign-ins were not counted.',
+        section: 'Triggers missing',
+      }),
+    );
+  }
+  if (watched.triggerKeeper) {
+    made.push(
+      make('TriggersNotPutBack', {
+        metric: metrics.notPutBack(watched.triggerKeeper),
+        threshold: 0,
+        ...LOOKS,
+        missing: NOT_BREACHING,
+        says:
+          'Triggers of the user pool are missing and nobody puts them back: somebody holds them, they were put back too ' +
+          "often, another function is there, or the parameter or the pool cannot be used. The keeper's log says which.",
         section: 'Triggers missing',
       }),
     );
@@ -328,13 +388,6 @@ export function dashboard(
       liveData: true,
       leftYAxis: { min: 0 },
       ...props,
-    });
-  const byLabel = (service: string, metric: string, label: string) =>
-    new cloudwatch.MathExpression({
-      expression: `SEARCH('{${NAMESPACE},service,${label}} MetricName="${metric}" service="${service}"', 'Sum', 300)`,
-      usingMetrics: {},
-      label: '',
-      period: Duration.minutes(5),
     });
 
   const notSynced = [
@@ -451,7 +504,7 @@ export function dashboard(
 
   board.addWidgets(
     text(
-      '## Beside sign-ins\n**Good:** no failures; the ledger has 35 days or more ahead; no drift. Drift is repaired by `user-sync reconcile --repair`.',
+      '## Beside sign-ins\n**Good:** no failures; the ledger has 35 days or more ahead; no drift; no trigger missing. Drift is repaired by `user-sync reconcile --repair`.',
       2,
     ),
   );
@@ -470,6 +523,7 @@ export function dashboard(
     ...(watched.driftFunction
       ? [graph('Users who differ from the pool', [metrics.drift({ label: 'users' })])]
       : []),
+    ...(watched.isAttached ? [graph('Triggers that do not call us', triggerLines(watched, metrics))] : []),
   );
   board.addWidgets(
     text(
@@ -479,4 +533,28 @@ export function dashboard(
     ),
   );
   return board;
+}
+
+/** A metric by the values of its label. */
+function byLabel(service: string, metric: string, label: string): cloudwatch.MathExpression {
+  return new cloudwatch.MathExpression({
+    expression: `SEARCH('{${NAMESPACE},service,${label}} MetricName="${metric}" service="${service}"', 'Sum', 300)`,
+    usingMetrics: {},
+    label: '',
+    period: Duration.minutes(5),
+  });
+}
+
+/** The lines of the graph of triggers. */
+function triggerLines({ triggerKeeper }: Watched, metrics: Metrics): cloudwatch.IMetric[] {
+  const most = { statistic: 'Maximum', label: 'missing' };
+  const missing = metrics.lifecycle('triggers_missing', most);
+  if (!triggerKeeper) return [missing];
+  const keeper = triggerKeeper.functionName;
+  return [
+    missing,
+    metricOf(keeper, 'triggers_missing', { ...most, label: 'missing, to the keeper' }),
+    metricOf(keeper, 'triggers_put_back', { label: 'put back' }),
+    byLabel(keeper, 'triggers_not_put_back', 'reason'),
+  ];
 }

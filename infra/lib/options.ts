@@ -189,6 +189,15 @@ export interface AttachOptions {
   readonly overwrite?: boolean;
 
   /**
+   * Whether a function puts the triggers back when somebody has taken them away: at once, and a few times an hour at
+   * most. Only what is missing is put back: another function there stays, and an alarm rings. `user-sync triggers hold` stops
+   * it, for an incident.
+   *
+   * @default false
+   */
+  readonly keep?: boolean;
+
+  /**
    * The role with which the pool sends SMS, if it does: Cognito asks whoever updates such a pool for the right to
    * pass it on. Not needed of a pool of the same stack.
    *
@@ -198,7 +207,7 @@ export interface AttachOptions {
 
   /**
    * The key of the pool's custom e-mail or SMS sender, if it has one: Cognito makes a grant on it for whoever
-   * updates such a pool. Not needed for a pool that this stack makes and deletes.
+   * updates such a pool. Not needed of a pool of the same stack.
    *
    * @default - the pool has no custom sender
    */
@@ -210,7 +219,8 @@ export class PoolTriggers {
   /**
    * The construct does. Of a pool in the same stack it sets the two triggers; of any other pool a custom
    * resource changes these two settings and nothing else, refuses to replace somebody else's trigger, and puts
-   * back what was there when it is deleted.
+   * back what was there when it is deleted. Each deployment sets those that are missing: a property of the resource is
+   * the time of the synthesis, or what the context says as `userSyncDeployment`.
    */
   public static attach(options: AttachOptions = {}): PoolTriggers {
     return new PoolTriggers(options);

@@ -26,6 +26,11 @@ export interface ProgramProps {
   readonly network?: Network;
   readonly layers?: lambda.ILayerVersion[];
   readonly onFailure?: lambda.IDestination;
+  readonly onSuccess?: lambda.IDestination;
+  /** How often Lambda tries an asynchronous invocation again; twice if it is left out. */
+  readonly retryAttempts?: number;
+  /** Whether the function may be what invokes it. */
+  readonly recursiveLoop?: lambda.RecursiveLoop;
   /** Whether its log outlives the stack. */
   readonly keepLog?: boolean;
   /** What its log is encrypted with, if not with a key of CloudWatch's own. */
@@ -88,6 +93,9 @@ export class Programs {
       environment: props.environment,
       layers: props.layers,
       onFailure: props.onFailure,
+      onSuccess: props.onSuccess,
+      retryAttempts: props.retryAttempts,
+      recursiveLoop: props.recursiveLoop,
       role,
       logGroup,
       ...(props.network && {

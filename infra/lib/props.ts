@@ -156,15 +156,15 @@ export interface CognitoUserSyncProps {
   /**
    * Whether users whom an administrator creates, changes, disables or deletes are followed by CloudTrail's
    * events. Without, such changes come with the user's next login or `user-sync reconcile`. Needs a trail of
-   * management events.
+   * management events. The pool's triggers are looked at either way.
    *
    * @default true
    */
   readonly lifecycle?: boolean;
 
   /**
-   * How often the pool is compared with the table. Needs a way to Cognito from `vpcSubnets`, and the Lambda's 15
-   * minutes: enough for some 500,000 users. Above, run `user-sync reconcile` where it may take longer.
+   * How often the pool is compared with the table, of any size: what does not fit into the Lambda's 15 minutes is gone
+   * on with by its next invocation. Needs a way to Cognito from `vpcSubnets`.
    *
    * @default DriftCheck.daily()
    */

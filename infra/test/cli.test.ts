@@ -50,6 +50,7 @@ const ADOPTED = {
   rolePrefix: 'shop',
   adminSecretArn: 'arn:aws:secretsmanager:eu-west-1:123456789012:secret:admin-AbCdEf',
   chainPostConfirmationArn: 'arn:aws:lambda:eu-west-1:123456789012:function:welcome',
+  keepTriggers: 'true',
   alarmTopicArn: 'arn:aws:sns:eu-west-1:123456789012:alarms',
 };
 
@@ -84,6 +85,8 @@ describe('cdk synth, offline and without credentials', { concurrency: 2 }, () =>
 
   test('makes the adoption of what the context names', async () => {
     assert.deepEqual(await synth('adopt', ...context(ADOPTED)), ['UserSync.template.json']);
+    const template = fs.readFileSync(path.join(OUT, 'adopt', 'UserSync.template.json'), 'utf8');
+    assert.ok(template.includes('"keep-triggers"'));
   });
 
   test('says which key of the context is missing', async () => {
@@ -94,6 +97,10 @@ describe('cdk synth, offline and without credentials', { concurrency: 2 }, () =>
     await assert.rejects(
       synth('refused', ...context({ ...ADOPTED, databasePort: 'many' })),
       /databasePort is "many"/,
+    );
+    await assert.rejects(
+      synth('refused', ...context({ ...ADOPTED, keepTriggers: 'yes' })),
+      /keepTriggers is "yes": it must be true or false/,
     );
     fs.rmSync(path.join(OUT, 'refused'), { recursive: true, force: true });
   });

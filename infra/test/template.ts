@@ -6,6 +6,8 @@ export interface Resource {
   readonly Type: string;
   readonly Properties: any;
   readonly DependsOn?: string[];
+  readonly DeletionPolicy?: string;
+  readonly UpdateReplacePolicy?: string;
 }
 
 export interface Statement {
@@ -65,3 +67,28 @@ export class Questions {
 }
 
 export const asList = <T>(one: T | T[]): T[] => (Array.isArray(one) ? one : [one]);
+
+/** Whether EventBridge's rule takes an event: of each leaf of the pattern, the event has one of the values, or just has it. */
+export function matches(pattern: any, event: any): boolean {
+  return Object.entries<any>(pattern).every(([key, wanted]) => {
+    const given = event?.[key];
+    if (!Array.isArray(wanted)) return given instanceof Object && matches(wanted, given);
+    // What is there is seen of leaves only.
+    if (wanted[0]?.exists === true) return given !== undefined && !(given instanceof Object);
+    return wanted.some((value) => JSON.stringify(value) === JSON.stringify(given));
+  });
+}
+
+/** What EventBridge's input transformer makes of an event: a variable outside of quotes becomes the JSON that is there. */
+export function transformed({ InputPathsMap, InputTemplate }: any, event: any): unknown {
+  const at = (path: string) =>
+    path
+      .split('.')
+      .slice(1)
+      .reduce((value, key) => value?.[key], event);
+  const filled = Object.entries<string>(InputPathsMap).reduce(
+    (text, [name, path]) => text.replaceAll(`<${name}>`, JSON.stringify(at(path))),
+    InputTemplate as string,
+  );
+  return JSON.parse(filled);
+}

@@ -1,5 +1,5 @@
 /** Every way in which the construct can be had that changes what is deployed, each as a stack. */
-import { App, Duration, Stack } from 'aws-cdk-lib';
+import { App, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import * as cognito from 'aws-cdk-lib/aws-cognito';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
@@ -54,6 +54,14 @@ function adminSecret(stack: Stack): secretsmanager.ISecret {
 
 function chained(stack: Stack, id: string): lambda.IFunction {
   return lambda.Function.fromFunctionArn(stack, id, `arn:aws:lambda:eu-west-1:123456789012:function:${id}`);
+}
+
+/** What Cognito asks of whoever updates a pool that sends SMS, and has a sender of its own. */
+function updaters(stack: Stack) {
+  return {
+    smsRole: iam.Role.fromRoleArn(stack, 'Sms', 'arn:aws:iam::123456789012:role/sms', { mutable: false }),
+    senderKey: kms.Key.fromKeyArn(stack, 'Sender', 'arn:aws:kms:eu-west-1:123456789012:key/1'),
+  };
 }
 
 /** What is imported everywhere, with what a variant changes. */
@@ -147,8 +155,7 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
     triggers: PoolTriggers.attach({
       chainPostConfirmation: chained(stack, 'Welcome'),
       chainPostAuthentication: chained(stack, 'Audit'),
-      smsRole: iam.Role.fromRoleArn(stack, 'Sms', 'arn:aws:iam::123456789012:role/sms', { mutable: false }),
-      senderKey: kms.Key.fromKeyArn(stack, 'Sender', 'arn:aws:kms:eu-west-1:123456789012:key/1'),
+      ...updaters(stack),
     }),
   }),
   ChainedOwnPool: (stack) => ({
@@ -156,6 +163,20 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
     triggers: PoolTriggers.attach({ chainPostConfirmation: chained(stack, 'Welcome') }),
     clientMetadataKeys: { ip: 'clientIp' },
     referralCodeAttribute: 'custom:referral_code',
+  }),
+  Keep: (stack) => ({
+    triggers: PoolTriggers.attach({ keep: true, ...updaters(stack) }),
+    alarmTopic: new sns.Topic(stack, 'Topic', { enforceSSL: true }),
+  }),
+  // What goes with the stack, sends SMS, and has a key for a sender of its own.
+  KeepOwnPool: (stack) => ({
+    userPool: new cognito.UserPool(stack, 'Pool', {
+      removalPolicy: RemovalPolicy.DESTROY,
+      mfa: cognito.Mfa.OPTIONAL,
+      customSenderKmsKey: new kms.Key(stack, 'Sender', { enableKeyRotation: true }),
+    }),
+    triggers: PoolTriggers.attach({ keep: true, chainPostConfirmation: chained(stack, 'Welcome') }),
+    lifecycle: false,
   }),
   SchemaAndPrefix: () => ({ schema: 'eu', rolePrefix: 'eu_sync', auth: DatabaseAuth.secret() }),
   Endpoints: () => ({
