@@ -27,6 +27,7 @@ mod end_to_end;
 mod erase;
 mod faults;
 mod fetches;
+mod flows;
 mod foreign;
 mod former_trigger;
 mod grants;

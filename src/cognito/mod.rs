@@ -3,6 +3,7 @@
 //! Publishes events, and reads rows only through [`crate::store::maintenance::drift`]. Must never write a table.
 
 pub mod cloudtrail;
+pub mod flows;
 pub mod lifecycle;
 pub mod reconcile;
 pub mod restore;

@@ -8,6 +8,7 @@ pub(crate) mod dev;
 pub(crate) mod dlq;
 pub(crate) mod doctor;
 pub(crate) mod erase;
+pub(crate) mod flows;
 pub(crate) mod health;
 pub(crate) mod heartbeat;
 pub(crate) mod maintain;

@@ -26,6 +26,7 @@ pub mod proxy;
 pub mod rds;
 pub mod rds_server;
 pub mod secrets;
+pub mod sign_in_pool;
 pub mod source;
 pub mod sqs_stub;
 pub mod stale_pool;

@@ -1,7 +1,9 @@
 //! What each Cognito trigger event amounts to. The echo is tested on the real binary, in the root package.
 
+use std::collections::BTreeSet;
+
 use cognito_user_sync_triggers::client_metadata::ClientMetadataKeys;
-use cognito_user_sync_triggers::cognito::{Ignored, user_event};
+use cognito_user_sync_triggers::cognito::{Ignored, trigger_source, user_event};
 use cognito_user_sync_triggers::event::{Event, EventId, Kind, TEXT_MAX_CHARS, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 
@@ -39,6 +41,51 @@ fn each_source_is_what_it_says_and_nothing_else_is_published() {
     for payload in ["[]", "null", "\"\"", "{", ""] {
         assert_eq!(read(payload), Err(Ignored::Unreadable), "{payload}");
     }
+}
+
+/// Every source that the Cognito Developer Guide names ("Customizing user pool workflows with Lambda triggers", "Pre token
+/// generation Lambda trigger"), in each spelling that it has.
+const DOCUMENTED: &str = "
+    PreSignUp_SignUp PreSignUp_AdminCreateUser PreSignUp_ExternalProvider
+    PostConfirmation_ConfirmSignUp PostConfirmation_ConfirmForgotPassword
+    PreAuthentication_Authentication PostAuthentication_Authentication
+    DefineAuthChallenge_Authentication CreateAuthChallenge_Authentication
+    VerifyAuthChallengeResponse_Authentication VerifyAuthChallenge_Authentication
+    InboundFederation_ExternalProvider
+    TokenGeneration_HostedAuth TokenGeneration_Authentication TokenGeneration_NewPasswordChallenge
+    TokenGeneration_AuthenticateDevice TokenGeneration_RefreshTokens TokenGeneration_ClientCredentials
+    UserMigration_Authentication UserMigration_ForgotPassword
+    CustomMessage_SignUp CustomMessage_AdminCreateUser CustomMessage_ResendCode CustomMessage_ForgotPassword
+    CustomMessage_UpdateUserAttribute CustomMessage_VerifyUserAttribute CustomMessage_Authentication
+    CustomEmailSender_SignUp CustomEmailSender_AdminCreateUser CustomEmailSender_ForgotPassword
+    CustomEmailSender_UpdateUserAttribute CustomEmailSender_VerifyUserAttribute CustomEmailSender_Authentication
+    CustomEmailSender_AccountTakeOverNotification
+    CustomSMSSender_SignUp CustomSMSSender_AdminCreateUser CustomSMSSender_ForgotPassword
+    CustomSMSSender_UpdateUserAttribute CustomSMSSender_VerifyUserAttribute CustomSMSSender_Authentication
+    CustomSmsSender_SignUp CustomSmsSender_AdminCreateUser CustomSmsSender_ForgotPassword
+    CustomSmsSender_UpdateUserAttribute CustomSmsSender_VerifyUserAttribute CustomSmsSender_Authentication";
+
+#[test]
+fn every_documented_source_has_a_fixture_and_every_fixture_its_line() {
+    let sources: BTreeSet<String> =
+        crate::fixtures().iter().filter_map(|(_, payload)| trigger_source(payload)).collect();
+    let is_source = |word: &&str| {
+        let mut parts = word.split('_');
+        let is_name = |part: &str| part.len() > 3 && part.chars().all(|c| c.is_ascii_alphabetic());
+        word.contains(char::is_lowercase) && parts.clone().count() == 2 && parts.all(is_name)
+    };
+    // What the table of flows says fires.
+    let flows = include_str!("../../docs/flows.md").lines().filter(|line| line.starts_with("| `"));
+    let named: Vec<&str> = flows.flat_map(|line| line.split('`')).filter(is_source).collect();
+    assert!(named.len() > 40, "{named:?}");
+    let missing: BTreeSet<&str> =
+        DOCUMENTED.split_whitespace().chain(named).filter(|source| !sources.contains(*source)).collect();
+    assert_eq!(missing, BTreeSet::new());
+
+    let lines = include_str!("../fixtures/README.md").lines();
+    let lines = lines.filter_map(|line| line.strip_prefix("| `")?.split(".json`").next());
+    let files = crate::fixtures();
+    assert_eq!(lines.collect::<BTreeSet<_>>(), files.iter().map(|(name, _)| &name[..]).collect());
 }
 
 #[test]

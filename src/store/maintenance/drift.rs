@@ -254,6 +254,16 @@ pub async fn deletion(database: &Database, sub: Uuid) -> Result<Option<Deletion>
     }))
 }
 
+/// How many logins of a user the table has; none where there is no row.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn logins(database: &Database, sub: Uuid) -> Result<i64, sqlx::Error> {
+    let query = "select login_count from users where id = $1";
+    let logins = sqlx::query_scalar(query).bind(sub).fetch_optional(database.questions()).await?;
+    Ok(logins.unwrap_or(0))
+}
+
 /// A user pool that the table has users of, if it has none of `user_pool_id`.
 ///
 /// # Errors
