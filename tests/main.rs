@@ -41,6 +41,7 @@ mod outage;
 mod output;
 mod pool_triggers;
 mod poolers;
+mod pools;
 mod production;
 mod proof;
 mod reconcile;
