@@ -13,6 +13,7 @@
 //!
 //! | `ledger_days_ahead` | histogram, days | how far ahead the ledger has months, after `maintain` |
 //! | `triggers_missing` | histogram | of the pool's two triggers those that call something else, at each heartbeat |
+//! | `clients_not_listed` | counter | listings of a pool's app clients that failed |
 //! | `drift`, `drift_compared` | histogram | what a repair would repair, of so many users, after a drift check |
 //!
 //! In CloudWatch they are in the namespace `UserSync`, as the triggers' are, with the dimension `service`; in
@@ -171,6 +172,7 @@ fn describe() {
     describe_counter!("rejected", Unit::Count, "messages that the dead-letter queue has now");
     describe_counter!("retried", Unit::Count, "messages returned to the queue");
     describe_counter!("heartbeats", Unit::Count, "heartbeats that arrived");
+    describe_counter!("clients_not_listed", Unit::Count, "listings of a pool's app clients that failed");
     describe_histogram!("batch_messages", Unit::Count, "messages of a batch");
     describe_histogram!("apply_duration", Unit::Seconds, "from a batch's arrival to its commit");
     describe_histogram!("freshness", Unit::Seconds, "from when an event occurred to when it was committed");

@@ -27,6 +27,7 @@ const PRIVATE: &str = "Zephyrine";
 struct Followed {
     client: Client,
     pool: String,
+    app_client: String,
     api: LambdaRuntimeApi,
     function: Function,
     database: TestDatabase,
@@ -50,11 +51,13 @@ impl Followed {
         let client = Client::from_conf(config);
         let created = client.create_user_pool().pool_name("followed").send().await.unwrap();
         let pool = created.user_pool.unwrap().id.unwrap();
+        let created = client.create_user_pool_client().user_pool_id(&pool).client_name("app").send();
+        let app_client = created.await.unwrap().user_pool_client.unwrap().client_id.unwrap();
         let api = LambdaRuntimeApi::start().await;
         let env = [&deployment.environment()[..], &[("USER_SYNC_USER_POOL_ID", pool.as_str())], env].concat();
         let function = Function::spawn(&binaries::lifecycle(), &api, &env);
         api.wait_until_ready(LIMIT).await;
-        Self { client, pool, api, function, database }
+        Self { client, pool, app_client, api, function, database }
     }
 
     /// Creates a user as an administrator does.
@@ -81,7 +84,7 @@ impl Followed {
     }
 
     async fn invoke_at(&self, fixture: &str, sub: Uuid, at: Timestamp) -> Invocation {
-        self.api.invoke(cloudtrail::event(fixture, &self.pool, sub, at), LIMIT).await
+        self.api.invoke(cloudtrail::event(fixture, &self.pool, &self.app_client, sub, at), LIMIT).await
     }
 
     /// Hands an event over and applies what it published.
@@ -231,6 +234,8 @@ async fn a_users_own_calls_name_no_pool_and_are_followed() {
     let sub = followed.create("self").await;
     followed.follow("sign_up", sub).await;
     followed.follow("update_user_attributes_by_the_user", sub).await;
+    // Without a client, the user is found by the sub.
+    followed.follow("update_user_attributes_without_a_client", sub).await;
     followed.has(sub, &[("is_deleted", Some("false")), ("cognito_username", Some("self"))]).await;
     followed.delete("self").await;
     followed.follow("delete_user_by_the_user", sub).await;
@@ -255,7 +260,8 @@ async fn what_is_not_followed_is_counted_by_its_reason() {
         ("no_sub", 1),
         ("no_group", 1),
         ("unknown_name", 2),
-        ("other_pool", 1),
+        ("other_pool", 2),
+        ("unknown_client", 2),
         ("not_cognito", 1),
         ("unreadable", 1),
     ] {

@@ -42,6 +42,7 @@ mod outage;
 mod output;
 mod pool_triggers;
 mod poolers;
+mod pools;
 mod production;
 mod proof;
 mod reconcile;

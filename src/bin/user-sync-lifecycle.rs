@@ -19,6 +19,7 @@ async fn main() -> Result<(), Error> {
         let handled = lifecycle.handle(event.payload.get()).await;
         match &handled {
             Ok(Handled::Published) => metrics::counter!("published").increment(1),
+            Ok(Handled::Looked) => metrics::counter!("looked").increment(1),
             Ok(Handled::Ignored(why)) => {
                 if matches!(why, Ignored::NoSub | Ignored::NoGroup | Ignored::Unreadable) {
                     tracing::warn!(reason = why.as_str(), "a change of a user or a group is not followed");

@@ -1,38 +1,56 @@
-//! Publishes the changes of a user that no trigger reports, such as an update or a deletion. Knows the user pool and
-//! the queue; must not know Lambda or the tables.
+//! Publishes the changes of a user that no trigger reports, such as an update or a deletion. Knows our user pools and
+//! their queues; must not know Lambda or the tables.
 //!
 //! [`cloudtrail`] reads that a user changed. How the user changed is hidden there, so we ask the pool and publish its
 //! answer. Who joined or left which group is not hidden: that is published as CloudTrail says it, with its time.
+//!
+//! CloudTrail reports every pool of the account. What is not known to be of a pool of ours is no deletion of ours, and it
+//! is a change only if one of our pools has the user.
 
+mod clients;
+mod settings;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use cognito_user_sync_triggers::event::{Event, EventId, GroupEvent, UserEvent};
-use cognito_user_sync_triggers::publish::{PublishError, Publisher, QUEUE_URL_VARIABLE};
+use cognito_user_sync_triggers::event::{Event, EventId, GroupEvent};
+use cognito_user_sync_triggers::publish::{PublishError, Publisher};
 use cognito_user_sync_triggers::timestamp::Timestamp;
+use futures::future::{BoxFuture, FutureExt as _, join_all};
 use uuid::Uuid;
 
 use crate::aws;
-use crate::cognito::cloudtrail::{self, Notice};
-use crate::cognito::user_pool::{self, LookUp, PoolError, UserPool};
+use crate::cognito::cloudtrail::{self, Notice, Whose};
+use crate::cognito::lifecycle::clients::{CLIENT_LISTS_PER_SECOND, Clients, Owner};
+use crate::cognito::lifecycle::settings::PoolSettings;
+use crate::cognito::user_pool::{self, DEFAULT_READS_PER_SECOND, LookUp, Pace, PoolError, UserPool};
 use crate::config::{ConfigError, Environment};
 
 pub use crate::cognito::cloudtrail::Ignored;
+pub use crate::cognito::lifecycle::settings::{POOLS_VARIABLE, TRIGGER_VARIABLE};
 
-/// How long reading a user may take. Together with [`PUBLISH_BUDGET`] it must be shorter than the function's timeout.
+/// How long reading a user may take, with finding out whose user it is. Together with [`PUBLISH_BUDGET`] it must be
+/// shorter than the function's timeout.
 pub const LOOK_UP_BUDGET: Duration = Duration::from_secs(20);
 
 /// How long publishing may take: longer than at a sign-in, since nobody waits here.
 pub const PUBLISH_BUDGET: Duration = Duration::from_secs(10);
 
-/// The function that the pool's two triggers should call. Checked with each heartbeat: an update of the pool's settings
-/// can remove the triggers silently, and then no login is counted.
-pub const TRIGGER_VARIABLE: &str = "USER_SYNC_TRIGGER_ARN";
+/// ListUsers requests per second and pool: a sixth of the account's quota of 30 ("Quotas in Amazon Cognito", category
+/// UserList).
+pub const LIFECYCLE_LISTS_PER_SECOND: u32 = 5;
+
+/// Those of them, for all pools together, that may look for a user of whom a record says nothing but the sub: mostly it is
+/// another pool's.
+pub const SEARCHES_PER_SECOND: u32 = 2;
 
 /// How an event was handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handled {
     /// The event that it asked for is on the queue.
     Published,
+    /// A pool was changed, so the triggers were looked at.
+    Looked,
     /// It asked for nothing.
     Ignored(Ignored),
 }
@@ -63,38 +81,65 @@ pub enum LifecycleError {
     Publish(#[from] PublishError),
 }
 
-/// Follows one user pool.
+/// A pool that is followed, and where its events go.
 #[derive(Debug)]
-pub struct Lifecycle {
-    user_pool: UserPool,
-    publisher: Publisher,
-    trigger_arn: Option<String>,
+pub struct Followed {
+    /// The pool.
+    pub user_pool: UserPool,
+    /// Its queue. Pools with one queue have one publisher.
+    pub publisher: Arc<Publisher>,
+    /// The function that the pool's two triggers should call. Looked at with each heartbeat, and when the pool is changed:
+    /// an update of the pool's settings can remove the triggers silently, and then no login is counted.
+    pub trigger_arn: Option<String>,
 }
 
+/// Follows one user pool, or several.
+#[derive(Debug)]
+pub struct Lifecycle {
+    pools: Vec<Followed>,
+    clients: Clients,
+    searches: Pace,
+}
+
+/// What is published, and by which pool's publisher; `None` if it is not known to be about a pool of ours.
+type Found<'a> = Option<(&'a Followed, Event<'static>)>;
+
 impl Lifecycle {
-    /// Reads `user_pool`, sends to `publisher`, and does not check the triggers.
+    /// Follows these pools.
     #[must_use]
-    pub fn new(user_pool: UserPool, publisher: Publisher) -> Self {
-        Self { user_pool, publisher, trigger_arn: None }
+    pub fn new(pools: Vec<Followed>) -> Self {
+        let (clients, searches) = (Clients::at_rate(CLIENT_LISTS_PER_SECOND), Pace::new(SEARCHES_PER_SECOND));
+        Self { pools, clients, searches }
     }
 
-    /// Configured by `USER_SYNC_USER_POOL_ID`, `USER_SYNC_QUEUE_URL`, `USER_SYNC_TRIGGER_ARN` if it is set, and
-    /// the SDK's own variables.
+    /// Configured by `USER_SYNC_POOLS`, or `USER_SYNC_USER_POOL_ID` with `USER_SYNC_QUEUE_URL`; by `USER_SYNC_TRIGGER_ARN`
+    /// if it is set; and by the SDK's own variables.
     ///
     /// # Errors
-    /// Names the variable that is missing.
+    /// Names the variable that is missing, or that holds what it must not.
     pub async fn from_env() -> Result<Self, ConfigError> {
-        let pool = user_pool::configured("the id of the user pool to read, such as eu-west-1_Abc123Def")?;
-        let environment = Environment::process();
-        let queue_url = environment.required(QUEUE_URL_VARIABLE, "the URL of the queue to send to")?;
-        let trigger_arn = environment.optional(TRIGGER_VARIABLE)?;
-        let lifecycle = Self::new(UserPool::new(pool).await, aws::publisher(queue_url).await);
-        Ok(Self { trigger_arn, ..lifecycle })
+        let mut pools: Vec<Followed> = Vec::new();
+        let mut queues: Vec<(String, Arc<Publisher>)> = Vec::new();
+        for PoolSettings { id, queue_url, trigger_arn } in settings::read(Environment::process())? {
+            let known = queues.iter().find(|(url, _)| *url == queue_url);
+            let publisher = match known.map(|(_, publisher)| Arc::clone(publisher)) {
+                Some(publisher) => publisher,
+                None => Arc::new(aws::publisher(queue_url.clone()).await),
+            };
+            queues.push((queue_url, Arc::clone(&publisher)));
+            let user_pool = match pools.first() {
+                Some(first) => UserPool::with_client(first.user_pool.client().clone(), id),
+                None => UserPool::new(id).await,
+            };
+            let user_pool = user_pool.at_rates(LIFECYCLE_LISTS_PER_SECOND, DEFAULT_READS_PER_SECOND);
+            pools.push(Followed { user_pool, publisher, trigger_arn });
+        }
+        Ok(Self::new(pools))
     }
 
-    /// Opens the connection to SQS before the first event; see [`Publisher::warm`].
+    /// Opens the connections to SQS before the first event; see [`Publisher::warm`].
     pub async fn warm(&self) {
-        self.publisher.warm().await;
+        join_all(self.queues().map(|pool| pool.publisher.warm())).await;
     }
 
     /// Publishes what `payload` asks for, if the pool confirms it.
@@ -105,76 +150,193 @@ impl Lifecycle {
     /// When the pool contradicts the event, or when the pool or the queue does not respond. Call it again with the same
     /// payload.
     pub async fn handle(&self, payload: &str) -> Result<Handled, LifecycleError> {
-        let event = match cloudtrail::read(payload, self.user_pool.id()) {
+        let found = match cloudtrail::read(payload, |pool| self.pool(pool).is_some()) {
             Notice::Ignored(why) => return Ok(Handled::Ignored(why)),
-            Notice::Group { group, change, at } => Event::Group(GroupEvent {
-                id: EventId::new(at.min(Timestamp::now())),
-                user_pool_id: self.user_pool.id().to_owned().into(),
-                group: group.into(),
-                change,
+            Notice::Heartbeat => return self.heartbeat().boxed().await,
+            Notice::PoolChanged => {
+                self.look_at_triggers().boxed().await;
+                return Ok(Handled::Looked);
+            }
+            Notice::Group { user_pool_id, group, change, at } => self.pool(&user_pool_id).map(|pool| {
+                let id = EventId::new(at.min(Timestamp::now()));
+                let user_pool_id = user_pool_id.into();
+                (pool, Event::Group(GroupEvent { id, user_pool_id, group: group.into(), change }))
             }),
-            Notice::Heartbeat => Event::Heartbeat { id: EventId::new(Timestamp::now()) },
-            Notice::Changed { sub, at } => Event::User(self.changed(sub, at).await?),
-            Notice::Deleted { sub, at } => match self.look_up(sub, None).await? {
-                LookUp::Present(..) => return Err(LifecycleError::StillThere),
-                LookUp::Absent(asked_at) => {
-                    let at = at.map_or(asked_at, |at| at.min(asked_at));
-                    Event::User(user_pool::deletion(self.user_pool.id(), sub, at))
-                }
-            },
+            Notice::Changed { whose, sub, at } => {
+                within_budget(self.changed(&whose, sub, at).boxed()).await?
+            }
+            Notice::Deleted { whose, sub, at } => {
+                within_budget(self.deleted(&whose, sub, at).boxed()).await?
+            }
         };
-        self.publisher.publish(&event, PUBLISH_BUDGET).await?;
-        if let (Event::Heartbeat { .. }, Some(trigger_arn)) = (&event, &self.trigger_arn) {
-            self.check_triggers(trigger_arn).await;
-        }
+        let Some((pool, event)) = found else { return Ok(Handled::Ignored(Ignored::UnknownClient)) };
+        pool.publisher.publish(&event, PUBLISH_BUDGET).await?;
         Ok(Handled::Published)
     }
 
-    /// Counts the triggers that do not call our function. The heartbeat has been sent, so a failure is only logged.
-    async fn check_triggers(&self, trigger_arn: &str) {
+    fn pool(&self, id: &str) -> Option<&Followed> {
+        self.pools.iter().find(|pool| pool.user_pool.id() == id)
+    }
+
+    /// The first pool of each queue.
+    fn queues(&self) -> impl Iterator<Item = &Followed> {
+        let is_first = |at: usize, publisher: &Arc<Publisher>| {
+            !self.pools.iter().take(at).any(|pool| Arc::ptr_eq(&pool.publisher, publisher))
+        };
+        let pools = self.pools.iter().enumerate();
+        pools.filter(move |(at, pool)| is_first(*at, &pool.publisher)).map(|(_, pool)| pool)
+    }
+
+    /// Sends a heartbeat to each queue. One that takes nothing keeps no other from it.
+    async fn heartbeat(&self) -> Result<Handled, LifecycleError> {
+        let sent = join_all(self.queues().map(Followed::heartbeat));
+        let (sent, ()) = tokio::join!(sent, self.look_at_triggers());
+        sent.into_iter().collect::<Result<(), _>>()?;
+        Ok(Handled::Published)
+    }
+
+    /// Counts the triggers that do not call our function, of all pools together: one look is one value. A failure is only
+    /// logged: there is another look with the next heartbeat.
+    async fn look_at_triggers(&self) {
+        let looks = self.pools.iter().filter_map(|pool| {
+            let trigger_arn = pool.trigger_arn.as_deref()?;
+            Some(pool.missing_triggers(trigger_arn))
+        });
+        let looked = join_all(looks).await;
+        let missing: usize = looked.iter().flatten().sum();
+        // That nothing is missing is not known without the pools that could not be asked.
+        if missing > 0 || !looked.is_empty() && looked.iter().all(Option::is_some) {
+            metrics::histogram!("triggers_missing").record(u32::try_from(missing).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// What the pool says of a user who changed.
+    async fn changed(
+        &self,
+        whose: &Whose,
+        sub: Uuid,
+        at: Option<Timestamp>,
+    ) -> Result<Found<'_>, LifecycleError> {
+        // The user can be found without the client's pool.
+        let owner = self.owner(whose, at).await.unwrap_or(Owner::Unknown);
+        match owner {
+            Owner::Ours(pool) => match self.pool(&pool) {
+                Some(pool) => Ok(Some((pool, pool.changed(sub, at).await?.ok_or(LifecycleError::NotFound)?))),
+                None => Ok(None),
+            },
+            Owner::Stranger => Ok(None),
+            Owner::Unknown => self.search(sub, at).await,
+        }
+    }
+
+    /// What the pool says of a user who changed, if it is a pool of ours.
+    async fn search(&self, sub: Uuid, at: Option<Timestamp>) -> Result<Found<'_>, LifecycleError> {
+        let mut failure = None;
+        for pool in &self.pools {
+            self.searches.wait().await;
+            match pool.user_pool.lists(sub).await {
+                Ok(true) => return Ok(pool.changed(sub, at).await?.map(|event| (pool, event))),
+                Ok(false) => {}
+                Err(error) => failure = Some(error),
+            }
+        }
+        failure.map_or(Ok(None), |error| Err(error.into()))
+    }
+
+    /// The deletion of a user whom the pool no longer has. Nobody knows that a user was ours whom none of our pools has: so
+    /// the record must say it.
+    async fn deleted(
+        &self,
+        whose: &Whose,
+        sub: Uuid,
+        at: Option<Timestamp>,
+    ) -> Result<Found<'_>, LifecycleError> {
+        let Owner::Ours(pool) = self.owner(whose, at).await? else { return Ok(None) };
+        let Some(pool) = self.pool(&pool) else { return Ok(None) };
+        match pool.user_pool.look_up(sub, None).await? {
+            LookUp::Present(..) => Err(LifecycleError::StillThere),
+            LookUp::Absent(asked_at) => {
+                let at = at.map_or(asked_at, |at| at.min(asked_at));
+                Ok(Some((pool, Event::User(user_pool::deletion(pool.user_pool.id(), sub, at)))))
+            }
+        }
+    }
+
+    async fn owner(&self, whose: &Whose, at: Option<Timestamp>) -> Result<Owner, PoolError> {
+        match whose {
+            Whose::Pool(pool) => Ok(Owner::Ours(pool.clone())),
+            Whose::Client(client) => {
+                self.clients.owner(client, at, self.pools.iter().map(|pool| &pool.user_pool)).await
+            }
+            Whose::Nobody => Ok(Owner::Unknown),
+        }
+    }
+}
+
+impl Followed {
+    async fn heartbeat(&self) -> Result<(), PublishError> {
+        let event = Event::Heartbeat { id: EventId::new(Timestamp::now()) };
+        let sent = self.publisher.publish(&event, PUBLISH_BUDGET).await;
+        if let Err(error) = &sent {
+            let (user_pool, error) = (self.user_pool.id(), error as &dyn std::error::Error);
+            tracing::error!(user_pool, error, "the queue of a pool takes no heartbeat");
+        }
+        sent
+    }
+
+    /// What the pool says of a user who changed; `None` if it does not have the user. An answer that may be of before the
+    /// change, or of whose change the time is not known, is not the whole user.
+    async fn changed(&self, sub: Uuid, at: Option<Timestamp>) -> Result<Option<Event<'static>>, PoolError> {
+        let looked_up = match at {
+            Some(at) => self.user_pool.look_up_after(at, sub, None).await?,
+            None => self.user_pool.look_up(sub, None).await?,
+        };
+        Ok(match looked_up {
+            LookUp::Present(user, asked_at) => {
+                // A time that is not known is later than any answer.
+                let change = at.unwrap_or(Timestamp::MAX);
+                Some(Event::User(user.snapshot_after(change, self.user_pool.id(), asked_at)))
+            }
+            LookUp::Absent(_) => None,
+        })
+    }
+
+    /// How many of the pool's two triggers do not call our function; `None` if the pool cannot be asked.
+    async fn missing_triggers(&self, trigger_arn: &str) -> Option<usize> {
+        let user_pool = self.user_pool.id();
         match tokio::time::timeout(LOOK_UP_BUDGET, self.user_pool.missing_triggers(trigger_arn)).await {
             Ok(Ok(missing)) => {
                 if missing > 0 {
                     tracing::error!(
+                        user_pool,
                         triggers.missing = missing,
                         "the user pool does not call the trigger: sign-ins are not counted"
                     );
                 }
-                let missing = u32::try_from(missing).unwrap_or(u32::MAX);
-                metrics::histogram!("triggers_missing").record(missing);
+                Some(missing)
             }
-            Ok(Err(error)) => tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "cannot check whether the user pool calls the trigger"
-            ),
+            Ok(Err(error)) => {
+                tracing::warn!(
+                    user_pool,
+                    error = &error as &dyn std::error::Error,
+                    "cannot check whether the user pool calls the trigger"
+                );
+                None
+            }
             Err(_) => {
-                tracing::warn!("cannot check whether the user pool calls the trigger: no response in time")
+                tracing::warn!(
+                    user_pool,
+                    "cannot check whether the user pool calls the trigger: no response in time"
+                );
+                None
             }
         }
     }
+}
 
-    /// What the pool says of a user who changed. An answer that may be of before the change, or of whose change the time
-    /// is not known, is not the whole user.
-    async fn changed(&self, sub: Uuid, at: Option<Timestamp>) -> Result<UserEvent<'static>, LifecycleError> {
-        match self.look_up(sub, at).await? {
-            LookUp::Present(user, asked_at) => {
-                // A time that is not known is later than any answer.
-                let change = at.unwrap_or(Timestamp::MAX);
-                Ok(user.snapshot_after(change, self.user_pool.id(), asked_at))
-            }
-            LookUp::Absent(_) => Err(LifecycleError::NotFound),
-        }
-    }
-
-    async fn look_up(&self, sub: Uuid, change: Option<Timestamp>) -> Result<LookUp, LifecycleError> {
-        let look_up = async {
-            match change {
-                Some(change) => self.user_pool.look_up_after(change, sub, None).await,
-                None => self.user_pool.look_up(sub, None).await,
-            }
-        };
-        // Boxed: its future is large.
-        let looked_up = tokio::time::timeout(LOOK_UP_BUDGET, Box::pin(look_up)).await;
-        Ok(looked_up.map_err(|_| LifecycleError::PoolTimedOut)??)
-    }
+/// What is found in time. Boxed: the future is large.
+async fn within_budget<'a>(
+    find: BoxFuture<'_, Result<Found<'a>, LifecycleError>>,
+) -> Result<Found<'a>, LifecycleError> {
+    tokio::time::timeout(LOOK_UP_BUDGET, find).await.unwrap_or(Err(LifecycleError::PoolTimedOut))
 }

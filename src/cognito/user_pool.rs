@@ -5,6 +5,7 @@
 //! ("ListUsers" and "AdminGetUser", Amazon Cognito user pools API reference).
 
 mod groups;
+mod ownership;
 mod user;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use crate::aws::{self, Timeouts};
 use crate::config::{ConfigError, Environment};
 
 pub use crate::cognito::user_pool::groups::{Groups, Members};
+pub use crate::cognito::user_pool::ownership::{ClientPage, Pace};
 pub use crate::cognito::user_pool::user::{PoolUser, deletion};
 pub use crate::config::USER_POOL_VARIABLE as VARIABLE;
 

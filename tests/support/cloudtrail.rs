@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use uuid::Uuid;
 
-/// The event of a fixture, about this user of this pool, as if the call was made at `at`.
-pub fn event(name: &str, user_pool_id: &str, sub: Uuid, at: Timestamp) -> String {
+/// The event of a fixture, about this user of this pool, as if the call was made at `at`, and by this app client if it was
+/// a user's own.
+pub fn event(name: &str, user_pool_id: &str, client_id: &str, sub: Uuid, at: Timestamp) -> String {
     let text = std::fs::read_to_string(folder().join(format!("{name}.json"))).unwrap();
     // CloudTrail's times are whole seconds.
     let at = format!("{}Z", &at.to_string()[..19]);
     text.replace("00000000-0000-4000-8000-000000000000", &sub.to_string())
         .replace("eu-west-1_Example00", user_pool_id)
+        .replace("1example23456789", client_id)
         .replace("2026-01-01T00:00:00Z", &at)
 }
 
