@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench reconcile -- emulator USERS`: a real pool API with USERS users, 1% of them different in each
 //! way; repaired, killed half-way, resumed, drained, and proved.
-//! `cargo bench --bench reconcile -- stub USERS`: a pool of any size, made up from numbers; a dry run.
+//! `cargo bench --bench reconcile -- stub USERS`: a pool of any size, made up from numbers; a dry run on an empty table,
+//! as a first fill, and one on the table with its rows. Both say what they asked the pool, beside what they had planned.
 
 #![allow(
     clippy::unwrap_used,
@@ -93,17 +94,29 @@ async fn emulator(deployment: &Deployment, users: u64) {
 
 async fn stub(deployment: &Deployment, users: u64) {
     let owner = local::connect(&deployment.owner_url, 1).await.unwrap();
+    let stub = large_pool::LargePool::start(users).await;
+    let dry_run = async |arguments: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        let started = Instant::now();
+        let mut program = reconcile(deployment, large_pool::ID, folder.path(), &stub.endpoint(), arguments);
+        let (output, peak) = large_pool::measured(program.spawn().unwrap()).await;
+        print(&output, started.elapsed(), peak);
+        found(&output)
+    };
+    let first = dry_run(&["--without-groups"]).await;
+    let expected = large_pool::drift(users);
+    let without_sub = expected.get(&Kind::WithoutSub).copied().unwrap_or(0);
+    let missing = BTreeMap::from([(Kind::Missing, users - without_sub), (Kind::WithoutSub, without_sub)]);
+    assert_eq!(drift(&first), missing.into_iter().filter(|(_, users)| *users > 0).collect());
+    assert_eq!(first["requests"]["list_users"], first["plan"]["list_users"], "as planned");
+    assert_eq!(stub.asked("ListUsers"), users.div_ceil(user_pool::PAGE_USERS as u64));
+
     let started = Instant::now();
     large_pool::fill(&owner, users).await;
     println!("made: {users} users' rows in {:.0?}", started.elapsed());
-    let stub = large_pool::LargePool::start(users).await;
-    let folder = tempfile::tempdir().unwrap();
-    let started = Instant::now();
-    let program =
-        reconcile(deployment, large_pool::ID, folder.path(), &stub.endpoint(), &[]).spawn().unwrap();
-    let (output, peak) = large_pool::measured(program).await;
-    print(&output, started.elapsed(), peak);
-    assert_eq!(drift(&found(&output)), large_pool::drift(users), "exactly what was made");
+    let found = dry_run(&[]).await;
+    assert_eq!(drift(&found), expected, "exactly what was made");
+    assert_eq!(stub.asked("AdminGetUser"), 0);
 }
 
 /// The program, as fast as the server answers.
@@ -117,7 +130,7 @@ fn reconcile(
     let mut command = Command::new(env!("CARGO_BIN_EXE_user-sync"));
     command
         .args(["reconcile", "--json", "--settle-seconds=0", "--user-pool-id", pool])
-        .args(["--max-requests-per-second=1000", "--max-confirmations-per-second=1000", "--checkpoint"])
+        .args(["--max-requests-per-second=1000", "--checkpoint"])
         .arg(folder.join("reconcile"))
         .args(arguments)
         .env_clear()
@@ -159,5 +172,10 @@ fn print(output: &Output, took: Duration, peak: u64) {
     let users = u32::try_from(found["users"].as_u64().unwrap()).unwrap();
     let rate = f64::from(users) / took.as_secs_f64();
     println!("{}", String::from_utf8_lossy(&output.stdout).trim());
+    let [asked, planned] =
+        [&found["requests"], &found["plan"]].map(|requests| requests["list_users"].clone());
+    let active = &found["requests"]["admin_get_user"];
+    println!("requests: {asked} ListUsers, {planned} planned without confirmations; AdminGetUser = {active}");
+    assert_eq!(*active, 0, "nobody becomes active");
     println!("reconcile: {users} users in {took:.1?}, {rate:.0} users/s, peak memory {peak} kB");
 }

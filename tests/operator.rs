@@ -8,6 +8,7 @@ use std::time::Duration;
 use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::dev::local;
 use cognito_user_sync::postgres;
+use cognito_user_sync::store::maintenance::drift::Kind;
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 use crate::support::events::{at, confirmed, login};
 use crate::support::lambda_runtime_api::{FUNCTION_NAME, Function, Invocation, LambdaRuntimeApi};
+use crate::support::large_pool::{self, LargePool};
 use crate::support::pool::TestPool;
 use crate::support::rds_server::{self, MASTER, MASTER_PASSWORD};
 use crate::support::{TestDatabase, binaries, deployment, eventually, not_across_midnight, secrets, stack};
@@ -423,4 +425,89 @@ async fn the_look_for_drift_counts_what_a_repair_would_mend() {
     eventually("the drift is said", LIMIT, async || is_said("\"drift\":[1.0]")).await;
     assert!(!function.stderr_lines().join("\n").contains("@example.com"));
     assert_eq!(database.count("users where is_deleted").await, 0, "nothing was changed");
+}
+
+/// A pool that no call has the time for: each goes on where the one before stopped, and only the last one counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_look_for_drift_goes_on_where_it_stopped() {
+    const USERS: u64 = 2_000;
+    let program = binaries::operator();
+    let database = TestDatabase::of(deployment().await).await;
+    large_pool::fill(&database.owner, USERS).await;
+    let whole = {
+        let stub = LargePool::start(USERS).await;
+        let (api, _function, _folder) = look_for_drift(&program, &database, &stub).await;
+        answer(api.invoke(r#"{"drift":true}"#, LIMIT).await).unwrap()
+    };
+    assert_eq!((&whole["compared"], whole.get("unfinished")), (&USERS.into(), None), "{whole}");
+
+    let stub = LargePool::start(USERS).await;
+    let (api, function, _folder) = look_for_drift(&program, &database, &stub).await;
+    let (mut payload, mut calls) = (json!({ "drift": true }), 0);
+    let found = loop {
+        calls += 1;
+        assert!(calls < 20, "{payload}");
+        // The groups are the last call's.
+        let is_last = payload["drift"].get("next") == Some(&Value::Null);
+        let time = if is_last { LIMIT } else { Duration::from_secs(15) };
+        let answered = answer(api.invoke(payload.to_string(), time).await).unwrap();
+        match answered.get("unfinished") {
+            Some(unfinished) => payload = json!({ "drift": unfinished }),
+            None => break answered,
+        }
+        assert!(!function.stdout_lines().join("\n").contains("\"drift\":["), "only the last call counts");
+    };
+    let without_sub = large_pool::drift(USERS)[&Kind::WithoutSub];
+    assert!(calls > 2, "{calls}");
+    assert_eq!(found["compared"], USERS - without_sub);
+    assert_eq!((&found["toRepair"], &found["rows"]), (&whole["toRepair"], &whole["rows"]), "{found} {whole}");
+    assert_eq!(found["requests"]["list_users"], stub.asked("ListUsers"));
+    assert_eq!(stub.asked("AdminGetUser"), 0);
+    let counted = format!("\"drift\":[{}.0]", found["toRepair"]);
+    eventually("the drift is said", LIMIT, async || function.stdout_lines().join("\n").contains(&counted))
+        .await;
+
+    let refused = answer(api.invoke(r#"{"drift":{"next":"g"}}"#, LIMIT).await).unwrap_err();
+    assert!(refused.contains("begin again with {\"drift\":true}"), "{refused}");
+}
+
+/// Where the filter is ignored, the whole pool is walked, by as many calls in one sandbox as it takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_look_for_drift_walks_the_whole_pool_where_ranges_are_not_known() {
+    const USERS: u64 = 2_400;
+    let program = binaries::operator();
+    let database = TestDatabase::of(deployment().await).await;
+    large_pool::fill(&database.owner, USERS).await;
+    let stub = LargePool::start_with(USERS, false).await;
+    let (api, function, _folder) = look_for_drift(&program, &database, &stub).await;
+    let mut calls = 0;
+    let found = loop {
+        calls += 1;
+        match answer(api.invoke(r#"{"drift":true}"#, Duration::from_secs(15)).await) {
+            Ok(found) => break found,
+            Err(error) => assert!(calls < 10 && error.contains("as a task of its own"), "{error}"),
+        }
+    };
+    assert_eq!((&found["compared"], found.get("unfinished")), (&USERS.into(), None), "{found}");
+    assert!(function.stderr_lines().join("\n").contains("the whole pool is walked"));
+}
+
+async fn look_for_drift(
+    program: &std::path::Path,
+    database: &TestDatabase,
+    stub: &LargePool,
+) -> (LambdaRuntimeApi, Function, tempfile::TempDir) {
+    let (endpoint, folder) = (stub.endpoint(), tempfile::tempdir().unwrap());
+    let variables = [
+        ("USER_SYNC_USER_POOL_ID", large_pool::ID),
+        ("USER_SYNC_OPERATION", "drift"),
+        ("AWS_ENDPOINT_URL", endpoint.as_str()),
+        // Where the checkpoint is.
+        ("TMPDIR", folder.path().to_str().unwrap()),
+    ];
+    let env = [&database.deployment.environment()[..], &variables].concat();
+    let api = LambdaRuntimeApi::start().await;
+    let function = Function::spawn(program, &api, &env);
+    api.wait_until_ready(LIMIT).await;
+    (api, function, folder)
 }

@@ -2,6 +2,7 @@
 //! often the program is killed.
 
 mod groups;
+mod reads;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,6 +32,8 @@ struct Scene {
     pool: TestPool,
     reader_url: String,
     checkpoint: tempfile::TempDir,
+    /// Where the program finds the pool, if not where everything else is.
+    cognito: Option<String>,
 }
 
 impl Scene {
@@ -66,7 +69,7 @@ impl Scene {
         sqlx::query(AssertSqlSafe(create)).execute(&database.owner).await.unwrap();
         let (_, server) = database.deployment.consumer_url.split_once('@').unwrap();
         let reader_url = format!("postgres://{name}:{name}@{server}");
-        Self { database, pool, reader_url, checkpoint: tempfile::tempdir().unwrap() }
+        Self { database, pool, reader_url, checkpoint: tempfile::tempdir().unwrap(), cognito: None }
     }
 
     fn folder(&self) -> std::path::PathBuf {
@@ -83,6 +86,7 @@ impl Scene {
             .envs(self.database.deployment.environment())
             .env("DATABASE_URL", &self.reader_url)
             .env("USER_SYNC_USER_POOL_ID", &self.pool.id)
+            .envs(self.cognito.iter().map(|endpoint| (StalePool::VARIABLE, endpoint)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -216,6 +220,10 @@ async fn every_kind_of_drift_is_found_exactly_and_mended_exactly() {
     let published = scene.database.deployment.queue().backlog().await.unwrap();
     assert_eq!(repaired.number("to_repair"), expected.values().sum::<u64>() - stays);
     assert_eq!(repaired.number("only_reported"), stays);
+    let (pages, gone) = (repaired.number("users").div_ceil(60), expected[&Drift::Gone]);
+    let lists = repaired.0["requests"]["list_users"].as_u64().unwrap();
+    assert!(lists <= 2 * pages + 3 * gone, "{lists} requests for {pages} pages and {gone} who are gone");
+    assert_eq!(repaired.0["requests"]["admin_get_user"], 0);
     // One whose answer is late is sent twice.
     assert!(published >= repaired.number("to_repair"), "{published}");
 
@@ -380,19 +388,34 @@ async fn who_changed_a_moment_ago_is_left_to_the_events_under_way() {
     assert_eq!(scene.dry_run().await.drift(), [(Drift::Missing, 1)].into());
 }
 
-/// ListUsers knows of a change that AdminGetUser does not know yet.
+/// A page knows of a change that the answer to the question about its user does not know yet.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_older_than_the_listing_is_asked_again_and_at_last_is_partial() {
-    for (stale, asked, partial) in [(0, 1, false), (1, 2, false), (u32::MAX, 5, true)] {
+    for (stale, flag, asked, admin_asked, partial) in [
+        (0, None, 1, 0, false),
+        (1, None, 2, 0, false),
+        (u32::MAX, None, 5, 0, true),
+        (u32::MAX, Some("--ask-admin-get-user"), 5, 1, false),
+    ] {
         let scene = Scene::create().await;
         let stub = StalePool::without_phone_since(Timestamp::now(), stale).await;
+        let before = UserEvent {
+            id: EventId::new(Timestamp::from_unix_millis(Timestamp::now().unix_millis() - 3_600_000)),
+            user_pool_id: scene.pool.id.clone().into(),
+            sub: stub.pool().sub,
+            kind: Kind::Snapshot,
+            data: Data { attributes: [("name".into(), "Eve".into())].into(), ..Data::default() },
+        };
+        apply(&scene.database.applier, &[Event::User(before)]).await;
         let mut command = scene.command(&["--repair", "--settle-seconds=0"]);
-        let output = command.env(StalePool::VARIABLE, &stub.endpoint).output().await.unwrap();
-        assert_eq!(Found::read(&output).drift(), [(Drift::Missing, 1)].into());
+        let output = command.args(flag).env(StalePool::VARIABLE, &stub.endpoint).output().await.unwrap();
+        let found = Found::read(&output);
+        assert_eq!(found.number("to_repair"), 1);
         let queued = queued(&scene.database.deployment).await;
         let message: Value = serde_json::from_str(queued.first().unwrap()).unwrap();
         assert_eq!(message["data"]["partial"].as_bool().unwrap_or(false), partial, "{message}");
-        assert_eq!((stub.pool().asked, queued.len()), (asked, 1));
+        assert_eq!((stub.counted(), queued.len()), ((asked, admin_asked), 1));
+        assert_eq!(found.0["requests"]["admin_get_user"], admin_asked);
     }
 }
 
@@ -516,6 +539,8 @@ async fn the_report_for_people_says_what_it_means_and_what_to_do() {
     for words in ["1 users in the pool", "missing", "in the pool, without a row", "--repair publishes"] {
         assert!(said.contains(words), "{said}");
     }
+    assert!(said.contains("nobody became a monthly active user"), "{said}");
+    assert!(stderr(&output).contains("about 1 users: 1 ListUsers requests"), "{}", stderr(&output));
     for text in [&said, &stderr(&output)] {
         assert!(!text.contains("zephyrine"), "no name and no address is shown");
     }
@@ -542,6 +567,10 @@ async fn ten_times_the_users_take_no_more_memory() {
         let found = Found::read(&output);
         assert_eq!(found.drift(), large_pool::drift(users));
         assert_eq!(found.number("users"), users);
+        let (asked, gone) = (stub.asked("ListUsers"), large_pool::drift(users)[&Drift::Gone]);
+        assert_eq!(asked, users.div_ceil(60) + 3 * gone);
+        assert_eq!(found.0["requests"]["list_users"], asked);
+        assert_eq!(found.0["requests"]["list_users_in_group"], stub.asked("ListUsersInGroup"));
         // Everybody is in one group, and the tables know of nobody there.
         let without_sub = large_pool::drift(users)[&Drift::WithoutSub];
         assert_eq!(found.0["groups"]["joined"], users - without_sub);

@@ -23,7 +23,7 @@ use crate::aws;
 use crate::cognito::cloudtrail::{self, Notice, Whose};
 use crate::cognito::lifecycle::clients::{CLIENT_LISTS_PER_SECOND, Clients, Owner};
 use crate::cognito::lifecycle::settings::PoolSettings;
-use crate::cognito::user_pool::{self, DEFAULT_READS_PER_SECOND, LookUp, Pace, PoolError, UserPool};
+use crate::cognito::user_pool::{self, LOOK_UP_SHARE, LookUp, Pace, PoolError, UserPool};
 use crate::config::{ConfigError, Environment};
 
 pub use crate::cognito::cloudtrail::Ignored;
@@ -36,11 +36,7 @@ pub const LOOK_UP_BUDGET: Duration = Duration::from_secs(20);
 /// How long publishing may take: longer than at a sign-in, since nobody waits here.
 pub const PUBLISH_BUDGET: Duration = Duration::from_secs(10);
 
-/// ListUsers requests per second and pool: a sixth of the account's quota of 30 ("Quotas in Amazon Cognito", category
-/// UserList).
-pub const LIFECYCLE_LISTS_PER_SECOND: u32 = 5;
-
-/// Those of them, for all pools together, that may look for a user of whom a record says nothing but the sub: mostly it is
+/// Those of [`LOOK_UP_SHARE`] that may look for a user of whom a record says nothing but the sub: mostly it is
 /// another pool's.
 pub const SEARCHES_PER_SECOND: u32 = 2;
 
@@ -120,7 +116,10 @@ impl Lifecycle {
     pub async fn from_env() -> Result<Self, ConfigError> {
         let mut pools: Vec<Followed> = Vec::new();
         let mut queues: Vec<(String, Arc<Publisher>)> = Vec::new();
-        for PoolSettings { id, queue_url, trigger_arn } in settings::read(Environment::process())? {
+        let settings = settings::read(Environment::process())?;
+        // The quota is that of the account, whichever pool is asked.
+        let share = LOOK_UP_SHARE / u32::try_from(settings.len()).unwrap_or(LOOK_UP_SHARE);
+        for PoolSettings { id, queue_url, trigger_arn } in settings {
             let known = queues.iter().find(|(url, _)| *url == queue_url);
             let publisher = match known.map(|(_, publisher)| Arc::clone(publisher)) {
                 Some(publisher) => publisher,
@@ -131,8 +130,7 @@ impl Lifecycle {
                 Some(first) => UserPool::with_client(first.user_pool.client().clone(), id),
                 None => UserPool::new(id).await,
             };
-            let user_pool = user_pool.at_rates(LIFECYCLE_LISTS_PER_SECOND, DEFAULT_READS_PER_SECOND);
-            pools.push(Followed { user_pool, publisher, trigger_arn });
+            pools.push(Followed { user_pool: user_pool.at_rate(share.max(1)), publisher, trigger_arn });
         }
         Ok(Self::new(pools))
     }

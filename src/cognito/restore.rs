@@ -1,8 +1,8 @@
 //! Takes back the deletions of users whom the pool has after all. Reads the pool and the rows, and publishes; must not
 //! write to the database.
 //!
-//! The pool is asked as before a deletion is published, and the event is dated before the question that found the user:
-//! Cognito never reassigns a `sub`, so no deletion up to then was one.
+//! The pool is asked as before a deletion is published. Its answer may lag, so the event is dated [`SETTLES_WITHIN`] before
+//! the question that found the user: Cognito never reassigns a `sub`, so no deletion up to then was one.
 
 use std::time::Duration;
 
@@ -86,9 +86,11 @@ impl Restore {
         let LookUp::Present(_, asked_at) = self.user_pool.look_up(sub, row.username.as_deref()).await? else {
             return Ok(Err(Refusal::NotInPool));
         };
-        let event = Event::User(restoration(self.user_pool.id(), sub, asked_at));
+        let settles = u64::try_from(SETTLES_WITHIN.as_millis()).unwrap_or(u64::MAX);
+        let alive_at = Timestamp::from_unix_millis(asked_at.unix_millis().saturating_sub(settles));
+        let event = Event::User(restoration(self.user_pool.id(), sub, alive_at));
         self.publisher.publish(&event, PUBLISH_BUDGET).await?;
-        Ok(Ok(asked_at))
+        Ok(Ok(alive_at))
     }
 }
 
@@ -111,8 +113,8 @@ fn deleted_row(row: Option<drift::Deletion>, user_pool_id: &str) -> Result<drift
     }
 }
 
-/// The event of a user who was found in the pool by a request that was sent at `asked_at`.
-fn restoration(user_pool_id: &str, sub: Uuid, asked_at: Timestamp) -> UserEvent<'static> {
-    let (id, user_pool_id) = (EventId::new(asked_at), user_pool_id.to_owned().into());
+/// The event of a user who was in the pool at `alive_at`.
+fn restoration(user_pool_id: &str, sub: Uuid, alive_at: Timestamp) -> UserEvent<'static> {
+    let (id, user_pool_id) = (EventId::new(alive_at), user_pool_id.to_owned().into());
     UserEvent { id, user_pool_id, sub, kind: Kind::Restored, data: Data::default() }
 }

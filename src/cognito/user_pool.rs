@@ -1,19 +1,22 @@
 //! Reads a user pool: its users, and what Cognito knows of them. Knows Cognito's API; must not know the queue or the
 //! tables.
 //!
-//! ListUsers is eventually consistent, so its result is only a hint; what is published comes from AdminGetUser
-//! ("ListUsers" and "AdminGetUser", Amazon Cognito user pools API reference).
+//! By ListUsers: AdminGetUser makes each user whom it is asked for a monthly active one, who is billed (Amazon Cognito
+//! pricing). ListUsers is eventually consistent ("ListUsers", Amazon Cognito user pools API reference).
 
 mod groups;
+mod look_up;
 mod ownership;
+mod requests;
 mod user;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::fs::File;
+use std::io;
+use std::time::Duration;
 
 use aws_sdk_cognitoidentityprovider::Client;
 use aws_sdk_cognitoidentityprovider::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_cognitoidentityprovider::operation::admin_get_user::AdminGetUserError;
 use aws_sdk_cognitoidentityprovider::primitives::DateTime;
 use aws_sdk_cognitoidentityprovider::types::{AttributeType, UserPoolType, UserType};
 use cognito_user_sync_triggers::request_error::RequestError;
@@ -23,10 +26,13 @@ use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 use uuid::Uuid;
 
 use crate::aws::{self, Timeouts};
+use crate::cognito::user_pool::requests::{Counter, Operation, RateLimiter};
 use crate::config::{ConfigError, Environment};
 
 pub use crate::cognito::user_pool::groups::{Groups, Members};
+pub use crate::cognito::user_pool::look_up::{ABSENT_PAUSE, LookUp};
 pub use crate::cognito::user_pool::ownership::{ClientPage, Pace};
+pub use crate::cognito::user_pool::requests::Requests;
 pub use crate::cognito::user_pool::user::{PoolUser, deletion};
 pub use crate::config::USER_POOL_VARIABLE as VARIABLE;
 
@@ -46,20 +52,21 @@ pub fn configured(meaning: &'static str) -> Result<UserPoolId, ConfigError> {
 /// Users of one page of ListUsers: Cognito's limit.
 pub const PAGE_USERS: usize = 60;
 
-/// The default of ListUsers requests per second: below the account's quota of 30 ("Quotas in Amazon Cognito", category
-/// UserList), so that the application's own calls are not throttled.
-pub const DEFAULT_LISTS_PER_SECOND: u32 = 20;
+/// Requests per second of ListUsers and ListUsersInGroup together, for everybody in the account and Region: Cognito's quota
+/// ("Quotas in Amazon Cognito", category UserList). What we take of it are the shares below, and never more by default.
+pub const LISTS_QUOTA: u32 = 30;
 
-/// The default of AdminGetUser requests per second: half of the account's quota of 120 (category UserRead).
-pub const DEFAULT_READS_PER_SECOND: u32 = 60;
+/// The share of who walks the whole pool while somebody waits: half.
+pub const WALK_SHARE: u32 = 15;
 
-/// The waits before the pool is asked again, whose answer may be of before a change. Not every call may move
-/// UserLastModifiedDate, so they come to an end.
-const ASK_AGAIN: [Duration; 4] =
-    [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+/// The share of the scheduled drift check, for which nobody waits: a third.
+pub const DRIFT_SHARE: u32 = 10;
 
-/// How long asking again may take, its requests included.
-const ASK_AGAIN_BUDGET: Duration = Duration::from_secs(10);
+/// The share of a process that asks about single users: a sixth. The lifecycle function may run in several.
+pub const LOOK_UP_SHARE: u32 = 5;
+
+/// The share of AdminGetUser, where it may be asked: a quarter of the account's quota of 120 a second (category UserRead).
+pub const ADMIN_READ_SHARE: u32 = 30;
 
 const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(3), attempt: Duration::from_secs(10) };
 pub(crate) const SCHEDULE: Schedule =
@@ -72,8 +79,10 @@ pub struct UserPool {
     client: Client,
     id: UserPoolId,
     lists: RateLimiter,
-    reads: RateLimiter,
     group_lists: RateLimiter,
+    /// None where AdminGetUser may not be asked.
+    admin_reads: Option<RateLimiter>,
+    counter: Counter,
 }
 
 /// A page of ListUsers.
@@ -85,15 +94,6 @@ pub struct Page {
     pub without_sub: u64,
     /// The pagination token of the next page; `None` on the last one.
     pub next: Option<String>,
-}
-
-/// What the pool knows of a `sub` at a certain moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LookUp {
-    /// The user is in the pool. The time is before the request was sent.
-    Present(PoolUser, Timestamp),
-    /// The user is not in the pool, by every way there is to ask.
-    Absent(Timestamp),
 }
 
 /// Cognito could not be reached or refused a request. Quotes nothing of an answer: it may hold attributes.
@@ -122,7 +122,7 @@ impl PoolError {
 }
 
 impl UserPool {
-    /// The pool of this id, configured by the SDK's own variables, with the default rates.
+    /// The pool of this id, configured by the SDK's own variables, with the least share of the quota.
     pub async fn new(id: UserPoolId) -> Self {
         let config = aws::sdk_config(TIMEOUTS).await;
         Self::with_client(Client::new(&config), id)
@@ -131,17 +131,39 @@ impl UserPool {
     /// The pool of this id, with an existing client.
     #[must_use]
     pub fn with_client(client: Client, id: UserPoolId) -> Self {
-        let [lists, reads, group_lists] =
-            [DEFAULT_LISTS_PER_SECOND, DEFAULT_READS_PER_SECOND, groups::GROUP_LISTS_PER_SECOND]
-                .map(RateLimiter::new);
-        Self { client, id, lists, reads, group_lists }
+        let (lists, group_lists) =
+            (RateLimiter::new(LOOK_UP_SHARE), RateLimiter::new(groups::GROUP_LISTS_PER_SECOND));
+        Self { client, id, lists, group_lists, admin_reads: None, counter: Counter::default() }
     }
 
-    /// Limits the requests per second: ListUsers, whose quota ListUsersInGroup shares, and AdminGetUser.
+    /// Limits the requests per second of ListUsers and ListUsersInGroup together; see [`LISTS_QUOTA`].
     #[must_use]
-    pub fn at_rates(mut self, lists_per_second: u32, reads_per_second: u32) -> Self {
-        (self.lists, self.reads) = (RateLimiter::new(lists_per_second), RateLimiter::new(reads_per_second));
+    pub fn at_rate(mut self, lists_per_second: u32) -> Self {
+        self.lists = RateLimiter::new(lists_per_second);
         self
+    }
+
+    /// Lets it ask AdminGetUser, so many times a second, where nothing else answers: an answer that still lags behind a
+    /// change after all asking, and whether a user whom ListUsers denied three times is gone. Each user asked for becomes a
+    /// monthly active user.
+    #[must_use]
+    pub fn asking_admin_get_user(mut self, reads_per_second: u32) -> Self {
+        self.admin_reads = Some(RateLimiter::new(reads_per_second));
+        self
+    }
+
+    /// The requests that were sent until now.
+    #[must_use]
+    pub fn requests(&self) -> Requests {
+        self.counter.counted()
+    }
+
+    /// Writes each request into `journal` before it is sent, and those of until now: [`Requests::read`] counts them.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn keep_requests_in(&self, journal: File) -> io::Result<()> {
+        self.counter.keep_in(journal)
     }
 
     /// The pool's id, such as `eu-west-1_Abc123Def`.
@@ -161,10 +183,25 @@ impl UserPool {
     /// # Errors
     /// When Cognito refuses, or is unavailable for a minute.
     pub async fn list(&self, token: Option<&str>) -> Result<Page, PoolError> {
+        self.page(None, token).await
+    }
+
+    /// As [`Self::list`], of the users whose `sub` begins with `digits`. Whoever is of others was not asked for: a server that
+    /// does not know the filter may ignore it.
+    ///
+    /// # Errors
+    /// When Cognito refuses, or is unavailable for a minute.
+    pub async fn list_range(&self, digits: &str, token: Option<&str>) -> Result<Page, PoolError> {
+        self.page(Some(&format!("sub ^= \"{digits}\"")), token).await
+    }
+
+    async fn page(&self, filter: Option<&str>, token: Option<&str>) -> Result<Page, PoolError> {
         let limit = i32::try_from(PAGE_USERS).unwrap_or(60);
         let list = || async {
             self.lists.wait().await;
+            self.counter.count(Operation::ListUsers);
             let request = self.client.list_users().user_pool_id(self.id()).limit(limit);
+            let request = request.set_filter(filter.map(str::to_owned));
             let listed = request.set_pagination_token(token.map(str::to_owned)).send().await;
             listed.map_err(|error| PoolError::new("ListUsers", &error))
         };
@@ -204,113 +241,11 @@ impl UserPool {
 
     async fn describe(&self) -> Result<Option<UserPoolType>, PoolError> {
         let describe = || async {
+            self.counter.count(Operation::DescribeUserPool);
             let described = self.client.describe_user_pool().user_pool_id(self.id()).send().await;
             described.map_err(|error| PoolError::new("DescribeUserPool", &error))
         };
         Ok(SCHEDULE.retry(RETRY_BUDGET, PoolError::is_transient, describe).await?.user_pool)
-    }
-
-    /// What the pool knows of a user now: asks by the user name if it is known, then by the `sub`.
-    ///
-    /// One answer never suffices for [`LookUp::Absent`]: the user name may have been reassigned, a federated user is
-    /// not found by its `sub`, and ListUsers may lag behind. All three must not find the user.
-    ///
-    /// # Errors
-    /// When Cognito refuses, or is unavailable for a minute.
-    pub async fn look_up(&self, sub: Uuid, username: Option<&str>) -> Result<LookUp, PoolError> {
-        if let Some(username) = username
-            && let Some(present) = self.get(sub, username).await?
-        {
-            return Ok(present);
-        }
-        let listed = self.username_of(sub).await?;
-        if let Some(listed) = listed.as_deref().filter(|listed| Some(*listed) != username)
-            && let Some(present) = self.get(sub, listed).await?
-        {
-            return Ok(present);
-        }
-        // For a local user, AdminGetUser accepts the `sub` as the user name.
-        let asked_at = Timestamp::now();
-        Ok(self.get(sub, &sub.to_string()).await?.unwrap_or(LookUp::Absent(asked_at)))
-    }
-
-    /// As [`Self::look_up`], of a user who changed at `change`: asks again while the answer may be of before that, for
-    /// some seconds. The last answer may be so still.
-    ///
-    /// # Errors
-    /// When Cognito refuses, or is unavailable for a minute.
-    pub async fn look_up_after(
-        &self,
-        change: Timestamp,
-        sub: Uuid,
-        username: Option<&str>,
-    ) -> Result<LookUp, PoolError> {
-        let mut answer = self.look_up(sub, username).await?;
-        let again = async {
-            for wait in ASK_AGAIN {
-                let LookUp::Present(user, _) = &answer else { break };
-                if !user.lags_behind(change) {
-                    break;
-                }
-                tokio::time::sleep(wait).await;
-                answer = self.look_up(sub, Some(&user.username.clone())).await?;
-            }
-            Ok(())
-        };
-        tokio::time::timeout(ASK_AGAIN_BUDGET, again).await.unwrap_or(Ok(()))?;
-        Ok(answer)
-    }
-
-    /// The user of this name, if it has this `sub`.
-    async fn get(&self, sub: Uuid, username: &str) -> Result<Option<LookUp>, PoolError> {
-        let get = || async {
-            self.reads.wait().await;
-            let asked_at = Timestamp::now();
-            let request = self.client.admin_get_user().user_pool_id(self.id()).username(username);
-            match request.send().await {
-                Ok(user) => Ok(Some((user, asked_at))),
-                Err(SdkError::ServiceError(failure))
-                    if matches!(failure.err(), AdminGetUserError::UserNotFoundException(_)) =>
-                {
-                    Ok(None)
-                }
-                Err(error) => Err(PoolError::new("AdminGetUser", &error)),
-            }
-        };
-        let Some((user, asked_at)) = SCHEDULE.retry(RETRY_BUDGET, PoolError::is_transient, get).await? else {
-            return Ok(None);
-        };
-        let (found, attributes) = attributes(user.user_attributes);
-        let user = PoolUser {
-            sub,
-            username: user.username,
-            status: user.user_status.map(|status| status.as_str().to_owned()),
-            enabled: user.enabled,
-            created_at: user.user_create_date.as_ref().and_then(timestamp),
-            modified_at: user.user_last_modified_date.as_ref().and_then(timestamp),
-            attributes,
-        };
-        Ok((found == Some(sub)).then_some(LookUp::Present(user, asked_at)))
-    }
-
-    /// The name of the user with this `sub`, by ListUsers' filter. An empty page need not be the last.
-    async fn username_of(&self, sub: Uuid) -> Result<Option<String>, PoolError> {
-        let filter = format!("sub = \"{sub}\"");
-        let mut token: Option<String> = None;
-        loop {
-            let list = || async {
-                self.lists.wait().await;
-                let request = self.client.list_users().user_pool_id(self.id()).filter(&filter);
-                let listed = request.set_pagination_token(token.clone()).send().await;
-                listed.map_err(|error| PoolError::new("ListUsers", &error))
-            };
-            let listed = SCHEDULE.retry(RETRY_BUDGET, PoolError::is_transient, list).await?;
-            let username = listed.users.unwrap_or_default().into_iter().find_map(|user| user.username);
-            match (username, listed.pagination_token) {
-                (None, Some(next)) => token = Some(next),
-                (username, _) => return Ok(username),
-            }
-        }
     }
 }
 
@@ -337,28 +272,4 @@ fn attributes(attributes: Option<Vec<AttributeType>>) -> (Option<Uuid>, BTreeMap
 
 fn timestamp(time: &DateTime) -> Option<Timestamp> {
     time.to_millis().ok().and_then(|millis| u64::try_from(millis).ok()).map(Timestamp::from_unix_millis)
-}
-
-/// Lets requests through one after the other, at a limited rate.
-#[derive(Debug)]
-struct RateLimiter {
-    interval: Duration,
-    next: tokio::sync::Mutex<Instant>,
-}
-
-impl RateLimiter {
-    fn new(per_second: u32) -> Self {
-        let interval = Duration::from_secs(1) / per_second.max(1);
-        Self { interval, next: tokio::sync::Mutex::new(Instant::now()) }
-    }
-
-    async fn wait(&self) {
-        let turn = {
-            let mut next = self.next.lock().await;
-            let turn = (*next).max(Instant::now());
-            *next = turn + self.interval;
-            turn
-        };
-        tokio::time::sleep_until(turn.into()).await;
-    }
 }

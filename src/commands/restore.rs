@@ -20,12 +20,12 @@ const REFUSED: i32 = 2;
 ///
 /// For a user.deleted that was mistaken or forged: reconcile counts such users as deleted_but_present. Asks the pool for
 /// each user as reconcile does before it deletes one, and if it finds the user, publishes user.restored to the queue, dated
-/// before the question: from then on no deletion up to that time counts. The consumer applies it. The row gets back what
-/// it held, its addresses as far as nobody comes before it; what changed in the pool meanwhile comes with reconcile
-/// --repair. Refuses a deletion of the last 15 minutes, because reads of the pool may lag behind it.
+/// 15 minutes before the question: from then on no deletion up to that time counts. The consumer applies it. The row gets
+/// back what it held, its addresses as far as nobody comes before it; what changed in the pool meanwhile comes with
+/// reconcile --repair. Refuses a deletion of the last 15 minutes, because reads of the pool may lag behind it.
 ///
 /// Needs DATABASE_URL of a member of user_sync_reader, USER_SYNC_QUEUE_URL, and credentials that permit
-/// cognito-idp:ListUsers, AdminGetUser and sqs:SendMessage. Update every consumer first: one of before migration 15 sends
+/// cognito-idp:ListUsers and sqs:SendMessage. Update every consumer first: one of before migration 15 sends
 /// user.restored to the dead-letter queue. Exits with 0 if every user is restored, with 2 if one is refused, with 1 on an
 /// error.
 ///

@@ -1,11 +1,11 @@
 //! A user pool of any size, and the table that goes with it: both are made up from numbers, so neither side holds
-//! anything. It answers as Cognito's API does. Shared with the benchmark of reconcile.
+//! anything, and it counts what it is asked. It answers as Cognito's API does. Shared with the benchmark of reconcile.
 
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
 use std::process::Output;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -65,7 +65,7 @@ fn username(number: u64) -> String {
     if is_federated(number) { format!("Google_{number}") } else { format!("user-{number}") }
 }
 
-fn user(number: u64, attributes: &str) -> Value {
+fn user(number: u64) -> Value {
     let mut listed = vec![
         json!({ "Name": "email", "Value": format!("user{number}@example.com") }),
         json!({ "Name": "email_verified", "Value": "true" }),
@@ -75,24 +75,48 @@ fn user(number: u64, attributes: &str) -> Value {
         listed.push(json!({ "Name": "sub", "Value": sub(number) }));
     }
     json!({
-        "Username": username(number), "Enabled": true, attributes: listed,
+        "Username": username(number), "Enabled": true, "Attributes": listed,
         "UserStatus": if is_federated(number) { "EXTERNAL_PROVIDER" } else { "CONFIRMED" },
         "UserCreateDate": CREATED_AT, "UserLastModifiedDate": CREATED_AT,
     })
 }
 
+/// How it answers.
+struct Shared {
+    users: u64,
+    /// Whether it knows the filter of a beginning.
+    knows_ranges: bool,
+    /// Everybody with a sub, in its order; made when it is first asked for.
+    by_sub: OnceLock<Vec<(Uuid, u64)>>,
+    /// How many requests there were, by operation.
+    requests: Mutex<BTreeMap<String, u64>>,
+}
+
 /// The API, on a loopback port; it ends with the runtime.
 pub struct LargePool {
     address: std::net::SocketAddr,
+    shared: Arc<Shared>,
 }
 
 impl LargePool {
     pub async fn start(users: u64) -> Self {
+        Self::start_with(users, true).await
+    }
+
+    /// One that may not know the filter of a beginning, and then ignores it.
+    pub async fn start_with(users: u64, knows_ranges: bool) -> Self {
+        let (by_sub, requests) = Default::default();
+        let shared = Arc::new(Shared { users, knows_ranges, by_sub, requests });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = Router::new().route("/", post(answer)).with_state(Arc::new(users));
+        let router = Router::new().route("/", post(answer)).with_state(Arc::clone(&shared));
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { address }
+        Self { address, shared }
+    }
+
+    /// How many requests there were of an operation.
+    pub fn asked(&self, operation: &str) -> u64 {
+        self.shared.requests.lock().unwrap().get(operation).copied().unwrap_or(0)
     }
 
     pub fn endpoint(&self) -> String {
@@ -102,16 +126,21 @@ impl LargePool {
 
 type Answer = (StatusCode, [(&'static str, &'static str); 1], String);
 
-async fn answer(State(users): State<Arc<u64>>, headers: HeaderMap, body: String) -> Answer {
+async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: String) -> Answer {
     let request: Value = serde_json::from_str(&body).unwrap();
     let target = headers["x-amz-target"].to_str().unwrap();
-    let answer = match target.rsplit('.').next() {
-        Some("DescribeUserPool") => Ok(json!({ "UserPool": { "Id": ID, "EstimatedNumberOfUsers": *users } })),
-        Some("ListUsers") => list(&request, *users),
+    let operation = target.rsplit('.').next().unwrap_or_default();
+    *shared.requests.lock().unwrap().entry(operation.to_owned()).or_default() += 1;
+    let users = shared.users;
+    let answer = match operation {
+        "DescribeUserPool" => Ok(json!({ "UserPool": { "Id": ID, "EstimatedNumberOfUsers": users } })),
+        "ListUsers" => match request["Filter"].as_str() {
+            Some(filter) => find(&request, filter, &shared),
+            None => list(&request, users, |number| number),
+        },
         // Everybody is in one group.
-        Some("ListGroups") => Ok(json!({ "Groups": [{ "GroupName": "everybody", "UserPoolId": ID }] })),
-        Some("ListUsersInGroup") => list(&request, *users),
-        Some("AdminGetUser") => get(request["Username"].as_str().unwrap(), *users),
+        "ListGroups" => Ok(json!({ "Groups": [{ "GroupName": "everybody", "UserPoolId": ID }] })),
+        "ListUsersInGroup" => list(&request, users, |number| number),
         _ => panic!("{target} is not asked"),
     };
     let (status, body) = match answer {
@@ -121,18 +150,38 @@ async fn answer(State(users): State<Arc<u64>>, headers: HeaderMap, body: String)
     (status, [("content-type", "application/x-amz-json-1.1")], body.to_string())
 }
 
-fn list(request: &Value, users: u64) -> Result<Value, &'static str> {
-    if let Some(filter) = request["Filter"].as_str() {
-        let sub: Uuid = filter.trim_start_matches("sub = ").trim_matches('"').parse().unwrap();
-        let found: Vec<Value> =
-            number_of(sub, users).map(|number| user(number, "Attributes")).into_iter().collect();
-        return Ok(json!({ "Users": found }));
-    }
+fn find(request: &Value, filter: &str, shared: &Shared) -> Result<Value, &'static str> {
+    let (question, value) = filter.trim_end_matches('"').split_once('"').unwrap();
+    let found = match question {
+        "sub = " => number_of(value.parse().unwrap(), shared.users),
+        "username = " => number_named(value, shared.users),
+        "sub ^= " if !shared.knows_ranges => return list(request, shared.users, |number| number),
+        "sub ^= " => {
+            let by_sub = shared.by_sub.get_or_init(|| {
+                let with_sub = (0..shared.users).filter(|number| !is_without_sub(*number));
+                let mut by_sub: Vec<_> = with_sub.map(|number| (sub(number), number)).collect();
+                by_sub.sort_unstable();
+                by_sub
+            });
+            let digits = |sub: Uuid| sub.to_string()[..value.len()].to_owned();
+            let start = by_sub.partition_point(|(sub, _)| digits(*sub).as_str() < value);
+            let end = by_sub.partition_point(|(sub, _)| digits(*sub).as_str() <= value);
+            let range = &by_sub[start..end];
+            return list(request, range.len() as u64, |index| range[usize::try_from(index).unwrap()].1);
+        }
+        _ => return Err("InvalidParameterException"),
+    };
+    let found: Vec<Value> = found.map(user).into_iter().collect();
+    Ok(json!({ "Users": found }))
+}
+
+/// A page of so many users.
+fn list(request: &Value, users: u64, number: impl Fn(u64) -> u64) -> Result<Value, &'static str> {
     let token = request["PaginationToken"].as_str().or(request["NextToken"].as_str());
     let start = token.map_or(Ok(0), str::parse::<u64>);
     let start = start.map_err(|_| "InvalidParameterException")?;
     let end = users.min(start + request["Limit"].as_u64().unwrap());
-    let page: Vec<Value> = (start..end).map(|number| user(number, "Attributes")).collect();
+    let page: Vec<Value> = (start..end).map(|index| user(number(index))).collect();
     let next = (end < users).then(|| end.to_string());
     Ok(json!({ "Users": page, "PaginationToken": next, "NextToken": next }))
 }
@@ -142,14 +191,9 @@ fn number_of(sub: Uuid, users: u64) -> Option<u64> {
     (number < users && !is_without_sub(number) && self::sub(number) == sub).then_some(number)
 }
 
-/// By the user name, and a local user by the sub as well.
-fn get(name: &str, users: u64) -> Result<Value, &'static str> {
-    let by_name = name.split_once(['-', '_']).and_then(|(_, number)| number.parse::<u64>().ok());
-    let by_name = by_name.filter(|number| *number < users && username(*number) == name);
-    let by_sub =
-        || name.parse().ok().and_then(|sub| number_of(sub, users)).filter(|number| !is_federated(*number));
-    let number = by_name.or_else(by_sub).ok_or("UserNotFoundException")?;
-    Ok(user(number, "UserAttributes"))
+fn number_named(name: &str, users: u64) -> Option<u64> {
+    let number = name.split_once(['-', '_']).and_then(|(_, number)| number.parse::<u64>().ok());
+    number.filter(|number| *number < users && username(*number) == name)
 }
 
 /// Makes the rows that the pool's users should have, but for those that differ, by one statement.

@@ -35,7 +35,7 @@ impl TestPool {
         let client = client(endpoint);
         let created = client.create_user_pool().pool_name("test").send().await.unwrap();
         let id = created.user_pool.unwrap().id.unwrap();
-        let pool = UserPool::with_client(client.clone(), id.parse().unwrap()).at_rates(100_000, 100_000);
+        let pool = UserPool::with_client(client.clone(), id.parse().unwrap()).at_rate(100_000);
         Self { client, id, pool }
     }
 

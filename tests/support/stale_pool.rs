@@ -1,7 +1,7 @@
-//! A user pool with one user, whose answers lag behind a change: it answers as Cognito's API does, but for as long as
-//! it is told to, AdminGetUser says what was before.
+//! A user pool with one user, whose lists lag behind: it answers as Cognito's API does, but for as long as it is told to,
+//! ListUsers says what was before, or does not know the user.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::Router;
@@ -19,14 +19,22 @@ pub struct Pool {
     pub now: (Value, Option<f64>),
     /// The same before the change.
     pub before: (Value, Option<f64>),
-    /// So many answers of AdminGetUser are of before.
+    /// So many answers to a question for the user are of before.
     pub stale: u32,
+    /// So many pages of all users are of before.
+    pub stale_pages: u32,
+    /// Whether the user is on the pages of all users.
+    pub is_listed: bool,
+    /// Whether the next questions find the user; later ones do.
+    pub finds: VecDeque<bool>,
     /// The groups, all with this user: whether ListGroups knows them, and whether ListUsersInGroup does.
     pub groups: BTreeMap<&'static str, (bool, bool)>,
     /// Whether the role may not list groups.
     pub denied: bool,
-    /// How often AdminGetUser was asked for a user that there is.
+    /// How often a question was asked for the user.
     pub asked: u32,
+    /// How often AdminGetUser was asked.
+    pub admin_asked: u32,
 }
 
 /// The API, on a loopback port; it ends with the runtime.
@@ -48,9 +56,13 @@ impl StalePool {
             now: (json!({ "name": "Ada" }), seconds(at)),
             before: (json!({ "name": "Ada", "phone_number": "+12025550123" }), seconds(at - 86_400_000)),
             stale,
+            stale_pages: 0,
+            is_listed: true,
+            finds: VecDeque::new(),
             groups: BTreeMap::new(),
             denied: false,
             asked: 0,
+            admin_asked: 0,
         })
         .await
     }
@@ -67,6 +79,12 @@ impl StalePool {
     pub fn pool(&self) -> MutexGuard<'_, Pool> {
         self.shared.lock().unwrap()
     }
+
+    /// How often it was asked for the user by ListUsers, and by AdminGetUser.
+    pub fn counted(&self) -> (u32, u32) {
+        let pool = self.pool();
+        (pool.asked, pool.admin_asked)
+    }
 }
 
 type Answer = (StatusCode, [(&'static str, &'static str); 1], String);
@@ -75,12 +93,14 @@ async fn serve(State(shared): State<Arc<Mutex<Pool>>>, headers: HeaderMap, body:
     let request: Value = serde_json::from_str(&body).unwrap();
     let target = headers["x-amz-target"].to_str().unwrap();
     let mut pool = shared.lock().unwrap();
-    let listed = json!({ "Users": [pool.user(&pool.now, "Attributes")] });
+    let members = json!({ "Users": [pool.user(&pool.now, "Attributes")] });
     let refusal = |code: &str| (StatusCode::BAD_REQUEST, json!({ "__type": code, "message": "as asked" }));
     let (status, answer) = match target.rsplit('.').next() {
-        Some("ListUsers") => (StatusCode::OK, listed),
-        Some("AdminGetUser") if request["Username"] == "only" => (StatusCode::OK, pool.get()),
-        Some("AdminGetUser") => refusal("UserNotFoundException"),
+        Some("ListUsers") => (StatusCode::OK, json!({ "Users": pool.list(request["Filter"].as_str()) })),
+        Some("AdminGetUser") => {
+            pool.admin_asked += 1;
+            (StatusCode::OK, pool.user(&pool.now, "UserAttributes"))
+        }
         Some("DescribeUserPool") => (StatusCode::OK, json!({ "UserPool": { "EstimatedNumberOfUsers": 1 } })),
         Some("ListGroups" | "ListUsersInGroup") if pool.denied => refusal("AccessDeniedException"),
         Some("ListGroups") => {
@@ -89,7 +109,7 @@ async fn serve(State(shared): State<Arc<Mutex<Pool>>>, headers: HeaderMap, body:
             (StatusCode::OK, json!({ "Groups": listed }))
         }
         Some("ListUsersInGroup") => match pool.groups.get(request["GroupName"].as_str().unwrap()) {
-            Some((_, true)) => (StatusCode::OK, listed),
+            Some((_, true)) => (StatusCode::OK, members),
             _ => refusal("ResourceNotFoundException"),
         },
         _ => panic!("{target} is not asked"),
@@ -108,11 +128,22 @@ impl Pool {
         })
     }
 
-    fn get(&mut self) -> Value {
-        self.asked += 1;
+    /// A page of all users, or the answer to a question for one.
+    fn list(&mut self, filter: Option<&str>) -> Vec<Value> {
+        let Some(filter) = filter else {
+            let known = if self.stale_pages > 0 { &self.before } else { &self.now };
+            let page = self.is_listed.then(|| self.user(known, "Attributes"));
+            self.stale_pages = self.stale_pages.saturating_sub(1);
+            return page.into_iter().collect();
+        };
+        let is_for_it = filter == format!("sub = \"{}\"", self.sub) || filter == "username = \"only\"";
+        self.asked += u32::from(is_for_it);
+        if !is_for_it || !self.finds.pop_front().unwrap_or(true) {
+            return Vec::new();
+        }
         let known = if self.stale > 0 { &self.before } else { &self.now };
-        let answer = self.user(known, "UserAttributes");
+        let answer = self.user(known, "Attributes");
         self.stale = self.stale.saturating_sub(1);
-        answer
+        vec![answer]
     }
 }

@@ -1,6 +1,6 @@
 //! Saves the progress of a reconcile in a folder, so that a run that was killed at any moment can be resumed:
-//! `progress.json`, replaced as a whole after each page, `seen`, the subs that were listed, and the files of
-//! [`super::spool`]. Must not know Cognito or the database.
+//! `progress.json`, replaced as a whole after each page, `seen`, the subs that were listed, `requests`, a letter for each
+//! request that was sent, and the files of [`super::spool`]. Must not know Cognito or the database.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -12,17 +12,19 @@ use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::cognito::reconcile::Error;
-use crate::cognito::reconcile::Mode;
+use crate::cognito::reconcile::compare::Question;
 use crate::cognito::reconcile::groups::GroupTally;
 use crate::cognito::reconcile::seen::{self, RUN_ENTRIES, SUB, Sorted};
 use crate::cognito::reconcile::spool::{self, Spool, Walk};
+use crate::cognito::reconcile::{Asked, Error, Mode};
+use crate::cognito::user_pool::Requests;
 use crate::store::maintenance::drift;
 
 const PROGRESS: &str = "progress.json";
 const NEW_PROGRESS: &str = "progress.json.new";
 const SEEN: &str = "seen";
 const SORTED: &str = "sorted";
+const REQUESTS: &str = "requests";
 const LOCK: &str = "lock";
 
 /// What a reconcile has found so far.
@@ -77,6 +79,13 @@ pub(super) struct Planned {
     pub(super) is_deletion: bool,
 }
 
+impl Planned {
+    pub(super) fn question(&self) -> Question<'_> {
+        let Self { sub, modified_at, .. } = *self;
+        Question { sub, username: self.username.as_deref(), modified_at }
+    }
+}
+
 /// What `progress.json` holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Progress {
@@ -96,6 +105,9 @@ pub(super) struct Progress {
     pub(super) tally: Tally,
     /// Saved with its counts before it is published, so that each is counted once.
     pub(super) plan: Vec<Planned>,
+    /// The page that has the users of the plan, if one has.
+    #[serde(default)]
+    pub(super) plan_page: Option<Asked>,
     /// How far the groups are compared.
     #[serde(default)]
     pub(super) walk: Walk,
@@ -142,6 +154,7 @@ impl Checkpoint {
             seen_bytes: 0,
             tally: Tally::default(),
             plan: Vec::new(),
+            plan_page: None,
             walk: Walk::default(),
         });
         if (progress.user_pool_id.as_str(), progress.mode) != (user_pool_id, mode) {
@@ -149,6 +162,9 @@ impl Checkpoint {
             return Err(Error::OtherRun { folder: folder.to_owned(), user_pool_id, mode, started_at });
         }
         let seen = seen::open(&folder.join(SEEN), progress.seen_bytes).map_err(failed)?;
+        if !resumed {
+            remove(&folder.join(REQUESTS)).map_err(failed)?;
+        }
         let checkpoint = Self { folder: folder.to_owned(), seen, _lock: lock, progress, resumed };
         checkpoint.save()?;
         Ok(checkpoint)
@@ -170,6 +186,24 @@ impl Checkpoint {
     #[must_use]
     pub fn tally(&self) -> &Tally {
         &self.progress.tally
+    }
+
+    /// The requests of all runs of this checkpoint.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn requests(&self) -> Result<Requests, Error> {
+        match fs::read(self.folder.join(REQUESTS)) {
+            Ok(journal) => Ok(Requests::read(&journal)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Requests::default()),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Where each request is written down before it is sent.
+    pub(super) fn journal(&self) -> Result<File, Error> {
+        let options = OpenOptions::new().append(true).create(true).mode(0o600).clone();
+        options.open(self.folder.join(REQUESTS)).map_err(|error| self.failed(error))
     }
 
     /// Records that the pool listed these users.
@@ -217,16 +251,21 @@ impl Checkpoint {
     /// # Errors
     /// When a file cannot be removed.
     pub fn remove(self) -> Result<(), Error> {
-        for name in [PROGRESS, NEW_PROGRESS, SEEN, SORTED, LOCK].into_iter().chain(spool::FILES) {
-            match fs::remove_file(self.folder.join(name)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(self.failed(error)),
-                Ok(()) | Err(_) => {}
-            }
+        for name in [PROGRESS, NEW_PROGRESS, SEEN, SORTED, REQUESTS, LOCK].into_iter().chain(spool::FILES) {
+            remove(&self.folder.join(name)).map_err(|error| self.failed(error))?;
         }
         match fs::remove_dir(&self.folder) {
             Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => Err(self.failed(error)),
             Ok(()) | Err(_) => Ok(()),
         }
+    }
+}
+
+/// Removes a file, if there is one.
+fn remove(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Compares users of the pool with their rows, and confirms each difference with AdminGetUser. Reads only: must not
+//! Compares users of the pool with their rows, and confirms each difference with a second answer. Reads only: must not
 //! know the checkpoint or the queue.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -9,18 +9,43 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use uuid::Uuid;
 
 use crate::cognito::reconcile::checkpoint::{Planned, Tally};
-use crate::cognito::reconcile::{CONCURRENCY, Error, Reconcile};
-use crate::cognito::user_pool::{LookUp, Page, PoolUser, deletion};
+use crate::cognito::reconcile::{Asked, Error, Listed, Reconcile};
+use crate::cognito::user_pool::{LookUp, PoolUser, deletion};
 use crate::store::maintenance::drift::{self, Drift, Kind, Row};
+
+/// Users who are looked up at once. [`UserPool`](crate::cognito::user_pool::UserPool) limits the requests; most of these
+/// wait before they ask a third time.
+const LOOK_UPS: usize = 64;
+
+/// Whom the pool is asked for again.
+pub(super) struct Question<'a> {
+    pub(super) sub: Uuid,
+    pub(super) username: Option<&'a str>,
+    /// UserLastModifiedDate by the first answer. One that says an older one is of before that change.
+    pub(super) modified_at: Option<Timestamp>,
+}
 
 /// A user who may differ from the row.
 pub(super) struct Suspect {
     pub(super) sub: Uuid,
     pub(super) username: Option<String>,
-    /// UserLastModifiedDate by ListUsers. An answer that says an older one is of before that change.
+    /// UserLastModifiedDate by the listing.
     pub(super) modified_at: Option<Timestamp>,
     /// What kind of drift it is if the pool does not have the user; `None` if there is no row.
     pub(super) if_absent: Option<Kind>,
+}
+
+impl Suspect {
+    /// A user whom the pool did not list.
+    pub(super) fn of(row: &Row, if_absent: Kind) -> Self {
+        let (sub, username) = (row.sub, row.username.clone());
+        Self { sub, username, modified_at: None, if_absent: Some(if_absent) }
+    }
+
+    fn question(&self) -> Question<'_> {
+        let Self { sub, modified_at, .. } = *self;
+        Question { sub, username: self.username.as_deref(), modified_at }
+    }
 }
 
 /// A user who differs from the row.
@@ -46,7 +71,12 @@ impl Finding {
 }
 
 impl Tally {
-    pub(super) fn add(&mut self, finding: &Finding) {
+    pub(super) fn add_all(&mut self, Findings { found, settling }: &Findings) {
+        self.settling += settling;
+        found.iter().for_each(|finding| self.add(finding));
+    }
+
+    fn add(&mut self, finding: &Finding) {
         for kind in &finding.kinds {
             *self.drift.entry(*kind).or_default() += 1;
         }
@@ -82,27 +112,32 @@ impl Reconcile {
         (!row.is_deleted && row.created_at < started_at).then_some(kind)
     }
 
-    /// The users of a page who differ.
-    pub(super) async fn compare_page(&self, (page, asked_at): &(Page, Timestamp)) -> Result<Findings, Error> {
-        let snapshot = |user: &PoolUser| user.snapshot(self.user_pool.id(), *asked_at);
+    /// The users of a page who differ. The page itself says who has no row: nothing there can be overwritten, and a deletion
+    /// always wins. Every other difference is confirmed.
+    pub(super) async fn compare_page(&self, listed: &Listed) -> Result<Findings, Error> {
+        let Listed { page, asked, asked_at } = listed;
+        let snapshot = |user: &PoolUser| self.snapshot(user, *asked_at, None);
         let snapshots: Vec<UserEvent<'static>> = page.users.iter().map(snapshot).collect();
         let modified = page.users.iter().map(|user| user.modified_at);
         let read: Vec<_> = snapshots.iter().zip(modified).collect();
         let drifts = drift::compare(&self.database, &read).await?;
-        let users: HashMap<Uuid, &PoolUser> = page.users.iter().map(|user| (user.sub, user)).collect();
-        let (mut suspects, mut settling) = (Vec::new(), 0);
+        let users = page.users.iter().zip(&snapshots).map(|(user, snapshot)| (user.sub, (user, snapshot)));
+        let mut users: HashMap<Uuid, _> = users.collect();
+        let (mut found, mut suspects, mut settling) = (Vec::new(), Vec::new(), 0);
         for Drift { sub, kinds } in drifts {
-            let user = users.get(&sub);
-            if user.is_some_and(|user| self.is_settling(user)) {
+            let Some((user, snapshot)) = users.remove(&sub) else { continue };
+            let (username, modified_at) = (Some(user.username.clone()), user.modified_at);
+            if self.is_settling(user) {
                 settling += 1;
-                continue;
+            } else if kinds.contains(&Kind::Missing) {
+                found.push(Finding { sub, username, modified_at, kinds, event: Some(snapshot.clone()) });
+            } else {
+                let if_absent = (!kinds.contains(&Kind::DeletedButPresent)).then_some(Kind::Gone);
+                suspects.push(Suspect { sub, username, modified_at, if_absent });
             }
-            let has_row = !kinds.contains(&Kind::Missing) && !kinds.contains(&Kind::DeletedButPresent);
-            let username = user.map(|user| user.username.clone());
-            let modified_at = user.and_then(|user| user.modified_at);
-            suspects.push(Suspect { sub, username, modified_at, if_absent: has_row.then_some(Kind::Gone) });
         }
-        let mut findings = self.confirm(suspects).await?;
+        let mut findings = self.confirm(suspects, Some(asked)).await?;
+        findings.found.append(&mut found);
         findings.settling += settling;
         Ok(findings)
     }
@@ -112,20 +147,54 @@ impl Reconcile {
         user.modified_at.is_some_and(|at| u128::from(since(at)) < self.settle.as_millis())
     }
 
-    /// Asks the pool about each suspect, and compares its answer with the row again.
-    pub(super) async fn confirm(&self, suspects: Vec<Suspect>) -> Result<Findings, Error> {
-        let answers: Vec<(Suspect, LookUp)> = futures::stream::iter(suspects)
-            .map(|suspect| async {
-                let Suspect { sub, modified_at, .. } = suspect;
-                let answer = self.look_up(sub, suspect.username.as_deref(), modified_at).await?;
-                Ok::<_, Error>((suspect, answer))
-            })
-            .buffered(CONCURRENCY)
-            .try_collect()
-            .await?;
+    /// What the pool says of each of them now, in their order: by their page again where it has several of them, else by
+    /// looking each up.
+    pub(super) async fn ask(
+        &self,
+        questions: Vec<Question<'_>>,
+        page: Option<&Asked>,
+    ) -> Result<Vec<LookUp>, Error> {
+        let mut again = match page {
+            Some(page) if questions.len() > 1 => self.list_again(page).await?,
+            Some(_) | None => HashMap::new(),
+        };
+        let answers = questions.into_iter().map(|question| {
+            let is_new = |(user, _): &(PoolUser, Timestamp)| {
+                !question.modified_at.is_some_and(|change| user.lags_behind(change))
+            };
+            let listed = again.remove(&question.sub).filter(is_new);
+            async move {
+                match listed {
+                    Some((user, asked_at)) => Ok(LookUp::Present(user, asked_at)),
+                    None => self.look_up(&question).await,
+                }
+            }
+        });
+        let answers: Vec<_> = answers.collect();
+        futures::stream::iter(answers).buffered(LOOK_UPS).try_collect().await
+    }
+
+    /// The users of a page by the same request again. Nobody, where Cognito takes a token only once.
+    async fn list_again(&self, page: &Asked) -> Result<HashMap<Uuid, (PoolUser, Timestamp)>, Error> {
+        match self.list(page.clone()).await {
+            Ok(Listed { page, asked_at, .. }) => {
+                Ok(page.users.into_iter().map(|user| (user.sub, (user, asked_at))).collect())
+            }
+            Err(Error::TokenRefused) => Ok(HashMap::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks the pool about each suspect again, and compares its answer with the row again. `page` is the one that has them.
+    pub(super) async fn confirm(
+        &self,
+        suspects: Vec<Suspect>,
+        page: Option<&Asked>,
+    ) -> Result<Findings, Error> {
+        let answers = self.ask(suspects.iter().map(Suspect::question).collect(), page).await?;
         let mut found = Vec::new();
         let mut present = BTreeMap::new();
-        for (suspect, answer) in answers {
+        for (suspect, answer) in suspects.into_iter().zip(answers) {
             match answer {
                 LookUp::Present(mut user, asked_at) => {
                     let snapshot = self.snapshot(&user, asked_at, suspect.modified_at);
@@ -149,18 +218,27 @@ impl Reconcile {
         Some(Finding { sub, username, modified_at, kinds: [kind].into(), event })
     }
 
-    /// What AdminGetUser returned of a user to a request that was sent at `asked_at`. It is not the whole user if
-    /// ListUsers knew of a later change.
+    /// What the pool returned of a user to a request that was sent at `asked_at`. It is not the whole user if the listing
+    /// knew of a later change.
     pub(super) fn snapshot(
         &self,
         user: &PoolUser,
         asked_at: Timestamp,
         listed: Option<Timestamp>,
     ) -> UserEvent<'static> {
+        let at = self.read_at(user, asked_at);
         match listed {
-            Some(change) => user.snapshot_after(change, self.user_pool.id(), asked_at),
-            None => user.snapshot(self.user_pool.id(), asked_at),
+            Some(change) => user.snapshot_after(change, self.user_pool.id(), at),
+            None => user.snapshot(self.user_pool.id(), at),
         }
+    }
+
+    /// When an answer is surely true. ListUsers may lag, so what it says may be of before what the table has learnt in the
+    /// last moments: dated `settle` before the question, it changes nothing of that. It is no older than it says itself.
+    fn read_at(&self, user: &PoolUser, asked_at: Timestamp) -> Timestamp {
+        let settle = u64::try_from(self.settle.as_millis()).unwrap_or(u64::MAX);
+        let settled = Timestamp::from_unix_millis(asked_at.unix_millis().saturating_sub(settle));
+        user.modified_at.map_or(settled, |modified| modified.max(settled)).min(asked_at)
     }
 
     /// Who differs among users that the pool has.

@@ -128,6 +128,20 @@ struct Listed {
 }
 
 impl Reconcile {
+    /// Compares the groups, after users who were compared without a checkpoint, with what was found of them.
+    ///
+    /// # Errors
+    /// When the pool, the table or the disk fails.
+    pub async fn run_groups(
+        &self,
+        checkpoint: &mut Checkpoint,
+        users: Tally,
+        mut report: impl FnMut(Phase, &Tally),
+    ) -> Result<(), Error> {
+        (checkpoint.progress.tally, checkpoint.progress.phase) = (users, Phase::Groups);
+        self.compare_groups(checkpoint, &mut report).await
+    }
+
     /// Compares the groups as far as the checkpoint does not have them yet, or says in the tally why not.
     pub(super) async fn compare_groups(
         &self,

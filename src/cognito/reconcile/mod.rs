@@ -1,13 +1,14 @@
 //! Compares the user pool with the table, and publishes the events that repair the differences. Must not write to the
 //! database: the queue is the only way there.
 //!
-//! ListUsers and the table only raise a suspicion. AdminGetUser confirms it, and we publish its answer, with the time
-//! before the request was sent.
+//! A page of users is compared with their rows. Who has no row is published from it, and who differs is confirmed by a second
+//! answer. ListUsers may lag: an answer is dated so that it overrules nothing that the table has learnt in the last moments.
 
 mod checkpoint;
 mod compare;
 mod error;
 mod groups;
+mod ranges;
 mod seen;
 mod spool;
 
@@ -23,9 +24,10 @@ use uuid::Uuid;
 
 use crate::cognito::reconcile::checkpoint::Planned;
 pub use crate::cognito::reconcile::checkpoint::{Checkpoint, Phase, Tally};
-use crate::cognito::reconcile::compare::{Finding, Findings, Suspect};
+use crate::cognito::reconcile::compare::{Finding, Findings, Question, Suspect};
 pub use crate::cognito::reconcile::error::Error;
 pub use crate::cognito::reconcile::groups::{GroupTally, LeftOut};
+pub use crate::cognito::reconcile::ranges::{Range, RangeWalk, Walked};
 use crate::cognito::user_pool::{LookUp, Page, PoolError, UserPool, deletion};
 use crate::postgres::Database;
 use crate::store::maintenance::drift::{self, Kind};
@@ -33,11 +35,15 @@ use crate::store::maintenance::drift::{self, Kind};
 /// How long publishing one event may take: longer than at a sign-in, since nobody waits here.
 const PUBLISH_BUDGET: Duration = Duration::from_secs(30);
 
-/// Requests of one kind under way at once. [`UserPool`] limits their rate.
+/// Messages on their way to the queue at once.
 const CONCURRENCY: usize = 8;
 
-/// Rows that are read at once. A checkpoint is saved after each read.
+/// Rows that are read at once.
 const ROWS: i64 = 1_000;
+
+/// Rows after which a checkpoint is saved, and users after whom: to ask for them takes a pause, once for all of them.
+const ROWS_AT_ONCE: u64 = 100_000;
+const SUSPECTS_AT_ONCE: usize = 1_000;
 
 /// What a reconcile does about the differences that it finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +78,32 @@ pub struct Reconcile {
     pub max_deletions: u64,
     /// Whether the groups are compared, too, as far as the role may list them.
     pub groups: bool,
+}
+
+/// A request for a page of users, which can be sent again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Asked {
+    /// The digits that the users' subs begin with; none for all users.
+    range: Option<String>,
+    /// The pagination token; none for the first page.
+    token: Option<String>,
+}
+
+/// A page of users, and the request for it.
+#[derive(Debug)]
+struct Listed {
+    page: Page,
+    asked: Asked,
+    /// Before the request was sent.
+    asked_at: Timestamp,
+}
+
+impl Listed {
+    /// The request for the next page; none after the last one.
+    fn next(&self) -> Option<Asked> {
+        let token = self.page.next.clone()?;
+        Some(Asked { range: self.asked.range.clone(), token: Some(token) })
+    }
 }
 
 impl Reconcile {
@@ -120,10 +152,13 @@ impl Reconcile {
         mut report: impl FnMut(Phase, &Tally),
     ) -> Result<(), Error> {
         report(checkpoint.progress.phase, &checkpoint.progress.tally);
-        self.publish_again(&checkpoint.progress.plan).await?;
+        let kept = self.user_pool.keep_requests_in(checkpoint.journal()?);
+        kept.map_err(|error| checkpoint.failed(error))?;
+        self.publish_again(&checkpoint.progress.plan, checkpoint.progress.plan_page.as_ref()).await?;
         self.publish_changes_again(checkpoint).await?;
         if checkpoint.progress.phase == Phase::Users {
-            self.compare_users(checkpoint, &mut report).await?;
+            // Boxed: two pages are under way.
+            Box::pin(self.compare_users(checkpoint, &mut report)).await?;
         }
         if checkpoint.progress.phase == Phase::Rows {
             self.compare_rows(checkpoint, &mut report).await?;
@@ -139,16 +174,10 @@ impl Reconcile {
         report: &mut impl FnMut(Phase, &Tally),
     ) -> Result<(), Error> {
         let token = checkpoint.progress.next.clone();
-        let mut listed = self.list(token.as_deref()).await?;
+        let mut listed = self.list(Asked { token, ..Asked::default() }).await?;
         loop {
-            let (page, _) = &listed;
-            let ahead = async {
-                match &page.next {
-                    Some(token) => self.list(Some(token)).await.map(Some),
-                    None => Ok(None),
-                }
-            };
-            let (findings, ahead) = tokio::join!(self.compare_page(&listed), ahead);
+            let (findings, ahead) = tokio::join!(self.compare_page(&listed), self.list_next(&listed));
+            let page = &listed.page;
             let findings = findings?;
             let subs: Vec<Uuid> = page.users.iter().map(|user| user.sub).collect();
             checkpoint.see(&subs)?;
@@ -163,7 +192,7 @@ impl Reconcile {
                 *progress.tally.drift.entry(Kind::WithoutSub).or_default() += page.without_sub;
                 progress.tally.only_reported += page.without_sub;
             }
-            self.commit(checkpoint, &findings).await?;
+            self.commit(checkpoint, &findings, Some(&listed.asked)).await?;
             report(Phase::Users, &checkpoint.progress.tally);
             match ahead? {
                 Some(next) => listed = next,
@@ -179,30 +208,48 @@ impl Reconcile {
         report: &mut impl FnMut(Phase, &Tally),
     ) -> Result<(), Error> {
         let mut seen = checkpoint.sorted()?;
+        let (mut suspects, mut after, mut read) = (Vec::new(), checkpoint.progress.after, 0);
         loop {
-            let rows = drift::rows_after(&self.database, checkpoint.progress.after, ROWS).await?;
-            let Some(last) = rows.last().map(|row| row.sub) else { return Ok(()) };
-            let mut suspects = Vec::new();
+            let rows = drift::rows_after(&self.database, after, ROWS).await?;
             for row in &rows {
                 if let Some(kind) = self.if_absent(row, checkpoint.progress.started_at)
                     && !seen.contains(row.sub).map_err(|error| checkpoint.failed(error))?
                 {
-                    let (sub, username) = (row.sub, row.username.clone());
-                    suspects.push(Suspect { sub, username, modified_at: None, if_absent: Some(kind) });
+                    suspects.push(Suspect::of(row, kind));
                 }
             }
-            let findings = self.confirm(suspects).await?;
-            checkpoint.progress.after = last;
-            checkpoint.progress.tally.rows += rows.len() as u64;
-            self.commit(checkpoint, &findings).await?;
-            report(Phase::Rows, &checkpoint.progress.tally);
+            after = rows.last().map_or(after, |row| row.sub);
+            read += rows.len() as u64;
+            if rows.is_empty() || read >= ROWS_AT_ONCE || suspects.len() >= SUSPECTS_AT_ONCE {
+                let findings = self.confirm(std::mem::take(&mut suspects), None).await?;
+                checkpoint.progress.after = after;
+                checkpoint.progress.tally.rows += std::mem::take(&mut read);
+                self.commit(checkpoint, &findings, None).await?;
+                report(Phase::Rows, &checkpoint.progress.tally);
+            }
+            if rows.is_empty() {
+                return Ok(());
+            }
         }
     }
 
-    async fn list(&self, token: Option<&str>) -> Result<(Page, Timestamp), Error> {
+    async fn list(&self, asked: Asked) -> Result<Listed, Error> {
         let asked_at = Timestamp::now();
-        let listed = self.user_pool.list(token).await;
-        Ok((listed.map_err(|error| self.pool_error(error, token))?, asked_at))
+        let token = asked.token.as_deref();
+        let listed = match &asked.range {
+            Some(digits) => self.user_pool.list_range(digits, token).await,
+            None => self.user_pool.list(token).await,
+        };
+        let page = listed.map_err(|error| self.pool_error(error, token))?;
+        Ok(Listed { page, asked, asked_at })
+    }
+
+    /// The page after this one, if there is one.
+    async fn list_next(&self, listed: &Listed) -> Result<Option<Listed>, Error> {
+        match listed.next() {
+            Some(asked) => self.list(asked).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     fn pool_error(&self, error: PoolError, token: Option<&str>) -> Error {
@@ -213,13 +260,8 @@ impl Reconcile {
         }
     }
 
-    /// Asks the pool about a user, whom it listed as changed at `modified_at`.
-    async fn look_up(
-        &self,
-        sub: Uuid,
-        username: Option<&str>,
-        modified_at: Option<Timestamp>,
-    ) -> Result<LookUp, Error> {
+    async fn look_up(&self, question: &Question<'_>) -> Result<LookUp, Error> {
+        let Question { sub, username, modified_at } = *question;
         let answer = match modified_at {
             Some(change) => self.user_pool.look_up_after(change, sub, username).await,
             None => self.user_pool.look_up(sub, username).await,
@@ -227,17 +269,22 @@ impl Reconcile {
         answer.map_err(|error| self.pool_error(error, None))
     }
 
-    /// Records the findings, and then publishes the events that repair them.
-    async fn commit(&self, checkpoint: &mut Checkpoint, findings: &Findings) -> Result<(), Error> {
-        let Findings { found, settling } = findings;
+    /// Records the findings, and then publishes the events that repair them. `page` is the one that has them, if one has.
+    async fn commit(
+        &self,
+        checkpoint: &mut Checkpoint,
+        findings: &Findings,
+        page: Option<&Asked>,
+    ) -> Result<(), Error> {
         let tally = &mut checkpoint.progress.tally;
-        tally.settling += settling;
-        found.iter().for_each(|finding| tally.add(finding));
+        tally.add_all(findings);
         if self.publisher.is_some() && tally.deletions > self.max_deletions {
             return Err(Error::TooManyDeletions { limit: self.max_deletions });
         }
+        let found = &findings.found;
         let planned = found.iter().filter(|finding| finding.event.is_some() && self.publisher.is_some());
         checkpoint.progress.plan = planned.map(Finding::plan).collect();
+        checkpoint.progress.plan_page = page.cloned();
         checkpoint.save()?;
         self.publish(found.iter().filter_map(|finding| finding.event.clone()).map(Event::User).collect())
             .await
@@ -245,19 +292,16 @@ impl Reconcile {
 
     /// Publishes what a run that was killed had planned, with the pool's answer of now. Its counts are already saved,
     /// and publishing again does not change them.
-    async fn publish_again(&self, plan: &[Planned]) -> Result<(), Error> {
-        let events = futures::stream::iter(plan).map(|planned| async {
-            let Planned { sub, username, modified_at, is_deletion } = planned;
-            let answer = self.look_up(*sub, username.as_deref(), *modified_at).await?;
-            Ok::<_, Error>(match answer {
-                LookUp::Present(user, asked_at) => Some(self.snapshot(&user, asked_at, *modified_at)),
-                LookUp::Absent(asked_at) => {
-                    is_deletion.then(|| deletion(self.user_pool.id(), *sub, asked_at))
-                }
-            })
-        });
-        let events: Vec<_> = events.buffered(CONCURRENCY).try_collect().await?;
-        self.publish(events.into_iter().flatten().map(Event::User).collect()).await
+    async fn publish_again(&self, plan: &[Planned], page: Option<&Asked>) -> Result<(), Error> {
+        let answers = self.ask(plan.iter().map(Planned::question).collect(), page).await?;
+        let event = |(planned, answer): (&Planned, LookUp)| match answer {
+            LookUp::Present(user, asked_at) => Some(self.snapshot(&user, asked_at, planned.modified_at)),
+            LookUp::Absent(asked_at) => {
+                planned.is_deletion.then(|| deletion(self.user_pool.id(), planned.sub, asked_at))
+            }
+        };
+        let events: Vec<_> = plan.iter().zip(answers).filter_map(event).map(Event::User).collect();
+        self.publish(events).await
     }
 
     async fn publish(&self, events: Vec<Event<'static>>) -> Result<(), Error> {

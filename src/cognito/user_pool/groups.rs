@@ -3,6 +3,7 @@
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use uuid::Uuid;
 
+use crate::cognito::user_pool::requests::Operation;
 use crate::cognito::user_pool::{PAGE_USERS, PoolError, RETRY_BUDGET, SCHEDULE, UserPool, attributes};
 
 /// ListGroups requests per second: below the quota of 5 for the pool ("Quotas in Amazon Cognito").
@@ -37,6 +38,7 @@ impl UserPool {
         let limit = i32::try_from(PAGE_USERS).unwrap_or(60);
         let list = || async {
             self.group_lists.wait().await;
+            self.counter.count(Operation::ListGroups);
             let request = self.client.list_groups().user_pool_id(self.id()).limit(limit);
             let listed = request.set_next_token(token.map(str::to_owned)).send().await;
             listed.map_err(|error| PoolError::new("ListGroups", &error))
@@ -55,6 +57,7 @@ impl UserPool {
         let limit = i32::try_from(PAGE_USERS).unwrap_or(60);
         let list = || async {
             self.lists.wait().await;
+            self.counter.count(Operation::ListUsersInGroup);
             let asked_at = Timestamp::now();
             let request = self.client.list_users_in_group().user_pool_id(self.id()).group_name(group);
             let listed = request.limit(limit).set_next_token(token.map(str::to_owned)).send().await;

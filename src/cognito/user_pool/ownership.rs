@@ -2,7 +2,8 @@
 
 use uuid::Uuid;
 
-use crate::cognito::user_pool::{PAGE_USERS, PoolError, RETRY_BUDGET, RateLimiter, SCHEDULE, UserPool};
+use crate::cognito::user_pool::requests::{Operation, RateLimiter};
+use crate::cognito::user_pool::{PAGE_USERS, PoolError, RETRY_BUDGET, SCHEDULE, UserPool};
 
 /// A page of ListUserPoolClients.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,6 +59,7 @@ impl UserPool {
         loop {
             let list = || async {
                 self.lists.wait().await;
+                self.counter.count(Operation::ListUsers);
                 let request = self.client.list_users().user_pool_id(self.id()).attributes_to_get("sub");
                 let request = request.filter(format!("sub = \"{sub}\""));
                 let listed = request.set_pagination_token(token.clone()).send().await;

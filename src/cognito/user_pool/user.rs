@@ -17,7 +17,7 @@ const AS_NEW_AS: Duration = Duration::from_secs(1);
 pub struct PoolUser {
     /// The user's id, which Cognito never reassigns.
     pub sub: Uuid,
-    /// The user name, which AdminGetUser takes.
+    /// The user name.
     pub username: String,
     /// Such as `CONFIRMED` or `EXTERNAL_PROVIDER`.
     pub status: Option<String>,

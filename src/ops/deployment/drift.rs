@@ -1,12 +1,17 @@
-//! Checks for drift: `reconcile` without a repair, within a function's timeout. Must not change a row or the pool.
+//! Checks for drift: `reconcile` without a repair, in as many calls as it takes. Must not change a row or the pool.
+//!
+//! A pool that one call can walk is walked as a whole. A larger one is walked by ranges: a call that is not done answers
+//! `unfinished`, which is the next call's payload. Only the last call counts what was found.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::cognito::reconcile::{self, Checkpoint, Phase, Reconcile};
-use crate::cognito::user_pool::{self, DEFAULT_LISTS_PER_SECOND, DEFAULT_READS_PER_SECOND, UserPool};
+use crate::cognito::reconcile::{self, Checkpoint, Phase, RangeWalk, Reconcile, Tally, Walked};
+use crate::cognito::user_pool::{self, DRIFT_SHARE, PAGE_USERS, Requests, UserPool};
 use crate::config::{ConfigError, DatabaseConfig};
 use crate::postgres::{self, DatabaseError};
 
@@ -16,12 +21,23 @@ const SETTLE: Duration = Duration::from_secs(60);
 /// The time that is reserved for the answer and the metrics.
 const RESERVE: Duration = Duration::from_secs(10);
 
+/// The groups get a call of their own if this one has walked ranges and has less time left.
+const GROUPS_TIME: Duration = Duration::from_secs(300);
+
+/// How long all calls together may take. No schedule is longer.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(3 * 86_400);
+
 /// The drift is not known.
 #[derive(Debug, thiserror::Error)]
 pub enum DriftError {
     /// The function is not configured.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// What an earlier call has answered cannot be read.
+    #[error(
+        "the payload's `drift` is not what an earlier call has answered; begin again with {{\"drift\":true}}"
+    )]
+    Payload(#[from] serde_json::Error),
     /// The database cannot be connected to.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -49,45 +65,151 @@ pub enum DriftError {
     },
 }
 
-/// Compares, and counts what a repair would change. Changes nothing. Continues what an earlier call in the same sandbox
-/// did not finish.
-pub(super) async fn check(deadline: Instant) -> Result<Value, DriftError> {
-    let user_pool_id = user_pool::configured("the user pool to compare with")?;
-    let user_pool = UserPool::new(user_pool_id.clone())
-        .await
-        .at_rates(DEFAULT_LISTS_PER_SECOND, DEFAULT_READS_PER_SECOND);
-    let database = postgres::connect(&DatabaseConfig::from_env()?, 1).await?;
-    let reconcile = Reconcile {
-        user_pool,
-        database,
-        publisher: None,
-        settle: SETTLE,
-        claim_rows_without_pool: false,
-        max_deletions: u64::MAX,
-        groups: true,
-    };
-    reconcile.check_table().await?;
-    let (about, _) = reconcile.estimate().await?;
-    let folder = std::env::temp_dir().join(format!("user-sync-drift-{user_pool_id}"));
-    let mut checkpoint = open(&folder, &user_pool_id, &reconcile)?;
-    let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(RESERVE);
-    // Boxed: what is under way at once makes it large.
-    let mut phase = Phase::Users;
-    let compared = Box::pin(reconcile.run(&mut checkpoint, |begun, _| phase = begun));
-    match tokio::time::timeout(left, compared).await {
-        Ok(compared) => compared?,
-        Err(_) if matches!(phase, Phase::Users | Phase::Rows) => {
-            return Err(DriftError::Unfinished { users: checkpoint.tally().users, about });
-        }
-        // The users are compared: what is known is said.
-        Err(_) => tracing::warn!(
-            groups = checkpoint.tally().groups.walked,
-            "not all groups were compared in the time that the function has: give it more, or run `user-sync reconcile \
-             --dry-run` as a task of its own"
-        ),
+/// What the function is called with: by the schedule, or with what an earlier call has answered.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Payload {
+    drift: Value,
+}
+
+/// Compares, and counts what a repair would change. Changes nothing.
+pub(super) async fn check(payload: &str, deadline: Instant) -> Result<Value, DriftError> {
+    let Payload { drift } = serde_json::from_str(payload)?;
+    let check = Check::new(deadline).await?;
+    check.reconcile.check_table().await?;
+    if drift.is_object() {
+        return check.ranges(serde_json::from_value(drift)?).await;
     }
-    let tally = checkpoint.tally().clone();
-    checkpoint.remove()?;
+    let (about, _) = check.reconcile.estimate().await?;
+    if about.div_ceil(PAGE_USERS as u64) <= check.pages_at_most() {
+        return check.whole(about, true).await;
+    }
+    tracing::info!(drift.about = about, "more users than one call can walk: they are compared by ranges");
+    check.ranges(RangeWalk::of(about)).await
+}
+
+/// One call.
+struct Check {
+    reconcile: Reconcile,
+    until: Instant,
+    folder: PathBuf,
+}
+
+impl Check {
+    async fn new(deadline: Instant) -> Result<Self, DriftError> {
+        let user_pool_id = user_pool::configured("the user pool to compare with")?;
+        let reconcile = Reconcile {
+            user_pool: UserPool::new(user_pool_id.clone()).await.at_rate(DRIFT_SHARE),
+            database: postgres::connect(&DatabaseConfig::from_env()?, 1).await?,
+            publisher: None,
+            settle: SETTLE,
+            claim_rows_without_pool: false,
+            max_deletions: u64::MAX,
+            groups: true,
+        };
+        let folder = std::env::temp_dir().join(format!("user-sync-drift-{user_pool_id}"));
+        Ok(Self { reconcile, until: deadline.checked_sub(RESERVE).unwrap_or(deadline), folder })
+    }
+
+    fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+
+    /// The pages that can be listed in half of the time: the other half is for what differs, the rows and the groups.
+    fn pages_at_most(&self) -> u64 {
+        self.left().as_secs() * u64::from(DRIFT_SHARE) / 2
+    }
+
+    fn open(&self, restart: bool) -> Result<Checkpoint, DriftError> {
+        let failed = |source| DriftError::Checkpoint { folder: self.folder.clone(), source };
+        let pool = self.reconcile.user_pool.id();
+        Checkpoint::open(&self.folder, pool, self.reconcile.mode(), restart).map_err(failed)
+    }
+
+    /// Walks the whole pool. If that takes too long, the next call walks it by ranges; where the pool is not listed by these,
+    /// the next call in the same sandbox goes on.
+    async fn whole(self, about: u64, by_ranges: bool) -> Result<Value, DriftError> {
+        if self.left().is_zero() {
+            return Err(DriftError::Unfinished { users: 0, about });
+        }
+        let mut checkpoint = self.open(by_ranges)?;
+        let mut phase = Phase::Users;
+        // Boxed: what is under way at once makes it large.
+        let compared = Box::pin(self.reconcile.run(&mut checkpoint, |begun, _| phase = begun));
+        match tokio::time::timeout(self.left(), compared).await {
+            Ok(compared) => compared?,
+            Err(_) if matches!(phase, Phase::Users | Phase::Rows) => {
+                let users = checkpoint.tally().users;
+                if !by_ranges {
+                    return Err(DriftError::Unfinished { users, about });
+                }
+                checkpoint.remove()?;
+                return self.unfinished(RangeWalk::of(about.max(users)));
+            }
+            Err(_) => warn_of_groups(checkpoint.tally()),
+        }
+        let (tally, requests) = (checkpoint.tally().clone(), checkpoint.requests()?);
+        checkpoint.remove()?;
+        Ok(found(&tally, requests))
+    }
+
+    /// Walks range after range, and then the groups.
+    async fn ranges(self, mut walk: RangeWalk) -> Result<Value, DriftError> {
+        let error = |tally: &Tally| DriftError::Unfinished { users: tally.users, about: tally.users };
+        let age = Timestamp::now().unix_millis().saturating_sub(walk.started_at.unix_millis());
+        if u128::from(age) > GIVEN_UP_AFTER.as_millis() {
+            return Err(error(&walk.tally));
+        }
+        let has_ranges = walk.next.is_some();
+        match self.reconcile.walk_ranges(&mut walk, self.until).await? {
+            Walked::Unfinished => self.unfinished(walk),
+            Walked::TooLittleTime => Err(error(&walk.tally)),
+            Walked::NotByRange => {
+                tracing::warn!(
+                    "Cognito does not list the users of a range as asked: the whole pool is walked"
+                );
+                let (about, _) = self.reconcile.estimate().await?;
+                self.whole(about, false).await
+            }
+            Walked::Done if has_ranges && self.left() < GROUPS_TIME => self.unfinished(walk),
+            Walked::Done => self.groups(walk).await,
+        }
+    }
+
+    async fn groups(self, walk: RangeWalk) -> Result<Value, DriftError> {
+        let RangeWalk { tally, mut requests, .. } = walk;
+        let mut checkpoint = self.open(true)?;
+        let compared = Box::pin(self.reconcile.run_groups(&mut checkpoint, tally, |_, _| {}));
+        match tokio::time::timeout(self.left(), compared).await {
+            Ok(compared) => compared?,
+            Err(_) => warn_of_groups(checkpoint.tally()),
+        }
+        let tally = checkpoint.tally().clone();
+        checkpoint.remove()?;
+        requests += self.reconcile.user_pool.requests();
+        Ok(found(&tally, requests))
+    }
+
+    /// The answer of a call that is not done.
+    fn unfinished(&self, mut walk: RangeWalk) -> Result<Value, DriftError> {
+        walk.requests += self.reconcile.user_pool.requests();
+        let (users, rows) = (walk.tally.users, walk.tally.rows);
+        tracing::info!(drift.compared = users, "looked for drift in a part; the next call goes on");
+        Ok(json!({ "compared": users, "rows": rows, "unfinished": serde_json::to_value(walk)? }))
+    }
+}
+
+/// The users are compared: what is known is said.
+fn warn_of_groups(tally: &Tally) {
+    tracing::warn!(
+        groups = tally.groups.walked,
+        "not all groups were compared in the time that the function has: give it more, or run `user-sync reconcile \
+         --dry-run` as a task of its own"
+    );
+}
+
+/// The answer of the last call.
+fn found(tally: &Tally, requests: Requests) -> Value {
     if let Some(left_out) = tally.groups.left_out {
         tracing::warn!(reason = left_out.as_str(), "{}", left_out.advice());
     }
@@ -102,14 +224,10 @@ pub(super) async fn check(deadline: Instant) -> Result<Value, DriftError> {
         drift.to_repair = to_repair,
         drift.groups = in_groups,
         drift.compared = tally.users,
+        drift.requests = requests.list_users + requests.list_users_in_group,
         "looked for drift"
     );
-    Ok(json!({ "toRepair": to_repair, "compared": tally.users, "rows": tally.rows }))
-}
-
-fn open(folder: &Path, user_pool_id: &str, reconcile: &Reconcile) -> Result<Checkpoint, DriftError> {
-    let failed = |source| DriftError::Checkpoint { folder: folder.to_owned(), source };
-    Checkpoint::open(folder, user_pool_id, reconcile.mode(), false).map_err(failed)
+    json!({ "toRepair": to_repair, "compared": tally.users, "rows": tally.rows, "requests": requests })
 }
 
 /// Metrics are doubles, which are exact up to 2^53.

@@ -158,7 +158,7 @@ fn answer(physical_resource_id: &str) -> Value {
 pub async fn handle(operation: Operation, payload: &str, deadline: Instant) -> Result<Value, Error> {
     match operation {
         Operation::Schema => schema::handle(payload).await,
-        Operation::Drift => Ok(drift::check(deadline).await?),
+        Operation::Drift => Ok(drift::check(payload, deadline).await?),
         Operation::PoolTriggers => triggers::handle(payload).await,
     }
 }

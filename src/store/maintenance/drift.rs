@@ -135,6 +135,9 @@ fn kinds(
     modified_at: Option<Timestamp>,
 ) -> BTreeSet<Kind> {
     let Some(StoredUser { state: stored, is_erased, .. }) = stored else { return [Kind::Missing].into() };
+    if stored.deletions.latest() > Some(snapshot.id.time()) {
+        return BTreeSet::new();
+    }
     if stored.deleted_at().is_some() {
         return [Kind::DeletedButPresent].into();
     }
@@ -377,7 +380,10 @@ mod tests {
         let known = event(EventKind::Snapshot, 10, |_| {});
         let deleted = event(EventKind::Deleted, 15, |_| {});
         let now = event(EventKind::Snapshot, 20, |data| data.enabled = Some(false));
-        assert_eq!(drift(&[known, deleted], &now), [Kind::DeletedButPresent]);
+        assert_eq!(drift(&[known.clone(), deleted.clone()], &now), [Kind::DeletedButPresent]);
+        // The listing may not know of the deletion yet.
+        let before = event(EventKind::Snapshot, 14, |data| data.enabled = Some(false));
+        assert_eq!(kinds(Some(&row(&[known, deleted])), &before, None), BTreeSet::new());
         assert_eq!(kinds(None, &now, None), [Kind::Missing].into());
     }
 
