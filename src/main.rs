@@ -36,6 +36,7 @@ enum Command {
     Release(commands::release::Arguments),
     Erase(commands::erase::Arguments),
     Restore(commands::restore::Arguments),
+    Triggers(commands::triggers::Arguments),
     #[cfg(feature = "dev")]
     Demo(commands::demo::Arguments),
     #[cfg(feature = "dev")]
@@ -96,6 +97,7 @@ async fn run() -> anyhow::Result<()> {
         Command::Release(arguments) => commands::release::run(arguments).await,
         Command::Erase(arguments) => commands::erase::run(arguments).await,
         Command::Restore(arguments) => commands::restore::run(arguments).await,
+        Command::Triggers(arguments) => commands::triggers::run(arguments).await,
         #[cfg(feature = "dev")]
         Command::Demo(arguments) => commands::demo::run(arguments).await,
         #[cfg(feature = "dev")]
