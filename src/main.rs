@@ -37,6 +37,7 @@ enum Command {
     Erase(commands::erase::Arguments),
     Restore(commands::restore::Arguments),
     Flows(commands::flows::Arguments),
+    Triggers(commands::triggers::Arguments),
     #[cfg(feature = "dev")]
     Demo(commands::demo::Arguments),
     #[cfg(feature = "dev")]
@@ -98,6 +99,7 @@ async fn run() -> anyhow::Result<()> {
         Command::Erase(arguments) => commands::erase::run(arguments).await,
         Command::Restore(arguments) => commands::restore::run(arguments).await,
         Command::Flows(arguments) => commands::flows::run(arguments).await,
+        Command::Triggers(arguments) => commands::triggers::run(arguments).await,
         #[cfg(feature = "dev")]
         Command::Demo(arguments) => commands::demo::run(arguments).await,
         #[cfg(feature = "dev")]

@@ -12,7 +12,9 @@
 //! | `freshness` | histogram, seconds | from when an event occurred to when it was committed |
 //!
 //! | `ledger_days_ahead` | histogram, days | how far ahead the ledger has months, after `maintain` |
-//! | `triggers_missing` | histogram | of the pool's two triggers those that call something else, at each heartbeat |
+//! | `triggers_missing` | histogram | of the pool's two triggers those that call something else, at each look of the lifecycle function and of the keeper |
+//! | `triggers_put_back` | counter | how often the keeper put the pool's triggers back |
+//! | `triggers_not_put_back` {`reason`} | counter | looks of the keeper after which triggers are missing still |
 //! | `clients_not_listed` | counter | listings of a pool's app clients that failed |
 //! | `drift`, `drift_compared` | histogram | what a repair would repair, of so many users, after a drift check |
 //!
@@ -179,6 +181,8 @@ fn describe() {
     // Not gauges: those would be repeated at every flush.
     describe_histogram!("ledger_days_ahead", Unit::Count, "days for which the ledger has months");
     describe_histogram!("triggers_missing", Unit::Count, "triggers of the pool that call something else");
+    describe_counter!("triggers_put_back", Unit::Count, "how often the pool's triggers were put back");
+    describe_counter!("triggers_not_put_back", Unit::Count, "looks after which triggers are missing still");
     describe_histogram!("drift", Unit::Count, "users and rows that a repair would repair");
     describe_histogram!("drift_compared", Unit::Count, "users that were compared");
 }

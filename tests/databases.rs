@@ -260,6 +260,7 @@ async fn said_by_doctor(url: &str, name: &str) -> String {
         user_pool_id: None,
         accepts_every_pool: false,
         trigger_arn: None,
+        triggers_parameter: None,
         consumer_timeout_seconds: 60,
         max_heartbeat_age_minutes: 15,
     };

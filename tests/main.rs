@@ -32,6 +32,7 @@ mod foreign;
 mod former_trigger;
 mod grants;
 mod groups;
+mod keeper;
 mod lifecycle;
 mod liveness;
 mod metrics;

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::bail;
 use clap::Args;
-use cognito_user_sync::cognito::user_pool;
+use cognito_user_sync::cognito::{triggers, user_pool};
 use cognito_user_sync::config::{DLQ_URL_VARIABLE, DatabaseConfig, Environment};
 use cognito_user_sync::ops::doctor::{self, Check, Options, Section, Status};
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
@@ -18,7 +18,7 @@ use crate::commands::output::{self, Stdout, line};
 /// consumer's own variables, so run it where the consumer runs: DATABASE_URL, USER_SYNC_QUEUE_URL,
 /// USER_SYNC_DLQ_URL, and USER_SYNC_USER_POOL_ID for the triggers. Checks whose variable is missing are
 /// skipped, but without USER_SYNC_USER_POOL_ID the consumer accepts every pool's events, which is a warning. Needs a member of user_sync_consumer, sqs:GetQueueAttributes on both queues and
-/// cognito-idp:DescribeUserPool. Exits with 0 if no check failed (warnings are allowed), and with 1 otherwise.
+/// cognito-idp:DescribeUserPool; with USER_SYNC_TRIGGERS_PARAMETER also ssm:GetParameter on it. Exits with 0 if no check failed (warnings are allowed), and with 1 otherwise.
 ///
 /// Example: user-sync doctor --user-pool-id eu-west-1_Abc123Def --json
 #[derive(Debug, Args)]
@@ -50,6 +50,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         user_pool_id: arguments.user_pool_id,
         accepts_every_pool: environment.raw(user_pool::VARIABLE).is_none(),
         trigger_arn: arguments.trigger_arn,
+        triggers_parameter: environment.optional(triggers::VARIABLE)?,
         consumer_timeout_seconds: arguments.consumer_timeout_seconds,
         max_heartbeat_age_minutes: arguments.max_heartbeat_age_minutes,
     })

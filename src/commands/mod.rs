@@ -19,6 +19,7 @@ pub(crate) mod release;
 pub(crate) mod replay;
 pub(crate) mod report;
 pub(crate) mod restore;
+pub(crate) mod triggers;
 pub(crate) mod verify;
 pub(crate) mod worker;
 

@@ -19,6 +19,7 @@ pub mod lambda_runtime_api;
 pub mod large_pool;
 pub mod move_tasks;
 pub mod old_table;
+pub mod parameter_stub;
 pub mod pgbouncer;
 pub mod pool;
 pub mod pooler;

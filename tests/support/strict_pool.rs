@@ -7,6 +7,7 @@
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use aws_sdk_cognitoidentityprovider::Client;
 use axum::Router;
@@ -60,6 +61,7 @@ pub struct Pool {
     pub mfa_updates: u32,
     pub faults: Faults,
     former: Map<String, Value>,
+    changed_at: Option<Instant>,
 }
 
 /// What goes wrong.
@@ -79,6 +81,12 @@ pub struct Faults {
     pub edits: u32,
     /// So many updates meet another one.
     pub concurrent: u32,
+    /// An update that comes sooner after another change is refused, as meeting it.
+    pub busy: Duration,
+    /// Every update loses the two triggers at once: somebody else takes them away.
+    pub strips: bool,
+    /// Somebody else changes this right after the next update.
+    pub followed: Option<(&'static str, Value)>,
     pub gone: bool,
 }
 
@@ -109,6 +117,22 @@ impl StrictPool {
             Some(arn) => config.insert(name.to_owned(), arn.into()),
             None => config.remove(name),
         };
+    }
+
+    /// Changes one setting as somebody else's update would, and returns its former value.
+    pub fn edit(&self, name: &str, value: Value) -> Option<Value> {
+        let mut pool = self.pool();
+        let former = pool.settings.insert(name.to_owned(), value);
+        pool.touch();
+        former
+    }
+
+    /// Takes both triggers away, as an update does that does not send them.
+    pub fn strip(&self) {
+        for name in ["PostConfirmation", "PostAuthentication"] {
+            self.set_trigger(name, None);
+        }
+        self.pool().touch();
     }
 
     /// Everything but the two triggers and the time of the last change.
@@ -263,13 +287,15 @@ impl Pool {
     }
 
     fn touch(&mut self) {
+        self.changed_at = Some(Instant::now());
         let at = self.settings["LastModifiedDate"].as_f64().unwrap();
         self.settings.insert("LastModifiedDate".into(), (at + 1.0).into());
     }
 
     fn update(&mut self, request: Map<String, Value>) -> Result<Value, Refusal> {
-        if self.faults.concurrent > 0 {
-            self.faults.concurrent -= 1;
+        let is_busy = self.changed_at.is_some_and(|at| at.elapsed() < self.faults.busy);
+        if self.faults.concurrent > 0 || is_busy {
+            self.faults.concurrent = self.faults.concurrent.saturating_sub(1);
             return Err(("ConcurrentModificationException", "busy".to_owned()));
         }
         self.check(&request)?;
@@ -324,6 +350,13 @@ impl Pool {
             self.mfa.remove("SoftwareTokenMfaConfiguration");
         }
         self.settings = after;
+        if let Some((name, value)) = self.faults.followed.take() {
+            self.settings.insert(name.to_owned(), value);
+        }
+        if self.faults.strips {
+            let config = self.settings["LambdaConfig"].as_object_mut().unwrap();
+            config.retain(|name, _| !matches!(name.as_str(), "PostConfirmation" | "PostAuthentication"));
+        }
         self.touch();
         let later = std::mem::take(&mut self.faults.denied_later);
         self.faults.denied.extend(later);

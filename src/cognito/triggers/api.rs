@@ -160,7 +160,10 @@ pub(super) fn is_transient(error: &Error) -> bool {
         | Error::Unreadable { .. }
         | Error::ConcurrentlyModified
         | Error::Changed { .. }
-        | Error::NotRestored { .. } => false,
+        | Error::NotRestored { .. }
+        | Error::Held
+        | Error::NotSeen
+        | Error::Parameter(_) => false,
     }
 }
 

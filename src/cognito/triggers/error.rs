@@ -1,5 +1,6 @@
 //! Why the triggers cannot be set, and what to do about it. Quotes the value of no setting but a trigger's ARN.
 
+use crate::cognito::triggers::parameter::ParameterError;
 use crate::cognito::triggers::{Hook, Triggers};
 use crate::cognito::user_pool::PoolError;
 
@@ -55,6 +56,17 @@ pub enum Error {
         /// The triggers as they were.
         before: Triggers,
     },
+    /// Somebody holds the triggers. Nothing was changed.
+    #[error("somebody holds the triggers, so nothing was changed: user-sync triggers release ends that")]
+    Held,
+    /// The pool does not show what it accepted.
+    #[error(
+        "Cognito accepted the triggers, and the user pool does not show them: somebody else may have taken them away again"
+    )]
+    NotSeen,
+    /// Whether somebody holds the triggers is not known.
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
 }
 
 fn by_hand(before: &Triggers) -> String {

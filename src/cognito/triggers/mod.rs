@@ -5,9 +5,15 @@
 //! read the pool, merge the triggers into it (`settings`), write it, read it again and compare (`update`). If
 //! anything but the triggers differs, we send the former settings back and name the settings that differed. MFA's
 //! factors have their own calls (GetUserPoolMfaConfig, SetUserPoolMfaConfig) and are checked likewise.
+//!
+//! Somebody else's update may take the triggers away. `keep` puts them back, unless a person holds them: that is in
+//! `notes`, which `parameter` keeps.
 
 mod api;
 mod error;
+mod keep;
+mod notes;
+mod parameter;
 mod settings;
 mod update;
 
@@ -18,9 +24,12 @@ use aws_sdk_cognitoidentityprovider::Client;
 use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 
 pub use crate::cognito::triggers::error::Error;
+pub use crate::cognito::triggers::keep::{Keeper, Kept, Looked, Reason};
+pub use crate::cognito::triggers::notes::{Gap, Hold, Notes, PUT_BACK_AT_MOST, REASON_MAX_CHARS};
+pub use crate::cognito::triggers::parameter::{Parameter, ParameterError, VARIABLE};
 use api::UserPoolApi;
 use settings::Settings;
-use update::change;
+use update::{Manner, change};
 
 /// One of the two triggers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +41,8 @@ pub enum Hook {
 }
 
 impl Hook {
-    const ALL: [Self; 2] = [Self::PostConfirmation, Self::PostAuthentication];
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::PostConfirmation, Self::PostAuthentication];
 
     /// Its name in `LambdaConfig`.
     #[must_use]
@@ -64,7 +74,9 @@ impl Triggers {
         }
     }
 
-    fn get(&self, hook: Hook) -> Option<&str> {
+    /// The function of one of them.
+    #[must_use]
+    pub fn get(&self, hook: Hook) -> Option<&str> {
         match hook {
             Hook::PostConfirmation => self.post_confirmation.as_deref(),
             Hook::PostAuthentication => self.post_authentication.as_deref(),
@@ -133,6 +145,20 @@ impl Wanted {
     }
 }
 
+/// The pool's two triggers.
+///
+/// # Errors
+/// When Cognito refuses, or is unavailable for a minute.
+pub async fn current(client: &Client, user_pool_id: &str) -> Result<Triggers, Error> {
+    Ok(Triggers::of(&UserPoolApi::new(client, user_pool_id).describe().await?))
+}
+
+/// Whether the trigger `arn` is our function, or a version or an alias of it.
+#[must_use]
+pub fn is_ours(arn: &str, function_arn: &str) -> bool {
+    arn.strip_prefix(function_arn).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+}
+
 /// Makes `wanted.function_arn` the two triggers, and returns the former ones, for [`detach`].
 ///
 /// Idempotent: writes nothing if the triggers are as wanted already. `ours_before` is our function's former ARN;
@@ -147,7 +173,7 @@ pub async fn attach(
     before: Option<Before>,
 ) -> Result<Before, Error> {
     let user_pool = UserPoolApi::new(client, &wanted.user_pool_id);
-    change(&user_pool, |now| plan(wanted, ours_before, before.as_ref(), now)).await
+    change(&user_pool, &Manner::ASKED, |now| plan(wanted, ours_before, before.as_ref(), now)).await
 }
 
 /// Restores the former trigger where ours is still set, and leaves any other trigger alone.
@@ -169,7 +195,7 @@ pub async fn detach(
         }
         Ok((wanted, ()))
     };
-    match change(&UserPoolApi::new(client, user_pool_id), plan).await {
+    match change(&UserPoolApi::new(client, user_pool_id), &Manner::ASKED, plan).await {
         Err(Error::NoPool) => Ok(()),
         detached => detached,
     }

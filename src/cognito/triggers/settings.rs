@@ -6,7 +6,9 @@
 //! settings that are newer than this build are kept, too.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::cognito::triggers::Hook;
@@ -151,6 +153,13 @@ fn kept(described: &Settings) -> Settings {
 pub(crate) fn trigger(described: &Settings, hook: Hook) -> Option<String> {
     let arn = described.get("LambdaConfig")?.get(hook.as_str())?.as_str()?;
     (!arn.is_empty()).then(|| arn.to_owned())
+}
+
+/// When the pool was last changed: seconds since 1970, as AWS's JSON protocols write times.
+pub(crate) fn modified_at(described: &Settings) -> Option<Timestamp> {
+    let seconds = described.get("LastModifiedDate")?.as_f64()?;
+    let since = Duration::try_from_secs_f64(seconds).ok()?;
+    Some(Timestamp::from_unix_millis(u64::try_from(since.as_millis()).ok()?))
 }
 
 /// The value at a JSON pointer, if it is set.

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
+use cognito_user_sync_triggers::timestamp::Timestamp;
+
 use crate::cognito::triggers::api::{self, UserPoolApi, Written};
+use crate::cognito::triggers::parameter::Parameter;
 use crate::cognito::triggers::settings::{self, Settings};
 use crate::cognito::triggers::{Error, Hook, Triggers};
-
-/// How often we read and write the pool anew when somebody else changes it at the same time.
-const ATTEMPTS: u32 = 4;
 
 /// How long we wait before we read a pool again that somebody else is changing.
 const REST: Duration = Duration::from_millis(500);
@@ -16,6 +16,22 @@ const REST: Duration = Duration::from_millis(500);
 /// When we read a written pool: a description that lags behind the update is no difference.
 const READ_AGAIN: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(2)];
+
+/// How an update goes about it.
+pub(super) struct Manner<'a> {
+    /// How often we read and write the pool anew when somebody else changes it at the same time.
+    pub(super) rounds: u32,
+    /// Where a person may say no, until the last moment.
+    pub(super) hold: Option<&'a Parameter>,
+    /// Whether the former settings are sent back where more than the triggers differs afterwards. Not for the keeper:
+    /// nobody deletes the function then, and what differs may be another's change, which would be lost.
+    pub(super) undoes: bool,
+}
+
+impl Manner<'_> {
+    /// Of a person or a deployment.
+    pub(super) const ASKED: Self = Self { rounds: 4, hold: None, undoes: true };
+}
 
 /// The pool before the update: what we compare with, and what we send back if the update went wrong.
 struct Original {
@@ -28,9 +44,10 @@ struct Original {
 /// Reads the pool, asks `plan` what its triggers should be, and writes them. Writes nothing where they are so already.
 pub(super) async fn change<T>(
     user_pool: &UserPoolApi<'_>,
+    manner: &Manner<'_>,
     plan: impl Fn(&Triggers) -> Result<(Triggers, T), Error>,
 ) -> Result<T, Error> {
-    for _ in 0..ATTEMPTS {
+    for _ in 0..manner.rounds {
         let settings = user_pool.describe().await?;
         let triggers = Triggers::of(&settings);
         let (wanted, outcome) = plan(&triggers)?;
@@ -39,7 +56,7 @@ pub(super) async fn change<T>(
         }
         let mfa = user_pool.describe_mfa().await?;
         let original = Original { settings, triggers, mfa };
-        match update(user_pool, &original, &wanted).await? {
+        match update(user_pool, manner, &original, &wanted).await? {
             Written::Done => return Ok(outcome),
             Written::Concurrently => tokio::time::sleep(REST).await,
         }
@@ -50,12 +67,15 @@ pub(super) async fn change<T>(
 /// Writes the triggers once, and sends the original settings back if the result is not as wanted.
 async fn update(
     user_pool: &UserPoolApi<'_>,
+    manner: &Manner<'_>,
     original: &Original,
     wanted: &Triggers,
 ) -> Result<Written, Error> {
     // Cognito writes unconditionally: a change that somebody else makes between our reading and our update is lost.
-    // So we read once more, and leave a pool alone that is being changed.
-    if !is_same(&original.settings, &user_pool.describe().await?) {
+    // So we read once more, and leave a pool alone that is being changed. The hold is read at the same time, not after it.
+    let (again, permitted) = tokio::join!(user_pool.describe(), permitted(manner.hold));
+    permitted?;
+    if !is_same(&original.settings, &again?) {
         return Ok(Written::Concurrently);
     }
     let verified = match user_pool.update(settings::merged(&original.settings, wanted)).await {
@@ -67,8 +87,35 @@ async fn update(
     };
     match verified {
         Ok(()) => Ok(Written::Done),
+        Err(Error::Changed { changed, .. }) if !manner.undoes => seen(&changed),
+        Err(error) if !manner.undoes => Err(error),
         Err(error) => Err(put_back(user_pool, original, error).await),
     }
+}
+
+/// Refuses while somebody holds the triggers.
+async fn permitted(hold: Option<&Parameter>) -> Result<(), Error> {
+    let Some(parameter) = hold else { return Ok(()) };
+    match parameter.read().await?.held_at(Timestamp::now()) {
+        Some(_) => Err(Error::Held),
+        None => Ok(()),
+    }
+}
+
+/// Whether the pool shows the triggers; what else differs is said.
+fn seen(changed: &[String]) -> Result<Written, Error> {
+    let is_trigger = |name: &&String| {
+        Hook::ALL.iter().any(|hook| name.strip_prefix("LambdaConfig.") == Some(hook.as_str()))
+    };
+    if changed.iter().any(|name| is_trigger(&name)) {
+        return Err(Error::NotSeen);
+    }
+    tracing::warn!(
+        settings = changed.join(", "),
+        "these settings of the user pool differ from before the triggers were put back: somebody else changed them at \
+         the same time, or else the update did; compare them"
+    );
+    Ok(Written::Done)
 }
 
 fn is_same(one: &Settings, other: &Settings) -> bool {

@@ -5,6 +5,7 @@
 //! pool and logins, its environment says; a request that asks for something else is refused ([`NotPinned`]).
 
 mod drift;
+mod keep;
 mod logins;
 mod schema;
 mod triggers;
@@ -35,6 +36,8 @@ pub enum Operation {
     Drift,
     /// Sets and restores the two triggers of an imported user pool.
     PoolTriggers,
+    /// Looks whether the user pool calls the trigger, and puts it back where it is told to.
+    KeepTriggers,
 }
 
 impl Operation {
@@ -51,10 +54,15 @@ impl Operation {
             "schema" => Ok(Self::Schema),
             "drift" => Ok(Self::Drift),
             "pool-triggers" => Ok(Self::PoolTriggers),
+            "keep-triggers" => {
+                // What it cannot do, it says before it is needed.
+                keep::parameter(environment)?;
+                Ok(Self::KeepTriggers)
+            }
             value => Err(ConfigError::Invalid {
                 variable: VARIABLE,
                 value: value.to_owned(),
-                expected: "schema, drift or pool-triggers".to_owned(),
+                expected: "schema, drift, pool-triggers or keep-triggers".to_owned(),
             }),
         }
     }
@@ -160,6 +168,7 @@ pub async fn handle(operation: Operation, payload: &str, deadline: Instant) -> R
         Operation::Schema => schema::handle(payload).await,
         Operation::Drift => Ok(drift::check(payload, deadline).await?),
         Operation::PoolTriggers => triggers::handle(payload).await,
+        Operation::KeepTriggers => keep::handle(payload, deadline).await,
     }
 }
 
@@ -175,8 +184,30 @@ mod tests {
             operation.map_err(|error| error.to_string())
         };
         assert_eq!(read("drift"), Ok(Operation::Drift));
-        let refused = "USER_SYNC_OPERATION is \"all\": it must be schema, drift or pool-triggers";
+        let refused =
+            "USER_SYNC_OPERATION is \"all\": it must be schema, drift, pool-triggers or keep-triggers";
         assert_eq!(read("all"), Err(refused.to_owned()));
         assert!(read("").unwrap_err().contains("is not set"));
+    }
+
+    #[test]
+    fn triggers_are_not_kept_without_a_parameter() {
+        let read = |keeps: Option<&str>, parameter: Option<&str>| {
+            let variable = |name: &str| match name {
+                VARIABLE => Some("keep-triggers".into()),
+                keep::VARIABLE => keeps.map(Into::into),
+                crate::cognito::triggers::VARIABLE => parameter.map(Into::into),
+                _ => None,
+            };
+            Operation::read(Environment::new(&variable)).map_err(|error| error.to_string())
+        };
+        for (keeps, parameter) in
+            [(None, None), (Some("false"), None), (None, Some("p")), (Some("true"), Some("p"))]
+        {
+            assert_eq!(read(keeps, parameter), Ok(Operation::KeepTriggers), "{keeps:?} {parameter:?}");
+        }
+        let refused = read(Some("true"), None).unwrap_err();
+        assert!(refused.contains("USER_SYNC_TRIGGERS_PARAMETER is not set"), "{refused}");
+        assert!(read(Some("yes"), Some("p")).unwrap_err().contains("true or false"));
     }
 }

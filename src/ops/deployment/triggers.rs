@@ -57,7 +57,7 @@ impl Properties {
 }
 
 /// What this function sets, whoever asks.
-fn pinned(environment: Environment<'_>) -> Result<Wanted, ConfigError> {
+pub(super) fn pinned(environment: Environment<'_>) -> Result<Wanted, ConfigError> {
     Ok(Wanted {
         user_pool_id: user_pool::configured("the user pool whose triggers this function sets")?,
         function_arn: environment.required(TRIGGER_VARIABLE, "the function that becomes both triggers")?,

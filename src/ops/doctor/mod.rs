@@ -6,6 +6,7 @@
 mod database;
 mod flow;
 pub mod grants;
+mod hold;
 mod ledger;
 mod neighbours;
 mod obstacles;
@@ -40,6 +41,8 @@ pub struct Options {
     pub accepts_every_pool: bool,
     /// The function that both triggers must name; without it they must name the same one.
     pub trigger_arn: Option<String>,
+    /// The parameter that has the hold on the triggers of the first pool.
+    pub triggers_parameter: Option<String>,
     /// The consumer function's timeout, in seconds.
     pub consumer_timeout_seconds: u32,
     /// The age from which the latest heartbeat is too old, in minutes.

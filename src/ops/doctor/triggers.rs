@@ -9,7 +9,7 @@ use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 
 use crate::aws::{self, Timeouts};
 use crate::cognito::user_pool;
-use crate::ops::doctor::{Check, Finding, Options, Section, Status, TIMEOUT};
+use crate::ops::doctor::{Check, Finding, Options, Section, Status, TIMEOUT, hold};
 
 const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(3), attempt: Duration::from_secs(8) };
 
@@ -17,6 +17,8 @@ pub(super) async fn examine(options: &Options) -> Vec<Check> {
     let ids = options.user_pool_id.as_deref();
     let ids = ids.map_or(vec![None], |ids| ids.split(',').map(|id| Some(id.trim())).collect());
     let mut checks = Vec::new();
+    // Of the deployment's own pool, the first one.
+    let mut parameter = options.triggers_parameter.as_deref();
     for id in ids {
         let (reached, wired) = match lambda_config(id).await {
             Ok((found, config)) => (found, wiring(&config, options.trigger_arn.as_deref())),
@@ -25,6 +27,7 @@ pub(super) async fn examine(options: &Options) -> Vec<Check> {
                 (finding, skipped)
             }
         };
+        let wired = hold::noted(wired, parameter.take()).await;
         let reached = if options.accepts_every_pool { accepting_all(reached) } else { reached };
         checks.extend([reached.named(Section::Pool, "reachable"), wired.named(Section::Pool, "triggers")]);
     }
