@@ -44,6 +44,7 @@ mod poolers;
 mod production;
 mod proof;
 mod reconcile;
+mod regions;
 mod replay;
 mod report;
 mod restore;

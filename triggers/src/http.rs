@@ -26,7 +26,8 @@ use tower_service::Service;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// A client that gives up connecting after so long, and keeps its connections for the next request.
+/// A client that gives up connecting after so long, and keeps one connection for the next request: of several that died
+/// while the function was frozen, each would cost an attempt.
 #[must_use]
 pub fn client(connect: Duration) -> SharedHttpClient {
     let mut tcp = TcpConnector::new();
@@ -37,8 +38,10 @@ pub fn client(connect: Duration) -> SharedHttpClient {
         .https_or_http()
         .enable_http1()
         .wrap_connector(tcp);
-    let pooled =
-        Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(Within { https, connect });
+    let pooled = Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_max_idle_per_host(1)
+        .build(Within { https, connect });
     let connector = SharedHttpConnector::new(Pooled(pooled));
     http_client_fn(move |_, _| connector.clone())
 }

@@ -5,6 +5,9 @@
 //! read the pool, merge the triggers into it (`settings`), write it, read it again and compare (`update`). If
 //! anything but the triggers differs, we send the former settings back and name the settings that differed. MFA's
 //! factors have their own calls (GetUserPoolMfaConfig, SetUserPoolMfaConfig) and are checked likewise.
+//!
+//! A pool's secondary replica, in another Region, is updated in the same way: UpdateUserPool there takes triggers of the
+//! Region's own, with all other settings as they are ("UpdateUserPool", Amazon Cognito user pools API Reference).
 
 mod api;
 mod error;
