@@ -17,6 +17,8 @@ const FIXTURE: &str = include_str!("../triggers/fixtures/post_authentication_wit
 const READY: Duration = Duration::from_secs(20);
 /// The trigger's own budget, twice: the machine may be loaded. Cognito waits for 5 s.
 const LIMIT: Duration = PUBLISH_BUDGET.saturating_mul(2);
+/// A sign-in that takes less long sends once.
+const JOINED: Duration = Duration::from_millis(600);
 /// Within Europe, and around the world.
 const DISTANCES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(150), Duration::from_millis(400)];
 
@@ -87,20 +89,31 @@ async fn a_queue_in_another_region_is_reached_within_the_budget() {
         assert_eq!(warmed, 1, "the connection stands before the first sign-in, at {distance:?}");
         let first = pair.sign_in().await;
         let warm = pair.sign_in().await;
-        assert_eq!(pair.far.connections(), warmed, "and is kept, at {distance:?}");
+        if first.max(warm) < JOINED {
+            assert_eq!(pair.far.connections(), warmed, "and is kept, at {distance:?}");
+        }
         // The queue hung up, as it does after a while: a new connection is three round trips.
         pair.far.close();
         tokio::time::sleep(distance + Duration::from_millis(200)).await;
         let cold = pair.sign_in().await;
         assert!(cold >= distance * 3, "TCP, TLS and the request each pay: {cold:?}");
+        // Whatever started beside it meanwhile, its connection is kept.
+        let connections = pair.far.connections();
+        let again = pair.sign_in().await;
+        if again < JOINED {
+            assert_eq!(pair.far.connections(), connections, "{again:?} at {distance:?}");
+        } else {
+            assert!(again < distance * 3, "{again:?} at {distance:?}");
+        }
         eprintln!(
-            "{distance:?}: init {:?}, first {first:?}, warm {warm:?}, new connection {cold:?}",
+            "{distance:?}: init {:?}, first {first:?}, warm {warm:?}, new connection {cold:?}, then {again:?}",
             pair.init
         );
         let (published, lost) = pair.ended();
-        assert_eq!((published, lost.len()), (3, 0), "at {distance:?}");
-        // One message each: a far queue is no reason to send twice.
-        assert_eq!(pair.stub.sent().0, 3, "at {distance:?}");
+        assert_eq!((published, lost.len()), (4, 0), "at {distance:?}");
+        if first.max(warm).max(cold).max(again) < JOINED {
+            assert_eq!(pair.stub.sent().0, 4, "one message each, at {distance:?}");
+        }
     }
 }
 

@@ -89,14 +89,14 @@ impl Schedule {
         let (mut under_way, mut failures, mut last) = (Vec::new(), 0_u32, None);
         loop {
             let now = Instant::now();
+            if now >= deadline || (under_way.is_empty() && next >= deadline) {
+                return Err(if under_way.is_empty() { last } else { None });
+            }
             let has_room = under_way.len() < hedge.at_once;
             if has_room && now >= next {
                 under_way.push(Box::pin(operation()));
                 next = now + hedge.after;
                 continue;
-            }
-            if under_way.is_empty() && next >= deadline {
-                return Err(last);
             }
             let wake = if has_room { next.min(deadline) } else { deadline };
             tokio::select! {
@@ -110,9 +110,7 @@ impl Schedule {
                         next = next.min(Instant::now() + self.delay(failures));
                     }
                 },
-                () = sleep_until(wake) => if wake == deadline {
-                    return Err(None);
-                },
+                () = sleep_until(wake) => {}
             }
         }
     }
@@ -274,6 +272,13 @@ mod tests {
         assert_eq!(hedged(BUDGET, fails).await, (Err(Some("permanent")), 4, 1));
         let (outcome, attempts, _) = hedged(HEDGE.after * 4, async |_| Err("transient")).await;
         assert!(outcome == Err(Some("transient")) && attempts > 2, "{outcome:?} {attempts}");
+        // Attempts that give up when the budget is spent leave no time for another one.
+        let gives_up = async |_| {
+            tokio::time::sleep(HEDGE.after * 4).await;
+            Err("transient")
+        };
+        let (outcome, attempts, _) = hedged(HEDGE.after * 4, gives_up).await;
+        assert!(outcome.is_err() && attempts == 3, "{outcome:?} {attempts}");
         // One that is refused beside one that is silent.
         let refused = async |attempt| match attempt {
             0 => std::future::pending().await,

@@ -11,7 +11,9 @@ use crate::aws;
 use crate::ops::doctor::triggers::{TIMEOUTS, wiring};
 use crate::ops::doctor::{Finding, Status, TIMEOUT};
 
-const MIGHT: &str = "permit cognito-idp:ListUserPoolReplicas, then its replicas in other Regions are checked";
+const PERMIT: &str =
+    "permit cognito-idp:ListUserPoolReplicas, then its replicas in other Regions are checked";
+const AGAIN: &str = "its replicas in other Regions could not be listed: run it again";
 
 /// What was found of each replica in another Region than the SDK's; none where the pool has none. `Err` is what to do
 /// to know.
@@ -30,7 +32,7 @@ pub(super) async fn examine(id: &str, trigger_arns: Option<&str>) -> Result<Vec<
     Ok(futures::future::join_all(asked).await)
 }
 
-/// All replicas; none where Cognito does not know the question, as where it has no replicas yet, or an emulator.
+/// All replicas; none where Cognito refuses the question, as an emulator may, or a feature plan without replicas.
 async fn list(client: &Client, id: &str) -> Result<Vec<UserPoolReplicaType>, &'static str> {
     let pages = async {
         let (mut replicas, mut next) = (Vec::new(), None);
@@ -46,11 +48,12 @@ async fn list(client: &Client, id: &str) -> Result<Vec<UserPoolReplicaType>, &'s
     };
     match tokio::time::timeout(TIMEOUT, pages).await {
         Ok(Ok(replicas)) => Ok(replicas),
-        Ok(Err(error)) => match RequestError::of(&error).describe("Cognito") {
-            why if why.contains("AccessDenied") => Err(MIGHT),
+        Ok(Err(error)) => match RequestError::of(&error) {
+            error if error.is_transient() => Err(AGAIN),
+            error if error.describe("Cognito").contains("AccessDenied") => Err(PERMIT),
             _ => Ok(Vec::new()),
         },
-        Err(_) => Ok(Vec::new()),
+        Err(_) => Err(AGAIN),
     }
 }
 
