@@ -8,7 +8,7 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use cognito_user_sync_triggers::publish::{self, Publisher};
 
-pub use cognito_user_sync_triggers::aws::Timeouts;
+pub use cognito_user_sync_triggers::aws::{Timeouts, sqs};
 
 /// Region, credentials and endpoint from wherever the SDK looks for them.
 ///

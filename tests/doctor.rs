@@ -11,11 +11,12 @@ use cognito_user_sync::dev::local;
 use cognito_user_sync::ops::doctor::grants;
 use cognito_user_sync_triggers::event::{Event, EventId};
 use cognito_user_sync_triggers::timestamp::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::support::events::login;
+use crate::support::strict_pool::{self, StrictPool};
 use crate::support::{TestDatabase, binaries};
 
 const TRIGGER: &str = "arn:aws:lambda:eu-west-1:000000000000:function:user-sync-trigger";
@@ -555,6 +556,77 @@ async fn a_pool_that_does_not_call_the_trigger_is_named() {
     patient.set("USER_SYNC_USER_POOL_ID", &both);
     let answer = patient.fails_only(&[], "reachable", "eu-west-1_Nobody000: ", "USER_SYNC_USER_POOL_ID");
     assert_eq!(answer.line("pool", "reachable")["found"], patient.pool.as_str(), "each pool is examined");
+}
+
+/// Each Region has triggers of its own, and a secondary that has none counts nobody's logins.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_does_not_call_the_trigger_is_named_with_its_region() {
+    const THERE: &str = "arn:aws:lambda:us-east-1:000000000000:function:user-sync-trigger";
+    let mut patient = Patient::healthy().await;
+    let strict = StrictPool::start().await;
+    patient.set("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", &strict.endpoint);
+    patient.set("USER_SYNC_USER_POOL_ID", strict_pool::ID);
+    for hook in ["PostConfirmation", "PostAuthentication"] {
+        strict.set_trigger(hook, Some(TRIGGER));
+    }
+    let both = format!("{TRIGGER},{THERE}");
+    let arguments = ["--trigger-arn", both.as_str()];
+    let lines = |answer: &Answer| answer.checks.iter().filter(|check| check["section"] == "pool").count();
+    let replica = |region: &str, role: &str, status: &str| json!({ "RegionName": region, "Role": role, "Status": status });
+    let set = |status: &str, triggers: Value| {
+        let mut pool = strict.pool();
+        pool.replicas =
+            vec![replica("eu-west-1", "PRIMARY", "ACTIVE"), replica("us-east-1", "SECONDARY", status)];
+        pool.elsewhere.insert("us-east-1".to_owned(), triggers);
+    };
+
+    // Without a replica there is nothing to say.
+    for replicas in [vec![], vec![replica("eu-west-1", "PRIMARY", "ACTIVE")]] {
+        strict.pool().replicas = replicas;
+        let answer = patient.examine(&arguments);
+        assert_eq!((answer.with("failed").len(), lines(&answer)), (0, 2));
+    }
+    set("ACTIVE", json!({ "PostConfirmation": THERE, "PostAuthentication": THERE }));
+    let answer = patient.examine(&arguments);
+    assert_eq!((answer.with("failed").len(), lines(&answer)), (0, 3));
+    let line = answer.line("pool", "replica's triggers");
+    let found = format!("us-east-1 (SECONDARY, ACTIVE): both call {THERE}");
+    assert!(line["status"] == "ok" && line["found"] == found.as_str(), "{line}");
+
+    set("ACTIVE", json!({}));
+    patient.fails_only(
+        &arguments,
+        "replica's triggers",
+        "us-east-1 (SECONDARY, ACTIVE): not set",
+        "in us-east-1: set PostConfirmation and PostAuthentication",
+    );
+    set("ACTIVE", json!({ "PostConfirmation": THERE, "PostAuthentication": OTHER }));
+    patient.fails_only(&arguments, "replica's triggers", OTHER, THERE);
+    patient.fails_only(&[], "replica's triggers", OTHER, "in us-east-1: ");
+    set("ACTIVE", json!({ "PostConfirmation": OTHER, "PostAuthentication": OTHER }));
+    patient.fails_only(&arguments, "replica's triggers", OTHER, THERE);
+    // It answers nobody yet.
+    set("INACTIVE", json!({}));
+    let answer = patient.examine(&arguments);
+    assert_eq!(answer.with("failed"), Vec::<&Value>::new());
+    assert_eq!(answer.line("pool", "replica's triggers")["status"], "warning");
+    set("DELETING", json!({}));
+    assert_eq!(lines(&patient.examine(&arguments)), 2);
+
+    // From the replica's side the primary is the other one.
+    set("ACTIVE", json!({ "PostConfirmation": THERE, "PostAuthentication": THERE }));
+    patient.set("AWS_REGION", "us-east-1");
+    let answer = patient.examine(&arguments);
+    assert_eq!(answer.line("pool", "triggers")["found"], format!("both call {THERE}"));
+    let line = answer.line("pool", "replica's triggers");
+    assert_eq!(line["found"], format!("eu-west-1 (PRIMARY, ACTIVE): both call {TRIGGER}"), "{line}");
+    patient.set("AWS_REGION", "eu-west-1");
+
+    strict.pool().faults.denied = vec![("ListUserPoolReplicas", "no")];
+    let answer = patient.examine(&arguments);
+    let line = answer.line("pool", "triggers");
+    assert_eq!((answer.with("failed").len(), lines(&answer)), (0, 2));
+    assert!(line["found"].as_str().unwrap().contains("cognito-idp:ListUserPoolReplicas"), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

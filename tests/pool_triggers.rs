@@ -546,3 +546,44 @@ async fn a_rollback_takes_our_function_out_of_the_pool_that_the_deployment_had_a
     rolled_back.asked("Delete", &name, &attached).await.unwrap();
     assert_eq!((both(&strict), strict.pool().updates.len()), (arns([Some(THEIRS), Some(STRANGE)]), 2));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_secondary_replica_only_the_triggers_are_set_and_taken_back() {
+    let strict = StrictPool::start().await;
+    strict.pool().faults.is_secondary = true;
+    strict.pool().faults.not_enabled = vec!["SetUserPoolMfaConfig"];
+    let others = strict.others();
+    assert_eq!(attach(&strict.client, &wanted(ID, OURS), None, None).await, Ok(before()));
+    assert_eq!(strict.trigger("PostAuthentication").as_deref(), Some(OURS));
+    assert_eq!(strict.others(), others);
+    detach(&strict.client, ID, OURS, &before()).await.unwrap();
+    assert_eq!((strict.trigger("PostConfirmation").as_deref(), strict.others()), (Some(THEIRS), others));
+    assert_eq!(strict.pool().updates.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secondary_replica_that_takes_no_update_is_left_as_it_is_with_the_way_out() {
+    let strict = StrictPool::start().await;
+    strict.pool().faults.not_enabled = vec!["UpdateUserPool", "GetUserPoolMfaConfig"];
+    let settings = strict.pool().settings.clone();
+    let error = attach(&strict.client, &wanted(ID, OURS), None, None).await.unwrap_err();
+    assert_eq!(error, Error::NotEnabled { operation: "UpdateUserPool" });
+    for part in ["secondary replica", "AWS::Cognito::UserPoolRegionalConfigurationAttachment"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    assert_eq!(strict.pool().settings, settings);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setting_that_arrives_from_the_primary_meanwhile_leaves_no_trigger_behind() {
+    let strict = StrictPool::start().await;
+    strict.pool().faults.is_secondary = true;
+    strict.pool().faults.replicates = 1;
+    let error = attach(&strict.client, &wanted(ID, OURS), None, None).await.unwrap_err();
+    let changed = vec!["SmsAuthenticationMessage".to_owned()];
+    assert_eq!(error, Error::Changed { changed: changed.clone(), remaining: changed });
+    assert_eq!(strict.trigger("PostConfirmation").as_deref(), Some(THEIRS));
+    assert_eq!(strict.trigger("PostAuthentication"), None);
+    // The next time it is there already.
+    assert_eq!(attach(&strict.client, &wanted(ID, OURS), None, None).await, Ok(before()));
+}

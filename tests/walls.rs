@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::source::{Source, sources};
+use crate::support::source::{Source, root, sources};
 
 /// What some files may name, of a part of all names.
 struct Wall {
@@ -133,6 +133,13 @@ const WALLS: &[Wall] = &[
         broken: ("commands/report.rs", "use std::io::{Write, stdout};"),
         ..ANY
     },
+    // A client of SQS is made for its queue's Region, by `aws::sqs`.
+    Wall {
+        except: &["aws", "dev"],
+        of: &["aws_sdk_sqs::Client::new", "aws_sdk_sqs::Client::from_conf", "aws_sdk_sqs::Config"],
+        broken: ("sqs/queue.rs", "use aws_sdk_sqs::Client; fn f(config: &C) { Client::new(config); }"),
+        ..ANY
+    },
     Wall {
         except: &["dev", "commands"],
         of: &["crate::dev"],
@@ -223,4 +230,25 @@ fn every_kind_of_name_is_read() {
         "sqlx::Result",
     ];
     assert_eq!(names.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+}
+
+/// A replica of a user pool has the same id in another Region, so the id's first part says nothing of a Region.
+#[test]
+fn nobody_divides_an_id_at_its_underscore() {
+    const DIVIDES: [&str; 4] = ["split('_')", "split_once('_')", "rsplit_once('_')", "split_terminator('_')"];
+    // What an id may look like, and the name of a trigger source.
+    const ALLOWED: [&str; 2] = ["user_pool_id.rs", "chain.rs"];
+    let triggers = root().join("../triggers/src");
+    let triggers = std::fs::read_dir(triggers).unwrap().map(|entry| entry.unwrap().path());
+    let triggers =
+        triggers.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).map(|path| {
+            (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(&path).unwrap())
+        });
+    let ours = sources().into_iter().map(|source| (source.path, source.text));
+    let divide = |text: &str| DIVIDES.iter().any(|divides| text.contains(divides));
+    let found: Vec<String> =
+        triggers.chain(ours).filter(|(_, text)| divide(text)).map(|(path, _)| path).collect();
+    assert!(found.iter().any(|path| path == "chain.rs"), "the sources are read: {found:?}");
+    let others: Vec<_> = found.iter().filter(|path| !ALLOWED.contains(&path.as_str())).collect();
+    assert!(others.is_empty(), "{others:?}");
 }

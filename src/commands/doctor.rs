@@ -18,7 +18,9 @@ use crate::commands::output::{self, Stdout, line};
 /// consumer's own variables, so run it where the consumer runs: DATABASE_URL, USER_SYNC_QUEUE_URL,
 /// USER_SYNC_DLQ_URL, and USER_SYNC_USER_POOL_ID for the triggers. Checks whose variable is missing are
 /// skipped, but without USER_SYNC_USER_POOL_ID the consumer accepts every pool's events, which is a warning. Needs a member of user_sync_consumer, sqs:GetQueueAttributes on both queues and
-/// cognito-idp:DescribeUserPool; with USER_SYNC_TRIGGERS_PARAMETER also ssm:GetParameter on it. Exits with 0 if no check failed (warnings are allowed), and with 1 otherwise.
+/// cognito-idp:DescribeUserPool; with USER_SYNC_TRIGGERS_PARAMETER also ssm:GetParameter on it. With
+/// cognito-idp:ListUserPoolReplicas it checks the triggers of the pool's replicas in other Regions, too. Exits with 0
+/// if no check failed (warnings are allowed), and with 1 otherwise.
 ///
 /// Example: user-sync doctor --user-pool-id eu-west-1_Abc123Def --json
 #[derive(Debug, Args)]
@@ -27,7 +29,8 @@ pub(crate) struct Arguments {
     /// The user pool whose triggers are checked; several are separated by commas.
     #[arg(long, value_name = "ID", env = user_pool::VARIABLE)]
     user_pool_id: Option<String>,
-    /// The function that both triggers must call; without it, they must call the same one.
+    /// The function that both triggers must call, or one for each Region, separated by commas; without it, they must call
+    /// the same one.
     #[arg(long, value_name = "ARN", requires = "user_pool_id")]
     trigger_arn: Option<String>,
     /// The timeout of the consumer's function in seconds, from which the right visibility timeout follows.

@@ -96,6 +96,7 @@ pub struct Delivery<'a> {
 pub struct Queue {
     client: Client,
     queue_url: String,
+    dlq_client: Client,
     dlq_url: String,
     /// Read once.
     patience: Arc<OnceCell<u32>>,
@@ -117,16 +118,17 @@ impl QueueError {
 }
 
 impl Queue {
-    /// The queues at these URLs, configured by the SDK's own variables.
+    /// The queues at these URLs, in whose Region they are; else configured by the SDK's own variables.
     pub async fn new(queue_url: String, dlq_url: String) -> Self {
         let config = aws::sdk_config(TIMEOUTS).await;
-        Self::with_client(Client::new(&config), queue_url, dlq_url)
+        let (client, dlq_client) = (aws::sqs(&config, &queue_url), aws::sqs(&config, &dlq_url));
+        Self { client, queue_url, dlq_client, dlq_url, patience: Arc::default() }
     }
 
     /// The queues at these URLs, with an existing client.
     #[must_use]
     pub fn with_client(client: Client, queue_url: String, dlq_url: String) -> Self {
-        Self { client, queue_url, dlq_url, patience: Arc::default() }
+        Self { client: client.clone(), queue_url, dlq_client: client, dlq_url, patience: Arc::default() }
     }
 
     /// Receives up to `limit` messages: waits up to `wait` for the first ones, and receives more only while there
@@ -269,8 +271,8 @@ impl Queue {
             .filter_map(|(name, value)| Some(((*name).to_owned(), attribute(value)?)))
             .collect();
         let send = || async {
-            let request =
-                self.client.send_message().queue_url(&self.dlq_url).message_body(delivery.body.as_str());
+            let request = self.dlq_client.send_message().queue_url(&self.dlq_url);
+            let request = request.message_body(delivery.body.as_str());
             let sent = request.set_message_attributes(Some(attributes.clone())).send().await;
             sent.map(drop).map_err(|error| QueueError::new("SendMessage to the dead-letter queue", &error))
         };

@@ -12,6 +12,7 @@ pub mod binaries;
 pub mod cloudtrail;
 pub mod conformance;
 pub mod events;
+pub mod far;
 pub mod former_function;
 pub mod geoip;
 pub mod histories;

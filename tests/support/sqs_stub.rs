@@ -36,6 +36,7 @@ pub struct SqsStub {
 struct Shared {
     sent: AtomicU64,
     last: Mutex<String>,
+    region: Mutex<String>,
 }
 
 impl SqsStub {
@@ -54,6 +55,11 @@ impl SqsStub {
     /// How many messages it was sent, and the last of them.
     pub fn sent(&self) -> (u64, String) {
         (self.shared.sent.load(Ordering::SeqCst), self.shared.last.lock().unwrap().clone())
+    }
+
+    /// The Region that the last message was signed for.
+    pub fn region(&self) -> String {
+        self.shared.region.lock().unwrap().clone()
     }
 
     /// Writes the machine's own authorities and the stub's into a file: as many as there are on Lambda, since
@@ -118,6 +124,9 @@ async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byt
             let digest = Md5::digest(message.as_bytes());
             let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
             message.clone_into(&mut shared.last.lock().unwrap());
+            let signature = headers.get("authorization").and_then(|value| value.to_str().ok());
+            let region = signature.and_then(|signature| signature.split('/').nth(2)).unwrap_or_default();
+            region.clone_into(&mut shared.region.lock().unwrap());
             let number = shared.sent.fetch_add(1, Ordering::SeqCst);
             let id = format!("00000000-0000-4000-8000-{number:012x}");
             json!({ "MessageId": id, "MD5OfMessageBody": digest })

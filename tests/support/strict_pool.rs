@@ -5,6 +5,7 @@
 //! Amazon Cognito user pools API reference), or stricter than what AWS was seen to do. A request whose signature
 //! does not fit its body is refused like everything else that is wrong.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -60,6 +61,10 @@ pub struct Pool {
     /// How often SetUserPoolMfaConfig was taken.
     pub mfa_updates: u32,
     pub faults: Faults,
+    /// As ListUserPoolReplicas says it.
+    pub replicas: Vec<Value>,
+    /// The triggers that DescribeUserPool says where another Region than the pool's is asked.
+    pub elsewhere: BTreeMap<String, Value>,
     former: Map<String, Value>,
     changed_at: Option<Instant>,
 }
@@ -87,6 +92,12 @@ pub struct Faults {
     pub strips: bool,
     /// Somebody else changes this right after the next update.
     pub followed: Option<(&'static str, Value)>,
+    /// A secondary replica: only what each Region has of its own can be set.
+    pub is_secondary: bool,
+    /// After so many updates, the primary's next setting has arrived.
+    pub replicates: u32,
+    /// These operations do not exist in this Region.
+    pub not_enabled: Vec<&'static str>,
     pub gone: bool,
 }
 
@@ -241,8 +252,10 @@ type Refusal = (&'static str, String);
 async fn serve(State(shared): State<Arc<Mutex<Pool>>>, headers: HeaderMap, body: Bytes) -> Response {
     let mut pool = shared.lock().unwrap();
     let target = headers["x-amz-target"].to_str().unwrap().rsplit('.').next().unwrap().to_owned();
+    let scope = headers["authorization"].to_str().unwrap();
+    let region = scope.split('/').nth(2).unwrap();
     let answered = match is_signed(&headers, &body) {
-        true => pool.answer(&target, object(serde_json::from_slice(&body).unwrap())),
+        true => pool.answer(&target, region, object(serde_json::from_slice(&body).unwrap())),
         false => Err(("InvalidSignatureException", "the signature does not fit".to_owned())),
     };
     match answered {
@@ -255,15 +268,27 @@ async fn serve(State(shared): State<Arc<Mutex<Pool>>>, headers: HeaderMap, body:
 }
 
 impl Pool {
-    fn answer(&mut self, operation: &str, request: Map<String, Value>) -> Result<Value, Refusal> {
+    fn answer(
+        &mut self,
+        operation: &str,
+        region: &str,
+        request: Map<String, Value>,
+    ) -> Result<Value, Refusal> {
         if let Some((_, message)) = self.faults.denied.iter().find(|(denied, _)| *denied == operation) {
             return Err(("AccessDeniedException", (*message).to_owned()));
+        }
+        if self.faults.not_enabled.contains(&operation) {
+            return Err(("OperationNotEnabledException", operation.to_owned()));
         }
         if self.faults.gone || request["UserPoolId"] != ID {
             return Err(("ResourceNotFoundException", format!("User pool {ID} does not exist.")));
         }
         match operation {
-            "DescribeUserPool" => Ok(json!({ "UserPool": self.describe() })),
+            "DescribeUserPool" => Ok(match self.elsewhere.get(region) {
+                Some(triggers) => json!({ "UserPool": { "Id": ID, "LambdaConfig": triggers } }),
+                None => json!({ "UserPool": self.describe() }),
+            }),
+            "ListUserPoolReplicas" => Ok(json!({ "UserPoolReplicas": self.replicas })),
             "GetUserPoolMfaConfig" => Ok(self.mfa.clone().into()),
             "UpdateUserPool" => self.update(request),
             "SetUserPoolMfaConfig" => self.set_mfa(request),
@@ -341,6 +366,9 @@ impl Pool {
         if let Some(name) = self.faults.resets {
             after.remove(name);
         }
+        if self.faults.is_secondary {
+            self.check_global(&after)?;
+        }
         if after["MfaConfiguration"] == "OFF" {
             self.mfa.retain(|name, _| name == "WebAuthnConfiguration");
         }
@@ -356,6 +384,10 @@ impl Pool {
         if self.faults.strips {
             let config = self.settings["LambdaConfig"].as_object_mut().unwrap();
             config.retain(|name, _| !matches!(name.as_str(), "PostConfirmation" | "PostAuthentication"));
+        }
+        if self.faults.replicates > 0 {
+            self.faults.replicates -= 1;
+            self.settings.insert("SmsAuthenticationMessage".into(), "the primary's {####}".into());
         }
         self.touch();
         let later = std::mem::take(&mut self.faults.denied_later);
@@ -401,6 +433,22 @@ impl Pool {
             return refuse("Cannot turn MFA functionality ON, once the user pool has been created.");
         }
         Ok(())
+    }
+
+    /// "Both global and regional settings must be provided as inputs, with global settings required to match existing
+    /// values" (UpdateUserPool).
+    fn check_global(&self, after: &Map<String, Value>) -> Result<(), Refusal> {
+        const REGIONAL: [&str; 4] =
+            ["EmailConfiguration", "SmsConfiguration", "LambdaConfig", "UserPoolTags"];
+        let names =
+            self.settings.keys().chain(after.keys()).filter(|name| !REGIONAL.contains(&name.as_str()));
+        let is_set = |value: &&Value| !value.is_null() && **value != json!("");
+        let is_same =
+            |name: &String| self.settings.get(name).filter(is_set) == after.get(name).filter(is_set);
+        match names.into_iter().find(|name| !is_same(name)) {
+            Some(name) => Err(("InvalidParameterException", format!("{name} is set in the primary Region"))),
+            None => Ok(()),
+        }
     }
 
     fn set_mfa(&mut self, mut request: Map<String, Value>) -> Result<Value, Refusal> {

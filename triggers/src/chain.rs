@@ -32,7 +32,7 @@ pub const CHAIN_BUDGET: Duration = Duration::from_millis(4_400);
 /// How long a call that did not reach the function is tried again.
 const RETRY_BUDGET: Duration = Duration::from_secs(1);
 /// All that warming may cost the function's init (Lambda allows it 10 s).
-const WARM_BUDGET: Duration = Duration::from_secs(1);
+pub(crate) const WARM_BUDGET: Duration = Duration::from_secs(1);
 /// An attempt may take all there is: the function may be slow, as it was allowed to be.
 const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(1), attempt: CHAIN_BUDGET };
 const SCHEDULE: Schedule = Schedule { first: Duration::from_millis(50), cap: Duration::from_millis(400) };

@@ -6,6 +6,7 @@
 
 use std::error::Error;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ use tower_service::Service;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// A client that gives up connecting after so long, and keeps its connections for the next request.
+/// A client that gives up connecting after so long, and keeps the connection of the last answer for the next request.
 #[must_use]
 pub fn client(connect: Duration) -> SharedHttpClient {
     let mut tcp = TcpConnector::new();
@@ -37,9 +38,8 @@ pub fn client(connect: Duration) -> SharedHttpClient {
         .https_or_http()
         .enable_http1()
         .wrap_connector(tcp);
-    let pooled =
-        Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(Within { https, connect });
-    let connector = SharedHttpConnector::new(Pooled(pooled));
+    let connector =
+        SharedHttpConnector::new(KeepsLast { within: Within { https, connect }, kept: Arc::default() });
     http_client_fn(move |_, _| connector.clone())
 }
 
@@ -51,15 +51,35 @@ fn tls() -> ClientConfig {
     ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
 }
 
+/// Each request that is under way has a pool of its own, and that of the last answer is kept.
+///
+/// In a pool for all, the connection of a request that was answered goes to one that waits for a connection, and is lost
+/// with it when that one is dropped, since the answer is there. And of several connections that died while the function
+/// was frozen, each would cost an attempt.
 #[derive(Debug)]
-struct Pooled(Client<Within, SdkBody>);
+struct KeepsLast {
+    within: Within,
+    kept: Arc<Mutex<Option<Pool>>>,
+}
 
-impl HttpConnector for Pooled {
+type Pool = Client<Within, SdkBody>;
+
+impl KeepsLast {
+    fn pool(&self) -> Pool {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let made =
+            || Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(self.within.clone());
+        kept.unwrap_or_else(made)
+    }
+}
+
+impl HttpConnector for KeepsLast {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let client = self.0.clone();
+        let (pool, kept) = (self.pool(), Arc::clone(&self.kept));
         HttpConnectorFuture::new(async move {
             let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
-            let response = client.request(request).await.map_err(failed)?;
+            let response = pool.request(request).await.map_err(failed)?;
+            *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(pool);
             let response = HttpResponse::try_from(response.map(SdkBody::from_body_1_x));
             response.map_err(|error| ConnectorError::other(error.into(), None))
         })

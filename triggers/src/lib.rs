@@ -13,6 +13,7 @@ pub mod http;
 pub mod json;
 pub mod metrics;
 pub mod publish;
+pub mod queue_url;
 pub mod request_error;
 pub mod retry;
 pub mod text;

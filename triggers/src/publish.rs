@@ -7,10 +7,10 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::QueueAttributeName;
 
-use crate::aws::Timeouts;
+use crate::aws::{self, Timeouts};
 use crate::event::{Event, MESSAGE_MAX_BYTES};
 use crate::request_error::RequestError;
-use crate::retry::Schedule;
+use crate::retry::{Hedge, Schedule};
 
 /// The name of the variable that holds the queue's URL.
 pub const QUEUE_URL_VARIABLE: &str = "USER_SYNC_QUEUE_URL";
@@ -19,13 +19,16 @@ pub const QUEUE_URL_VARIABLE: &str = "USER_SYNC_QUEUE_URL";
 /// ("Customizing user pool workflows with Lambda triggers"), which would count one login twice.
 pub const PUBLISH_BUDGET: Duration = Duration::from_secs(2);
 
-/// All that warming may cost the function's init (Lambda allows it 10 s).
-const WARM_BUDGET: Duration = Duration::from_secs(1);
+/// All that warming may cost the function's init (Lambda allows it 10 s): three round trips to a queue that is far.
+pub(crate) const WARM_BUDGET: Duration = Duration::from_millis(1_500);
 
-/// One attempt is cut well before the budget is: a connection that died while the function was frozen
-/// costs one attempt, and the next one opens another.
-pub const TIMEOUTS: Timeouts =
-    Timeouts { connect: Duration::from_millis(500), attempt: Duration::from_millis(700) };
+/// An attempt may last as long as a sign-in waits: the queue may be in another Region, and a new connection to it takes
+/// three round trips.
+pub const TIMEOUTS: Timeouts = Timeouts { connect: PUBLISH_BUDGET, attempt: PUBLISH_BUDGET };
+
+/// A connection that died while the function was frozen never answers. So an attempt without an answer is joined by
+/// another one, on another connection, and the first success counts.
+const HEDGE: Hedge = Hedge { after: Duration::from_millis(600), at_once: 3 };
 
 const SCHEDULE: Schedule = Schedule { first: Duration::from_millis(50), cap: Duration::from_millis(400) };
 
@@ -77,10 +80,10 @@ impl PublishError {
 }
 
 impl Publisher {
-    /// A publisher to the queue at `queue_url`; its [`TIMEOUTS`] are the caller's to set.
+    /// A publisher to the queue at `queue_url`, in whose Region it is; its [`TIMEOUTS`] are the caller's to set.
     #[must_use]
     pub fn new(config: &SdkConfig, queue_url: String) -> Self {
-        Self::with_client(Client::new(config), queue_url)
+        Self::with_client(aws::sqs(config, &queue_url), queue_url)
     }
 
     /// A publisher to the queue at `queue_url`, by a client that is there already.
@@ -92,20 +95,26 @@ impl Publisher {
     /// Fetches credentials and opens the connection, so that the first sign-in does not pay for it.
     ///
     /// Asks for one queue attribute; that it may be refused does not matter. Never fails, and ends within
-    /// a second.
+    /// 1.5 s.
     pub async fn warm(&self) {
+        self.warm_within(WARM_BUDGET).await;
+    }
+
+    /// The same, and ends within `budget`.
+    pub(crate) async fn warm_within(&self, budget: Duration) {
         let request = self
             .client
             .get_queue_attributes()
             .queue_url(&self.queue_url)
             .attribute_names(QueueAttributeName::QueueArn);
         // Whatever came of it, the next request is no slower for it.
-        drop(tokio::time::timeout(WARM_BUDGET, request.send()).await);
+        drop(tokio::time::timeout(budget, request.send()).await);
     }
 
-    /// Sends `event`, trying again with full jitter, and answers within `budget` whatever happens.
+    /// Sends `event`, and answers within `budget` whatever happens: tries again with full jitter what failed, and beside
+    /// it what has no answer yet. What is still under way then is dropped, with its connection.
     ///
-    /// Every attempt carries the same id, so a send that timed out and did arrive is a duplicate.
+    /// Every attempt carries the same id, so an event that arrives twice is a duplicate.
     ///
     /// # Errors
     /// Why the event did not reach the queue, as far as can be known.
@@ -118,8 +127,8 @@ impl Publisher {
             let request = self.client.send_message().queue_url(&self.queue_url).message_body(&body);
             request.send().await.map(drop).map_err(|error| classify(&error))
         };
-        let retried = SCHEDULE.retry(budget, PublishError::is_transient, send);
-        tokio::time::timeout(budget, retried).await.unwrap_or(Err(PublishError::TimedOut))
+        let sent = SCHEDULE.hedge(HEDGE, budget, PublishError::is_transient, send).await;
+        sent.map_err(|error| error.unwrap_or(PublishError::TimedOut))
     }
 }
 

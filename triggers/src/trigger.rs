@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::value::RawValue;
 
 use crate::aws;
-use crate::chain::{CHAIN_BUDGET, Chain, Chained, Failure};
+use crate::chain::{self, CHAIN_BUDGET, Chain, Chained, Failure};
 use crate::client_metadata::{self, ClientMetadataKeys};
 use crate::cognito::{self, Ignored};
 use crate::environment::Environment;
@@ -86,9 +86,11 @@ impl Trigger {
 
     /// Opens the connections before the first event; see [`Publisher::warm`] and [`Chain::warm`].
     pub async fn warm(&self) {
+        // What the init takes, a former function lacks at a cold start.
+        let budget = if self.chain.is_some() { chain::WARM_BUDGET } else { publish::WARM_BUDGET };
         let publisher = async {
             if let Some(publisher) = &self.publisher {
-                publisher.warm().await;
+                publisher.warm_within(budget).await;
             }
         };
         let chain = async {

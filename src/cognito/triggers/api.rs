@@ -52,7 +52,7 @@ impl<'a> UserPoolApi<'a> {
         }
     }
 
-    /// GetUserPoolMfaConfig's response; `None` where IAM denies it.
+    /// GetUserPoolMfaConfig's response; `None` where IAM denies it, or a secondary replica has none.
     pub(super) async fn describe_mfa(&self) -> Result<Option<Settings>, Error> {
         const OPERATION: &str = "GetUserPoolMfaConfig";
         let describe = || async {
@@ -68,6 +68,8 @@ impl<'a> UserPoolApi<'a> {
                 tracing::warn!("the MFA factors are not compared: grant cognito-idp:{OPERATION}");
                 Ok(None)
             }
+            // A secondary replica has the primary's factors, and no update there changes them.
+            Err(Error::NotEnabled { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -156,6 +158,7 @@ pub(super) fn is_transient(error: &Error) -> bool {
         Error::Cognito(error) => error.is_transient(),
         Error::Taken(_)
         | Error::Denied { .. }
+        | Error::NotEnabled { .. }
         | Error::NoPool
         | Error::Unreadable { .. }
         | Error::ConcurrentlyModified
@@ -170,6 +173,7 @@ pub(super) fn is_transient(error: &Error) -> bool {
 fn failure<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> Error {
     match error.code() {
         Some("ResourceNotFoundException") => Error::NoPool,
+        Some("OperationNotEnabledException") => Error::NotEnabled { operation },
         Some(code) if code.contains("AccessDenied") => {
             let action = denied_action(error.message().unwrap_or_default());
             Error::Denied { operation, action: action.unwrap_or_else(|| format!("cognito-idp:{operation}")) }

@@ -25,6 +25,15 @@ pub enum Error {
         /// What has to be granted, such as `iam:PassRole`.
         action: String,
     },
+    /// Cognito does not do this in this Region: the pool is a secondary replica here.
+    #[error(
+        "Cognito: {operation} is not available for the user pool in this Region, as on a secondary replica: set its \
+         triggers there by CloudFormation's AWS::Cognito::UserPoolRegionalConfigurationAttachment, in LambdaConfig"
+    )]
+    NotEnabled {
+        /// Cognito's operation.
+        operation: &'static str,
+    },
     /// There is no such pool.
     #[error("there is no user pool of this id: check the id and the region")]
     NoPool,

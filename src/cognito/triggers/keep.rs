@@ -93,6 +93,7 @@ impl Reason {
             Error::Taken(_)
             | Error::Cognito(_)
             | Error::Denied { .. }
+            | Error::NotEnabled { .. }
             | Error::NoPool
             | Error::Unreadable { .. }
             | Error::ConcurrentlyModified

@@ -6,6 +6,9 @@
 //! anything but the triggers differs, we send the former settings back and name the settings that differed. MFA's
 //! factors have their own calls (GetUserPoolMfaConfig, SetUserPoolMfaConfig) and are checked likewise.
 //!
+//! A pool's secondary replica, in another Region, is updated in the same way: UpdateUserPool there takes triggers of the
+//! Region's own, with all other settings as they are ("UpdateUserPool", Amazon Cognito user pools API Reference).
+//!
 //! Somebody else's update may take the triggers away. `keep` puts them back, unless a person holds them: that is in
 //! `notes`, which `parameter` keeps.
 

@@ -140,7 +140,14 @@ async fn verify(user_pool: &UserPoolApi<'_>, original: &Original, wanted: &Trigg
 /// trigger.
 async fn put_back(user_pool: &UserPoolApi<'_>, original: &Original, mut because: Error) -> Error {
     let before = &original.triggers;
-    let Ok(Written::Done) = user_pool.update(settings::merged(&original.settings, before)).await else {
+    let mut sent = user_pool.update(settings::merged(&original.settings, before)).await;
+    if !matches!(sent, Ok(Written::Done))
+        && let Ok(now) = user_pool.describe().await
+    {
+        // A secondary replica takes no other settings than the primary has now: at least the triggers.
+        sent = user_pool.update(settings::merged(&now, before)).await;
+    }
+    let Ok(Written::Done) = sent else {
         return Error::NotRestored { because: Box::new(because), before: before.clone() };
     };
     if let Error::Changed { remaining, .. } = &mut because {

@@ -11,6 +11,7 @@ mod ledger;
 mod neighbours;
 mod obstacles;
 mod queue;
+mod replicas;
 mod session;
 mod triggers;
 mod writes;
@@ -39,7 +40,8 @@ pub struct Options {
     pub user_pool_id: Option<String>,
     /// Whether the consumer accepts the events of every user pool.
     pub accepts_every_pool: bool,
-    /// The function that both triggers must name; without it they must name the same one.
+    /// The function that both triggers must name, or one for each Region, separated by commas; without it they must name
+    /// the same one.
     pub trigger_arn: Option<String>,
     /// The parameter that has the hold on the triggers of the first pool.
     pub triggers_parameter: Option<String>,

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use cognito_user_sync_triggers::request_error::RequestError;
@@ -44,7 +43,7 @@ impl Attributes {
             return Err(Finding::skipped(format!("{variable} is not set"), format!("set {variable}")));
         };
         let read = async {
-            let client = Client::new(&aws::sdk_config(TIMEOUTS).await);
+            let client = aws::sqs(&aws::sdk_config(TIMEOUTS).await, url);
             let request = client.get_queue_attributes().queue_url(url);
             request.attribute_names(QueueAttributeName::All).send().await
         };

@@ -9,9 +9,10 @@ use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 
 use crate::aws::{self, Timeouts};
 use crate::cognito::user_pool;
-use crate::ops::doctor::{Check, Finding, Options, Section, Status, TIMEOUT, hold};
+use crate::ops::doctor::{Check, Finding, Options, Section, Status, TIMEOUT, hold, replicas};
 
-const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(3), attempt: Duration::from_secs(8) };
+pub(super) const TIMEOUTS: Timeouts =
+    Timeouts { connect: Duration::from_secs(3), attempt: Duration::from_secs(8) };
 
 pub(super) async fn examine(options: &Options) -> Vec<Check> {
     let ids = options.user_pool_id.as_deref();
@@ -20,18 +21,39 @@ pub(super) async fn examine(options: &Options) -> Vec<Check> {
     // Of the deployment's own pool, the first one.
     let mut parameter = options.triggers_parameter.as_deref();
     for id in ids {
-        let (reached, wired) = match lambda_config(id).await {
-            Ok((found, config)) => (found, wiring(&config, options.trigger_arn.as_deref())),
+        let (reached, wired, others) = match lambda_config(id).await {
+            Ok((found, config)) => {
+                let (wired, others) = wired(&config, &found.found, options.trigger_arn.as_deref()).await;
+                (found, wired, others)
+            }
             Err(finding) => {
                 let skipped = Finding { status: Status::Skipped, ..finding.clone() };
-                (finding, skipped)
+                (finding, skipped, Vec::new())
             }
         };
         let wired = hold::noted(wired, parameter.take()).await;
         let reached = if options.accepts_every_pool { accepting_all(reached) } else { reached };
         checks.extend([reached.named(Section::Pool, "reachable"), wired.named(Section::Pool, "triggers")]);
+        checks.extend(others.into_iter().map(|other| other.named(Section::Pool, "replica's triggers")));
     }
     checks
+}
+
+/// What the pool calls in this Region, and its replicas in others.
+async fn wired(config: &LambdaConfigType, id: &str, trigger_arns: Option<&str>) -> (Finding, Vec<Finding>) {
+    // The only one is this Region's, whatever it is.
+    let arn = match trigger_arns.filter(|arns| arns.contains(',')) {
+        Some(arns) => {
+            let region = aws::sdk_config(TIMEOUTS).await.region().map(ToString::to_string);
+            region.as_deref().and_then(|region| replicas::of_region(arns, region))
+        }
+        None => trigger_arns,
+    };
+    let wired = wiring(config, arn);
+    match replicas::examine(id, trigger_arns).await {
+        Ok(others) => (wired, others),
+        Err(hint) => (Finding { found: format!("{}; {hint}", wired.found), ..wired }, Vec::new()),
+    }
 }
 
 /// What was found of the pool, and that the consumer takes the events of every other one as well.
@@ -68,7 +90,7 @@ async fn lambda_config(user_pool_id: Option<&str>) -> Result<(Finding, LambdaCon
     match tokio::time::timeout(TIMEOUT, describe).await {
         Ok(Ok(described)) => {
             let config = described.user_pool.and_then(|pool| pool.lambda_config);
-            Ok((Finding::ok(id), config.unwrap_or_else(|| LambdaConfigType::builder().build())))
+            Ok((Finding::ok(id), config.unwrap_or_else(no_triggers)))
         }
         Ok(Err(error)) => {
             Err(Finding::failed(format!("{id}: {}", RequestError::of(&error).describe("Cognito")), fix))
@@ -77,8 +99,13 @@ async fn lambda_config(user_pool_id: Option<&str>) -> Result<(Finding, LambdaCon
     }
 }
 
+/// What a pool says that calls nothing.
+pub(super) fn no_triggers() -> LambdaConfigType {
+    LambdaConfigType::builder().build()
+}
+
 /// Both triggers must call one function, so that they share warm processes.
-fn wiring(config: &LambdaConfigType, trigger_arn: Option<&str>) -> Finding {
+pub(super) fn wiring(config: &LambdaConfigType, trigger_arn: Option<&str>) -> Finding {
     let set = |arn: &Option<String>| arn.clone().filter(|arn| !arn.is_empty());
     let (confirmation, authentication) = (set(&config.post_confirmation), set(&config.post_authentication));
     let expected = trigger_arn.unwrap_or("the function of user-sync-trigger");

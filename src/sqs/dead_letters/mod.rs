@@ -110,10 +110,10 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// The dead-letter queue at this URL, configured by the SDK's own variables.
+    /// The dead-letter queue at this URL, in whose Region it is; else configured by the SDK's own variables.
     pub async fn new(url: String) -> Self {
         let config = aws::sdk_config(TIMEOUTS).await;
-        Self::with_client(Client::new(&config), url)
+        Self::with_client(aws::sqs(&config, &url), url)
     }
 
     /// The dead-letter queue at this URL, with an existing client.
