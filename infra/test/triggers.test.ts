@@ -8,7 +8,7 @@ import { Template } from 'aws-cdk-lib/assertions';
 import * as cognito from 'aws-cdk-lib/aws-cognito';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import { CognitoUserSync, PoolTriggers } from '../lib';
-import { dist } from './support';
+import { dist, INFRA } from './support';
 import { matches, Questions, transformed } from './template';
 import { sync, variants } from './variants';
 
@@ -437,6 +437,23 @@ describe('a drift check that is not finished', () => {
     assert.ok(!matches(EventPattern, answered({ toRepair: 0, compared: 7, rows: 7 }, latest())));
     assert.ok(!matches(EventPattern, answered(null, latest())));
     assert.ok(!matches(EventPattern, answered({ unfinished }, 'another function')));
+  });
+
+  test('is known by a member that the program’s answer always has', () => {
+    const source = (...names: string[]) => fs.readFileSync(path.join(INFRA, '..', 'src', ...names), 'utf8');
+    const answer = source('ops', 'deployment', 'drift.rs');
+    assert.match(answer, /fn unfinished\(&self, mut walk: RangeWalk\)/);
+    assert.match(answer, /"unfinished": serde_json::to_value\(walk\)/);
+    const [, members] = /Serialize[^)]*\)\]\npub struct RangeWalk \{([^}]+)\}/.exec(
+      source('cognito', 'reconcile', 'ranges.rs'),
+    )!;
+    const { unfinished, ...others } = rule().EventPattern.detail.responsePayload;
+    assert.deepEqual(others, {});
+    assert.equal(Object.keys(unfinished).length, 1);
+    // A text, which is a leaf, and no `Option`.
+    for (const member of Object.keys(unfinished))
+      assert.match(members!, new RegExp(`pub ${member}: Timestamp,`));
+    assert.doesNotMatch(members!, /serde/, 'a member that is called otherwise, or skipped');
   });
 
   test('is told of by the function’s answers, which Lambda sends to the default bus', () => {
