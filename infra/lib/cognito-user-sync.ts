@@ -213,6 +213,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
       lifecycleFunction: this.lifecycleFunction,
       lifecycleFailures: this.lifecycleFailures,
       triggerKeeper: this.triggerKeeper,
+      triggersParameter: this.triggersParameter,
       migrator: this.migrator,
       driftFunction: this.driftFunction,
       driftInterval,

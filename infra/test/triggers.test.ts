@@ -406,6 +406,10 @@ describe('the alarms', () => {
       JSON.stringify(of(name).properties('AWS::CloudWatch::Dashboard', 'SyncDashboard').DashboardBody);
     assert.match(shown('Keep'), /Triggers that do not call us.*triggers_put_back.*triggers_not_put_back/);
     assert.match(shown('ImportedPool'), /Triggers that do not call us/);
+    // What whoever is on call needs for `user-sync triggers`.
+    const [parameter] = of('Keep').ids('AWS::SSM::Parameter');
+    for (const named of [{ Ref: parameter }, arn(of('Keep'), 'Trigger')])
+      assert.ok(shown('Keep').includes(JSON.stringify(named)), JSON.stringify(named));
     assert.doesNotMatch(shown('ImportedPool'), /put_back/);
     assert.doesNotMatch(shown('OutputOnly'), /Triggers that do not call us/);
   });
