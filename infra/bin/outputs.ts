@@ -7,6 +7,7 @@ export function operatorsOutputs(stack: Stack, sync: CognitoUserSync, userPoolId
     ['QueueUrl', 'USER_SYNC_QUEUE_URL', sync.queue.queueUrl],
     ['DeadLetterQueueUrl', 'USER_SYNC_DLQ_URL', sync.deadLetterQueue.queueUrl],
     ['UserPoolId', 'USER_SYNC_USER_POOL_ID', userPoolId],
+    ['TriggerArn', 'USER_SYNC_TRIGGER_ARN', sync.triggerFunction.functionArn],
     ['TriggerLogGroup', 'The log that `user-sync replay` reads', sync.triggerFunction.logGroup.logGroupName],
     ['LifecycleFailures', 'What the lifecycle function gave up', sync.lifecycleFailures.queueUrl],
     ['Dashboard', 'The name of the dashboard', sync.dashboard.dashboardName],

@@ -213,6 +213,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
       lifecycleFunction: this.lifecycleFunction,
       lifecycleFailures: this.lifecycleFailures,
       triggerKeeper: this.triggerKeeper,
+      triggersParameter: this.triggersParameter,
       migrator: this.migrator,
       driftFunction: this.driftFunction,
       driftInterval,
@@ -397,6 +398,15 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     const attachment = { userPool, triggerFunction, options: { smsRole, senderKey, keep: options.keep } };
     // A pool that outlives the stack would go on calling a function that is gone.
     const endsWithPool = made.cfnOptions.deletionPolicy === CfnDeletionPolicy.DELETE;
+    if (endsWithPool && options.keep) {
+      // Without the construct, CloudFormation takes the triggers away while the keeper is still there, which may put them
+      // back; of such a pool nobody takes them away again.
+      throw new Error(
+        'CognitoUserSync: PoolTriggers.attach({ keep: true }) cannot be had of a pool that is deleted with its stack: ' +
+          'whoever takes the construct out of the stack could leave the pool with a function that is gone, and nobody ' +
+          'could sign in; give the pool removalPolicy: RemovalPolicy.RETAIN, or leave keep out',
+      );
+    }
     const resource = poolTriggers(this, this.programs, attachment, endsWithPool);
     resource.node.addDependency(userPool);
     return { attachment, resource };
@@ -408,7 +418,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
    */
   private watchTriggers({ attachment, resource }: Attached, heartbeat: events.Rule): Keeper | undefined {
     const { lifecycleFunction, lifecycleFailures: deadLetterQueue } = this;
-    const kept = attachment.options.keep ? keeper(this, this.programs, attachment) : undefined;
+    const kept = attachment.options.keep ? keeper(this, this.programs, attachment, resource) : undefined;
     const looks = poolChanges(this, attachment.userPool, [
       new targets.LambdaFunction(lifecycleFunction, { deadLetterQueue }),
       // Its schedule is what comes after what it did not get.

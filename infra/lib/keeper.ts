@@ -1,5 +1,5 @@
 /** Sees to it that the pool goes on calling the trigger: who looks when the pool is changed, and who puts back. */
-import { CfnOutput, Duration } from 'aws-cdk-lib';
+import { CfnOutput, CustomResource, Duration } from 'aws-cdk-lib';
 import * as cognito from 'aws-cdk-lib/aws-cognito';
 import * as events from 'aws-cdk-lib/aws-events';
 import * as iam from 'aws-cdk-lib/aws-iam';
@@ -26,8 +26,18 @@ export interface Keeper {
   readonly parameter: ssm.StringParameter;
 }
 
-/** Makes what puts the triggers back when somebody has taken them away. */
-export function keeper(scope: Construct, programs: Programs, attachment: Attachment): Keeper {
+/**
+ * Makes what puts the triggers back when somebody has taken them away.
+ *
+ * All of it waits for the resource that sets the triggers, and so is deleted before that one takes them away: afterwards it
+ * would put back a function that is deleted next. The role and the parameter stop what is still running.
+ */
+export function keeper(
+  scope: Construct,
+  programs: Programs,
+  attachment: Attachment,
+  resource: CustomResource,
+): Keeper {
   const parameter = new ssm.StringParameter(scope, 'TriggersParameter', {
     // CloudFormation writes the value again when any property differs, and with it would end a hold: leave them alone.
     description:
@@ -51,6 +61,7 @@ export function keeper(scope: Construct, programs: Programs, attachment: Attachm
   });
   permitUpdate(keeperFunction, attachment);
   permitParameter(parameter, keeperFunction);
+  for (const part of [parameter, keeperFunction, keeperFunction.role!]) part.node.addDependency(resource);
   new CfnOutput(scope, 'TriggersParameterName', {
     description: 'USER_SYNC_TRIGGERS_PARAMETER, for `user-sync triggers hold`',
     value: parameter.parameterName,

@@ -9,6 +9,7 @@ import * as ecs from 'aws-cdk-lib/aws-ecs';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as sns from 'aws-cdk-lib/aws-sns';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
+import * as ssm from 'aws-cdk-lib/aws-ssm';
 import { Construct } from 'constructs';
 
 /** The namespace of all metrics of the programs. */
@@ -43,6 +44,7 @@ export interface Watched {
   readonly lifecycleFunction: lambda.Function;
   readonly lifecycleFailures: sqs.Queue;
   readonly triggerKeeper?: lambda.Function;
+  readonly triggersParameter?: ssm.IParameter;
   readonly migrator?: lambda.Function;
   readonly driftFunction?: lambda.Function;
   readonly driftInterval?: Duration;
@@ -528,7 +530,9 @@ export function dashboard(
   board.addWidgets(
     text(
       `Region ${Aws.REGION}. Queue \`${watched.queue.queueName}\`, dead letters \`${watched.deadLetterQueue.queueName}\`, ` +
-        `trigger's log \`${watched.triggerFunction.logGroup.logGroupName}\`. When an alarm is red: docs/runbook.md.`,
+        `trigger's log \`${watched.triggerFunction.logGroup.logGroupName}\`, trigger \`${watched.triggerFunction.functionArn}\`` +
+        (watched.triggersParameter ? `, its parameter \`${watched.triggersParameter.parameterName}\`` : '') +
+        '. When an alarm is red: docs/runbook.md.',
       2,
     ),
   );

@@ -191,7 +191,7 @@ export interface AttachOptions {
   /**
    * Whether a function puts the triggers back when somebody has taken them away: at once, and a few times an hour at
    * most. Only what is missing is put back: another function there stays, and an alarm rings. `user-sync triggers hold` stops
-   * it, for an incident.
+   * it, for an incident. Not of a pool that is deleted with its stack.
    *
    * @default false
    */

@@ -87,6 +87,15 @@ describe('cdk synth, offline and without credentials', { concurrency: 2 }, () =>
     assert.deepEqual(await synth('adopt', ...context(ADOPTED)), ['UserSync.template.json']);
     const template = fs.readFileSync(path.join(OUT, 'adopt', 'UserSync.template.json'), 'utf8');
     assert.ok(template.includes('"keep-triggers"'));
+    const runbook = fs.readFileSync(path.join(INFRA, '..', 'docs', 'runbook.md'), 'utf8');
+    const [, listed] = /list these as outputs: (.*?)\. In a stack/.exec(runbook)!;
+    const outputs = Object.keys(JSON.parse(template).Outputs);
+    const [last, ...whole] = [...listed!.matchAll(/`(\w+)`/g)].map(([, name]) => name!).reverse();
+    assert.ok(whole.length > 4 && whole.every((name) => outputs.includes(name)), outputs.join());
+    assert.ok(
+      outputs.some((name) => name.includes(last!)),
+      outputs.join(),
+    );
   });
 
   test('says which key of the context is missing', async () => {

@@ -742,12 +742,27 @@ describe('the database', () => {
 describe('the lifecycle function', () => {
   const operating = fs.readFileSync(path.join(INFRA, '..', 'docs', 'operating.md'), 'utf8');
 
-  test('is called by the rule that docs/operating.md shows', () => {
-    const shown = JSON.parse(/```json\n(\{\n {2}"source"[^`]+)```/.exec(operating)![1]!);
-    assert.deepEqual(
-      of('ImportedPool').properties('AWS::Events::Rule', 'SyncLifecycleRule').EventPattern,
-      shown,
-    );
+  test('is called by the rules that docs/operating.md shows, and for all that the program knows', () => {
+    const blocks = [...operating.matchAll(/```json\n(\{\n {2}"source"[^`]+)```/g)];
+    const [all, ofPool] = blocks.map(([, block]) => JSON.parse(block!));
+    assert.equal(blocks.length, 2);
+    const pattern = (rule: string) => of('ImportedPool').properties('AWS::Events::Rule', rule).EventPattern;
+    const [users, pool] = [pattern('SyncLifecycleRule'), pattern('SyncPoolChangesRule')];
+    assert.deepEqual(pool, ofPool);
+    // By hand it is one rule; the construct knows which pool's changes it is to be told of.
+    const eventName = [...users.detail.eventName, ...pool.detail.eventName];
+    assert.deepEqual({ ...users, detail: { ...users.detail, eventName } }, all);
+    const program = fs.readFileSync(path.join(INFRA, '..', 'src', 'cognito', 'cloudtrail.rs'), 'utf8');
+    const [, operations] = /const OPERATIONS: .*? = \[\n([^]*?)\n\];/.exec(program)!;
+    const known = [...operations!.matchAll(/\("(\w+)", Effect::(\w+)\)/g)];
+    const named = (isPools: boolean) =>
+      known.filter(([, , effect]) => (effect === 'PoolChanged') === isPools).map(([, name]) => name);
+    assert.deepEqual(users.detail.eventName, named(false));
+    assert.deepEqual(pool.detail.eventName, named(true));
+    assert.equal(named(true).length, 4);
+  });
+
+  test('may read what it follows', () => {
     assert.deepEqual(
       of('ImportedPool')
         .allowed('SyncLifecycleRole')

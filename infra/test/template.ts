@@ -59,6 +59,19 @@ export class Questions {
     return policies.filter(holds).flatMap((policy) => policy.Properties.PolicyDocument.Statement);
   }
 
+  /** All that a resource waits for, at any remove: CloudFormation makes it after them, and deletes it before them. */
+  public waitsFor(id: string, seen = new Set<string>()): Set<string> {
+    const { DependsOn = [], Properties } = this.resources[id]!;
+    // A text of `Fn::Sub` is none that the construct makes.
+    const named = [...JSON.stringify(Properties ?? {}).matchAll(/\{"(?:Ref|Fn::GetAtt)":\[?"(\w+)"/g)];
+    for (const next of [...asList(DependsOn), ...named.map(([, name]) => name!)]) {
+      if (!this.resources[next] || seen.has(next)) continue;
+      seen.add(next);
+      this.waitsFor(next, seen);
+    }
+    return seen;
+  }
+
   /** The actions that a role is allowed, sorted. */
   public allowed(role: string): string[] {
     const allowed = this.statements(role).filter(({ Effect }) => Effect === 'Allow');

@@ -3,11 +3,12 @@ import * as assert from 'node:assert/strict';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { before, describe, test } from 'node:test';
-import { App, Stack } from 'aws-cdk-lib';
+import { App, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
+import * as cognito from 'aws-cdk-lib/aws-cognito';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import { CognitoUserSync, PoolTriggers } from '../lib';
-import { dist } from './support';
+import { dist, INFRA } from './support';
 import { matches, Questions, transformed } from './template';
 import { sync, variants } from './variants';
 
@@ -117,8 +118,9 @@ describe('a deployment', () => {
       const { DeletionPolicy, UpdateReplacePolicy } = of(name).one(RESOURCE, 'Sync');
       return [DeletionPolicy, UpdateReplacePolicy];
     };
-    assert.deepEqual(policies('KeepOwnPool'), ['Retain', 'Retain']);
-    for (const name of ['OwnPool', 'ImportedPool'])
+    assert.deepEqual(policies('ChainedOwnPool'), ['Retain', 'Retain']);
+    // What the keeper puts back while it is being taken away is taken out again.
+    for (const name of ['OwnPool', 'ImportedPool', 'Keep', 'KeepOwnPool'])
       assert.deepEqual(policies(name), ['Delete', 'Delete'], name);
   });
 
@@ -229,6 +231,104 @@ describe('the keeper', () => {
     });
   });
 
+  /** All that it consists of, but its log. */
+  const PARTS =
+    /^Sync(TriggerKeeper(?!Log)|TriggersParameter|KeepSchedule|PoolChangesRuleAllow.*TriggerKeeper)/;
+  const parts = (questions: Questions) =>
+    Object.keys(questions.resources)
+      .filter((id) => PARTS.test(id))
+      .sort();
+
+  test('is made after the triggers are set, and gone before they are taken away, with its rights', () => {
+    for (const name of ['Keep', 'KeepOwnPool']) {
+      const questions = of(name);
+      const [resource] = questions.ids(RESOURCE);
+      const types = parts(questions).map((id) => questions.resources[id]!.Type.split('::').slice(1).join());
+      // Two rules may invoke it.
+      const made = ['Function', 'EventInvokeConfig', 'Permission', 'Permission'].map(
+        (type) => `Lambda,${type}`,
+      );
+      assert.deepEqual(
+        types.sort(),
+        [...made, 'IAM,Role', 'IAM,Policy', 'SSM,Parameter', 'Events,Rule'].sort(),
+        name,
+      );
+      for (const id of [...parts(questions), ...questions.ids('AWS::Events::Rule', RULE)])
+        assert.ok(questions.waitsFor(id).has(resource!), `${name}: ${id}`);
+      const setter = Object.keys(questions.resources).filter((id) =>
+        /^Sync(PoolTriggers(Function|RoleDefaultPolicy)|Trigger(Function|Permission))/.test(id),
+      );
+      assert.equal(setter.length, 4, name);
+      for (const id of setter)
+        assert.ok(questions.waitsFor(resource!).has(id), `${name}: ${id} is there when they are taken away`);
+    }
+  });
+
+  /** A stack before and after the triggers are set in another way, at the same moment. */
+  const changed = (isOwn: boolean, triggers: PoolTriggers) =>
+    [PoolTriggers.attach({ keep: true }), triggers].map((triggers) => {
+      const stack = new Stack(new App({ context: { userSyncDeployment: 1 } }), 'Stack');
+      sync(stack, code, { triggers, ...(isOwn && { userPool: new cognito.UserPool(stack, 'Pool') }) });
+      return new Questions(Template.fromStack(stack));
+    }) as [Questions, Questions];
+  const gone = (before: Questions, after: Questions) =>
+    Object.keys(before.resources)
+      .filter((id) => !after.resources[id])
+      .sort();
+
+  test('that is left out takes nothing with it: the pool goes on calling the trigger', () => {
+    for (const isOwn of [false, true]) {
+      const [before, after] = changed(isOwn, PoolTriggers.attach());
+      const without = gone(before, after).filter((id) => !/^SyncTriggerKeeperLog|^SyncAlarms/.test(id));
+      assert.deepEqual(without, parts(before));
+      const same = [
+        ...before.ids(RESOURCE),
+        ...before.ids('AWS::Lambda::Function', 'SyncTriggerFunction'),
+        ...before.ids('AWS::Lambda::Permission', 'SyncTriggerPermission'),
+        ...before.ids('AWS::Cognito::UserPool', 'Pool'),
+      ];
+      assert.equal(same.length, isOwn ? 4 : 3);
+      for (const id of same) assert.deepEqual(after.resources[id], before.resources[id], id);
+      assert.deepEqual(invoked(after, RULE), [[arn(after, 'Lifecycle'), undefined]]);
+    }
+  });
+
+  test('goes before the triggers do, and leaves no pool with a function that it may not call', () => {
+    for (const isOwn of [false, true]) {
+      const [before, after] = changed(isOwn, PoolTriggers.outputOnly());
+      const [resource] = before.ids(RESOURCE);
+      const without = gone(before, after);
+      // Its deletion takes out what was put back since CloudFormation changed the pool.
+      for (const id of [resource!, ...parts(before)]) assert.ok(without.includes(id), id);
+      assert.equal(before.resources[resource!]!.DeletionPolicy, 'Delete');
+      for (const id of parts(before)) assert.ok(before.waitsFor(id).has(resource!), id);
+      const [pool] = before.ids('AWS::Cognito::UserPool', 'Pool');
+      assert.equal(pool && after.resources[pool]!.Properties.LambdaConfig, undefined);
+      // Until then the pool may call it.
+      assert.ok(!without.some((id) => /^SyncTrigger(Function|Role|Permission)/.test(id)));
+      const { FunctionName, SourceArn } = after.properties(
+        'AWS::Lambda::Permission',
+        'SyncTriggerPermission',
+      );
+      assert.deepEqual(FunctionName, arn(after, 'Trigger'));
+      const named = isOwn ? `"Fn::GetAtt":["${pool}","Arn"]` : 'userpool/eu-west-1_Abc123Def';
+      assert.ok(JSON.stringify(SourceArn).includes(named), JSON.stringify(SourceArn));
+    }
+  });
+
+  test('cannot be had of a pool that is deleted with its stack, whose triggers nobody takes away', () => {
+    const deleted = (triggers: PoolTriggers) => {
+      const stack = new Stack(new App(), 'Stack');
+      const userPool = new cognito.UserPool(stack, 'Pool', { removalPolicy: RemovalPolicy.DESTROY });
+      return sync(stack, code, { userPool, triggers });
+    };
+    assert.throws(
+      () => deleted(PoolTriggers.attach({ keep: true })),
+      /CognitoUserSync: .*keep: true.* deleted with its stack: .*RemovalPolicy\.RETAIN, or leave keep out/,
+    );
+    assert.ok(deleted(PoolTriggers.attach({ keep: false })));
+  });
+
   test('is held by whom that is granted', () => {
     const stack = new Stack(new App(), 'Operators');
     const made = sync(stack, code, { triggers: PoolTriggers.attach({ keep: true }) });
@@ -306,6 +406,10 @@ describe('the alarms', () => {
       JSON.stringify(of(name).properties('AWS::CloudWatch::Dashboard', 'SyncDashboard').DashboardBody);
     assert.match(shown('Keep'), /Triggers that do not call us.*triggers_put_back.*triggers_not_put_back/);
     assert.match(shown('ImportedPool'), /Triggers that do not call us/);
+    // What whoever is on call needs for `user-sync triggers`.
+    const [parameter] = of('Keep').ids('AWS::SSM::Parameter');
+    for (const named of [{ Ref: parameter }, arn(of('Keep'), 'Trigger')])
+      assert.ok(shown('Keep').includes(JSON.stringify(named)), JSON.stringify(named));
     assert.doesNotMatch(shown('ImportedPool'), /put_back/);
     assert.doesNotMatch(shown('OutputOnly'), /Triggers that do not call us/);
   });
@@ -337,6 +441,23 @@ describe('a drift check that is not finished', () => {
     assert.ok(!matches(EventPattern, answered({ toRepair: 0, compared: 7, rows: 7 }, latest())));
     assert.ok(!matches(EventPattern, answered(null, latest())));
     assert.ok(!matches(EventPattern, answered({ unfinished }, 'another function')));
+  });
+
+  test('is known by a member that the program’s answer always has', () => {
+    const source = (...names: string[]) => fs.readFileSync(path.join(INFRA, '..', 'src', ...names), 'utf8');
+    const answer = source('ops', 'deployment', 'drift.rs');
+    assert.match(answer, /fn unfinished\(&self, mut walk: RangeWalk\)/);
+    assert.match(answer, /"unfinished": serde_json::to_value\(walk\)/);
+    const [, members] = /Serialize[^)]*\)\]\npub struct RangeWalk \{([^}]+)\}/.exec(
+      source('cognito', 'reconcile', 'ranges.rs'),
+    )!;
+    const { unfinished, ...others } = rule().EventPattern.detail.responsePayload;
+    assert.deepEqual(others, {});
+    assert.equal(Object.keys(unfinished).length, 1);
+    // A text, which is a leaf, and no `Option`.
+    for (const member of Object.keys(unfinished))
+      assert.match(members!, new RegExp(`pub ${member}: Timestamp,`));
+    assert.doesNotMatch(members!, /serde/, 'a member that is called otherwise, or skipped');
   });
 
   test('is told of by the function’s answers, which Lambda sends to the default bus', () => {

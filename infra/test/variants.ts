@@ -158,8 +158,9 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
       ...updaters(stack),
     }),
   }),
+  // What goes with the stack.
   ChainedOwnPool: (stack) => ({
-    userPool: ownPool(stack),
+    userPool: new cognito.UserPool(stack, 'Pool', { removalPolicy: RemovalPolicy.DESTROY }),
     triggers: PoolTriggers.attach({ chainPostConfirmation: chained(stack, 'Welcome') }),
     clientMetadataKeys: { ip: 'clientIp' },
     referralCodeAttribute: 'custom:referral_code',
@@ -168,10 +169,9 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
     triggers: PoolTriggers.attach({ keep: true, ...updaters(stack) }),
     alarmTopic: new sns.Topic(stack, 'Topic', { enforceSSL: true }),
   }),
-  // What goes with the stack, sends SMS, and has a key for a sender of its own.
+  // What sends SMS, and has a key for a sender of its own.
   KeepOwnPool: (stack) => ({
     userPool: new cognito.UserPool(stack, 'Pool', {
-      removalPolicy: RemovalPolicy.DESTROY,
       mfa: cognito.Mfa.OPTIONAL,
       customSenderKmsKey: new kms.Key(stack, 'Sender', { enableKeyRotation: true }),
     }),
