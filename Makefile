@@ -26,7 +26,7 @@ CARGO_FUZZ := 0.13.2
 FUZZ := $(CACHE)/fuzz
 FUZZ_TARGETS := message trigger
 
-.PHONY: help demo dev test programs soak crash versions poolers servers fuzz fuzz-smoke fuzz-build deny unused bench bench-functions bench-render bench-peers bench-verify bench-upgrade bench-reconcile bench-reconcile-stub bench-devices lambda infra infra-packages requirements check needs needs-infra needs-bench needs-lints
+.PHONY: help demo dev test programs soak crash versions poolers servers fuzz fuzz-smoke fuzz-build deny unused bench bench-functions bench-render bench-peers bench-verify bench-upgrade bench-reconcile bench-fill bench-reconcile-stub bench-devices lambda infra infra-packages requirements check needs needs-infra needs-bench needs-lints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -127,6 +127,9 @@ bench-upgrade: needs ## time `user-sync verify --repair` of USERS=1000000 rows w
 
 bench-reconcile: needs ## repair USERS=100000 users on the emulator, killed half-way: what is found, time, memory
 	cargo bench --bench reconcile -- emulator $(or $(USERS),100000)
+
+bench-fill: needs ## fill an empty table with USERS=100000 users of the emulator, killed half-way: requests, time, memory
+	cargo bench --bench reconcile -- fill $(or $(USERS),100000)
 
 bench-reconcile-stub: needs ## compare USERS=5000000 made-up users: time and memory
 	cargo bench --bench reconcile -- stub $(or $(USERS),5000000)

@@ -1,7 +1,8 @@
-//! How long `user-sync reconcile` takes, and how much memory. Two runs, each of the release program:
+//! How long `user-sync reconcile` takes, and how much memory. Three runs, each of the release program:
 //!
 //! `cargo bench --bench reconcile -- emulator USERS`: a real pool API with USERS users, 1% of them different in each
 //! way; repaired, killed half-way, resumed, drained, and proved.
+//! `cargo bench --bench reconcile -- fill USERS`: the same of an empty table, the first fill, with its requests.
 //! `cargo bench --bench reconcile -- stub USERS`: a pool of any size, made up from numbers; a dry run on an empty table,
 //! as a first fill, and one on the table with its rows. Both say what they asked the pool, beside what they had planned.
 
@@ -41,8 +42,9 @@ async fn main() {
     let deployment = Deployment::create(&stack).await.unwrap();
     match mode.as_str() {
         "emulator" => emulator(&deployment, users.unwrap_or(10_000)).await,
+        "fill" => fill(&deployment, users.unwrap_or(10_000)).await,
         "stub" => stub(&deployment, users.unwrap_or(100_000)).await,
-        other => panic!("{other:?} is neither emulator nor stub"),
+        other => panic!("{other:?} is neither emulator, fill nor stub"),
     }
     deployment.remove().await.unwrap();
     stack.stop().await.unwrap();
@@ -57,24 +59,51 @@ async fn emulator(deployment: &Deployment, users: u64) {
     let expected = pool.drift(&applier, count, count / 100).await;
     println!("made: {users} users and their rows in {:.0?}", started.elapsed());
 
+    let repaired = repair(deployment, &pool.id, users).await;
+    assert_eq!(drift(&repaired), expected, "exactly what was made");
+    let left = prove(deployment, &applier, &pool.id).await;
+    assert_eq!(left, [(Kind::DeletedButPresent, expected[&Kind::DeletedButPresent])].into());
+}
+
+/// The first fill of an empty table.
+async fn fill(deployment: &Deployment, users: u64) {
+    let config = DatabaseConfig::with_url(&deployment.consumer_url);
+    let applier = Applier::new(postgres::connect(&config, 2).await.unwrap());
+    let pool = pool::TestPool::create(&deployment.endpoint).await;
+    let started = Instant::now();
+    pool.add_many(usize::try_from(users).unwrap()).await;
+    println!("made: {users} users in {:.0?}", started.elapsed());
+    let filled = repair(deployment, &pool.id, users).await;
+    assert_eq!(drift(&filled), [(Kind::Missing, users)].into(), "exactly what was made");
+    let [sent, planned] = ["requests", "plan"].map(|name| filled[name]["list_users"].as_u64().unwrap());
+    assert!((planned..=planned + 2).contains(&sent), "what was under way at the kill is asked again: {sent}");
+    assert_eq!(planned, users.div_ceil(user_pool::PAGE_USERS as u64));
+    assert_eq!(prove(deployment, &applier, &pool.id).await, BTreeMap::new());
+}
+
+/// Repairs, killed half-way and resumed; what the second run says.
+async fn repair(deployment: &Deployment, pool: &str, users: u64) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let pages = users.div_ceil(user_pool::PAGE_USERS as u64);
-    let (started, slow) = (Instant::now(), ["--repair", "--max-deletions=1000000"]);
-    let mut killed =
-        reconcile(deployment, &pool.id, folder.path(), &deployment.endpoint, &slow).spawn().unwrap();
+    let program = || {
+        let arguments = ["--repair", "--max-deletions=1000000"];
+        reconcile(deployment, pool, folder.path(), &deployment.endpoint, &arguments).spawn().unwrap()
+    };
+    let (started, mut killed) = (Instant::now(), program());
     let peak_of_killed = until_page(&mut killed, folder.path(), pages / 2).await;
     killed.kill().await.unwrap();
     println!("killed after {:.0?}, half-way, peak memory {peak_of_killed} kB", started.elapsed());
 
     let started = Instant::now();
-    let resumed =
-        reconcile(deployment, &pool.id, folder.path(), &deployment.endpoint, &slow).spawn().unwrap();
-    let (output, peak) = large_pool::measured(resumed).await;
+    let (output, peak) = large_pool::measured(program()).await;
     print(&output, started.elapsed(), peak);
     let found = found(&output);
     assert_eq!(found["resumed"], true);
-    assert_eq!(drift(&found), expected, "exactly what was made");
+    found
+}
 
+/// Drains the queue, recomputes every row, and compares once more; what is left.
+async fn prove(deployment: &Deployment, applier: &Applier, pool: &str) -> BTreeMap<Kind, u64> {
     let started = Instant::now();
     let mut worker = Command::new(env!("CARGO_BIN_EXE_user-sync"));
     worker.args(["worker", "--until-empty"]).env_clear().envs(deployment.environment()).stderr(Stdio::null());
@@ -82,14 +111,14 @@ async fn emulator(deployment: &Deployment, users: u64) {
     println!("drained in {:.0?}", started.elapsed());
     let (mut differences, geoip) = (0_u64, GeoIp::default());
     verify(applier.database(), &geoip, |_| differences += 1, |_| {}).await.unwrap();
-    let started = Instant::now();
-    let again = reconcile(deployment, &pool.id, folder.path(), &deployment.endpoint, &[]).spawn().unwrap();
+    let (started, folder) = (Instant::now(), tempfile::tempdir().unwrap());
+    let again = reconcile(deployment, pool, folder.path(), &deployment.endpoint, &[]).spawn().unwrap();
     let (output, peak) = large_pool::measured(again).await;
     print(&output, started.elapsed(), peak);
-    let left = drift(&self::found(&output));
+    let left = drift(&found(&output));
     println!("verify: {differences} differences; left: {left:?}");
     assert_eq!((differences, output.status.code()), (0, Some(0)));
-    assert_eq!(left, [(Kind::DeletedButPresent, expected[&Kind::DeletedButPresent])].into());
+    left
 }
 
 async fn stub(deployment: &Deployment, users: u64) {

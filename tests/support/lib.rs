@@ -47,6 +47,7 @@ use cognito_user_sync::store::Applier;
 use cognito_user_sync::store::outcome::{Outcome, RetryCause};
 use cognito_user_sync_triggers::event::Event;
 use cognito_user_sync_triggers::timestamp::Timestamp;
+use futures::FutureExt as _;
 use sqlx::PgPool;
 use tokio::sync::OnceCell;
 
@@ -111,7 +112,8 @@ impl TestDatabase {
     /// Applies events as one batch.
     pub async fn apply(&self, events: &[Event<'static>]) -> Vec<Outcome> {
         let bodies: Vec<String> = events.iter().map(Event::encode).collect();
-        self.applier.apply(&bodies).await
+        // As a trait object: the future is so deep that the compiler would give up on whoever holds it.
+        self.applier.apply(&bodies).boxed().await
     }
 
     /// The same, again and again while somebody holds rows.

@@ -46,6 +46,16 @@ impl TestPool {
         request.set_user_attributes(Some(self::attributes(attributes))).send().await.unwrap();
     }
 
+    /// So many users, by AdminCreateUser.
+    pub async fn add_many(&self, users: usize) {
+        in_parallel((0..users).collect(), |number| async move {
+            let email = format!("user{number}@example.com");
+            let attributes = [("email", email.as_str()), ("email_verified", "true"), ("given_name", "Given")];
+            self.add(&format!("user-{number}"), &attributes).await;
+        })
+        .await;
+    }
+
     pub async fn update(&self, username: &str, attributes: &[(&str, &str)]) {
         let request = self.client.admin_update_user_attributes().user_pool_id(&self.id).username(username);
         request.set_user_attributes(Some(self::attributes(attributes))).send().await.unwrap();
@@ -107,12 +117,7 @@ impl TestPool {
     /// Makes `users` users and rows for them that differ in `each` users of each kind, or a few more: each kind
     /// has its own number. Says what must be found.
     pub async fn drift(&self, applier: &Applier, users: usize, each: usize) -> BTreeMap<Drift, u64> {
-        in_parallel((0..users).collect(), |number| async move {
-            let email = format!("user{number}@example.com");
-            let attributes = [("email", email.as_str()), ("email_verified", "true"), ("given_name", "Given")];
-            self.add(&format!("user-{number}"), &attributes).await;
-        })
-        .await;
+        self.add_many(users).await;
         let users = self.users().await;
         let groups = Groups::new(&users, each);
 
