@@ -605,6 +605,19 @@ async fn a_replica_that_does_not_call_the_trigger_is_named_with_its_region() {
     patient.fails_only(&[], "replica's triggers", OTHER, "in us-east-1: ");
     set("ACTIVE", json!({ "PostConfirmation": OTHER, "PostAuthentication": OTHER }));
     patient.fails_only(&arguments, "replica's triggers", OTHER, THERE);
+    // One that is named for another Region compares nothing.
+    let elsewhere = THERE.replace("us-east-1", "us-west-2");
+    for (named, line, region) in
+        [(TRIGGER, "replica's triggers", "us-east-1"), (THERE, "triggers", "eu-west-1")]
+    {
+        set("ACTIVE", json!({ "PostConfirmation": THERE, "PostAuthentication": THERE }));
+        let answer = patient.examine(&["--trigger-arn", &format!("{named},{elsewhere}")]);
+        assert_eq!(answer.with("failed"), Vec::<&Value>::new());
+        let line = answer.line("pool", line);
+        let found = line["found"].as_str().unwrap();
+        assert!(found.contains(&format!("no function was named for {region}: both call ")), "{line}");
+        assert_eq!(line["status"], "warning");
+    }
     // It answers nobody yet.
     set("INACTIVE", json!({}));
     let answer = patient.examine(&arguments);

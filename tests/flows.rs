@@ -5,12 +5,18 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_cognitoidentityprovider::config::retry::RetryConfig;
+use aws_sdk_cognitoidentityprovider::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_cognitoidentityprovider::types::LambdaConfigType;
+use cognito_user_sync::aws;
+use cognito_user_sync::cognito::flows::trial::{self, Limits, NotDeleted, Trial};
+use cognito_user_sync::cognito::flows::{self as pool_flows, Target};
+use cognito_user_sync::postgres::Database;
 use serde_json::Value;
 
 use crate::support::sign_in_pool::{SignInPool, TRIGGER};
 use crate::support::stale_pool::StalePool;
-use crate::support::{TestDatabase, binaries, eventually};
+use crate::support::{TestDatabase, binaries, eventually, pool};
 
 const ALL: [&str; 4] = [
     "ALLOW_ADMIN_USER_PASSWORD_AUTH",
@@ -177,12 +183,74 @@ async fn a_user_that_is_not_made_needs_no_deletion() {
     nothing_is_left(&pool, &output).await;
 }
 
+/// Tries on a pool whose AdminCreateUser is answered by an error, and makes the user so much later, if at all.
+async fn unanswered(creates_after: Duration) -> (SignInPool, Trial) {
+    let database = database().await;
+    let pool = SignInPool::start(&database, &ALL, false).await;
+    pool.front().creates_after = Some(creates_after);
+    let cognito = pool::client(&pool.endpoint).config().to_builder().retry_config(RetryConfig::disabled());
+    let lambda = aws_sdk_lambda::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("eu-west-1"))
+        .endpoint_url(&pool.endpoint)
+        .credentials_provider(Credentials::new("test", "test", None, None, "local"))
+        .http_client(aws::http_client());
+    let target = Target {
+        cognito: aws_sdk_cognitoidentityprovider::Client::from_conf(cognito.build()),
+        lambda: aws_sdk_lambda::Client::from_conf(lambda.build()),
+        user_pool_id: pool.pool.id.parse().unwrap(),
+        client_id: pool.client_id.clone(),
+        trigger_arn: TRIGGER.to_owned(),
+        with_other_triggers: false,
+    };
+    let plan = pool_flows::examine(&target).await.unwrap();
+    let limits = Limits { wait: Duration::ZERO, quiet: Duration::ZERO, settle: Duration::from_secs(2) };
+    let owner = Database::from(database.owner.clone());
+    let trial = trial::run(&target, &plan, &owner, limits, std::future::pending(), |_| ()).await;
+    let said = trial.ended_early.as_ref().unwrap().to_string();
+    assert!(said.contains("AdminCreateUser"), "{said}");
+    (pool, trial)
+}
+
+/// A deletion finds nobody while the creation goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_whose_creation_nobody_answered_is_waited_for_and_deleted() {
+    for late in [Duration::from_millis(500), Duration::from_millis(2_800)] {
+        let (pool, trial) = unanswered(late).await;
+        assert!(trial.not_deleted.is_none(), "{late:?}: {trial:?}");
+        assert_eq!(pool.pool.users().await.len(), 0, "{late:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_was_never_seen_is_not_said_to_be_deleted() {
+    let (pool, trial) = unanswered(Duration::MAX).await;
+    assert!(matches!(trial.not_deleted, Some(NotDeleted::NotSeen)), "{trial:?}");
+    let deletions = pool.front().calls.iter().filter(|call| *call == "AdminDeleteUser").count();
+    assert_eq!(deletions, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_cannot_be_read_is_found_out_before_anybody_is_made() {
+    let database = database().await;
+    let pool = SignInPool::start(&database, &ALL, false).await;
+    let hidden = "alter table users rename to hidden";
+    sqlx::query(hidden).execute(&database.owner).await.unwrap();
+    let output = flows(&database, &pool, &["--yes"]).output().await.unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("a member of user_sync_reader"), "{}", text(&output));
+    assert_eq!(pool.front().calls, READS);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_that_cannot_be_deleted_is_named_with_the_command_that_does_it() {
     let database = database().await;
     let pool = SignInPool::start(&database, &["ALLOW_USER_PASSWORD_AUTH"], false).await;
     pool.front().refused.insert("AdminDeleteUser");
-    let output = flows(&database, &pool, &["--yes"]).output().await.unwrap();
+    let mut child = flows(&database, &pool, &["--yes"]).spawn().unwrap();
+    // Nobody reads the answer; what is left to do is said all the same.
+    drop(child.stdout.take());
+    let output = child.wait_with_output().await.unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     let users = pool.pool.users().await;
     let name = &users[0].username;

@@ -751,6 +751,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
         ...(watchesTriggers && { USER_SYNC_TRIGGER_ARN: this.triggerFunction.functionArn }),
       },
       onFailure: { bind: () => ({ destination: failures.queueArn }) },
+      reservedConcurrentExecutions: this.settings.lifecycleConcurrency,
     });
     grantQueue(failures, made, 'sqs:SendMessage');
     grantQueue(this.queue, made, 'sqs:SendMessage');
@@ -780,7 +781,12 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
       description: 'Compares the user pool with the table, and changes neither',
       timeout: Duration.minutes(15),
       memorySize: 512,
-      environment: { USER_SYNC_OPERATION: 'drift', USER_SYNC_USER_POOL_ID: userPool.userPoolId },
+      environment: {
+        USER_SYNC_OPERATION: 'drift',
+        USER_SYNC_USER_POOL_ID: userPool.userPoolId,
+        // A comparison that is older gives up: the schedule has begun the next one.
+        USER_SYNC_DRIFT_INTERVAL_SECONDS: String(interval.toSeconds()),
+      },
       network: this.network,
       layers: [this.layer()],
       onSuccess: new EventBridgeDestination(),

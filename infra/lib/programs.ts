@@ -29,6 +29,8 @@ export interface ProgramProps {
   readonly onSuccess?: lambda.IDestination;
   /** How often Lambda tries an asynchronous invocation again; twice if it is left out. */
   readonly retryAttempts?: number;
+  /** Most instances at once, kept free of the account's; any number if it is left out. */
+  readonly reservedConcurrentExecutions?: number;
   /** Whether the function may be what invokes it. */
   readonly recursiveLoop?: lambda.RecursiveLoop;
   /** Whether its log outlives the stack. */
@@ -95,6 +97,7 @@ export class Programs {
       onFailure: props.onFailure,
       onSuccess: props.onSuccess,
       retryAttempts: props.retryAttempts,
+      reservedConcurrentExecutions: props.reservedConcurrentExecutions,
       recursiveLoop: props.recursiveLoop,
       role,
       logGroup,

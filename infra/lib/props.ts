@@ -163,6 +163,16 @@ export interface CognitoUserSyncProps {
   readonly lifecycle?: boolean;
 
   /**
+   * Most instances of the lifecycle function at once, 1 to 100, as its reserved concurrency. Each takes at most 5
+   * requests of ListUsers a second, of the 30 that the account and Region have, and a bulk change of users makes Lambda
+   * run several. Lambda keeps what it must hold back for up to 6 hours; heartbeats wait behind it, so their alarm may
+   * ring. The account must have so much unreserved concurrency, and keep 100.
+   *
+   * @default - as many as Lambda runs
+   */
+  readonly lifecycleConcurrency?: number;
+
+  /**
    * How often the pool is compared with the table, of any size: what does not fit into the Lambda's 15 minutes is gone
    * on with by its next invocation. Needs a way to Cognito from `vpcSubnets`.
    *

@@ -23,6 +23,7 @@ export function settings(props: CognitoUserSyncProps, region: string) {
     triggers: props.triggers ?? PoolTriggers.attach(),
     driftInterval: (props.driftCheck ?? DriftCheck.daily()).interval,
     lifecycle: props.lifecycle ?? true,
+    lifecycleConcurrency: lifecycleConcurrency(props),
     runsMigrations: runsMigrations(props),
     code: props.code ?? path.join(__dirname, '..', '..', 'dist'),
     architecture: props.architecture ?? lambda.Architecture.X86_64,
@@ -45,6 +46,10 @@ function auth(props: CognitoUserSyncProps) {
     consumerUser: databaseWord('consumerUser', given.consumerUser ?? `${prefix}_consumer_login`),
     readerUser: databaseWord('readerUser', given.readerUser ?? `${prefix}_reader_login`),
   };
+}
+
+function lifecycleConcurrency({ lifecycleConcurrency: given }: CognitoUserSyncProps): number | undefined {
+  return given === undefined ? given : wholeNumber('lifecycleConcurrency', given, 1, 100);
 }
 
 function batching(props: CognitoUserSyncProps): { batchSize: number; batchingWindow: Duration } {

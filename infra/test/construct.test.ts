@@ -801,6 +801,20 @@ describe('the lifecycle function', () => {
     }
   });
 
+  test('has a concurrency of its own only where it was said, and no other function has one', () => {
+    for (const [name, questions] of all) {
+      const reserved = questions
+        .ids('AWS::Lambda::Function')
+        .filter((id) => 'ReservedConcurrentExecutions' in questions.resources[id]!.Properties);
+      assert.deepEqual(
+        reserved,
+        name === 'Endpoints' ? questions.ids('AWS::Lambda::Function', 'SyncLifecycle') : [],
+        name,
+      );
+    }
+    assert.equal(of('Endpoints').function('Lifecycle').ReservedConcurrentExecutions, 2);
+  });
+
   test('keeps what it had to give up', () => {
     const config = of('ImportedPool').properties('AWS::Lambda::EventInvokeConfig', 'SyncLifecycle');
     const [failures] = of('ImportedPool').ids('AWS::SQS::Queue', 'SyncLifecycleFailures');
@@ -1099,6 +1113,11 @@ describe('what cannot be', () => {
       () => ({ driftCheck: DriftCheck.every(Duration.minutes(5)) }),
       /driftCheck is "300 s": it must be whole seconds from 3600 to 259200/,
     ],
+    ...[0, 1.5, 101].map((lifecycleConcurrency): (typeof CASES)[number] => [
+      `${lifecycleConcurrency} lifecycle functions`,
+      () => ({ lifecycleConcurrency }),
+      /lifecycleConcurrency is [\d.]+: it must be a whole number from 1 to 100/,
+    ]),
     ['a key with a comma', () => ({ clientMetadataKeys: { ip: 'a,b' } }), /clientMetadataKeys is "a,b"/],
     [
       'an attribute with a blank',

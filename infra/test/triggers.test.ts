@@ -443,6 +443,14 @@ describe('a drift check that is not finished', () => {
     assert.ok(!matches(EventPattern, answered({ unfinished }, 'another function')));
   });
 
+  test('gives up when the schedule has begun the next one', () => {
+    for (const [name, seconds] of [
+      ['ImportedPool', 86_400],
+      ['Endpoints', 129_600],
+    ] as const)
+      assert.equal(of(name).environment('Drift').USER_SYNC_DRIFT_INTERVAL_SECONDS, String(seconds), name);
+  });
+
   test('is known by a member that the program’s answer always has', () => {
     const source = (...names: string[]) => fs.readFileSync(path.join(INFRA, '..', 'src', ...names), 'utf8');
     const answer = source('ops', 'deployment', 'drift.rs');

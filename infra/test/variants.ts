@@ -183,6 +183,7 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
     endpoints: true,
     architecture: lambda.Architecture.ARM_64,
     driftCheck: DriftCheck.every(Duration.hours(36)),
+    lifecycleConcurrency: 2,
   }),
 };
 

@@ -3,14 +3,16 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use cognito_user_sync::cognito::flows::trial::{self, Limits, Progress, Trial, Tried};
 use cognito_user_sync::cognito::flows::{self, Flow, Plan, Target};
 use cognito_user_sync::cognito::{lifecycle, user_pool};
+use cognito_user_sync::store::maintenance::drift;
 use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::commands::output;
 
@@ -18,6 +20,8 @@ use crate::commands::output;
 const OTHERWISE: i32 = 2;
 /// In characters.
 const TABLE_WIDTH: u16 = 110;
+/// How long a creation may go on that nobody answers.
+const SETTLE: Duration = Duration::from_secs(15);
 
 /// Try which ways to sign in fire the pool's triggers, with one test user
 ///
@@ -71,20 +75,22 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         return show_plan(&plan, &target, arguments.json);
     }
     let database = super::database(1).await?;
+    // Nobody's: a row that cannot be read is found out before there is a user.
+    let readable = drift::logins(&database, Uuid::nil()).await;
+    readable.context("cannot read users, so nothing was tried: connect as a member of user_sync_reader")?;
     let limits = Limits {
         wait: Duration::from_secs(arguments.wait_seconds),
         quiet: Duration::from_secs(arguments.quiet_seconds),
+        settle: SETTLE,
     };
     // Waited for from now on: afterwards there is a user to delete.
     let asked = tokio::spawn(super::asked_to_end());
     tokio::task::yield_now().await;
     let tried = trial::run(&target, &plan, &database, limits, async { drop(asked.await) }, tell).await;
-    let mut out = output::stdout();
-    match arguments.json {
-        true => writeln!(out, "{}", serde_json::to_string_pretty(&as_json(&tried))?)?,
-        false => show_trial(&tried)?,
-    }
-    conclude(&tried, &target)
+    let shown = show_trial(&tried, arguments.json);
+    // What is left in the pool matters, wherever the answer goes.
+    conclude(&tried, &target)?;
+    shown
 }
 
 /// The outcome as the exit code, and what is left to do.
@@ -170,7 +176,11 @@ fn names(flows: &[Flow]) -> Vec<&'static str> {
     flows.iter().map(|flow| flow.as_str()).collect()
 }
 
-fn show_trial(trial: &Trial) -> anyhow::Result<()> {
+fn show_trial(trial: &Trial, is_json: bool) -> anyhow::Result<()> {
+    let mut out = output::stdout();
+    if is_json {
+        return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&as_json(trial))?)?);
+    }
     if trial.tried.is_empty() {
         return Ok(());
     }
@@ -185,7 +195,6 @@ fn show_trial(trial: &Trial) -> anyhow::Result<()> {
         .set_width(TABLE_WIDTH)
         .set_header(["flow", "docs/flows.md", "logins before", "after", "found"])
         .add_rows(trial.tried.iter().map(row));
-    let mut out = output::stdout();
     writeln!(out, "{table}")?;
     if trial.not_deleted.is_none() {
         writeln!(

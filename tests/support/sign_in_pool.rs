@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use aws_sdk_cognitoidentityprovider::types::{ExplicitAuthFlowsType, LambdaConfigType};
 use axum::Router;
@@ -42,6 +43,8 @@ pub struct Front {
     pub variables: Option<BTreeMap<&'static str, &'static str>>,
     /// These operations are refused.
     pub refused: BTreeSet<&'static str>,
+    /// AdminCreateUser is not answered, and ends so much later, if ever.
+    pub creates_after: Option<Duration>,
     /// Sign-ins by these flows fire nothing.
     pub silent: BTreeSet<&'static str>,
     /// Every password, token and session that was sent or answered.
@@ -127,6 +130,14 @@ async fn serve(
             let refusal = json!({ "__type": "AccessDeniedException", "message": "as asked" });
             return answer(StatusCode::BAD_REQUEST, &refusal);
         }
+    }
+    let creates_after = shared.front.lock().unwrap().creates_after;
+    if let Some(after) = creates_after.filter(|_| operation == "AdminCreateUser") {
+        tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            shared.pass_on(&headers, &body).await;
+        });
+        return answer(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "__type": "InternalErrorException" }));
     }
     shared.check_secret(&request);
     // The emulator does not know this flow; the password decides all the same.

@@ -58,7 +58,7 @@ pub async fn function_config(timeouts: Timeouts) -> SdkConfig {
 pub fn sqs(config: &SdkConfig, url: &str) -> aws_sdk_sqs::Client {
     let own = aws_sdk_sqs::config::Builder::from(config);
     let builder = match queue_url::region(url) {
-        Some(region) => own.region(Region::new(region.to_owned())),
+        Some(region) => own.region(Region::new(region)),
         None => own,
     };
     aws_sdk_sqs::Client::from_conf(builder.build())

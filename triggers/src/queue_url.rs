@@ -22,18 +22,20 @@ const AWS: [&str; 12] = [
 
 /// The Region that the URL names; `None` where it names none, as an emulator's does, or a domain of one's own.
 #[must_use]
-pub fn region(queue_url: &str) -> Option<&str> {
+pub fn region(queue_url: &str) -> Option<String> {
     let (_, rest) = queue_url.split_once("://")?;
-    let host = rest.split(['/', ':', '?', '#']).next()?;
+    // A host's name is the same in either case, and with the dot of the root behind it.
+    let host = rest.split(['/', ':', '?', '#']).next()?.to_ascii_lowercase();
+    let host = host.strip_suffix('.').unwrap_or(&host);
     let labels = AWS.iter().find_map(|end| host.strip_suffix(end)?.strip_suffix('.'))?;
     let region = match labels.split('.').collect::<Vec<_>>()[..] {
-        ["sqs" | "sqs-fips", region] | [_, "sqs", region, "vpce"] => region,
+        ["sqs" | "sqs-fips", region] | [_, "sqs" | "sqs-fips", region, "vpce"] => region,
         // As queues were named before 2011, and in many a configuration still are.
         [region, "queue"] => region,
         ["queue"] => "us-east-1",
         _ => return None,
     };
-    is_region(region).then_some(region)
+    is_region(region).then(|| region.to_owned())
 }
 
 /// Whether this may be a Region's name, such as `us-gov-west-1`: words with hyphens between them, and a number.
@@ -69,6 +71,11 @@ mod tests {
             ("cn-north-1.queue.amazonaws.com.cn", Some("cn-north-1")),
             ("queue.amazonaws.com", Some("us-east-1")),
             ("vpce-0a1b2c3d-4e5f6a7b.sqs.us-west-2.vpce.amazonaws.com", Some("us-west-2")),
+            ("vpce-0a1b2c3d-4e5f6a7b.sqs-fips.us-east-1.vpce.amazonaws.com", Some("us-east-1")),
+            ("vpce-0a1b2c3d-4e5f6a7b-us-west-2a.sqs.us-west-2.vpce.amazonaws.com", Some("us-west-2")),
+            ("SQS.EU-West-1.AmazonAWS.com", Some("eu-west-1")),
+            ("sqs.eu-west-1.amazonaws.com.", Some("eu-west-1")),
+            ("sqs.eu-west-1.amazonaws.com.:443", Some("eu-west-1")),
             // These say nothing: the SDK's own Region stays.
             ("127.0.0.1:4566", None),
             ("localhost:4566", None),
@@ -82,10 +89,12 @@ mod tests {
             ("sqs.eu-west-.amazonaws.com", None),
             ("sns.eu-west-1.amazonaws.com", None),
             ("amazonaws.com", None),
+            ("sqs.eu-west-1.amazonaws.com..", None),
+            (".", None),
             ("", None),
         ] {
             for url in [format!("https://{host}/111122223333/user-sync"), format!("http://{host}")] {
-                assert_eq!(region(&url), expected, "{url}");
+                assert_eq!(region(&url).as_deref(), expected, "{url}");
             }
         }
         for text in ["", "user-sync", "sqs.eu-west-1.amazonaws.com/1/q", "arn:aws:sqs:eu-west-1:1:q"] {

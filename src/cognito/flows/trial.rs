@@ -33,6 +33,8 @@ pub struct Limits {
     pub wait: Duration,
     /// For one that should not.
     pub quiet: Duration,
+    /// For a user whose creation was not answered, twice.
+    pub settle: Duration,
 }
 
 /// What became of a flow.
@@ -93,8 +95,19 @@ pub struct Trial {
     pub tried: Vec<Tried>,
     /// Why it ended early, if it did.
     pub ended_early: Option<Error>,
-    /// Why the test user is still there, if it is.
-    pub not_deleted: Option<PoolError>,
+    /// Why the test user may still be there, if it may.
+    pub not_deleted: Option<NotDeleted>,
+}
+
+/// Why a test user may still be there.
+#[derive(Debug, thiserror::Error)]
+pub enum NotDeleted {
+    /// Cognito refused, or could not be reached.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// Its creation was not answered, and there was nobody to delete.
+    #[error("nobody answered its creation, and it was not seen afterwards")]
+    NotSeen,
 }
 
 /// The test user as it was made.
@@ -165,14 +178,16 @@ pub async fn run(
             () = asked_to_end => Some(Error::Interrupted),
             ended = runner.try_all(user, &mut trial.tried, tell) => ended.err(),
         },
-        // Cognito's own no: there is no user.
-        Err(Error::Pool(refusal)) if !refusal.is_transient() => {
-            return Trial { ended_early: Some(refusal.into()), ..trial };
+        Err(Error::Pool(error)) => {
+            // After Cognito's own no there is no user.
+            if error.is_transient() {
+                trial.not_deleted = runner.delete_unanswered(name).await.err();
+            }
+            return Trial { ended_early: Some(error.into()), ..trial };
         }
         Err(error) => Some(error),
     };
-    trial.not_deleted = runner.delete(name).await.err();
-    trial
+    Trial { not_deleted: runner.delete(name).await.err().map(NotDeleted::from), ..trial }
 }
 
 struct Runner<'a> {
@@ -198,13 +213,24 @@ impl Runner<'_> {
         Ok(TestUser { username, sub, password, refresh_token: None })
     }
 
-    /// A user that is not there is as good as deleted.
-    async fn delete(&self, name: &str) -> Result<(), PoolError> {
+    /// A creation that nobody answered may end later.
+    async fn delete_unanswered(&self, name: &str) -> Result<(), NotDeleted> {
+        for _ in 0..2 {
+            sleep(self.limits.settle).await;
+            if self.delete(name).await? {
+                return Ok(());
+            }
+        }
+        Err(NotDeleted::NotSeen)
+    }
+
+    /// Whether the user was there. One that is not is as good as deleted, once it was made.
+    async fn delete(&self, name: &str) -> Result<bool, PoolError> {
         let delete = || async {
             let request = self.target.cognito.admin_delete_user().user_pool_id(&*self.target.user_pool_id);
             match request.username(name).send().await {
-                Err(error) if error.code() == Some("UserNotFoundException") => Ok(()),
-                deleted => deleted.map(drop).map_err(|error| PoolError::new("AdminDeleteUser", &error)),
+                Err(error) if error.code() == Some("UserNotFoundException") => Ok(false),
+                deleted => deleted.map(|_| true).map_err(|error| PoolError::new("AdminDeleteUser", &error)),
             }
         };
         SCHEDULE.retry(RETRY_BUDGET, PoolError::is_transient, delete).await

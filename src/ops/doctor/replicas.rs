@@ -4,7 +4,7 @@
 use aws_sdk_cognitoidentityprovider::Client;
 use aws_sdk_cognitoidentityprovider::config::{Builder, Region};
 use aws_sdk_cognitoidentityprovider::error::SdkError;
-use aws_sdk_cognitoidentityprovider::types::{ReplicaStatusType, UserPoolReplicaType};
+use aws_sdk_cognitoidentityprovider::types::{LambdaConfigType, ReplicaStatusType, UserPoolReplicaType};
 use cognito_user_sync_triggers::request_error::RequestError;
 
 use crate::aws;
@@ -82,8 +82,8 @@ async fn of_replica(
             return named(Finding::skipped("no answer in time", fix));
         }
     };
-    let arn = trigger_arns.and_then(|arns| of_region(arns, region));
-    let wired = named(wiring(&config.unwrap_or_else(super::triggers::no_triggers), arn));
+    let config = config.unwrap_or_else(super::triggers::no_triggers);
+    let wired = named(wiring_in(region, &config, trigger_arns));
     match wired.status {
         Status::Failed => Finding {
             status: if is_active { Status::Failed } else { Status::Warning },
@@ -94,8 +94,22 @@ async fn of_replica(
     }
 }
 
+/// What a pool calls in a Region, compared with the function that was named for it. Who named several, and none for this
+/// one, may have mistyped it.
+pub(super) fn wiring_in(region: &str, config: &LambdaConfigType, trigger_arns: Option<&str>) -> Finding {
+    let arn = trigger_arns.and_then(|arns| of_region(arns, region));
+    let wired = wiring(config, arn);
+    if wired.status != Status::Ok || arn.is_some() || !trigger_arns.is_some_and(|arns| arns.contains(',')) {
+        return wired;
+    }
+    Finding::warning(
+        format!("no function was named for {region}: {}", wired.found),
+        format!("add the function of {region} to --trigger-arn"),
+    )
+}
+
 /// The function of a Region: an ARN names it.
-pub(super) fn of_region<'a>(arns: &'a str, region: &str) -> Option<&'a str> {
+fn of_region<'a>(arns: &'a str, region: &str) -> Option<&'a str> {
     arns.split(',').map(str::trim).find(|arn| arn.split(':').nth(3) == Some(region))
 }
 
@@ -112,5 +126,22 @@ mod tests {
         assert_eq!(of_region(&both, "us-east-1"), Some(far));
         assert_eq!(of_region(&both, "us-east-2"), None);
         assert_eq!(of_region("not an ARN", "us-east-1"), None);
+    }
+
+    #[test]
+    fn a_region_without_a_function_is_named_where_others_have_one() {
+        const NEAR: &str = "arn:aws:lambda:eu-west-1:111122223333:function:trigger";
+        const FAR: &str = "arn:aws:lambda:us-east-1:111122223333:function:trigger";
+        let calls = LambdaConfigType::builder().post_confirmation(NEAR).post_authentication(NEAR).build();
+        let found = |arns: Option<&str>| wiring_in("eu-west-1", &calls, arns);
+        let both = format!("{NEAR},{FAR}");
+        for arns in [None, Some(NEAR), Some(FAR), Some(both.as_str())] {
+            assert_eq!(found(arns).status, Status::Ok, "{arns:?}");
+        }
+        let warned = found(Some(&format!("{FAR},arn:aws:lambda:us-west-2:111122223333:function:trigger")));
+        assert_eq!(warned.status, Status::Warning);
+        assert!(warned.found.starts_with("no function was named for eu-west-1: both call "), "{warned:?}");
+        let none = wiring_in("eu-west-1", &super::super::triggers::no_triggers(), Some("a,b"));
+        assert_eq!(none.status, Status::Failed, "what is missing is not hidden");
     }
 }

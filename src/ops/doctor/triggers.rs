@@ -42,14 +42,13 @@ pub(super) async fn examine(options: &Options) -> Vec<Check> {
 /// What the pool calls in this Region, and its replicas in others.
 async fn wired(config: &LambdaConfigType, id: &str, trigger_arns: Option<&str>) -> (Finding, Vec<Finding>) {
     // The only one is this Region's, whatever it is.
-    let arn = match trigger_arns.filter(|arns| arns.contains(',')) {
-        Some(arns) => {
+    let wired = match trigger_arns {
+        Some(arns) if arns.contains(',') => {
             let region = aws::sdk_config(TIMEOUTS).await.region().map(ToString::to_string);
-            region.as_deref().and_then(|region| replicas::of_region(arns, region))
+            replicas::wiring_in(region.as_deref().unwrap_or("this Region"), config, trigger_arns)
         }
-        None => trigger_arns,
+        _ => wiring(config, trigger_arns),
     };
-    let wired = wiring(config, arn);
     match replicas::examine(id, trigger_arns).await {
         Ok(others) => (wired, others),
         Err(hint) => (Finding { found: format!("{}; {hint}", wired.found), ..wired }, Vec::new()),
