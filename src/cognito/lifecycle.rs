@@ -69,6 +69,11 @@ pub enum LifecycleError {
     /// Cognito refused a request.
     #[error(transparent)]
     Pool(#[from] PoolError),
+    /// A listing of app clients was late.
+    #[error(
+        "the app clients of the pools are not all listed yet: Lambda retries, and the listing goes on where it stopped"
+    )]
+    ClientsNotListed,
     /// Cognito did not respond in time.
     #[error("no response from Cognito within {} s", LOOK_UP_BUDGET.as_secs())]
     PoolTimedOut,
@@ -260,7 +265,7 @@ impl Lifecycle {
         }
     }
 
-    async fn owner(&self, whose: &Whose, at: Option<Timestamp>) -> Result<Owner, PoolError> {
+    async fn owner(&self, whose: &Whose, at: Option<Timestamp>) -> Result<Owner, LifecycleError> {
         match whose {
             Whose::Pool(pool) => Ok(Owner::Ours(pool.clone())),
             Whose::Client(client) => {
