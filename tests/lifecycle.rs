@@ -8,7 +8,7 @@ use aws_sdk_cognitoidentityprovider::config::{BehaviorVersion, Credentials, Regi
 use aws_sdk_cognitoidentityprovider::types::{AttributeType, LambdaConfigType, MessageActionType};
 use cognito_user_sync::aws;
 use cognito_user_sync::store::outcome::Outcome;
-use cognito_user_sync_triggers::event::{Event, GroupChange, GroupEvent};
+use cognito_user_sync_triggers::event::{Data, Event, EventId, GroupChange, GroupEvent, Kind, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
@@ -136,6 +136,10 @@ impl Followed {
         }
         log
     }
+}
+
+fn ago(seconds: u64) -> Timestamp {
+    Timestamp::from_unix_millis(Timestamp::now().unix_millis() - seconds * 1_000)
 }
 
 fn attributes(attributes: &[(&str, &str)]) -> Vec<AttributeType> {
@@ -347,10 +351,16 @@ async fn a_group_in_the_pool_becomes_memberships() {
 /// Of whose change nobody knows the time, or whose answers lag for good, may have attributes that the answer lacks.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_that_lags_behind_the_change_is_asked_again_and_at_last_is_partial() {
-    for (stale, modified, asked, partial) in
-        [(0, true, 1, false), (2, true, 3, false), (u32::MAX, true, 5, true), (0, false, 5, true)]
-    {
-        let changed_at = Timestamp::now();
+    for (age, stale, modified, asked, partial) in [
+        (0, 0, true, 1, false),
+        (0, 2, true, 3, false),
+        (0, u32::MAX, true, 5, true),
+        (0, 0, false, 5, true),
+        // By then no answer lags: not every call moves the date.
+        (120, u32::MAX, true, 1, false),
+        (120, 0, false, 1, true),
+    ] {
+        let changed_at = ago(age);
         let stub = StalePool::without_phone_since(changed_at, stale).await;
         if !modified {
             stub.pool().now.1 = None;
@@ -365,6 +375,40 @@ async fn a_read_that_lags_behind_the_change_is_asked_again_and_at_last_is_partia
         assert_eq!(phone.is_some(), stale == u32::MAX, "{message}");
         assert_eq!((stub.pool().asked, queued.len()), (asked, 1));
         followed.log();
+    }
+}
+
+/// An answer that lags says what was before, and is published after what the table has learnt meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_lags_overwrites_nothing_that_a_login_said_since() {
+    let (old, new, phone) = ("old@example.com", "new@example.com", "+12025550123");
+    for (fixture, changed, stale, login, attributes, column, expected) in [
+        // An address is changed, and the user signs in with it.
+        ("admin_update_user_attributes", 5, u32::MAX, 3, ("email", new), "email", new),
+        // A user is created, and signs in before the record comes, which is always late.
+        ("admin_create_user", 181, u32::MAX, 1, ("email", new), "cognito_status", "CONFIRMED"),
+        // The same of a whole user, who has added a number a moment ago.
+        ("admin_update_user_attributes", 100, 0, 3, ("phone_number", phone), "phone_number", phone),
+    ] {
+        let stub = StalePool::without_phone_since(ago(changed), stale).await;
+        stub.pool().before.0 = serde_json::json!({ "email": old });
+        if fixture == "admin_create_user" {
+            stub.pool().status = "FORCE_CHANGE_PASSWORD";
+        }
+        let followed = Followed::start_with(&[(StalePool::VARIABLE, &stub.endpoint)]).await;
+        let sub = stub.pool().sub;
+        let data = Data {
+            status: Some("CONFIRMED".into()),
+            attributes: [(attributes.0.into(), attributes.1.into())].into(),
+            ..Data::default()
+        };
+        let (id, user_pool_id) = (EventId::new(ago(login)), followed.pool.clone().into());
+        let login = Event::User(UserEvent { id, user_pool_id, sub, kind: Kind::Authenticated, data });
+        followed.database.apply(&[login]).await;
+        followed.has(sub, &[(column, Some(expected))]).await;
+        succeeded(&followed.invoke_at(fixture, sub, ago(changed)).await);
+        assert_eq!(followed.apply().await, [Outcome::Applied]);
+        followed.has(sub, &[(column, Some(expected))]).await;
     }
 }
 

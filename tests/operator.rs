@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::support::events::{at, confirmed, login};
 use crate::support::lambda_runtime_api::{FUNCTION_NAME, Function, Invocation, LambdaRuntimeApi};
-use crate::support::large_pool::{self, LargePool};
+use crate::support::large_pool::{self, LargePool, Ranges};
 use crate::support::pool::TestPool;
 use crate::support::rds_server::{self, MASTER, MASTER_PASSWORD};
 use crate::support::{TestDatabase, binaries, deployment, eventually, not_across_midnight, secrets, stack};
@@ -478,7 +478,7 @@ async fn the_look_for_drift_walks_the_whole_pool_where_ranges_are_not_known() {
     let program = binaries::operator();
     let database = TestDatabase::of(deployment().await).await;
     large_pool::fill(&database.owner, USERS).await;
-    let stub = LargePool::start_with(USERS, false).await;
+    let stub = LargePool::start_with(USERS, Ranges::Ignored).await;
     let (api, function, _folder) = look_for_drift(&program, &database, &stub).await;
     let mut calls = 0;
     let found = loop {

@@ -23,7 +23,7 @@ use crate::aws;
 use crate::cognito::cloudtrail::{self, Notice, Whose};
 use crate::cognito::lifecycle::clients::{CLIENT_LISTS_PER_SECOND, Clients, Owner};
 use crate::cognito::lifecycle::settings::PoolSettings;
-use crate::cognito::user_pool::{self, LOOK_UP_SHARE, LookUp, Pace, PoolError, UserPool};
+use crate::cognito::user_pool::{self, LOOK_UP_SHARE, LookUp, Pace, PoolError, SETTLES_AFTER, UserPool};
 use crate::config::{ConfigError, Environment};
 
 pub use crate::cognito::cloudtrail::Ignored;
@@ -69,6 +69,11 @@ pub enum LifecycleError {
     /// Cognito refused a request.
     #[error(transparent)]
     Pool(#[from] PoolError),
+    /// A listing of app clients was late.
+    #[error(
+        "the app clients of the pools are not all listed yet: Lambda retries, and the listing goes on where it stopped"
+    )]
+    ClientsNotListed,
     /// Cognito did not respond in time.
     #[error("no response from Cognito within {} s", LOOK_UP_BUDGET.as_secs())]
     PoolTimedOut,
@@ -260,7 +265,7 @@ impl Lifecycle {
         }
     }
 
-    async fn owner(&self, whose: &Whose, at: Option<Timestamp>) -> Result<Owner, PoolError> {
+    async fn owner(&self, whose: &Whose, at: Option<Timestamp>) -> Result<Owner, LifecycleError> {
         match whose {
             Whose::Pool(pool) => Ok(Owner::Ours(pool.clone())),
             Whose::Client(client) => {
@@ -283,17 +288,24 @@ impl Followed {
     }
 
     /// What the pool says of a user who changed; `None` if it does not have the user. An answer that may be of before the
-    /// change, or of whose change the time is not known, is not the whole user.
+    /// change, or of whose change the time is not known, is not the whole user; one to a question that was sent long after
+    /// the change is. It is dated so that it overrules nothing that the table has learnt since.
     async fn changed(&self, sub: Uuid, at: Option<Timestamp>) -> Result<Option<Event<'static>>, PoolError> {
-        let looked_up = match at {
+        let age = |at: Timestamp| u128::from(Timestamp::now().unix_millis().saturating_sub(at.unix_millis()));
+        let is_settled = at.is_some_and(|at| age(at) >= SETTLES_AFTER.as_millis());
+        let looked_up = match at.filter(|_| !is_settled) {
             Some(at) => self.user_pool.look_up_after(at, sub, None).await?,
             None => self.user_pool.look_up(sub, None).await?,
         };
         Ok(match looked_up {
             LookUp::Present(user, asked_at) => {
+                let (pool, true_at) = (self.user_pool.id(), user.true_at(asked_at, SETTLES_AFTER, at));
                 // A time that is not known is later than any answer.
                 let change = at.unwrap_or(Timestamp::MAX);
-                Some(Event::User(user.snapshot_after(change, self.user_pool.id(), asked_at)))
+                Some(Event::User(match is_settled {
+                    true => user.snapshot(pool, true_at),
+                    false => user.snapshot_after(change, pool, true_at),
+                }))
             }
             LookUp::Absent(_) => None,
         })

@@ -49,6 +49,9 @@ pub fn configured(meaning: &'static str) -> Result<UserPoolId, ConfigError> {
     })
 }
 
+/// After which time an answer of ListUsers is taken to know of a change. By how much it may lag is not documented.
+pub const SETTLES_AFTER: Duration = Duration::from_secs(60);
+
 /// Users of one page of ListUsers: Cognito's limit.
 pub const PAGE_USERS: usize = 60;
 

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::*;
+use crate::support::large_pool::Ranges;
 use crate::support::pool;
 
 /// Stands before the pool and counts what it is asked for.
@@ -270,21 +271,86 @@ async fn ranges_in_several_calls_find_what_one_walk_finds() {
     assert_eq!(narrower.tally, *tally);
 
     // A server that does not know the filter, and one that lists nobody by it.
-    let ignores = LargePool::start_with(USERS, false).await;
+    let ignores = LargePool::start_with(USERS, Ranges::Ignored).await;
     let reconcile = of_large_pool(&scene, &ignores, 1_000).await;
     let mut by_ranges = RangeWalk::of(USERS);
     assert_eq!(walk(&reconcile, &mut by_ranges, Duration::from_secs(60)).await, Walked::NotByRange);
     assert_eq!((by_ranges.tally.users, ignores.asked("ListUsers")), (0, 1));
 }
 
-/// A listing that has hardly anybody of those who have rows is not believed, and they are not asked for one by one.
+/// A listing that has hardly anybody of those who have rows is not believed if the pool has them when it is asked, and then
+/// they are not asked for one by one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_range_without_most_of_its_users_is_no_range() {
     let scene = Scene::create().await;
     large_pool::fill(&scene.database.owner, 6_000).await;
-    let stub = LargePool::start(0).await;
+    let stub = LargePool::start_with(6_000, Ranges::Empty).await;
     let reconcile = of_large_pool(&scene, &stub, 1_000).await;
     let mut by_ranges = RangeWalk::of(0);
     assert_eq!(walk(&reconcile, &mut by_ranges, Duration::from_secs(60)).await, Walked::NotByRange);
-    assert_eq!(stub.asked("ListUsers"), 1);
+    let asked = stub.asked("ListUsers");
+    assert!((21..=61).contains(&asked), "a sample of 20: {asked}");
+}
+
+/// Whom nobody lists and nobody finds when asked was deleted, however many they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_most_of_whose_users_were_deleted_is_believed() {
+    let scene = Scene::create().await;
+    large_pool::fill(&scene.database.owner, 4_000).await;
+    let stub = LargePool::start(0).await;
+    let reconcile = of_large_pool(&scene, &stub, 1_000).await;
+    // The last of 16, since each of the others takes as long.
+    let mut last = serde_json::to_value(RangeWalk::of(0)).unwrap();
+    last["next"] = "f".into();
+    let mut last: RangeWalk = serde_json::from_value(last).unwrap();
+    assert_eq!(walk(&reconcile, &mut last, Duration::from_secs(120)).await, Walked::Done);
+    assert!(last.tally.rows > 200, "{last:?}");
+    assert_eq!(last.tally.drift, [(Drift::Gone, last.tally.rows)].into());
+}
+
+/// A listing may lag for everything that is asked of it, so a user who has just signed up is in none of the answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_deleted_whom_no_answer_can_know_yet() {
+    for (age, expected) in [(5, [].into()), (70, [(Drift::Gone, 1)].into())] {
+        let scene = Scene::create().await;
+        let stub = StalePool::without_phone_since(ago(age), 0).await;
+        let sub = {
+            let mut pool = stub.pool();
+            pool.is_listed = false;
+            pool.finds = std::iter::repeat_n(false, 9).collect();
+            pool.sub
+        };
+        let Event::User(mut row) = known(&scene, sub, ago(age), &[("name", "Ada")]) else { unreachable!() };
+        row.data.created_at = Some(ago(age));
+        apply(&scene.database.applier, &[Event::User(row)]).await;
+        let mut command = scene.command(&["--repair", "--settle-seconds=60"]);
+        let output = command.env(StalePool::VARIABLE, &stub.endpoint).output().await.unwrap();
+        assert_eq!(Found::read(&output).drift(), expected, "created {age} s ago");
+        assert_eq!(queued(&scene.database.deployment).await.len(), expected.len());
+        if expected.is_empty() {
+            // Who is gone is found by the next run, when nothing can lag any more.
+            let mut command = scene.command(&["--repair", "--settle-seconds=0"]);
+            let output = command.env(StalePool::VARIABLE, &stub.endpoint).output().await.unwrap();
+            assert_eq!(Found::read(&output).drift(), [(Drift::Gone, 1)].into());
+        }
+    }
+}
+
+/// The pool lists a user, and finds nobody when it is asked: one of the two lags, or has the sub in other letters.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_deleted_whom_the_pool_lists_and_the_next_run_knows_better() {
+    let scene = Scene::create().await;
+    let stub = StalePool::without_phone_since(ago(86_400), 0).await;
+    let sub = stub.pool().sub;
+    apply(&scene.database.applier, &[known(&scene, sub, ago(3_600), &[("name", "Another")])]).await;
+    let run = async || {
+        stub.pool().finds = std::iter::repeat_n(false, 3).collect();
+        let mut command = scene.command(&["--repair"]);
+        Found::read(&command.env(StalePool::VARIABLE, &stub.endpoint).output().await.unwrap())
+    };
+    let found = run().await;
+    assert_eq!((found.drift(), found.number("settling")), ([].into(), 1), "{found:?}");
+    assert_eq!(queued(&scene.database.deployment).await.len(), 0);
+    stub.pool().is_listed = false;
+    assert_eq!(run().await.drift(), [(Drift::Gone, 1)].into());
 }

@@ -81,11 +81,19 @@ fn user(number: u64) -> Value {
     })
 }
 
+/// What it does about the filter of a beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ranges {
+    Known,
+    Ignored,
+    /// Nobody is listed by it.
+    Empty,
+}
+
 /// How it answers.
 struct Shared {
     users: u64,
-    /// Whether it knows the filter of a beginning.
-    knows_ranges: bool,
+    ranges: Ranges,
     /// Everybody with a sub, in its order; made when it is first asked for.
     by_sub: OnceLock<Vec<(Uuid, u64)>>,
     /// How many requests there were, by operation.
@@ -100,13 +108,13 @@ pub struct LargePool {
 
 impl LargePool {
     pub async fn start(users: u64) -> Self {
-        Self::start_with(users, true).await
+        Self::start_with(users, Ranges::Known).await
     }
 
-    /// One that may not know the filter of a beginning, and then ignores it.
-    pub async fn start_with(users: u64, knows_ranges: bool) -> Self {
+    /// One that may not know the filter of a beginning.
+    pub async fn start_with(users: u64, ranges: Ranges) -> Self {
         let (by_sub, requests) = Default::default();
-        let shared = Arc::new(Shared { users, knows_ranges, by_sub, requests });
+        let shared = Arc::new(Shared { users, ranges, by_sub, requests });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/", post(answer)).with_state(Arc::clone(&shared));
@@ -155,7 +163,8 @@ fn find(request: &Value, filter: &str, shared: &Shared) -> Result<Value, &'stati
     let found = match question {
         "sub = " => number_of(value.parse().unwrap(), shared.users),
         "username = " => number_named(value, shared.users),
-        "sub ^= " if !shared.knows_ranges => return list(request, shared.users, |number| number),
+        "sub ^= " if shared.ranges == Ranges::Ignored => return list(request, shared.users, |number| number),
+        "sub ^= " if shared.ranges == Ranges::Empty => return list(request, 0, |number| number),
         "sub ^= " => {
             let by_sub = shared.by_sub.get_or_init(|| {
                 let with_sub = (0..shared.users).filter(|number| !is_without_sub(*number));

@@ -19,6 +19,8 @@ pub struct Pool {
     pub now: (Value, Option<f64>),
     /// The same before the change.
     pub before: (Value, Option<f64>),
+    /// UserStatus.
+    pub status: &'static str,
     /// So many answers to a question for the user are of before.
     pub stale: u32,
     /// So many pages of all users are of before.
@@ -55,6 +57,7 @@ impl StalePool {
             sub: Uuid::now_v7(),
             now: (json!({ "name": "Ada" }), seconds(at)),
             before: (json!({ "name": "Ada", "phone_number": "+12025550123" }), seconds(at - 86_400_000)),
+            status: "CONFIRMED",
             stale,
             stale_pages: 0,
             is_listed: true,
@@ -123,7 +126,7 @@ impl Pool {
         let known = known.as_object().unwrap().iter();
         listed.extend(known.map(|(name, value)| json!({ "Name": name, "Value": value })));
         json!({
-            "Username": "only", "Enabled": true, "UserStatus": "CONFIRMED", attributes: listed,
+            "Username": "only", "Enabled": true, "UserStatus": self.status, attributes: listed,
             "UserCreateDate": 1_700_000_000, "UserLastModifiedDate": modified_at,
         })
     }

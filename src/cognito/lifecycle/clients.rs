@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use cognito_user_sync_triggers::timestamp::Timestamp;
 
+use crate::cognito::lifecycle::LifecycleError;
 use crate::cognito::user_pool::{Pace, PoolError, SCHEDULE, UserPool};
 
 /// ListUserPoolClients requests per second, of all pools together: less than a third of the account's quota of 15, and
@@ -65,54 +66,66 @@ impl Clients {
         client: &str,
         at: Option<Timestamp>,
         pools: impl Iterator<Item = &UserPool>,
-    ) -> Result<Owner, PoolError> {
+    ) -> Result<Owner, LifecycleError> {
         let mut known = self.known.lock().await;
         if let Some(owner) = known.owner(client, at, Timestamp::now())? {
             return Ok(owner);
         }
-        let begun_at = Timestamp::now();
-        match self.list(&mut known, pools).await {
-            Ok(()) => known.listed_at = Some(begun_at),
-            Err(error) => known.failed(error, Timestamp::now()),
+        let mut round = known.round.take().unwrap_or_else(Round::begin);
+        match self.list(&mut known, &mut round, pools).await {
+            Ok(()) => known.listed_at = Some(round.begun_at),
+            Err(error) => {
+                // The next listing goes on where this one was late.
+                known.round = error.is_none().then_some(round);
+                known.failed(error, Timestamp::now());
+            }
         }
         Ok(known.owner(client, at, Timestamp::now())?.unwrap_or(Owner::Unknown))
     }
 
-    /// Learns the clients of each pool. One that cannot be listed keeps no other from it.
+    /// Learns the clients of each pool that the round has not listed yet. One that cannot be listed keeps no other from it.
     async fn list(
         &self,
         known: &mut Known,
+        round: &mut Round,
         pools: impl Iterator<Item = &UserPool>,
     ) -> Result<(), Option<PoolError>> {
-        let mut failure = None;
         let all = async {
-            for pool in pools {
-                if let Err(error) = self.list_pool(known, pool).await {
+            for pool in pools.skip(round.pools) {
+                if let Err(error) = self.list_pool(known, pool, &mut round.token).await {
                     metrics::counter!("clients_not_listed").increment(1);
                     tracing::warn!(
                         user_pool = pool.id(),
                         error = &error as &dyn std::error::Error,
                         "the app clients of a pool cannot be listed: deletions by its users wait for reconcile"
                     );
-                    failure = Some(error);
+                    // What passes by itself makes Lambda ask again, so it is not forgotten for what does not.
+                    if !round.failure.as_ref().is_some_and(PoolError::is_transient) {
+                        round.failure = Some(error);
+                    }
                 }
+                round.pools += 1;
+                round.token = None;
             }
         };
         let is_late = tokio::time::timeout(LISTING_BUDGET, all).await.is_err();
         if is_late {
             metrics::counter!("clients_not_listed").increment(1);
             tracing::warn!(
-                "listing the app clients takes too long: deletions by users of others wait for reconcile"
+                "listing the app clients takes long: the next record that needs it goes on with it"
             );
+            return Err(None);
         }
-        match failure {
-            None if !is_late => Ok(()),
-            failure => Err(failure),
-        }
+        round.failure.take().map_or(Ok(()), |error| Err(Some(error)))
     }
 
-    async fn list_pool(&self, known: &mut Known, pool: &UserPool) -> Result<(), PoolError> {
-        let mut token = None;
+    /// Learns the clients of a pool, from the page of `token`, which is then the next page's.
+    async fn list_pool(
+        &self,
+        known: &mut Known,
+        pool: &UserPool,
+        token: &mut Option<String>,
+    ) -> Result<(), PoolError> {
         loop {
             let list = || async {
                 self.lists.wait().await;
@@ -121,10 +134,28 @@ impl Clients {
             let page = SCHEDULE.retry(PAGE_BUDGET, PoolError::is_transient, list).await?;
             known.ours.extend(page.ids.into_iter().map(|client| (client, pool.id().to_owned())));
             match page.next {
-                Some(next) => token = Some(next),
+                Some(next) => *token = Some(next),
                 None => return Ok(()),
             }
         }
+    }
+}
+
+/// A listing of all pools, which may take several records.
+#[derive(Debug)]
+struct Round {
+    begun_at: Timestamp,
+    /// How many pools are listed.
+    pools: usize,
+    /// The next page of the pool after them.
+    token: Option<String>,
+    /// Why one of them is not.
+    failure: Option<PoolError>,
+}
+
+impl Round {
+    fn begin() -> Self {
+        Self { begun_at: Timestamp::now(), pools: 0, token: None, failure: None }
     }
 }
 
@@ -136,6 +167,8 @@ struct Known {
     strangers: Strangers,
     /// When the last listing of all pools was begun that succeeded.
     listed_at: Option<Timestamp>,
+    /// A listing that was late.
+    round: Option<Round>,
     failure: Option<Failure>,
 }
 
@@ -153,7 +186,7 @@ impl Known {
         client: &str,
         at: Option<Timestamp>,
         now: Timestamp,
-    ) -> Result<Option<Owner>, PoolError> {
+    ) -> Result<Option<Owner>, LifecycleError> {
         if let Some(pool) = self.ours.get(client) {
             return Ok(Some(Owner::Ours(pool.clone())));
         }
@@ -168,8 +201,9 @@ impl Known {
             _ => {}
         }
         match &self.failure {
+            Some(Failure { error: None, until }) if now < *until => Err(LifecycleError::ClientsNotListed),
             Some(Failure { error: Some(error), until }) if now < *until && error.is_transient() => {
-                Err(error.clone())
+                Err(error.clone().into())
             }
             Some(failure) if now < failure.until => Ok(Some(Owner::Unknown)),
             _ => Ok(None),
@@ -296,7 +330,9 @@ mod tests {
     fn after_a_listing_that_failed_nobody_lists_for_a_while() {
         let mut known = Known::default();
         known.failed(None, at(0));
-        assert_eq!(owner(&mut known, "web", -300, 1), Some(Owner::Unknown));
+        // It was only late: Lambda asks again.
+        let late = known.owner("web", Some(at(-300)), at(1)).unwrap_err();
+        assert_eq!(late, LifecycleError::ClientsNotListed);
         assert_eq!(owner(&mut known, "web", -300, 30), None);
         listed(&mut known, 30, &["web"]);
         assert_eq!(owner(&mut known, "web", -300, 30), Some(Owner::Ours("pool".to_owned())));

@@ -31,7 +31,7 @@ pub(super) struct Suspect {
     pub(super) username: Option<String>,
     /// UserLastModifiedDate by the listing.
     pub(super) modified_at: Option<Timestamp>,
-    /// What kind of drift it is if the pool does not have the user; `None` if there is no row.
+    /// What kind of drift it is if the pool does not have the user; `None` if the pool has listed the user.
     pub(super) if_absent: Option<Kind>,
 }
 
@@ -42,7 +42,7 @@ impl Suspect {
         Self { sub, username, modified_at: None, if_absent: Some(if_absent) }
     }
 
-    fn question(&self) -> Question<'_> {
+    pub(super) fn question(&self) -> Question<'_> {
         let Self { sub, modified_at, .. } = *self;
         Question { sub, username: self.username.as_deref(), modified_at }
     }
@@ -102,14 +102,17 @@ pub(super) struct Findings {
 
 impl Reconcile {
     /// What kind of drift a row is if the pool does not have its user; `None` if it is none. A user who was created
-    /// after the listing began may not have been listed.
+    /// after the listing began may not have been listed; nor one of the last moments before, since a listing may lag, and so
+    /// may every answer to a question for that user.
     pub(super) fn if_absent(&self, row: &Row, started_at: Timestamp) -> Option<Kind> {
+        let age = started_at.unix_millis().saturating_sub(row.created_at.unix_millis());
+        let is_listed_if_there = row.created_at < started_at && u128::from(age) >= self.settle.as_millis();
         let kind = match row.user_pool_id.as_deref() {
             Some(pool) if pool == self.user_pool.id() => Kind::Gone,
             Some(_) => return None,
             None => Kind::Unclaimed,
         };
-        (!row.is_deleted && row.created_at < started_at).then_some(kind)
+        (!row.is_deleted && is_listed_if_there).then_some(kind)
     }
 
     /// The users of a page who differ. The page itself says who has no row: nothing there can be overwritten, and a deletion
@@ -132,8 +135,7 @@ impl Reconcile {
             } else if kinds.contains(&Kind::Missing) {
                 found.push(Finding { sub, username, modified_at, kinds, event: Some(snapshot.clone()) });
             } else {
-                let if_absent = (!kinds.contains(&Kind::DeletedButPresent)).then_some(Kind::Gone);
-                suspects.push(Suspect { sub, username, modified_at, if_absent });
+                suspects.push(Suspect { sub, username, modified_at, if_absent: None });
             }
         }
         let mut findings = self.confirm(suspects, Some(asked)).await?;
@@ -186,13 +188,14 @@ impl Reconcile {
     }
 
     /// Asks the pool about each suspect again, and compares its answer with the row again. `page` is the one that has them.
+    /// Whom the pool has listed and denies when asked is left to the next run, whose list says which is true.
     pub(super) async fn confirm(
         &self,
         suspects: Vec<Suspect>,
         page: Option<&Asked>,
     ) -> Result<Findings, Error> {
         let answers = self.ask(suspects.iter().map(Suspect::question).collect(), page).await?;
-        let mut found = Vec::new();
+        let (mut found, mut contradicted) = (Vec::new(), 0);
         let mut present = BTreeMap::new();
         for (suspect, answer) in suspects.into_iter().zip(answers) {
             match answer {
@@ -201,15 +204,18 @@ impl Reconcile {
                     user.modified_at = user.modified_at.max(suspect.modified_at);
                     drop(present.insert(suspect.sub, (user, snapshot)));
                 }
-                LookUp::Absent(asked_at) => found.extend(self.absent(suspect, asked_at)),
+                LookUp::Absent(asked_at) => match self.absent(suspect, asked_at) {
+                    Some(finding) => found.push(finding),
+                    None => contradicted += 1,
+                },
             }
         }
         let mut findings = self.compare_present(present).await?;
         found.append(&mut findings.found);
-        Ok(Findings { found, ..findings })
+        Ok(Findings { found, settling: findings.settling + contradicted })
     }
 
-    /// What a user is that the pool does not have; nothing if there is no row to update.
+    /// What a user is that the pool does not have; nothing if the pool has listed the user.
     fn absent(&self, suspect: Suspect, asked_at: Timestamp) -> Option<Finding> {
         let Suspect { sub, username, modified_at, if_absent } = suspect;
         let kind = if_absent?;
@@ -226,19 +232,11 @@ impl Reconcile {
         asked_at: Timestamp,
         listed: Option<Timestamp>,
     ) -> UserEvent<'static> {
-        let at = self.read_at(user, asked_at);
+        let at = user.true_at(asked_at, self.settle, None);
         match listed {
             Some(change) => user.snapshot_after(change, self.user_pool.id(), at),
             None => user.snapshot(self.user_pool.id(), at),
         }
-    }
-
-    /// When an answer is surely true. ListUsers may lag, so what it says may be of before what the table has learnt in the
-    /// last moments: dated `settle` before the question, it changes nothing of that. It is no older than it says itself.
-    fn read_at(&self, user: &PoolUser, asked_at: Timestamp) -> Timestamp {
-        let settle = u64::try_from(self.settle.as_millis()).unwrap_or(u64::MAX);
-        let settled = Timestamp::from_unix_millis(asked_at.unix_millis().saturating_sub(settle));
-        user.modified_at.map_or(settled, |modified| modified.max(settled)).min(asked_at)
     }
 
     /// Who differs among users that the pool has.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::cognito::reconcile::compare::Suspect;
 use crate::cognito::reconcile::{Asked, Error, ROWS, Reconcile, Tally};
-use crate::cognito::user_pool::Requests;
+use crate::cognito::user_pool::{LookUp, Requests};
 use crate::store::maintenance::drift;
 
 /// About how many users a range should have.
@@ -21,8 +21,11 @@ const RANGE_USERS: u64 = 100_000;
 /// A sub has its first hyphen behind so many digits.
 const MAX_DIGITS: usize = 8;
 
-/// Of so many rows in a range, most should have a user who is listed; else the listing is not believed.
+/// Of so many rows in a range, most should have a user who is listed; else the listing is not believed without a sample.
 const FEW_ROWS: usize = 200;
+
+/// How many of those who were not listed are asked for then.
+const SAMPLE: usize = 20;
 
 /// The subs that begin with the same hexadecimal digits. Written as these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,12 +180,22 @@ impl Reconcile {
         tally.users = seen.len() as u64;
         seen.sort_unstable();
         let (suspects, rows) = self.unlisted_rows(range, &seen, began_at).await?;
-        if suspects.len() > FEW_ROWS && suspects.len() as u64 > rows / 2 {
+        let are_many = suspects.len() > FEW_ROWS && suspects.len() as u64 > rows / 2;
+        if are_many && self.has_most_of(&suspects).await? {
             return Ok(None);
         }
         tally.rows = rows;
         tally.add_all(&self.confirm(suspects, None).await?);
         Ok(Some(tally))
+    }
+
+    /// Whether the pool has most of them when it is asked, by a sample: else they were deleted.
+    async fn has_most_of(&self, suspects: &[Suspect]) -> Result<bool, Error> {
+        let step = (suspects.len() / SAMPLE).max(1);
+        let sample: Vec<_> = suspects.iter().step_by(step).take(SAMPLE).map(Suspect::question).collect();
+        let answers = self.ask(sample, None).await?;
+        let present = answers.iter().filter(|answer| matches!(answer, LookUp::Present(..))).count();
+        Ok(present > answers.len() / 2)
     }
 
     /// The rows of a range whose users were not listed, and how many rows it has.

@@ -40,24 +40,29 @@ impl PoolUser {
         self.modified_at.is_none_or(|modified| u128::from(since(modified)) > AS_NEW_AS.as_millis())
     }
 
+    /// When an answer to a request of `asked_at` is surely true, which is the time of its event. ListUsers may lag, so what
+    /// it says may be of before what the table has learnt in the last moments: dated `settle` before the question, it changes
+    /// nothing of that. It is no older than it says itself, and than the change that it was asked for, if there was one.
+    #[must_use]
+    pub fn true_at(&self, asked_at: Timestamp, settle: Duration, change: Option<Timestamp>) -> Timestamp {
+        let settle = u64::try_from(settle.as_millis()).unwrap_or(u64::MAX);
+        let settled = Timestamp::from_unix_millis(asked_at.unix_millis().saturating_sub(settle));
+        Some(settled).max(self.modified_at).max(change).unwrap_or(settled).min(asked_at)
+    }
+
     /// As [`Self::snapshot`], of a user who changed at `change`: if the answer may be of before that, what it lacks may
     /// only have been added since, and the event says that it is partial.
     #[must_use]
-    pub fn snapshot_after(
-        &self,
-        change: Timestamp,
-        user_pool_id: &str,
-        asked_at: Timestamp,
-    ) -> UserEvent<'static> {
-        let mut event = self.snapshot(user_pool_id, asked_at);
+    pub fn snapshot_after(&self, change: Timestamp, user_pool_id: &str, at: Timestamp) -> UserEvent<'static> {
+        let mut event = self.snapshot(user_pool_id, at);
         event.data.partial |= self.lags_behind(change);
         event
     }
 
-    /// The event with what the pool returned to a request that was sent at `asked_at`: the whole user, if the answer
-    /// says of when it is and all of it fits.
+    /// The event with what the pool returned, dated `at` (see [`Self::true_at`]): the whole user, if the answer says of when
+    /// it is and all of it fits.
     #[must_use]
-    pub fn snapshot(&self, user_pool_id: &str, asked_at: Timestamp) -> UserEvent<'static> {
+    pub fn snapshot(&self, user_pool_id: &str, at: Timestamp) -> UserEvent<'static> {
         let mut data = Data {
             user_name: Some(self.username.clone().into()),
             federated: self.status.as_deref() == Some("EXTERNAL_PROVIDER"),
@@ -71,7 +76,7 @@ impl PoolUser {
             ..Data::default()
         };
         data.bound();
-        let id = EventId::new(asked_at);
+        let id = EventId::new(at);
         UserEvent {
             id,
             user_pool_id: user_pool_id.to_owned().into(),
@@ -91,6 +96,7 @@ pub fn deletion(user_pool_id: &str, sub: Uuid, at: Timestamp) -> UserEvent<'stat
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use cognito_user_sync_triggers::event::ATTRIBUTE_VALUE_MAX_CHARS;
 
@@ -124,6 +130,26 @@ mod tests {
             (None, true),
         ] {
             assert_eq!(is_partial(&read(modified_at)), partial, "{modified_at:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_dated_before_the_question_but_not_before_what_it_knows() {
+        let settle = Duration::from_secs(60);
+        for (modified_at, change, expected) in [
+            (None, None, -60),
+            (Some(-100), Some(-90), -60),
+            (Some(-20), None, -20),
+            (Some(-20), Some(-25), -20),
+            (Some(-100), Some(-5), -5),
+            (Some(5), None, 0),
+            (Some(-100), Some(5), 0),
+        ] {
+            let at = |seconds: i64| CHANGED_AT.checked_add_signed(seconds * 1_000).unwrap();
+            let user = read(modified_at.map(at));
+            let change = change.map(at).map(Timestamp::from_unix_millis);
+            let true_at = user.true_at(Timestamp::from_unix_millis(CHANGED_AT), settle, change);
+            assert_eq!(true_at.unix_millis(), at(expected), "{modified_at:?} {change:?}");
         }
     }
 

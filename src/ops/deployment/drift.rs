@@ -11,12 +11,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::cognito::reconcile::{self, Checkpoint, Phase, RangeWalk, Reconcile, Tally, Walked};
-use crate::cognito::user_pool::{self, DRIFT_SHARE, PAGE_USERS, Requests, UserPool};
-use crate::config::{ConfigError, DatabaseConfig};
+use crate::cognito::user_pool::{self, DRIFT_SHARE, PAGE_USERS, Requests, SETTLES_AFTER, UserPool};
+use crate::config::{ConfigError, DatabaseConfig, Environment};
 use crate::postgres::{self, DatabaseError};
-
-/// The events of users who changed this recently may be under way.
-const SETTLE: Duration = Duration::from_secs(60);
 
 /// The time that is reserved for the answer and the metrics.
 const RESERVE: Duration = Duration::from_secs(10);
@@ -24,8 +21,14 @@ const RESERVE: Duration = Duration::from_secs(10);
 /// The groups get a call of their own if this one has walked ranges and has less time left.
 const GROUPS_TIME: Duration = Duration::from_secs(300);
 
-/// How long all calls together may take. No schedule is longer.
-const GIVEN_UP_AFTER: Duration = Duration::from_secs(3 * 86_400);
+/// The name of the variable that holds how often a check begins.
+const INTERVAL_VARIABLE: &str = "USER_SYNC_DRIFT_INTERVAL_SECONDS";
+
+/// How long all calls together may take at most. No schedule is longer.
+const GIVEN_UP_AFTER: usize = 3 * 86_400;
+
+/// How far in the future the beginning of a check may be: clocks differ.
+const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(300);
 
 /// The drift is not known.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,24 @@ pub enum DriftError {
         "the payload's `drift` is not what an earlier call has answered; begin again with {{\"drift\":true}}"
     )]
     Payload(#[from] serde_json::Error),
+    /// It is neither an order to begin nor what an earlier call has answered.
+    #[error(
+        "the payload's `drift` is neither true, which begins, nor an object that an earlier call of these days has answered \
+         as `unfinished`; hand that over as it is, or begin again with {{\"drift\":true}}"
+    )]
+    NotAnswered,
+    /// The next check begins, and two would share the quota.
+    #[error(
+        "compared {users} users in {seconds} s, and is not done: the next check begins by then. Let the check run less often \
+         (its schedule and USER_SYNC_DRIFT_INTERVAL_SECONDS, 3 days at most), or run `user-sync reconcile --dry-run` as a task \
+         of its own"
+    )]
+    TooLong {
+        /// Users that were compared.
+        users: u64,
+        /// How long it might take.
+        seconds: usize,
+    },
     /// The database cannot be connected to.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -66,19 +87,44 @@ pub enum DriftError {
 }
 
 /// What the function is called with: by the schedule, or with what an earlier call has answered.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Deserialize)]
 struct Payload {
+    #[serde(default = "begin")]
     drift: Value,
+}
+
+/// Who invokes the function by hand gives no payload.
+fn begin() -> Value {
+    Value::Bool(true)
+}
+
+impl Payload {
+    /// How far the check is; nowhere if it begins. Whatever else is no beginning: the answer would be handed over again.
+    fn read(payload: &str, now: Timestamp) -> Result<Option<RangeWalk>, DriftError> {
+        let Self { drift } = serde_json::from_str(payload)?;
+        let walk: RangeWalk = match drift {
+            Value::Bool(true) => return Ok(None),
+            Value::Object(_) => serde_json::from_value(drift)?,
+            Value::Null | Value::Bool(false) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                return Err(DriftError::NotAnswered);
+            }
+        };
+        let ahead = walk.started_at.unix_millis().saturating_sub(now.unix_millis());
+        if u128::from(ahead) > CLOCKS_DIFFER_BY.as_millis() {
+            Err(DriftError::NotAnswered)
+        } else {
+            Ok(Some(walk))
+        }
+    }
 }
 
 /// Compares, and counts what a repair would change. Changes nothing.
 pub(super) async fn check(payload: &str, deadline: Instant) -> Result<Value, DriftError> {
-    let Payload { drift } = serde_json::from_str(payload)?;
+    let walk = Payload::read(payload, Timestamp::now())?;
     let check = Check::new(deadline).await?;
     check.reconcile.check_table().await?;
-    if drift.is_object() {
-        return check.ranges(serde_json::from_value(drift)?).await;
+    if let Some(walk) = walk {
+        return check.ranges(walk).await;
     }
     let (about, _) = check.reconcile.estimate().await?;
     if about.div_ceil(PAGE_USERS as u64) <= check.pages_at_most() {
@@ -93,22 +139,27 @@ struct Check {
     reconcile: Reconcile,
     until: Instant,
     folder: PathBuf,
+    /// After which time the next check begins, and this one gives up.
+    interval: usize,
 }
 
 impl Check {
     async fn new(deadline: Instant) -> Result<Self, DriftError> {
         let user_pool_id = user_pool::configured("the user pool to compare with")?;
+        let interval =
+            Environment::process().number(INTERVAL_VARIABLE, GIVEN_UP_AFTER, 1..=GIVEN_UP_AFTER)?;
         let reconcile = Reconcile {
             user_pool: UserPool::new(user_pool_id.clone()).await.at_rate(DRIFT_SHARE),
             database: postgres::connect(&DatabaseConfig::from_env()?, 1).await?,
             publisher: None,
-            settle: SETTLE,
+            settle: SETTLES_AFTER,
             claim_rows_without_pool: false,
             max_deletions: u64::MAX,
             groups: true,
         };
         let folder = std::env::temp_dir().join(format!("user-sync-drift-{user_pool_id}"));
-        Ok(Self { reconcile, until: deadline.checked_sub(RESERVE).unwrap_or(deadline), folder })
+        let until = deadline.checked_sub(RESERVE).unwrap_or(deadline);
+        Ok(Self { reconcile, until, folder, interval })
     }
 
     fn left(&self) -> Duration {
@@ -156,9 +207,9 @@ impl Check {
     /// Walks range after range, and then the groups.
     async fn ranges(self, mut walk: RangeWalk) -> Result<Value, DriftError> {
         let error = |tally: &Tally| DriftError::Unfinished { users: tally.users, about: tally.users };
-        let age = Timestamp::now().unix_millis().saturating_sub(walk.started_at.unix_millis());
-        if u128::from(age) > GIVEN_UP_AFTER.as_millis() {
-            return Err(error(&walk.tally));
+        let age = Timestamp::now().unix_millis().saturating_sub(walk.started_at.unix_millis()) / 1_000;
+        if age >= self.interval as u64 {
+            return Err(DriftError::TooLong { users: walk.tally.users, seconds: self.interval });
         }
         let has_ranges = walk.next.is_some();
         match self.reconcile.walk_ranges(&mut walk, self.until).await? {
@@ -180,12 +231,14 @@ impl Check {
         let RangeWalk { tally, mut requests, .. } = walk;
         let mut checkpoint = self.open(true)?;
         let compared = Box::pin(self.reconcile.run_groups(&mut checkpoint, tally, |_, _| {}));
-        match tokio::time::timeout(self.left(), compared).await {
-            Ok(compared) => compared?,
-            Err(_) => warn_of_groups(checkpoint.tally()),
-        }
+        let compared = tokio::time::timeout(self.left(), compared).await;
         let tally = checkpoint.tally().clone();
+        // Also after an error: a walk of the whole pool would take it for its own.
         checkpoint.remove()?;
+        match compared {
+            Ok(compared) => compared?,
+            Err(_) => warn_of_groups(&tally),
+        }
         requests += self.reconcile.user_pool.requests();
         Ok(found(&tally, requests))
     }
@@ -234,4 +287,29 @@ fn found(tally: &Tally, requests: Requests) -> Value {
 #[expect(clippy::cast_precision_loss, reason = "exact for every count there can be")]
 fn record(name: &'static str, count: u64) {
     metrics::histogram!(name).record(count as f64);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn only_true_begins_and_only_what_was_answered_goes_on() {
+        let now = Timestamp::now();
+        for begins in [r#"{"drift":true}"#, "{}"] {
+            assert!(Payload::read(begins, now).unwrap().is_none(), "{begins}");
+        }
+        let answered = serde_json::to_value(RangeWalk::of(7)).unwrap();
+        let text = answered.to_string();
+        for refused in [json!(text), json!(null), json!(false), json!(1), json!([answered]), json!("true")] {
+            let error = Payload::read(&json!({ "drift": refused }).to_string(), now).unwrap_err();
+            assert!(matches!(error, DriftError::NotAnswered), "{refused}: {error}");
+        }
+        let payload = json!({ "drift": answered }).to_string();
+        assert!(Payload::read(&payload, now).unwrap().is_some());
+        let earlier = |seconds: u64| Timestamp::from_unix_millis(now.unix_millis() - seconds * 1_000);
+        assert!(Payload::read(&payload, earlier(200)).unwrap().is_some(), "clocks differ");
+        assert!(matches!(Payload::read(&payload, earlier(400)), Err(DriftError::NotAnswered)));
+    }
 }
