@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use aws_sdk_cognitoidentityprovider::Client;
+use aws_sdk_cognitoidentityprovider::config::retry::RetryConfig;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -115,7 +116,9 @@ impl StrictPool {
         let shared = Arc::new(Mutex::new(Pool { settings, mfa, ..Pool::default() }));
         let router = Router::new().fallback(serve).with_state(Arc::clone(&shared));
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { client: pool::client(&endpoint), endpoint, shared }
+        // As every program has it: the SDK itself sends nothing twice.
+        let config = pool::client(&endpoint).config().to_builder().retry_config(RetryConfig::disabled());
+        Self { client: Client::from_conf(config.build()), endpoint, shared }
     }
 
     pub fn pool(&self) -> MutexGuard<'_, Pool> {
