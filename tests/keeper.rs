@@ -206,7 +206,9 @@ async fn triggers_that_an_update_takes_away_under_load_are_back_within_a_minute(
     let until = gap.until.unwrap();
     assert!(until >= in_seconds(-60) && until > at, "{gap}");
     operator
-        .warns(&format!("sign-ins from {at} to {until} are not counted; run user-sync reconcile --repair"))
+        .warns(&format!(
+            "sign-ins from {at} or earlier to {until} are not counted; run user-sync reconcile --repair"
+        ))
         .await;
     operator.counts("triggers_missing", &[(json!([2.0]), None)]).await;
     operator.counts("triggers_put_back", &[(json!(1), None)]).await;
@@ -233,7 +235,7 @@ async fn a_schedule_finds_them_too_and_another_pools_event_is_nobodys() {
     assert_eq!((kit.both(), kit.updates()), (arns(BOTH_OURS), 1));
     // From when on is known at the latest: the pool was changed then.
     let gaps = kit.parameter.read().await.unwrap().gaps();
-    assert!(gaps[0].to_string().starts_with("from at the latest 2023-11-14T22:13:22"), "{gaps:?}");
+    assert!(gaps[0].to_string().starts_with("from 2023-11-14T22:13:22.500Z or earlier"), "{gaps:?}");
     assert_eq!(keep().await, json!({ "missing": 0, "kept": "complete" }));
     kit.hold(None).await;
     kit.strict.strip();
@@ -316,6 +318,57 @@ async fn a_hold_that_is_set_while_a_look_is_under_way_stops_it() {
     assert_eq!(kit.both(), [None, None]);
     // What changed nothing does not count.
     assert_eq!(kit.parameter.read().await.unwrap().attempts_within_the_hour(in_seconds(0)), 0);
+}
+
+/// An update without an answer is sent again only after the hold and the pool are read again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_is_not_sent_again_past_a_hold_or_over_what_others_changed() {
+    let kit = Kit::stripped().await;
+    kit.strict.pool().faults.failing = 1;
+    let held = json!({ "seen": 2, "hold": { "set_at": in_seconds(0) } }).to_string();
+    kit.stub().after_get_of = Some((2, held));
+    assert_eq!((kit.kept().await, kit.updates()), (Kept::NotPutBack(Reason::Held), 0));
+    // It may have been done.
+    assert_eq!(kit.parameter.read().await.unwrap().attempts_within_the_hour(in_seconds(0)), 1);
+
+    let kit = Kit::stripped().await;
+    kit.strict.pool().faults.failing = 1;
+    assert_eq!((kit.kept().await, kit.updates()), (Kept::PutBack, 1));
+    assert_eq!(kit.strict.pool().settings["SmsAuthenticationMessage"], "meanwhile {####}");
+
+    let kit = Kit::stripped().await;
+    kit.strict.pool().faults.lost = 1;
+    assert_eq!((kit.kept().await, kit.updates()), (Kept::PutBack, 1));
+    assert_eq!(kit.both(), arns(BOTH_OURS));
+}
+
+/// Somebody else may have changed it, in an incident.
+#[tokio::test(flavor = "multi_thread")]
+async fn mfa_is_never_set_by_the_keeper() {
+    let kit = Kit::stripped().await;
+    kit.strict.pool().faults.loses_factors = true;
+    assert_eq!((kit.kept().await, kit.both()), (Kept::PutBack, arns(BOTH_OURS)));
+    let pool = kit.strict.pool();
+    assert_eq!((pool.mfa_updates, pool.mfa.get("SoftwareTokenMfaConfiguration")), (0, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cognito_refuses_does_not_count() {
+    let kit = Kit::stripped().await;
+    kit.strict.pool().faults.denied = vec![("UpdateUserPool", "denied")];
+    for round in 0..6 {
+        assert_eq!(kit.kept().await, Kept::NotPutBack(Reason::Failed), "{round}");
+    }
+    kit.strict.pool().faults.denied.clear();
+    assert_eq!(kit.kept().await, Kept::PutBack);
+}
+
+/// Cognito may invoke the alias, and perhaps not the function itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_alias_that_is_the_other_trigger_is_put_back() {
+    let (kit, live) = (Kit::stripped().await, format!("{OURS}:live"));
+    kit.strict.set_trigger("PostConfirmation", Some(&live));
+    assert_eq!((kit.kept().await, kit.both()), (Kept::PutBack, arns([Some(&live), Some(&live)])));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -440,6 +493,12 @@ async fn what_a_dead_writer_overwrote_is_not_lost() {
     // Version 3 had seen version 1 only.
     kit.stub().versions.extend([held, json!({ "seen": 1 }).to_string()]);
     assert_eq!((kit.kept().await, kit.updates()), (Kept::NotPutBack(Reason::Held), 0));
+    // Nor is it lost by the empty value that CloudFormation writes where the stack's tags change, nor by a version that
+    // nobody can read.
+    let held = kit.stub().versions[1].clone();
+    kit.stub().versions =
+        vec!["{}".to_owned(), held, "hands off".to_owned(), "{}".to_owned(), "{}".to_owned()];
+    assert_eq!((kit.kept().await, kit.updates()), (Kept::NotPutBack(Reason::Held), 0));
     // A version that SSM has forgotten holds up nobody.
     kit.stub().versions = vec![String::new(), String::new(), json!({ "seen": 0 }).to_string()];
     assert_eq!(kit.kept().await, Kept::PutBack);
@@ -514,15 +573,33 @@ impl Person {
 async fn a_person_shows_attaches_holds_detaches_and_releases() {
     let person = Person::new().await;
     let others = person.strict.others();
-    // There is no parameter yet. A hold makes it.
-    assert!(person.fails(&["show"], &[]).contains("there is no parameter /user-sync/"));
-    let held = person.says(&["hold", "--hours", "2", "--reason", "a bad night"]);
+    // There is no parameter of this name in this Region: none is made by mistake.
+    let missing = format!("there is no parameter {} in eu-west-1", person.parameter);
+    for arguments in [&["show"][..], &["hold"], &["release"], &["detach"]] {
+        let failed = person.fails(arguments, &[]);
+        assert!(failed.contains(&missing) && failed.contains("hold --make-parameter"), "{failed}");
+    }
+    // What the pool calls is shown all the same.
+    let output = person.run(&["show"], &[]);
+    let shown = String::from_utf8(output.stdout).unwrap();
+    for part in [THEIRS, "missing  no function", "not known: there is no parameter"] {
+        assert!(shown.contains(part), "no {part:?} in {shown}");
+    }
+    let shown: Value = serde_json::from_slice(&person.run(&["show", "--json"], &[]).stdout).unwrap();
+    assert_eq!(
+        (&shown["triggers"]["PostConfirmation"]["function"], &shown["noted"]),
+        (&THEIRS.into(), &Value::Null)
+    );
+    assert!(shown["error"].as_str().unwrap().contains(&missing), "{shown}");
+    let held = person.says(&["hold", "--make-parameter", "--hours", "2", "--reason", "a bad night"]);
+    let place = format!("(noted in {} in eu-west-1)\n", person.parameter);
     assert!(held.starts_with("the triggers are held until ") && held.contains("(a bad night)"), "{held}");
+    assert!(held.contains(&place), "{held}");
     let shown = person.json();
     assert_eq!(shown["triggers"]["PostConfirmation"], json!({ "function": THEIRS, "owner": "another" }));
     assert_eq!(shown["triggers"]["PostAuthentication"], json!({ "function": null, "owner": "missing" }));
     assert_eq!(shown["noted"]["hold"]["reason"], "a bad night");
-    assert_eq!(person.says(&["release"]), "nobody holds the triggers\n");
+    assert_eq!(person.says(&["release"]), format!("nobody holds the triggers {place}"));
     assert_eq!(person.json()["noted"]["hold"], Value::Null);
 
     // Another function is refused, or chained.
@@ -554,9 +631,16 @@ async fn a_person_shows_attaches_holds_detaches_and_releases() {
     let detached = person.says(&["detach", "--put-back", &put_back]);
     assert!(detached.starts_with("the triggers are held until "), "{detached}");
     assert_eq!((person.both(), person.strict.others()), (arns([Some(THEIRS), None]), others));
-    // A hold that lasts longer stays as it is.
+    // Again, none is ours: that is no success. A hold that lasts longer stays as it is.
     person.says(&["hold", "--until-released"]);
-    assert!(person.says(&["detach"]).contains("held until somebody releases them"));
+    let output = person.run(&["detach"], &[]);
+    let failed = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        failed.contains("nothing was taken out") && failed.contains(OURS) && failed.contains(THEIRS),
+        "{failed}"
+    );
+    assert!(String::from_utf8_lossy(&output.stdout).contains("held until somebody releases them"));
     let parameter = Parameter::with_client(parameter_stub::client(&person.ssm), person.parameter.clone());
     assert!(parameter.read().await.unwrap().held_at(in_seconds(1_000_000)).is_some());
 }
@@ -577,4 +661,16 @@ async fn a_hold_that_cannot_be_set_is_said_before_anything_is_changed() {
     let output = person.run(&["detach", "--no-hold"], &refused);
     assert!(output.status.success() && person.both() == [None, None]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("no hold is set"));
+    // An alias of ours is taken out too.
+    person.strict.set_trigger("PostAuthentication", Some(&format!("{OURS}:live")));
+    assert!(person.run(&["detach", "--no-hold"], &refused).status.success() && person.both() == [None, None]);
+    // A list of functions by pools matches nothing, and another Region's function cannot be called.
+    let list = [("USER_SYNC_TRIGGER_ARN", "eu-west-1_Strict123=arn:aws:lambda:eu-west-1:1:function:x")];
+    let output = person.run(&["detach"], &list);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not the ARN of one Lambda function"));
+    let elsewhere = OURS.replace("eu-west-1", "us-east-1");
+    let failed = person.fails(&["attach", "--overwrite", "--trigger-arn", &elsewhere], &[]);
+    assert!(failed.contains("is not a Lambda function of eu-west-1"), "{failed}");
+    assert_eq!(person.both(), [None, None]);
 }

@@ -261,6 +261,40 @@ async fn a_pool_that_somebody_is_changing_is_not_written_over() {
     assert_eq!(strict.trigger("PostConfirmation").as_deref(), Some(THEIRS));
 }
 
+/// Each update is sent to the pool that was just read, also where the one before had no answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_changes_while_an_update_has_no_answer_is_kept() {
+    let strict = StrictPool::start().await;
+    strict.pool().faults.failing = 1;
+    assert_eq!(attach(&strict.client, &wanted(ID, OURS), None, None).await, Ok(before()));
+    assert_eq!(strict.pool().settings["SmsAuthenticationMessage"], "meanwhile {####}");
+    assert_eq!(both(&strict), arns([Some(OURS), Some(OURS)]));
+    // One that was done without an answer is not done twice.
+    strict.pool().faults.lost = 1;
+    detach(&strict.client, ID, OURS, &before()).await.unwrap();
+    assert_eq!((both(&strict), strict.pool().updates.len()), (arns([Some(THEIRS), None]), 2));
+
+    let strict = StrictPool::start().await;
+    strict.pool().faults.mfa_edits = 1;
+    attach(&strict.client, &wanted(ID, OURS), None, None).await.unwrap();
+    let pool = strict.pool();
+    assert_eq!((&pool.mfa["EmailMfaConfiguration"]["Subject"], pool.mfa_updates), (&"another".into(), 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alias_of_ours_stays_when_it_is_attached_and_goes_when_it_is_detached() {
+    let (strict, live) = (StrictPool::start().await, format!("{OURS}:live"));
+    strict.set_trigger("PostConfirmation", Some(&live));
+    attach(&strict.client, &wanted(ID, OURS), None, None).await.unwrap();
+    assert_eq!(both(&strict), arns([Some(&live), Some(OURS)]));
+    // The deployment's own alias, which it has given up: it may be gone.
+    attach(&strict.client, &wanted(ID, OURS), Some(&live), None).await.unwrap();
+    assert_eq!(both(&strict), arns([Some(OURS), Some(OURS)]));
+    strict.set_trigger("PostConfirmation", Some(&live));
+    detach(&strict.client, ID, OURS, &before()).await.unwrap();
+    assert_eq!(both(&strict), arns([Some(THEIRS), None]));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_description_that_comes_late_is_no_difference() {
     let strict = StrictPool::start().await;

@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use cognito_user_sync::cognito::lifecycle::TRIGGER_VARIABLE;
 use cognito_user_sync::cognito::triggers::{
-    self, Before, Hook, Notes, PUT_BACK_AT_MOST, Parameter, REASON_MAX_CHARS, Triggers, Wanted,
+    self, Before, Hook, Notes, PUT_BACK_AT_MOST, Parameter, ParameterError, REASON_MAX_CHARS, Triggers,
+    Wanted,
 };
 use cognito_user_sync::cognito::user_pool::{self, UserPool};
 use cognito_user_sync::config::Environment;
@@ -25,7 +26,7 @@ const HOLD_HOURS: u32 = 24;
 /// For deployments without CloudFormation, and for a bad night: `hold` is the first command when the trigger itself does
 /// harm. From then on nobody puts it back (USER_SYNC_KEEP_TRIGGERS), for 24 hours unless told otherwise.
 ///
-/// Needs USER_SYNC_TRIGGERS_PARAMETER for holds, with ssm:GetParameter and ssm:PutParameter on it. `show` needs
+/// Needs USER_SYNC_TRIGGERS_PARAMETER for holds, and AWS_REGION, where it is, with ssm:GetParameter and ssm:PutParameter on it. `show` needs
 /// cognito-idp:DescribeUserPool on the pool; attach and detach also UpdateUserPool, GetUserPoolMfaConfig and
 /// SetUserPoolMfaConfig, and iam:PassRole where the pool sends SMS messages. Exits with 1 on an error, and then says what
 /// was changed.
@@ -54,8 +55,16 @@ struct Pool {
     #[arg(long, env = user_pool::VARIABLE, value_name = "ID")]
     user_pool_id: UserPoolId,
     /// Our function, which the two triggers should call.
-    #[arg(long, env = TRIGGER_VARIABLE, value_name = "ARN")]
+    #[arg(long, env = TRIGGER_VARIABLE, value_name = "ARN", value_parser = function)]
     trigger_arn: String,
+}
+
+/// One function: a list by pools, as the lifecycle function takes, would match no trigger.
+fn function(text: &str) -> Result<String, &'static str> {
+    match triggers::function_region(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("not the ARN of one Lambda function"),
+    }
 }
 
 /// Show what the pool calls, who holds it, and when it did not call our function
@@ -122,6 +131,9 @@ struct Hold {
     /// Until `release`, however long that takes.
     #[arg(long, conflicts_with = "hours")]
     until_released: bool,
+    /// Make the parameter if there is none: for a deployment that has none yet.
+    #[arg(long)]
+    make_parameter: bool,
     /// Why, for whoever finds the hold; at most 200 characters. No secrets: others read it.
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
@@ -180,17 +192,26 @@ impl Show {
     async fn run(self) -> anyhow::Result<()> {
         let user_pool = self.pool.client().await;
         let now = triggers::current(user_pool.client(), &self.pool.user_pool_id).await?;
-        let notes = match parameter().await? {
-            Some(parameter) => Some(parameter.read().await?),
-            None => None,
+        let (noted, failed) = match parameter().await? {
+            Some(parameter) => match parameter.read().await {
+                Ok(notes) => (Some(notes), None),
+                Err(error) => (None, Some(error)),
+            },
+            None => (None, None),
         };
         match self.json {
-            true => self.print_json(&now, notes.as_ref()),
-            false => self.print_text(&now, notes.as_ref()),
+            true => self.print_json(&now, noted.as_ref(), failed.as_ref())?,
+            false => self.print_text(&now, noted.as_ref(), failed.as_ref())?,
         }
+        failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    fn print_json(&self, triggers: &Triggers, notes: Option<&Notes>) -> anyhow::Result<()> {
+    fn print_json(
+        &self,
+        triggers: &Triggers,
+        notes: Option<&Notes>,
+        failed: Option<&ParameterError>,
+    ) -> anyhow::Result<()> {
         let now = Timestamp::now();
         let each = Hook::ALL.map(|hook| {
             let arn = triggers.get(hook);
@@ -205,11 +226,17 @@ impl Show {
             })
         });
         let triggers: serde_json::Map<_, _> = each.into_iter().collect();
-        writeln!(output::stdout(), "{}", json!({ "triggers": triggers, "noted": noted }))?;
+        let error = failed.map(ToString::to_string);
+        writeln!(output::stdout(), "{}", json!({ "triggers": triggers, "noted": noted, "error": error }))?;
         Ok(())
     }
 
-    fn print_text(&self, triggers: &Triggers, notes: Option<&Notes>) -> anyhow::Result<()> {
+    fn print_text(
+        &self,
+        triggers: &Triggers,
+        notes: Option<&Notes>,
+        failed: Option<&ParameterError>,
+    ) -> anyhow::Result<()> {
         let mut out = output::stdout();
         for hook in Hook::ALL {
             let arn = triggers.get(hook);
@@ -217,8 +244,9 @@ impl Show {
             writeln!(out, "{name:18}  {owner:7}  {}", line(arn.unwrap_or("no function")))?;
         }
         let Some(notes) = notes else {
-            let variable = triggers::VARIABLE;
-            writeln!(out, "{:18}  not known: set {variable} if the deployment has a parameter", "hold")?;
+            let unset = || format!("set {} if the deployment has a parameter", triggers::VARIABLE);
+            let why = failed.map_or_else(unset, ToString::to_string);
+            writeln!(out, "{:18}  not known: {}", "hold", line(&why))?;
             return Ok(());
         };
         let now = Timestamp::now();
@@ -247,8 +275,8 @@ impl Attach {
         let now = triggers::current(user_pool.client(), &wanted.user_pool_id).await?;
         let before = triggers::attach(user_pool.client(), &wanted, None, None).await?;
         let mut out = output::stdout();
-        let ours = Some(wanted.function_arn.as_str());
-        if Hook::ALL.iter().all(|hook| now.get(*hook) == ours) {
+        let is_ours = |arn: &str| triggers::is_ours(arn, &wanted.function_arn);
+        if Hook::ALL.iter().all(|hook| now.get(*hook).is_some_and(is_ours)) {
             writeln!(out, "both triggers were ours already: nothing was changed")?;
             return Ok(());
         }
@@ -271,7 +299,7 @@ impl Detach {
             Some(parameter) if !self.no_hold => {
                 let now = Timestamp::now();
                 let until = hours_after(now, HOLD_HOURS);
-                let noted = parameter.update_or_make(|notes| {
+                let noted = parameter.update(|notes| {
                     // A hold that lasts longer stays.
                     let lasts =
                         notes.held_at(now).is_some_and(|hold| hold.until.is_none_or(|end| end >= until));
@@ -282,7 +310,7 @@ impl Detach {
                 let notes = noted.await.context(
                     "nothing was changed, because the triggers could not be held: detach --no-hold goes without",
                 )?;
-                say_hold(&notes, now)?;
+                say_hold(&parameter, &notes, now)?;
             }
             Some(_) | None => {
                 output::say("no hold is set: a deployment that keeps its triggers puts ours back")
@@ -290,7 +318,15 @@ impl Detach {
         }
         let user_pool = self.pool.client().await;
         let id = &self.pool.user_pool_id;
-        triggers::detach(user_pool.client(), id, &self.pool.trigger_arn, &self.put_back).await?;
+        let ours = &self.pool.trigger_arn;
+        let before = triggers::detach(user_pool.client(), id, ours, &self.put_back).await?;
+        let is_ours = |hook: &Hook| before.get(*hook).is_some_and(|arn| triggers::is_ours(arn, ours));
+        anyhow::ensure!(
+            Hook::ALL.iter().any(is_ours),
+            "nothing was taken out: no trigger was {ours}; PostConfirmation is {}, and PostAuthentication is {}",
+            before.get(Hook::PostConfirmation).unwrap_or("no function"),
+            before.get(Hook::PostAuthentication).unwrap_or("no function")
+        );
         let now = triggers::current(user_pool.client(), id).await?;
         for hook in Hook::ALL {
             let function = line(now.get(hook).unwrap_or("no function")).into_owned();
@@ -310,8 +346,12 @@ impl Hold {
         let now = Timestamp::now();
         let until = (!self.until_released).then(|| hours_after(now, self.hours));
         let parameter = required_parameter().await?;
-        let notes = parameter.update_or_make(|notes| notes.hold(now, until, &self.reason)).await?;
-        say_hold(&notes, now)?;
+        let hold = |notes: &mut Notes| notes.hold(now, until, &self.reason);
+        let notes = match self.make_parameter {
+            true => parameter.update_or_make(hold).await?,
+            false => parameter.update(hold).await?,
+        };
+        say_hold(&parameter, &notes, now)?;
         output::say(
             "an update that is under way may still end: look with user-sync triggers show in some seconds",
         );
@@ -321,16 +361,17 @@ impl Hold {
 
 async fn release() -> anyhow::Result<()> {
     let now = Timestamp::now();
-    let notes = required_parameter().await?.update_or_make(|notes| notes.release(now)).await?;
-    say_hold(&notes, now)
+    let parameter = required_parameter().await?;
+    let notes = parameter.update(|notes| notes.release(now)).await?;
+    say_hold(&parameter, &notes, now)
 }
 
-/// Says the hold as it is: another one may have been set at the same time.
-fn say_hold(notes: &Notes, now: Timestamp) -> anyhow::Result<()> {
+/// Says the hold as it is, and where: another one may have been set at the same time.
+fn say_hold(parameter: &Parameter, notes: &Notes, now: Timestamp) -> anyhow::Result<()> {
     let text = match notes.held_at(now) {
         Some(hold) => format!("the triggers are {hold}: nobody puts them back"),
         None => "nobody holds the triggers".to_owned(),
     };
-    writeln!(output::stdout(), "{}", line(&text))?;
+    writeln!(output::stdout(), "{}", line(&format!("{text} (noted in {parameter})")))?;
     Ok(())
 }

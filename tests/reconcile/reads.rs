@@ -251,7 +251,7 @@ async fn ranges_in_several_calls_find_what_one_walk_finds() {
     let reconcile = of_large_pool(&scene, &stub, 20).await;
     while walk(&reconcile, &mut by_ranges, Duration::from_secs(6)).await == Walked::Unfinished {
         calls += 1;
-        assert!(calls < 10, "{by_ranges:?}");
+        assert!(calls < 40, "{by_ranges:?}");
     }
     let tally = &by_ranges.tally;
     assert_eq!((&tally.drift, tally.users), (&expected, USERS - without_sub));
@@ -267,7 +267,7 @@ async fn ranges_in_several_calls_find_what_one_walk_finds() {
     })
     .unwrap();
     let fast = of_large_pool(&scene, &stub, 1_000).await;
-    assert_eq!(walk(&fast, &mut narrower, Duration::from_secs(60)).await, Walked::Done);
+    assert_eq!(walk(&fast, &mut narrower, Duration::from_secs(300)).await, Walked::Done);
     assert_eq!(narrower.tally, *tally);
 
     // A server that does not know the filter, and one that lists nobody by it.

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use aws_sdk_cognitoidentityprovider::Client;
+use aws_sdk_cognitoidentityprovider::config::retry::RetryConfig;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -86,6 +87,12 @@ pub struct Faults {
     pub edits: u32,
     /// So many updates meet another one.
     pub concurrent: u32,
+    /// So many updates fail without a word, and somebody else changes the pool before the next one.
+    pub failing: u32,
+    /// So many updates are done, and their answer is lost.
+    pub lost: u32,
+    /// After so many answers of GetUserPoolMfaConfig, somebody else has changed a factor.
+    pub mfa_edits: u32,
     /// An update that comes sooner after another change is refused, as meeting it.
     pub busy: Duration,
     /// Every update loses the two triggers at once: somebody else takes them away.
@@ -109,7 +116,9 @@ impl StrictPool {
         let shared = Arc::new(Mutex::new(Pool { settings, mfa, ..Pool::default() }));
         let router = Router::new().fallback(serve).with_state(Arc::clone(&shared));
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { client: pool::client(&endpoint), endpoint, shared }
+        // As every program has it: the SDK itself sends nothing twice.
+        let config = pool::client(&endpoint).config().to_builder().retry_config(RetryConfig::disabled());
+        Self { client: Client::from_conf(config.build()), endpoint, shared }
     }
 
     pub fn pool(&self) -> MutexGuard<'_, Pool> {
@@ -262,7 +271,10 @@ async fn serve(State(shared): State<Arc<Mutex<Pool>>>, headers: HeaderMap, body:
         Ok(answer) => answer.to_string().into_response(),
         Err((code, message)) => {
             let error = json!({ "__type": code, "message": message }).to_string();
-            (StatusCode::BAD_REQUEST, error).into_response()
+            let is_internal = code == "InternalErrorException";
+            let status =
+                if is_internal { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::BAD_REQUEST };
+            (status, error).into_response()
         }
     }
 }
@@ -289,7 +301,25 @@ impl Pool {
                 None => json!({ "UserPool": self.describe() }),
             }),
             "ListUserPoolReplicas" => Ok(json!({ "UserPoolReplicas": self.replicas })),
-            "GetUserPoolMfaConfig" => Ok(self.mfa.clone().into()),
+            "GetUserPoolMfaConfig" => {
+                let answer = self.mfa.clone();
+                if self.faults.mfa_edits > 0 {
+                    self.faults.mfa_edits -= 1;
+                    self.mfa["EmailMfaConfiguration"]["Subject"] = "another".into();
+                }
+                Ok(answer.into())
+            }
+            "UpdateUserPool" if self.faults.failing > 0 => {
+                self.faults.failing -= 1;
+                self.settings.insert("SmsAuthenticationMessage".into(), "meanwhile {####}".into());
+                self.touch();
+                Err(("InternalErrorException", String::new()))
+            }
+            "UpdateUserPool" if self.faults.lost > 0 => {
+                self.faults.lost -= 1;
+                self.update(request)?;
+                Err(("InternalErrorException", String::new()))
+            }
             "UpdateUserPool" => self.update(request),
             "SetUserPoolMfaConfig" => self.set_mfa(request),
             _ => Err(("UnknownOperationException", operation.to_owned())),

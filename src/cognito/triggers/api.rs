@@ -74,15 +74,12 @@ impl<'a> UserPoolApi<'a> {
         }
     }
 
-    /// UpdateUserPool with this request. Sending it twice changes nothing, so we retry it.
+    /// UpdateUserPool with this request, once: whoever sends it again reads the pool again before.
     pub(super) async fn update(&self, request: Settings) -> Result<Written, Error> {
         let body = Value::Object(request).to_string();
-        let update = || async {
-            let request = self.client.update_user_pool().user_pool_id(self.id).customize();
-            let sent = request.interceptor(Body(body.clone())).send().await;
-            sent.map_err(|error| failure("UpdateUserPool", &error))
-        };
-        match SCHEDULE.retry(RETRY_BUDGET, is_transient, update).await {
+        let request = self.client.update_user_pool().user_pool_id(self.id).customize();
+        let sent = request.interceptor(Body(body)).send().await;
+        match sent.map_err(|error| failure("UpdateUserPool", &error)) {
             Ok(_) => Ok(Written::Done),
             Err(Error::Cognito(error)) if error.code() == Some("ConcurrentModificationException") => {
                 Ok(Written::Concurrently)
@@ -157,6 +154,7 @@ pub(super) fn is_transient(error: &Error) -> bool {
     match error {
         Error::Cognito(error) => error.is_transient(),
         Error::Taken(_)
+        | Error::NoFunction { .. }
         | Error::Denied { .. }
         | Error::NotEnabled { .. }
         | Error::NoPool

@@ -14,6 +14,17 @@ pub enum Error {
         listed(.0)
     )]
     Taken(Vec<(Hook, String)>),
+    /// This cannot be the trigger. Nothing was changed.
+    #[error(
+        "{arn} is not a Lambda function of {region}, where we ask for the user pool, so nothing was changed: give our \
+         function's ARN, and AWS_REGION"
+    )]
+    NoFunction {
+        /// What was given.
+        arn: String,
+        /// The Region that is asked.
+        region: String,
+    },
     /// Cognito could not be reached or refused.
     #[error(transparent)]
     Cognito(#[from] PoolError),

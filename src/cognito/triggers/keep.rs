@@ -21,6 +21,9 @@ use crate::cognito::triggers::{Error, Hook, Triggers, is_ours};
 /// How often the pool is read anew while somebody else changes it: some 20 s.
 const ROUNDS: u32 = 40;
 
+/// How long an update is sent again that has no answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// An update may take a moment to be live.
 const LIVE_MS: u64 = 5_000;
 
@@ -91,6 +94,7 @@ impl Reason {
             Error::Held => Self::Held,
             Error::Parameter(_) => Self::Parameter,
             Error::Taken(_)
+            | Error::NoFunction { .. }
             | Error::Cognito(_)
             | Error::Denied { .. }
             | Error::NotEnabled { .. }
@@ -114,11 +118,6 @@ impl Reason {
             Self::Failed => "failed",
         }
     }
-}
-
-/// Whether an update that ended so has certainly changed nothing.
-fn wrote_nothing(error: &Error) -> bool {
-    matches!(error, Error::Held | Error::Parameter(_) | Error::ConcurrentlyModified)
 }
 
 /// The pool as a look finds it.
@@ -153,10 +152,7 @@ impl Seen {
 enum Put {
     Done,
     /// Nothing was missing any more. The next look notes it.
-    NotNeeded {
-        /// Whether the attempt counts: an update of ours without an answer may have been it.
-        state: Attempt,
-    },
+    NotNeeded,
 }
 
 /// How a look goes on.
@@ -229,7 +225,7 @@ impl Keeper<'_> {
     }
 
     async fn mend(&self, user_pool: &UserPoolApi<'_>, seen: &Seen, record: Option<Timestamp>) -> Step {
-        let gap = seen.gap(record);
+        let mut gap = seen.gap(record);
         if seen.foreign > 0 {
             tracing::error!(
                 "another function is a trigger of the user pool, and is left there: if it should be called, chain it, else \
@@ -240,7 +236,11 @@ impl Keeper<'_> {
             say_missing(&gap, "this deployment puts nothing back: user-sync triggers attach does");
             return Step::Done(Kept::OnlyLooked);
         };
-        let (kept, why) = match parameter.read().await {
+        let read = parameter.read().await;
+        if let Ok(notes) = &read {
+            gap = notes.begun(gap, seen.modified_at);
+        }
+        let (kept, why) = match read {
             Err(error) => {
                 say_unknown(&error, "so nothing is put back");
                 (Kept::NotPutBack(Reason::Parameter), "the parameter is not known")
@@ -306,6 +306,7 @@ impl Keeper<'_> {
             }
         };
         let now = Timestamp::now();
+        let wrote = AtomicBool::new(false);
         let written = match () {
             () if notes.held_at(now).is_some() => Err(Error::Held),
             () if notes.is_another_under_way(Some(mine), now) => {
@@ -317,19 +318,20 @@ impl Keeper<'_> {
                 say_missing(&gap, LIMIT);
                 return Step::Done(Kept::NotPutBack(Reason::Limit));
             }
-            () => self.put_back(user_pool, parameter).await,
+            () => self.put_back(user_pool, parameter, &wrote).await,
         };
+        // What was not sent, or was refused, does not count.
+        let state = if wrote.load(Ordering::Relaxed) { Attempt::Ended } else { Attempt::GivenUp };
         match written {
             Ok(Put::Done) => {
                 self.note_put_back(parameter, mine, &notes, seen, gap).await;
                 Step::Done(Kept::PutBack)
             }
-            Ok(Put::NotNeeded { state }) => {
+            Ok(Put::NotNeeded) => {
                 note_attempt(parameter, mine, state).await;
                 Step::Wait
             }
             Err(error) => {
-                let state = if wrote_nothing(&error) { Attempt::GivenUp } else { Attempt::Ended };
                 note_attempt(parameter, mine, state).await;
                 say_missing(&gap, &error.to_string());
                 Step::Done(Kept::NotPutBack(Reason::of(&error)))
@@ -337,22 +339,23 @@ impl Keeper<'_> {
         }
     }
 
-    async fn put_back(&self, user_pool: &UserPoolApi<'_>, parameter: &Parameter) -> Result<Put, Error> {
-        let manner = Manner { rounds: ROUNDS, hold: Some(parameter), undoes: false };
-        let may_have_sent = AtomicBool::new(false);
+    async fn put_back(
+        &self,
+        user_pool: &UserPoolApi<'_>,
+        parameter: &Parameter,
+        wrote: &AtomicBool,
+    ) -> Result<Put, Error> {
+        let manner =
+            Manner { rounds: ROUNDS, patience: PATIENCE, hold: Some(parameter), undoes: false, wrote };
         let plan = |now: &Triggers| {
             let mut wanted = now.clone();
+            // An alias of ours that is the other trigger was set on purpose.
+            let mut there = Hook::ALL.into_iter().filter_map(|hook| now.get(hook));
+            let ours = there.find(|arn| is_ours(arn, self.function_arn)).unwrap_or(self.function_arn);
             for hook in Hook::ALL.into_iter().filter(|hook| now.get(*hook).is_none()) {
-                wanted.set(hook, Some(self.function_arn.to_owned()));
+                wanted.set(hook, Some(ours.to_owned()));
             }
-            let put = match wanted != *now {
-                true => {
-                    may_have_sent.store(true, Ordering::Relaxed);
-                    Put::Done
-                }
-                false if may_have_sent.load(Ordering::Relaxed) => Put::NotNeeded { state: Attempt::Ended },
-                false => Put::NotNeeded { state: Attempt::GivenUp },
-            };
+            let put = if wanted == *now { Put::NotNeeded } else { Put::Done };
             Ok((wanted, put))
         };
         // Boxed: its future is large.
@@ -400,7 +403,7 @@ async fn note_attempt(parameter: &Parameter, attempt: Stamp, state: Attempt) {
 fn say_missing(gap: &Gap, why: &str) {
     tracing::error!(
         gap.from = %gap.from,
-        gap.at_the_latest = !gap.by_record,
+        gap.by_record = gap.by_record,
         why,
         "the user pool does not call the trigger: sign-ins {gap} are not counted"
     );
@@ -410,7 +413,7 @@ fn say_missing(gap: &Gap, why: &str) {
 fn say_ended(gap: &Gap) {
     tracing::error!(
         gap.from = %gap.from,
-        gap.at_the_latest = !gap.by_record,
+        gap.by_record = gap.by_record,
         gap.until = gap.until.map(|until| until.to_string()),
         "the user pool calls the trigger again: sign-ins {gap} are not counted; run user-sync reconcile --repair for the \
          users, and find out by CloudTrail (UpdateUserPool) who changed the pool"

@@ -22,6 +22,7 @@ mod update;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::atomic::AtomicBool;
 
 use aws_sdk_cognitoidentityprovider::Client;
 use cognito_user_sync_triggers::user_pool_id::UserPoolId;
@@ -162,13 +163,33 @@ pub fn is_ours(arn: &str, function_arn: &str) -> bool {
     arn.strip_prefix(function_arn).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
 }
 
+/// The Region of a Lambda function's ARN, with or without a qualifier; `None` if it is none, or more than one.
+#[must_use]
+pub fn function_region(arn: &str) -> Option<&str> {
+    let is_word = |part: &str| {
+        let is_part = |character: char| character.is_ascii_alphanumeric() || "-_$".contains(character);
+        !part.is_empty() && part.chars().all(is_part)
+    };
+    let parts: Vec<&str> = arn.split(':').collect();
+    match parts[..] {
+        ["arn", partition, "lambda", region, account, "function", ref name @ ..]
+            if matches!(name.len(), 1 | 2)
+                && [partition, region, account].iter().chain(name).all(|part| is_word(part)) =>
+        {
+            Some(region)
+        }
+        _ => None,
+    }
+}
+
 /// Makes `wanted.function_arn` the two triggers, and returns the former ones, for [`detach`].
 ///
 /// Idempotent: writes nothing if the triggers are as wanted already. `ours_before` is our function's former ARN;
 /// `before` is what an earlier call returned, and still holds where the trigger is ours.
 ///
 /// # Errors
-/// [`Error::Taken`] when a trigger is somebody else's that is neither chained nor overwritten.
+/// [`Error::Taken`] when a trigger is somebody else's that is neither chained nor overwritten; [`Error::NoFunction`] when ours
+/// is no Lambda function of the client's Region.
 pub async fn attach(
     client: &Client,
     wanted: &Wanted,
@@ -176,10 +197,18 @@ pub async fn attach(
     before: Option<Before>,
 ) -> Result<Before, Error> {
     let user_pool = UserPoolApi::new(client, &wanted.user_pool_id);
-    change(&user_pool, &Manner::ASKED, |now| plan(wanted, ours_before, before.as_ref(), now)).await
+    if let Some(region) = client.config().region()
+        && function_region(&wanted.function_arn) != Some(region.as_ref())
+    {
+        return Err(Error::NoFunction { arn: wanted.function_arn.clone(), region: region.to_string() });
+    }
+    let wrote = AtomicBool::new(false);
+    let plan = |now: &Triggers| plan(wanted, ours_before, before.as_ref(), now);
+    change(&user_pool, &Manner::asked(&wrote), plan).await
 }
 
-/// Restores the former trigger where ours is still set, and leaves any other trigger alone.
+/// Restores the former trigger where ours is still set, also a version or an alias of it, and leaves any other trigger alone.
+/// Returns the triggers as they were.
 ///
 /// Idempotent. Succeeds if the pool no longer exists.
 ///
@@ -190,16 +219,18 @@ pub async fn detach(
     user_pool_id: &str,
     function_arn: &str,
     before: &Before,
-) -> Result<(), Error> {
+) -> Result<Triggers, Error> {
+    let is_ours = |arn: &str| is_ours(arn, function_arn);
     let plan = |now: &Triggers| {
         let mut wanted = now.clone();
-        for hook in Hook::ALL.into_iter().filter(|hook| now.get(*hook) == Some(function_arn)) {
-            wanted.set(hook, before.get(hook).filter(|arn| *arn != function_arn).map(str::to_owned));
+        for hook in Hook::ALL.into_iter().filter(|hook| now.get(*hook).is_some_and(is_ours)) {
+            wanted.set(hook, before.get(hook).filter(|arn| !is_ours(arn)).map(str::to_owned));
         }
-        Ok((wanted, ()))
+        Ok((wanted, now.clone()))
     };
-    match change(&UserPoolApi::new(client, user_pool_id), &Manner::ASKED, plan).await {
-        Err(Error::NoPool) => Ok(()),
+    let wrote = AtomicBool::new(false);
+    match change(&UserPoolApi::new(client, user_pool_id), &Manner::asked(&wrote), plan).await {
+        Err(Error::NoPool) => Ok(Triggers::default()),
         detached => detached,
     }
 }
@@ -211,14 +242,21 @@ fn plan(
     before: Option<&Before>,
     now: &Triggers,
 ) -> Result<(Triggers, Before), Error> {
-    let is_ours = |arn: &str| arn == wanted.function_arn || Some(arn) == ours_before;
+    let is_now = |arn: &str| is_ours(arn, &wanted.function_arn) && Some(arn) != ours_before;
+    let is_ours = |arn: &str| is_now(arn) || ours_before.is_some_and(|ours| is_ours(arn, ours));
     let (mut target, mut before_us, mut taken) = (Triggers::default(), Before::default(), Vec::new());
     for hook in Hook::ALL {
         target.set(hook, Some(wanted.function_arn.clone()));
         let chain = wanted.chain(hook);
         let former = match now.get(hook) {
             // An earlier attach whose response was lost: the chained function was the trigger.
-            Some(arn) if is_ours(arn) => before.map_or(chain, |before| before.get(hook)),
+            Some(arn) if is_ours(arn) => {
+                // A version or an alias of ours was set on purpose.
+                if is_now(arn) {
+                    target.set(hook, Some(arn.to_owned()));
+                }
+                before.map_or(chain, |before| before.get(hook))
+            }
             Some(arn) if wanted.overwrite || chain == Some(arn) => Some(arn),
             Some(arn) if wanted.keep_foreign => {
                 tracing::warn!(
@@ -344,6 +382,18 @@ mod tests {
             "nothing was changed",
         ] {
             assert!(message.contains(part), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_function_is_one_lambda_arn() {
+        for arn in [OURS, THEIRS, &format!("{OURS}:$LATEST")] {
+            assert_eq!(function_region(arn), Some("eu-west-1"), "{arn}");
+        }
+        let list = format!("eu-west-1_A={OURS}");
+        let lists = [format!("{OURS},{OTHER}"), format!("{OURS}:"), format!("{THEIRS}:x"), list];
+        for text in lists.iter().map(String::as_str).chain(["", "arn:aws:iam::111122223333:role/x"]) {
+            assert_eq!(function_region(text), None, "{text}");
         }
     }
 

@@ -96,9 +96,9 @@ impl fmt::Display for Hold {
 /// A time in which the pool did not call our function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
-    /// When it began. Where no record says so, when the pool was last changed before it was found: it began then, or before.
+    /// It began then, or before: an earlier look may have failed, or an earlier record may be lost.
     pub from: Timestamp,
-    /// Whether a record of CloudTrail says when.
+    /// Whether that is the time of CloudTrail's record. Otherwise it is when the pool was last changed.
     #[serde(default)]
     pub by_record: bool,
     /// When it had ended; `None` while it lasts.
@@ -116,10 +116,9 @@ impl Gap {
 
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let latest = if self.by_record { "" } else { "at the latest " };
         match self.until {
-            Some(until) => write!(f, "from {latest}{} to {until}", self.from),
-            None => write!(f, "since {latest}{}", self.from),
+            Some(until) => write!(f, "from {} or earlier to {until}", self.from),
+            None => write!(f, "since {} or earlier", self.from),
         }
     }
 }
@@ -252,6 +251,17 @@ impl Notes {
     #[must_use]
     pub fn open_gap(&self) -> Option<&Gap> {
         self.gaps.values().find(|gap| gap.until.is_none())
+    }
+
+    /// The gap with its beginning after the end of those before: a record of then, such as that of our own update, has begun
+    /// nothing, and what has is the pool's last change at the latest.
+    pub(crate) fn begun(&self, gap: Gap, modified_at: Timestamp) -> Gap {
+        match self.gaps.values().filter_map(|gap| gap.until).max() {
+            Some(until) if gap.from <= until && self.open_gap().is_none() => {
+                Gap { from: modified_at.max(until), by_record: false, ..gap }
+            }
+            Some(_) | None => gap,
+        }
     }
 
     /// Notes that triggers are missing, unless that is noted already.

@@ -3,8 +3,10 @@
 //! SSM has no conditional write: a write takes the place of whatever is there, and returns the number of the new version.
 //! So each value says which version its writer had seen (`seen`). Whoever reads version 5 that has seen 3 reads version 4
 //! too, and merges both: nothing that was written is ever lost to a reader, also when its overwriter dies. And whoever
-//! finds that it has overwritten somebody writes again, with all of it.
+//! finds that it has overwritten somebody writes again, with all of it. A value without `seen`, such as the `{}` that
+//! CloudFormation writes again when the stack's tags change, had seen nothing, and takes nothing away.
 
+use std::fmt;
 use std::time::Duration;
 
 use aws_sdk_ssm::Client;
@@ -35,10 +37,15 @@ const TOO_MANY_UPDATES: &str = "TooManyUpdates";
 pub enum ParameterError {
     /// It is not there.
     #[error(
-        "there is no parameter {0}: see that {VARIABLE} and AWS_REGION are right, or make it \
-         (aws ssm put-parameter --type String --value '{{}}' --name {0})"
+        "there is no parameter {name} in {region}: see that {VARIABLE} and AWS_REGION are right; only if the deployment has \
+         none, make it (user-sync triggers hold --make-parameter)"
     )]
-    Missing(String),
+    Missing {
+        /// Its name.
+        name: String,
+        /// The Region that was asked.
+        region: String,
+    },
     /// SSM refused, or could not be reached.
     #[error("the parameter {name}: {operation} failed ({}): allow ssm:{operation} on it", .error.describe("SSM"))]
     Request {
@@ -50,25 +57,34 @@ pub enum ParameterError {
         error: RequestError,
     },
     /// It holds something else.
-    #[error("the parameter {0} holds something that we did not write: look at it, then write {{}} into it")]
+    #[error(
+        "the parameter {0} holds something that we did not write: look at it, then write {{}} into it, and what was noted \
+         before counts again; to forget that too, delete it and make it again"
+    )]
     Unreadable(String),
 }
 
 /// What a version holds.
 #[derive(Debug, Serialize, Deserialize)]
 struct Value {
-    /// The version up to which this one has everything; `None` where a person wrote it: the one before.
+    /// The version up to which this one has everything; `None` where a person or CloudFormation wrote it, who had seen none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     seen: Option<i64>,
     #[serde(flatten)]
     notes: Notes,
 }
 
-/// One parameter, by its name.
+/// One parameter, by its name. As text with its Region, for whoever may have asked for another one.
 #[derive(Debug)]
 pub struct Parameter {
     client: Client,
     name: String,
+}
+
+impl fmt::Display for Parameter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {}", self.name, self.region())
+    }
 }
 
 impl Parameter {
@@ -89,7 +105,7 @@ impl Parameter {
     /// When SSM refuses or does not answer, when there is no such parameter, or when it holds something else.
     pub async fn read(&self) -> Result<Notes, ParameterError> {
         let latest = self.latest().await?;
-        latest.map(|(_, notes)| notes).ok_or_else(|| ParameterError::Missing(self.name.clone()))
+        latest.map(|(_, notes)| notes).ok_or_else(|| self.missing())
     }
 
     /// Notes `change`, and returns all that is noted then.
@@ -97,7 +113,7 @@ impl Parameter {
     /// # Errors
     /// As [`Self::read`]. The change may have been noted all the same.
     pub async fn update(&self, change: impl FnOnce(&mut Notes)) -> Result<Notes, ParameterError> {
-        let latest = self.latest().await?.ok_or_else(|| ParameterError::Missing(self.name.clone()))?;
+        let latest = self.latest().await?.ok_or_else(|| self.missing())?;
         self.write(latest, change).await
     }
 
@@ -120,7 +136,7 @@ impl Parameter {
             let overwritten = seen + 1..written;
             let is_alone = overwritten.is_empty();
             for version in overwritten {
-                notes.merge(self.version(version).await?);
+                notes.merge(self.version(version).await?.map(|value| value.notes).unwrap_or_default());
             }
             if is_alone {
                 break;
@@ -132,17 +148,47 @@ impl Parameter {
 
     /// The newest version and everything that was noted up to it; `None` if there is no such parameter.
     async fn latest(&self) -> Result<Option<(i64, Notes)>, ParameterError> {
-        let Some((version, Value { seen, mut notes })) = self.get(&self.name).await? else { return Ok(None) };
-        for overwritten in seen.unwrap_or(version - 1).max(0) + 1..version {
-            notes.merge(self.version(overwritten).await?);
+        let Some((version, Value { mut seen, mut notes })) = self.get(&self.name).await? else {
+            return Ok(None);
+        };
+        let mut older = version - 1;
+        while older > seen.unwrap_or(0).max(0) {
+            match self.version(older).await? {
+                Some(value) => {
+                    notes.merge(value.notes);
+                    seen = seen.or(value.seen);
+                }
+                // SSM has forgotten it, and so all before.
+                None => break,
+            }
+            older -= 1;
         }
         Ok(Some((version, notes)))
     }
 
-    /// What was noted in this version; nothing if SSM has forgotten it.
-    async fn version(&self, version: i64) -> Result<Notes, ParameterError> {
-        let found = self.get(&format!("{}:{version}", self.name)).await?;
-        Ok(found.map(|(_, value)| value.notes).unwrap_or_default())
+    /// What this version holds; `None` if SSM has forgotten it. Of one that cannot be read, nothing: it stays as it is, and
+    /// would stop us for ever.
+    async fn version(&self, version: i64) -> Result<Option<Value>, ParameterError> {
+        match self.get(&format!("{}:{version}", self.name)).await {
+            Ok(found) => Ok(found.map(|(_, value)| value)),
+            Err(ParameterError::Unreadable(name)) => {
+                tracing::warn!(
+                    name,
+                    version,
+                    "an older version of the parameter cannot be read, and is left out"
+                );
+                Ok(Some(Value { seen: None, notes: Notes::default() }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn missing(&self) -> ParameterError {
+        ParameterError::Missing { name: self.name.clone(), region: self.region() }
+    }
+
+    fn region(&self) -> String {
+        self.client.config().region().map_or_else(|| "no Region".to_owned(), ToString::to_string)
     }
 
     async fn get(&self, name: &str) -> Result<Option<(i64, Value)>, ParameterError> {
@@ -192,7 +238,7 @@ fn is_transient(error: &ParameterError) -> bool {
         ParameterError::Request { error, .. } => {
             error.is_transient() || error.code() == Some(TOO_MANY_UPDATES)
         }
-        ParameterError::Missing(_) | ParameterError::Unreadable(_) => false,
+        ParameterError::Missing { .. } | ParameterError::Unreadable(_) => false,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Writes the two triggers of a user pool and proves that nothing else changed. Knows how one pool is updated; must
 //! not know which functions the triggers should call: the caller's plan says that.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use cognito_user_sync_triggers::timestamp::Timestamp;
 
@@ -9,6 +10,7 @@ use crate::cognito::triggers::api::{self, UserPoolApi, Written};
 use crate::cognito::triggers::parameter::Parameter;
 use crate::cognito::triggers::settings::{self, Settings};
 use crate::cognito::triggers::{Error, Hook, Triggers};
+use crate::cognito::user_pool::{RETRY_BUDGET, SCHEDULE};
 
 /// How long we wait before we read a pool again that somebody else is changing.
 const REST: Duration = Duration::from_millis(500);
@@ -21,16 +23,22 @@ const READ_AGAIN: [Duration; 4] =
 pub(super) struct Manner<'a> {
     /// How often we read and write the pool anew when somebody else changes it at the same time.
     pub(super) rounds: u32,
+    /// How long we send an update again that has no answer.
+    pub(super) patience: Duration,
     /// Where a person may say no, until the last moment.
     pub(super) hold: Option<&'a Parameter>,
     /// Whether the former settings are sent back where more than the triggers differs afterwards. Not for the keeper:
     /// nobody deletes the function then, and what differs may be another's change, which would be lost.
     pub(super) undoes: bool,
+    /// Becomes true once the pool may have been written.
+    pub(super) wrote: &'a AtomicBool,
 }
 
-impl Manner<'_> {
+impl<'a> Manner<'a> {
     /// Of a person or a deployment.
-    pub(super) const ASKED: Self = Self { rounds: 4, hold: None, undoes: true };
+    pub(super) fn asked(wrote: &'a AtomicBool) -> Self {
+        Self { rounds: 4, patience: RETRY_BUDGET, hold: None, undoes: true, wrote }
+    }
 }
 
 /// The pool before the update: what we compare with, and what we send back if the update went wrong.
@@ -56,7 +64,8 @@ pub(super) async fn change<T>(
         }
         let mfa = user_pool.describe_mfa().await?;
         let original = Original { settings, triggers, mfa };
-        match update(user_pool, manner, &original, &wanted).await? {
+        // Boxed: its future is large.
+        match Box::pin(update(user_pool, manner, &original, &wanted)).await? {
             Written::Done => return Ok(outcome),
             Written::Concurrently => tokio::time::sleep(REST).await,
         }
@@ -64,33 +73,70 @@ pub(super) async fn change<T>(
     Err(Error::ConcurrentlyModified)
 }
 
-/// Writes the triggers once, and sends the original settings back if the result is not as wanted.
+/// Writes the triggers, and sends the original settings back if the result is not as wanted.
 async fn update(
     user_pool: &UserPoolApi<'_>,
     manner: &Manner<'_>,
     original: &Original,
     wanted: &Triggers,
 ) -> Result<Written, Error> {
-    // Cognito writes unconditionally: a change that somebody else makes between our reading and our update is lost.
-    // So we read once more, and leave a pool alone that is being changed. The hold is read at the same time, not after it.
-    let (again, permitted) = tokio::join!(user_pool.describe(), permitted(manner.hold));
-    permitted?;
-    if !is_same(&original.settings, &again?) {
-        return Ok(Written::Concurrently);
-    }
-    let verified = match user_pool.update(settings::merged(&original.settings, wanted)).await {
+    let verified = match write(user_pool, manner, original, wanted).await {
         Ok(Written::Concurrently) => return Ok(Written::Concurrently),
-        Ok(Written::Done) => verify(user_pool, original, wanted).await,
-        // Without an answer the update may have been written.
-        Err(error) if api::is_transient(&error) => Err(error),
-        Err(error) => return Err(error),
+        Ok(Written::Done) => verify(user_pool, manner, original, wanted).await,
+        Err(error) => Err(error),
     };
     match verified {
         Ok(()) => Ok(Written::Done),
         Err(Error::Changed { changed, .. }) if !manner.undoes => seen(&changed),
-        Err(error) if !manner.undoes => Err(error),
+        Err(error) if !manner.undoes || !manner.wrote.load(Ordering::Relaxed) => Err(error),
         Err(error) => Err(put_back(user_pool, original, error).await),
     }
+}
+
+/// Sends the update, and again where it has no answer: each time only if the pool is still the one that we read, or else we
+/// would write over what others have changed since.
+async fn write(
+    user_pool: &UserPoolApi<'_>,
+    manner: &Manner<'_>,
+    original: &Original,
+    wanted: &Triggers,
+) -> Result<Written, Error> {
+    let started = Instant::now();
+    let mut sent = 0;
+    loop {
+        // Cognito writes unconditionally: a change that somebody else makes between our reading and our update is lost.
+        // So we read once more, and leave a pool alone that is being changed. The hold is read at the same time, not after
+        // it.
+        let (again, mfa, permitted) =
+            tokio::join!(user_pool.describe(), mfa(user_pool, original), permitted(manner.hold));
+        let again = again?;
+        if sent > 0 && Triggers::of(&again) == *wanted {
+            return Ok(Written::Done);
+        }
+        permitted?;
+        if !is_same(&original.settings, &again) || !mfa?.is_empty() {
+            return Ok(Written::Concurrently);
+        }
+        let written = user_pool.update(settings::merged(&original.settings, wanted)).await;
+        let is_unknown = written.as_ref().is_err_and(api::is_transient);
+        if is_unknown || matches!(written, Ok(Written::Done)) {
+            manner.wrote.store(true, Ordering::Relaxed);
+        }
+        sent += 1;
+        match written {
+            Err(_) if is_unknown && started.elapsed() < manner.patience => {
+                tokio::time::sleep(SCHEDULE.delay(sent)).await;
+            }
+            written => return written,
+        }
+    }
+}
+
+/// The names of MFA's settings that differ from the original.
+async fn mfa(user_pool: &UserPoolApi<'_>, original: &Original) -> Result<Vec<String>, Error> {
+    let Some(before) = &original.mfa else { return Ok(Vec::new()) };
+    let after = user_pool.describe_mfa().await?;
+    Ok(after.map(|after| settings::mfa_differences(before, &after)).unwrap_or_default())
 }
 
 /// Refuses while somebody holds the triggers.
@@ -125,9 +171,19 @@ fn is_same(one: &Settings, other: &Settings) -> bool {
 }
 
 /// Compares the pool with the original: nothing but the triggers may differ.
-async fn verify(user_pool: &UserPoolApi<'_>, original: &Original, wanted: &Triggers) -> Result<(), Error> {
-    if let Some(mfa) = &original.mfa {
-        keep_mfa(user_pool, mfa).await?;
+async fn verify(
+    user_pool: &UserPoolApi<'_>,
+    manner: &Manner<'_>,
+    original: &Original,
+    wanted: &Triggers,
+) -> Result<(), Error> {
+    if manner.undoes
+        && let Some(before) = &original.mfa
+        && !mfa(user_pool, original).await?.is_empty()
+    {
+        // The update does not turn a factor off where the same `MfaConfiguration` is sent along (measured by go-to-k/cdkd,
+        // us-east-1, August 2026), but AWS does not promise it.
+        user_pool.set_mfa(before).await?;
     }
     let changed = changes(user_pool, original, wanted).await?;
     match changed.is_empty() {
@@ -140,12 +196,16 @@ async fn verify(user_pool: &UserPoolApi<'_>, original: &Original, wanted: &Trigg
 /// trigger.
 async fn put_back(user_pool: &UserPoolApi<'_>, original: &Original, mut because: Error) -> Error {
     let before = &original.triggers;
-    let mut sent = user_pool.update(settings::merged(&original.settings, before)).await;
+    let send = |settings: &Settings| {
+        let request = settings::merged(settings, before);
+        SCHEDULE.retry(RETRY_BUDGET, api::is_transient, move || user_pool.update(request.clone()))
+    };
+    let mut sent = send(&original.settings).await;
     if !matches!(sent, Ok(Written::Done))
         && let Ok(now) = user_pool.describe().await
     {
         // A secondary replica takes no other settings than the primary has now: at least the triggers.
-        sent = user_pool.update(settings::merged(&now, before)).await;
+        sent = send(&now).await;
     }
     let Ok(Written::Done) = sent else {
         return Error::NotRestored { because: Box::new(because), before: before.clone() };
@@ -154,17 +214,6 @@ async fn put_back(user_pool: &UserPoolApi<'_>, original: &Original, mut because:
         *remaining = changes(user_pool, original, before).await.unwrap_or_default();
     }
     because
-}
-
-/// Sends MFA's factors again if the update changed them.
-///
-/// It does not where the same `MfaConfiguration` is sent along (measured by go-to-k/cdkd, us-east-1, August 2026),
-/// but AWS does not promise it.
-async fn keep_mfa(user_pool: &UserPoolApi<'_>, mfa: &Settings) -> Result<(), Error> {
-    match user_pool.describe_mfa().await? {
-        Some(after) if !settings::mfa_differences(mfa, &after).is_empty() => user_pool.set_mfa(mfa).await,
-        Some(_) | None => Ok(()),
-    }
 }
 
 /// The names of the settings that differ from the original, and of the triggers that are not as `wanted`.
@@ -181,11 +230,7 @@ async fn changes(
         let other = Hook::ALL.into_iter().filter(|hook| triggers.get(*hook) != wanted.get(*hook));
         changes = other.map(|hook| format!("LambdaConfig.{}", hook.as_str())).collect();
         changes.extend(settings::differences(&original.settings, &after));
-        if let Some(mfa) = &original.mfa
-            && let Some(after) = user_pool.describe_mfa().await?
-        {
-            changes.extend(settings::mfa_differences(mfa, &after));
-        }
+        changes.extend(mfa(user_pool, original).await?);
         if changes.is_empty() {
             break;
         }

@@ -72,6 +72,6 @@ mod tests {
         }))
         .unwrap();
         let missing = with(Finding::ok("both"), &notes, now);
-        assert_eq!(missing.found, "both; sign-ins since 2026-01-31T08:29:00.000Z are not counted");
+        assert_eq!(missing.found, "both; sign-ins since 2026-01-31T08:29:00.000Z or earlier are not counted");
     }
 }

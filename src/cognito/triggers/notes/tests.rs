@@ -147,10 +147,10 @@ fn a_gap_is_noted_once_and_begins_with_the_record_that_came_late() {
     notes.note_gap(stamp(31), latest);
     notes.note_gap(stamp(32), Gap { from: at(31), ..latest });
     assert_eq!(notes.open_gap(), Some(&latest));
-    assert_eq!(latest.to_string(), format!("since at the latest {}", at(30)));
+    assert_eq!(latest.to_string(), format!("since {} or earlier", at(30)));
     notes.note_gap(stamp(33), Gap { from: at(28), by_record: true, until: None });
     notes.end_gaps(at(34));
-    assert_eq!(notes.gaps()[0].to_string(), format!("from {} to {}", at(28), at(34)));
+    assert_eq!(notes.gaps()[0].to_string(), format!("from {} or earlier to {}", at(28), at(34)));
     // Long before, and later: no.
     for record in [at(10), at(29)] {
         assert_eq!(notes.widened(record), None);
@@ -167,6 +167,26 @@ fn a_gap_is_noted_once_and_begins_with_the_record_that_came_late() {
     let gaps: Vec<String> = notes.gaps().iter().map(Gap::to_string).collect();
     assert_eq!(
         gaps,
-        [format!("from {} to {}", at(28), at(34)), format!("from at the latest {} to {}", at(38), at(42))]
+        [
+            format!("from {} or earlier to {}", at(28), at(34)),
+            format!("from {} or earlier to {}", at(38), at(42))
+        ]
     );
+}
+
+#[test]
+fn a_record_of_before_the_last_gaps_end_begins_no_gap() {
+    let mut notes = Notes::default();
+    let gap = Gap { from: at(10), by_record: true, until: None };
+    assert_eq!(notes.begun(gap, at(9)), gap, "there is none before");
+    notes.note_gap(stamp(10), gap);
+    notes.end_gaps(at(12));
+    // The record of our own update comes after somebody has taken the triggers away again.
+    let late = Gap { from: at(11), ..gap };
+    let begun = notes.begun(late, at(20));
+    assert_eq!(begun, Gap { from: at(20), by_record: false, until: None });
+    notes.note_gap(stamp(21), begun);
+    notes.end_gaps(at(22));
+    assert_eq!(notes.gaps().len(), 2, "they are not one");
+    assert_eq!(notes.begun(Gap { from: at(30), ..gap }, at(29)).from, at(30));
 }
