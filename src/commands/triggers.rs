@@ -26,8 +26,8 @@ const HOLD_HOURS: u32 = 24;
 /// For deployments without CloudFormation, and for a bad night: `hold` is the first command when the trigger itself does
 /// harm. From then on nobody puts it back (USER_SYNC_KEEP_TRIGGERS), for 24 hours unless told otherwise.
 ///
-/// Needs USER_SYNC_TRIGGERS_PARAMETER for holds, and AWS_REGION, where it is, with ssm:GetParameter and ssm:PutParameter on it. `show` needs
-/// cognito-idp:DescribeUserPool on the pool; attach and detach also UpdateUserPool, GetUserPoolMfaConfig and
+/// A hold needs USER_SYNC_TRIGGERS_PARAMETER, AWS_REGION of that parameter, and ssm:GetParameter and ssm:PutParameter
+/// on it. `show` needs cognito-idp:DescribeUserPool on the pool; attach and detach also UpdateUserPool, GetUserPoolMfaConfig and
 /// SetUserPoolMfaConfig, and iam:PassRole where the pool sends SMS messages. Exits with 1 on an error, and then says what
 /// was changed.
 ///

@@ -94,7 +94,12 @@ impl UserPool {
     }
 
     /// The user of this `sub` among those whose attribute has the value. An empty page need not be the last.
-    async fn find(&self, attribute: &str, value: &str, sub: Uuid) -> Result<Option<LookUp>, PoolError> {
+    pub(super) async fn find(
+        &self,
+        attribute: &str,
+        value: &str,
+        sub: Uuid,
+    ) -> Result<Option<LookUp>, PoolError> {
         let filter = equals(attribute, value);
         let mut token: Option<String> = None;
         loop {

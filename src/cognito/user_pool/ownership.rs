@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use crate::cognito::user_pool::requests::{Operation, RateLimiter};
-use crate::cognito::user_pool::{PAGE_USERS, PoolError, RETRY_BUDGET, SCHEDULE, UserPool};
+use crate::cognito::user_pool::requests::RateLimiter;
+use crate::cognito::user_pool::{PAGE_USERS, PoolError, UserPool};
 
 /// A page of ListUserPoolClients.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,23 +55,6 @@ impl UserPool {
     /// # Errors
     /// When Cognito refuses, or is unavailable for a minute.
     pub async fn lists(&self, sub: Uuid) -> Result<bool, PoolError> {
-        let mut token: Option<String> = None;
-        loop {
-            let list = || async {
-                self.lists.wait().await;
-                self.counter.count(Operation::ListUsers);
-                let request = self.client.list_users().user_pool_id(self.id()).attributes_to_get("sub");
-                let request = request.filter(format!("sub = \"{sub}\""));
-                let listed = request.set_pagination_token(token.clone()).send().await;
-                listed.map_err(|error| PoolError::new("ListUsers", &error))
-            };
-            let listed = SCHEDULE.retry(RETRY_BUDGET, PoolError::is_transient, list).await?;
-            let is_listed = !listed.users.unwrap_or_default().is_empty();
-            // An empty page need not be the last.
-            match listed.pagination_token {
-                Some(next) if !is_listed => token = Some(next),
-                _ => return Ok(is_listed),
-            }
-        }
+        Ok(self.find("sub", &sub.to_string(), sub).await?.is_some())
     }
 }
