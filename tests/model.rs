@@ -83,7 +83,7 @@ impl Tables {
         for event in events {
             match event {
                 Event::User(event) => users.entry(event.sub).or_default().events.push(event),
-                Event::Group(_) | Event::Heartbeat { .. } => {}
+                Event::Group(_) | Event::Context(_) | Event::Failures(_) | Event::Heartbeat { .. } => {}
             }
         }
         for user in users.values_mut() {

@@ -194,6 +194,9 @@ impl Applier {
                 (Ok(()), Event::User(event)) if fast_path::may_take(event) => logins.push((event.id, event)),
                 (Ok(()), Event::User(event)) => drop(others.users.insert(event.id, event)),
                 (Ok(()), Event::Group(event)) => drop(others.groups.insert(event.id, event)),
+                (Ok(()), Event::Context(_) | Event::Failures(_)) => {
+                    outcomes.push((event.id(), Outcome::Rejected(wrong_queue())));
+                }
                 (Ok(()), Event::Heartbeat { id }) => drop(others.heartbeats.insert(*id)),
             }
         }
@@ -397,6 +400,17 @@ impl Applier {
 
     fn forget_horizon(&self) {
         *self.horizon.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Records of sign-ins have a queue of their own, since whoever may send there must not count logins.
+fn wrong_queue() -> Rejection {
+    Rejection {
+        reason: "wrong_queue",
+        field: "type".to_owned(),
+        detail: "a record of a sign-in on the queue of users' events: send it to the queue that USER_SYNC_CONTEXT_QUEUE_URL \
+                 names"
+            .to_owned(),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::postgres::{RolePrefix, Schema, Transaction};
 use crate::store::migrate::{Error, names};
 
 /// Version, description and text, in the order of `migrations/`.
-pub(super) const MIGRATIONS: [(i64, &str, &str); 19] = [
+pub(super) const MIGRATIONS: [(i64, &str, &str); 20] = [
     (1, "roles", include_str!("../../../migrations/0001_roles.sql")),
     (2, "users", include_str!("../../../migrations/0002_users.sql")),
     (3, "ledger", include_str!("../../../migrations/0003_ledger.sql")),
@@ -31,6 +31,7 @@ pub(super) const MIGRATIONS: [(i64, &str, &str); 19] = [
     (17, "whole_snapshots", include_str!("../../../migrations/0017_whole_snapshots.sql")),
     (18, "identities", include_str!("../../../migrations/0018_identities.sql")),
     (19, "groups", include_str!("../../../migrations/0019_groups.sql")),
+    (20, "records_of_sign_ins", include_str!("../../../migrations/0020_records_of_sign_ins.sql")),
 ];
 
 /// The migration that makes the roles.

@@ -5,6 +5,7 @@
 pub(in crate::store) mod affected;
 pub(in crate::store) mod claims;
 pub(in crate::store) mod columns;
+pub(in crate::store) mod contexts;
 pub(in crate::store) mod country;
 pub(in crate::store) mod deletions;
 pub(in crate::store) mod device;

@@ -36,7 +36,8 @@ pub(in crate::store) fn forget(delta: &mut Delta) {
 pub(in crate::store) fn forget_state(state: &mut UserState) {
     state.registers.retain(|name, _| name == STATUS || name == USER_POOL_ID);
     if let Some(login) = &mut state.last_login {
-        *login = Login { id: login.id, ip: None, device: None, location: None, user_agent: None };
+        let client_id = login.client_id.take();
+        *login = Login { id: login.id, client_id, ip: None, device: None, location: None, user_agent: None };
     }
     if let Some(sign_up) = &mut state.sign_up {
         *sign_up = SignUp { id: sign_up.id, ip: None, referral_code: None };

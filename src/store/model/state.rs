@@ -147,6 +147,9 @@ fn whole(event: &UserEvent<'_>) -> Option<EventId> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store) struct Login {
     pub(in crate::store) id: EventId,
+    /// The app client; an older release did not store it.
+    #[serde(default)]
+    pub(in crate::store) client_id: Option<String>,
     pub(in crate::store) ip: Option<IpAddr>,
     pub(in crate::store) device: Option<Device>,
     pub(in crate::store) location: Option<String>,
@@ -175,6 +178,7 @@ impl Login {
         let client = &event.data.client;
         Self {
             id: event.id,
+            client_id: event.data.client_id.as_deref().filter(|id| !id.is_empty()).map(str::to_owned),
             ip: client.ip.as_deref().and_then(ip::parse),
             device: client.device.as_deref().and_then(Device::parse),
             location: client

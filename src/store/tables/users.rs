@@ -325,6 +325,7 @@ impl StoredUser {
             None => None,
             Some(id) => Some(Login {
                 id,
+                client_id: None,
                 ip: ip("last_login_ip")?,
                 device: row.try_get::<Option<&str>, _>("last_login_device")?.and_then(Device::parse),
                 location: row.try_get("last_login_location")?,

@@ -10,9 +10,9 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{
-    ATTRIBUTE_NAME_MAX_CHARS, Data, Event, EventId, GROUP_DELETED, GROUP_JOINED, GROUP_LEFT, GroupChange,
-    GroupEvent, HEARTBEAT, Kind, MESSAGE_MAX_BYTES, SCHEMA_VERSION, SOURCE_PREFIX, SPEC_VERSION, UserEvent,
-    carried,
+    ATTRIBUTE_NAME_MAX_CHARS, CONTEXT, Context, ContextEvent, Data, Event, EventId, FAILURES, Failures,
+    FailuresEvent, GROUP_DELETED, GROUP_JOINED, GROUP_LEFT, GroupChange, GroupEvent, HEARTBEAT, Kind,
+    MESSAGE_MAX_BYTES, SCHEMA_VERSION, SOURCE_PREFIX, SPEC_VERSION, UserEvent, carried,
 };
 use crate::text::Text;
 use crate::timestamp::Timestamp;
@@ -163,17 +163,19 @@ impl<'a> Event<'a> {
         }
         // At once, as nearly every message can be read. Of one that cannot, what is wrong is found step by step, or that
         // its `data` need not be read: a heartbeat's, or of a version or type that is not known here. A group's `data` is
-        // another.
+        // another, and so is a record's.
         match serde_json::from_str::<Object<Read<'_, Object<Data<'_>>>>>(text) {
-            Ok(Object(read)) if read.is_plain() && !read.is_of_group() => {
+            Ok(Object(read)) if read.is_plain() && read.shape() == Shape::User => {
                 Self::of(read, |Object(data)| Ok(data))
             }
             Ok(_) | Err(_) => {
                 let read: Read<'_, &RawValue> = parse(text, "")?;
-                match (read.is_plain(), read.is_of_group()) {
-                    (true, true) => Self::of_group(read),
-                    (true, false) => Self::of(read, |data| parse(data.get(), "data")),
-                    (false, _) => carried::decode(text, &read),
+                match read.shape() {
+                    _ if !read.is_plain() => carried::decode(text, &read),
+                    Shape::User => Self::of(read, |data| parse(data.get(), "data")),
+                    Shape::Group => Self::of_group(read),
+                    Shape::Context => Self::of_context(read),
+                    Shape::Failures => Self::of_failures(read),
                 }
             }
         }
@@ -218,6 +220,38 @@ impl<'a> Event<'a> {
     }
 }
 
+impl<'a> Event<'a> {
+    fn of_context(mut read: Read<'a, &'a RawValue>) -> Result<Self, DecodeError> {
+        let id = read.identity()?;
+        let sub = read.subject.take().map(|sub| parse_uuid(&sub, "subject")).transpose()?;
+        let user_pool_id = read.user_pool_id()?;
+        let data = read.data.ok_or_else(|| DecodeError::malformed("data", "missing"))?;
+        let mut data: Context<'a> = parse(data.get(), "data")?;
+        data.strip_nul();
+        data.check()?;
+        Ok(Self::Context(ContextEvent { id, user_pool_id, sub, data }))
+    }
+
+    fn of_failures(mut read: Read<'a, &'a RawValue>) -> Result<Self, DecodeError> {
+        let id = read.identity()?;
+        let user_pool_id = read.user_pool_id()?;
+        let data = read.data.ok_or_else(|| DecodeError::malformed("data", "missing"))?;
+        let mut data: Failures<'a> = parse(data.get(), "data")?;
+        data.strip_nul();
+        data.check()?;
+        Ok(Self::Failures(FailuresEvent { id, user_pool_id, data }))
+    }
+}
+
+/// Of which form a message's `data` is, by its type. One that is not known is read as a user's, and refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    User,
+    Group,
+    Context,
+    Failures,
+}
+
 /// The `data` of what happened to a group.
 #[derive(Default, Deserialize)]
 struct GroupData<'a> {
@@ -226,8 +260,13 @@ struct GroupData<'a> {
 }
 
 impl<'a, D> Read<'a, D> {
-    fn is_of_group(&self) -> bool {
-        self.r#type.as_deref().is_some_and(|r#type| GroupChange::TYPES.contains(&r#type))
+    fn shape(&self) -> Shape {
+        match self.r#type.as_deref() {
+            Some(CONTEXT) => Shape::Context,
+            Some(FAILURES) => Shape::Failures,
+            Some(r#type) if GroupChange::TYPES.contains(&r#type) => Shape::Group,
+            Some(_) | None => Shape::User,
+        }
     }
 
     /// The id, once it is known that this build can read the message.

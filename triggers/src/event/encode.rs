@@ -3,7 +3,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Data, Event, SCHEMA_VERSION, SOURCE_PREFIX, SPEC_VERSION};
+use super::{Context, Data, Event, Failures, SCHEMA_VERSION, SOURCE_PREFIX, SPEC_VERSION};
 use crate::timestamp::Timestamp;
 
 #[derive(Serialize)]
@@ -26,6 +26,8 @@ struct Written<'a> {
 enum WrittenData<'a> {
     User(&'a Data<'a>),
     Group { group: &'a str },
+    Context(&'a Context<'a>),
+    Failures(&'a Failures<'a>),
 }
 
 impl Event<'_> {
@@ -35,6 +37,8 @@ impl Event<'_> {
         let (subject, data) = match self {
             Self::User(event) => (Some(event.sub), Some(WrittenData::User(&event.data))),
             Self::Group(event) => (event.change.user(), Some(WrittenData::Group { group: &event.group })),
+            Self::Context(event) => (event.sub, Some(WrittenData::Context(&event.data))),
+            Self::Failures(event) => (None, Some(WrittenData::Failures(&event.data))),
             Self::Heartbeat { .. } => (None, None),
         };
         let source = match self.user_pool_id() {

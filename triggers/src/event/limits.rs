@@ -106,7 +106,7 @@ impl GroupEvent<'_> {
     }
 }
 
-fn check_chars(field: &str, text: &str, limit: usize) -> Result<(), DecodeError> {
+pub(super) fn check_chars(field: &str, text: &str, limit: usize) -> Result<(), DecodeError> {
     check_chars_of(|| field.to_owned(), text, limit)
 }
 

@@ -8,11 +8,15 @@ mod carried;
 mod decode;
 mod encode;
 mod limits;
+mod records;
 
 pub use self::decode::DecodeError;
 pub use self::limits::{
     ATTRIBUTE_NAME_MAX_CHARS, ATTRIBUTE_VALUE_MAX_CHARS, ATTRIBUTES_MAX, GROUP_NAME_MAX_CHARS,
     MESSAGE_MAX_BYTES, TEXT_MAX_CHARS,
+};
+pub use self::records::{
+    Context, ContextEvent, FAILURES_MAX, Failure, FailureGroup, Failures, FailuresEvent, Occasion, Reporter,
 };
 
 use std::collections::BTreeMap;
@@ -30,6 +34,8 @@ pub const SCHEMA_VERSION: u64 = 1;
 const SPEC_VERSION: &str = "1.0";
 const SOURCE_PREFIX: &str = "cognito/";
 const HEARTBEAT: &str = "heartbeat";
+const CONTEXT: &str = "user.login_context";
+const FAILURES: &str = "user.sign_in_failed";
 
 /// An event's identity and its time: a UUIDv7 ([RFC 9562](https://www.rfc-editor.org/rfc/rfc9562#section-5.7)).
 ///
@@ -61,6 +67,16 @@ impl EventId {
         let millis = time.unix_millis();
         let nanos = u32::try_from(millis % 1_000 * 1_000_000).unwrap_or(0);
         Self(Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, millis / 1_000, nanos)))
+    }
+
+    /// The id of something that somebody else has recorded: of its time, with the last 74 of `bits` in place of random ones.
+    /// So the same record is the same event, whoever reads it again.
+    #[must_use]
+    pub fn of_record(time: Timestamp, bits: u128) -> Self {
+        let (time, bits) = (u128::from(time.unix_millis()) << 80, bits.to_be_bytes());
+        let [.., a, b, c, d, e, f, g, h, i, j] = bits;
+        let bytes = [0, 0, 0, 0, 0, 0, 0x70 | a & 0x0f, b, 0x80 | c & 0x3f, d, e, f, g, h, i, j];
+        Self(Uuid::from_u128(time | u128::from_be_bytes(bytes)))
     }
 
     /// Takes a UUID as an event id.
@@ -109,6 +125,10 @@ pub enum Event<'a> {
     User(UserEvent<'a>),
     /// Something happened to a group of a user pool.
     Group(GroupEvent<'a>),
+    /// Somebody saw where a sign-in came from. On a queue of its own.
+    Context(ContextEvent<'a>),
+    /// Sign-ins failed. On the same queue.
+    Failures(FailuresEvent<'a>),
     /// The scheduled canary that travels the same queue.
     Heartbeat {
         /// Which heartbeat, and when it was sent.
@@ -309,6 +329,8 @@ impl<'a> Event<'a> {
         match self {
             Self::User(event) => event.id,
             Self::Group(event) => event.id,
+            Self::Context(event) => event.id,
+            Self::Failures(event) => event.id,
             Self::Heartbeat { id } => *id,
         }
     }
@@ -319,6 +341,8 @@ impl<'a> Event<'a> {
         match self {
             Self::User(event) => event.kind.as_str(),
             Self::Group(event) => event.change.as_str(),
+            Self::Context(_) => CONTEXT,
+            Self::Failures(_) => FAILURES,
             Self::Heartbeat { .. } => HEARTBEAT,
         }
     }
@@ -329,6 +353,8 @@ impl<'a> Event<'a> {
         match self {
             Self::User(event) => Some(&event.user_pool_id),
             Self::Group(event) => Some(&event.user_pool_id),
+            Self::Context(event) => Some(&event.user_pool_id),
+            Self::Failures(event) => Some(&event.user_pool_id),
             Self::Heartbeat { .. } => None,
         }
     }
@@ -339,6 +365,8 @@ impl<'a> Event<'a> {
         match self {
             Self::User(event) => Event::User(event.into_owned()),
             Self::Group(event) => Event::Group(event.into_owned()),
+            Self::Context(event) => Event::Context(event.into_owned()),
+            Self::Failures(event) => Event::Failures(event.into_owned()),
             Self::Heartbeat { id } => Event::Heartbeat { id },
         }
     }

@@ -188,7 +188,7 @@ fn last_login(
         }
     }
     let id = event_id(old.id, "login", at?);
-    let mut login = Login { id, ip, device, location, user_agent: None };
+    let mut login = Login { id, client_id: None, ip, device, location, user_agent: None };
     login.resolve(geoip);
     Some(login)
 }
