@@ -26,7 +26,7 @@ CARGO_FUZZ := 0.13.2
 FUZZ := $(CACHE)/fuzz
 FUZZ_TARGETS := message trigger
 
-.PHONY: help demo dev test programs soak crash versions poolers servers fuzz fuzz-smoke fuzz-build deny unused bench bench-functions bench-render bench-peers bench-verify bench-upgrade bench-reconcile bench-fill bench-reconcile-stub bench-devices lambda infra infra-packages requirements check needs needs-infra needs-bench needs-lints
+.PHONY: help demo dev test programs soak crash versions poolers servers fuzz fuzz-smoke fuzz-build deny unused bench bench-contexts bench-functions bench-render bench-peers bench-verify bench-upgrade bench-reconcile bench-fill bench-reconcile-stub bench-devices lambda infra infra-packages requirements check needs needs-infra needs-bench needs-lints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -104,6 +104,9 @@ PEERS := $(CACHE)/bench-peers
 bench: bench-peers ## measure everything beside its peers: an hour and a quarter on two cores (needs what builds AWS's client for Node, and pgbench)
 	cargo run --locked --profile harness -p user-sync-bench -- --peers $(PEERS) $(ARGS)
 	$(if $(filter --quick,$(ARGS)),@echo 'a quick run: the page stays as it is',$(MAKE) bench-functions)
+
+bench-contexts: needs needs-bench ## measure records of sign-ins beside logins: a context a login for ten minutes, and an attack
+	cargo run --locked --profile harness -p user-sync-bench -- --only contexts --peers . $(ARGS)
 
 bench-functions: bench-peers ## time what is computed without a database or a network, and render the page
 	cargo bench --locked -p cognito-user-sync -p cognito-user-sync-triggers --bench functions > $(PEERS)/functions.txt

@@ -120,6 +120,28 @@ class Render(unittest.TestCase):
             render.between_markers(page, "new"), f"before\n{render.BEGIN}\nnew\n{render.END}\nafter\n"
         )
 
+    def test_contexts_stand_beside_logins_and_an_attack(self):
+        def ages(p99):
+            return {"p50_ms": 1.0, "p99_ms": p99, "max_ms": 9.0}
+
+        rates = {"events_per_second": several(100), "cpu_us_per_event": several(2)}
+        section = {
+            "drain": {
+                "logins": rates,
+                "contexts": rates,
+                "logins_after_contexts": rates,
+                "bytes_a_row": {"login": 500, "context": 300},
+            },
+            "steady": {"logins_per_second": 1000, "seconds": 600, "late_seconds": 60, "logins": ages(5), "contexts": ages(6)},
+            "attacks": [
+                {"failing_users": None, "logins": ages(5)},
+                {"failing_users": 5, "logins": ages(7), "failures": ages(40), "stored": 600_000, "bytes_a_row": 150},
+            ],
+        }
+        text = render.contexts(section)
+        self.assertIn("a login is 500 bytes and a context 300", text)
+        self.assertIn("| 10,000 failures/s of 5 users | 1.00 | 7.00 | 9.00 | 600,000 | 150 | 40.0 |", text)
+
     def test_medians_are_read_from_what_divan_prints(self):
         found = render.functions_of(PRINTED)
         self.assertEqual([each["name"] for each in found], ["country_of_a_number", "referral_code_of_a_sub"])

@@ -53,6 +53,7 @@ def render(results):
         ("trigger", trigger),
         ("growth", growth),
         ("freshness", freshness),
+        ("contexts", contexts),
         ("functions", functions),
     ]:
         if name in results:
@@ -469,6 +470,53 @@ def freshness(section):
             " from its start on, with 2 s to warm up.",
             "![Age of a login by the rate](performance/freshness.svg)",
             table(head, rows),
+        ]
+    )
+
+
+def contexts(section):
+    drained, steady = section["drain"], section["steady"]
+    rows = [
+        [name, spread(drained[key]["events_per_second"]), spread(drained[key]["cpu_us_per_event"])]
+        for name, key in [
+            ("logins, no contexts", "logins"),
+            ("a context of each of these logins", "contexts"),
+            ("later logins of users who have contexts", "logins_after_contexts"),
+        ]
+    ]
+
+    def ages(of):
+        return [number(of["p50_ms"]), number(of["p99_ms"]), number(of["max_ms"])]
+
+    fresh = [["logins", *ages(steady["logins"])], ["contexts", *ages(steady["contexts"])]]
+    attacks = []
+    for each in section["attacks"]:
+        users = each["failing_users"]
+        attacks.append(
+            [
+                f"10,000 failures/s of {users:,} users" if users else "no attack",
+                *ages(each["logins"]),
+                f"{each['stored']:,}" if users else "-",
+                f"{each['bytes_a_row']:,}" if users else "-",
+                number(each["failures"]["p99_ms"]) if users else "-",
+            ]
+        )
+    size = drained["bytes_a_row"]
+    return "\n\n".join(
+        [
+            "## Where logins came from",
+            "Four processes, batches of 1,000. A context is another event, which comes later and changes its user's row.",
+            table(["events", "events/s", "CPU an event (µs)"], rows),
+            f"In the ledgers, with their indexes, a login is {size['login']:,} bytes and a context {size['context']:,}.",
+            f"One worker on both queues, {steady['logins_per_second']:,} logins/s for {steady['seconds']} s, a context of"
+            f" each {steady['late_seconds']} s later; from the send to the deletion:",
+            table(["messages", "p50 (ms)", "p99 (ms)", "max (ms)"], fresh),
+            "An attack on the pool, as the functions before the queue hand it on: messages of 1,000 failures, beside 1,000"
+            " logins/s. The ages are those of the logins.",
+            table(
+                ["beside the logins", "p50 (ms)", "p99 (ms)", "max (ms)", "failures stored", "bytes each", "their p99 (ms)"],
+                attacks,
+            ),
         ]
     )
 

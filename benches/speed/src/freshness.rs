@@ -10,10 +10,26 @@ use tokio::process::Command;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::process;
-use crate::queue::Queue;
+use crate::queue::Queues;
 use crate::sample::percentile;
-use crate::server::{self, Server, SharedBuffers};
+use crate::server::{self, Database, Server, SharedBuffers};
 use user_sync_test_support::binaries;
+
+/// The worker on both queues.
+pub(crate) fn worker(database: &Database, endpoint: &str) -> Command {
+    let mut worker = Command::new(binaries::user_sync());
+    worker
+        .arg("worker")
+        .env("DATABASE_URL", &database.consumer_url)
+        .env("USER_SYNC_QUEUE_URL", format!("{endpoint}/queue"))
+        .env("USER_SYNC_DLQ_URL", format!("{endpoint}/dlq"))
+        .env("AWS_ENDPOINT_URL", endpoint)
+        .envs([("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x")])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    worker
+}
 
 pub(crate) async fn run(users: u64, rates: &[u64], quick: bool) -> Value {
     let seconds: u64 = if quick { 5 } else { 30 };
@@ -26,19 +42,9 @@ pub(crate) async fn run(users: u64, rates: &[u64], quick: bool) -> Value {
         let count = usize::try_from(rate * (seconds + 2)).unwrap();
         let warm_up = usize::try_from(rate * 2).unwrap();
         let users = database.some(count).await;
-        let (queue, endpoint) = Queue::start().await;
-        let mut worker = Command::new(binaries::user_sync())
-            .arg("worker")
-            .env("DATABASE_URL", &database.consumer_url)
-            .env("USER_SYNC_QUEUE_URL", format!("{endpoint}/queue"))
-            .env("USER_SYNC_DLQ_URL", format!("{endpoint}/dlq"))
-            .env("AWS_ENDPOINT_URL", &endpoint)
-            .envs([("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x")])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let (queues, endpoint) = Queues::start().await;
+        let queue = &queues.events;
+        let mut worker = worker(&database, &endpoint).spawn().unwrap();
         sleep(Duration::from_secs(1)).await;
         let (_, before) = database.counts().await;
         let started = Instant::now();

@@ -14,6 +14,7 @@
     missing_docs
 )]
 
+mod contexts;
 mod drain;
 mod freshness;
 mod growth;
@@ -97,6 +98,8 @@ enum Section {
     Renames,
     Growth,
     Freshness,
+    /// Records of sign-ins: what they cost, how old they are, and an attack.
+    Contexts,
 }
 
 impl std::fmt::Display for Section {
@@ -122,6 +125,7 @@ async fn main() {
             Section::Renames => drain::run(&options.renames_plan(), &options.peers).await,
             Section::Growth => growth::run(&options.growth, options.ledger, options.quick).await,
             Section::Freshness => freshness::run(options.users, &options.rates, options.quick).await,
+            Section::Contexts => contexts::run(options.users, options.quick).await,
         };
         measured["machine"] = machine.clone();
         results.insert(section.to_string(), measured);

@@ -1,5 +1,6 @@
 //! The part of SQS's protocol that the worker speaks, in memory: a server of the real protocol in Python would be
-//! what is measured. It notes when each message is deleted, which the worker does once it is committed.
+//! what is measured. It notes when each message is deleted, which the worker does once it is committed. A queue for users'
+//! events, and one for records of sign-ins.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
+#[derive(Default)]
 pub(crate) struct Queue {
     messages: Mutex<VecDeque<(usize, String)>>,
     /// When each message came into being, and when it was deleted.
@@ -22,16 +24,30 @@ pub(crate) struct Queue {
     arrived: Notify,
 }
 
-impl Queue {
-    /// Serves on a free port of this machine; returns its address.
+/// Both queues.
+#[derive(Default)]
+pub(crate) struct Queues {
+    pub(crate) events: Queue,
+    pub(crate) records: Queue,
+}
+
+impl Queues {
+    /// Serves on a free port of this machine; returns its address, below which the queues are `/queue` and `/records`.
     pub(crate) async fn start() -> (Arc<Self>, String) {
-        let queue =
-            Arc::new(Self { messages: Mutex::default(), times: Mutex::default(), arrived: Notify::new() });
+        let queues = Arc::new(Self::default());
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().fallback(post(answer)).with_state(Arc::clone(&queue));
+        let router = Router::new().fallback(post(answer)).with_state(Arc::clone(&queues));
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        (queue, endpoint)
+        (queues, endpoint)
+    }
+}
+
+impl Queue {
+    /// Messages that came into being, and those that were deleted.
+    pub(crate) fn progress(&self) -> (usize, usize) {
+        let times = self.times.lock().unwrap();
+        (times.len(), times.iter().filter(|(_, deleted)| deleted.is_some()).count())
     }
 
     pub(crate) fn send(&self, body: String) {
@@ -91,8 +107,10 @@ impl Queue {
     }
 }
 
-async fn answer(State(queue): State<Arc<Queue>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(State(queues): State<Arc<Queues>>, headers: HeaderMap, body: Bytes) -> Response {
     let request: Value = serde_json::from_slice(&body).unwrap();
+    let is_of_records = request["QueueUrl"].as_str().is_some_and(|url| url.ends_with("/records"));
+    let queue = if is_of_records { &queues.records } else { &queues.events };
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
     let answer = match target.trim_start_matches("AmazonSQS.") {
         "ReceiveMessage" => queue.receive(&request).await,

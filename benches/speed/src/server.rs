@@ -396,11 +396,16 @@ pub(crate) fn event_at(who: &Who, time: Timestamp, kind: Kind) -> UserEvent<'sta
 
 /// A batch as Lambda's event source mapping hands it over ("Using Lambda with Amazon SQS").
 pub(crate) fn payload(events: &[UserEvent<'_>]) -> Vec<u8> {
-    let record = |event: &UserEvent<'_>| {
+    payload_of(events.iter().map(|event| Event::User(event.clone()).encode()), "user-sync")
+}
+
+/// The same, of these bodies and from this queue.
+pub(crate) fn payload_of(bodies: impl Iterator<Item = String>, queue: &str) -> Vec<u8> {
+    let record = |body: String| {
         json!({
             "messageId": Uuid::now_v7(),
             "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a".repeat(8),
-            "body": Event::User(event.clone()).encode(),
+            "body": body,
             "attributes": {
                 "ApproximateReceiveCount": "1",
                 "SentTimestamp": "1760936755200",
@@ -410,9 +415,9 @@ pub(crate) fn payload(events: &[UserEvent<'_>]) -> Vec<u8> {
             "messageAttributes": {},
             "md5OfBody": "00000000000000000000000000000000",
             "eventSource": "aws:sqs",
-            "eventSourceARN": "arn:aws:sqs:eu-west-1:111122223333:user-sync",
+            "eventSourceARN": format!("arn:aws:sqs:eu-west-1:111122223333:{queue}"),
             "awsRegion": "eu-west-1",
         })
     };
-    json!({ "Records": events.iter().map(record).collect::<Vec<_>>() }).to_string().into_bytes()
+    json!({ "Records": bodies.map(record).collect::<Vec<_>>() }).to_string().into_bytes()
 }
