@@ -1,14 +1,22 @@
 /** Where logins came from: the queue of contexts, the sources, the audit; and nothing of it where it is not asked for. */
 import * as assert from 'node:assert/strict';
 import * as fs from 'node:fs';
+import * as path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { App, Duration, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import * as logs from 'aws-cdk-lib/aws-logs';
-import { CognitoUserSync, CognitoUserSyncProps, LoginContext, Migrations } from '../lib';
-import { dist } from './support';
+import {
+  CognitoUserSync,
+  CognitoUserSyncProps,
+  DatabaseAuth,
+  DriftCheck,
+  LoginContext,
+  Migrations,
+} from '../lib';
+import { dist, INFRA } from './support';
 import { asList, matches, Questions } from './template';
 import { sync, variants } from './variants';
 
@@ -203,12 +211,6 @@ describe('the queue of contexts', () => {
 });
 
 describe('the records function', () => {
-  const CLIENTS: Record<string, unknown> = {
-    LoginContext: undefined,
-    LoginContextCloudTrail: { 'Fn::Join': ['', [{ Ref: 'PoolApp1B0C6CE1' }, ',1example23456789']] },
-    FargateThreatProtection: undefined,
-  };
-
   test('is the lifecycle program, outside the VPC, told of its queue, its pool and its clients', () => {
     for (const name of SOURCES) {
       const questions = of(name);
@@ -220,9 +222,9 @@ describe('the records function', () => {
         USER_SYNC_CONTEXT_QUEUE_URL: { Ref: queueOf(questions, 'ContextQueue') },
         USER_SYNC_USER_POOL_ID: questions.environment('Lifecycle').USER_SYNC_USER_POOL_ID,
       });
-      const expected = CLIENTS[name];
-      assert.equal(clients === undefined, expected === undefined, name);
-      if (expected) assert.match(JSON.stringify(clients), /"PoolApp\w+"\},",1example23456789"/, name);
+      if (name === 'LoginContextCloudTrail')
+        assert.match(JSON.stringify(clients), /\{"Ref":"PoolApp\w+"\},",1example23456789"/, name);
+      else assert.equal(clients, undefined, name);
     }
   });
 
@@ -299,6 +301,14 @@ describe('CloudTrail', () => {
       assert.ok(!matches(pattern, { ...call('InitiateAuth'), source: 'else' }));
     }
     assert.deepEqual(of('FargateThreatProtection').ids('AWS::Events::Rule', 'SyncSignIn'), []);
+  });
+
+  test('is handed over by the rule that docs/deploying.md shows', () => {
+    const text = fs.readFileSync(path.join(INFRA, '..', 'docs', 'deploying.md'), 'utf8');
+    const [shown, ...others] = [...text.matchAll(/```json\n( *\{\n *"source"[^`]+)```/g)];
+    assert.deepEqual(others, []);
+    const made = of('LoginContext').properties('AWS::Events::Rule', 'SyncSignInRecordsRule').EventPattern;
+    assert.deepEqual(made, JSON.parse(shown![1]!));
   });
 
   test('comes by way of a queue, a thousand records to an invocation', () => {
@@ -411,6 +421,17 @@ describe('the audit', () => {
       assert.match(said, isSecret ? /SyncReaderSecret/ : /user_sync_reader_login@/, name);
     }
     assert.equal(of('ContextQueue').sync.auditFunction, undefined);
+  });
+
+  test('has the reader’s secret, also where nobody else needs it', () => {
+    const questions = made({
+      loginContext: [LoginContext.cloudTrail()],
+      auth: DatabaseAuth.secret(),
+      migrations: Migrations.SKIP,
+      driftCheck: DriftCheck.none(),
+    });
+    const [secret] = questions.ids('AWS::SecretsManager::Secret', 'SyncReaderSecret');
+    assert.deepEqual(questions.environment('Audit').USER_SYNC_DATABASE_SECRET_ARN, { Ref: secret });
   });
 
   test('waits for the tables that it reads', () => {

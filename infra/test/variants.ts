@@ -213,9 +213,6 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
     compute: UserSyncCompute.fargate(),
     auth: DatabaseAuth.secret(),
     loginContext: [LoginContext.threatProtection({ logGroup: userAuthEvents(stack) })],
-    // Nobody else would need the reader's secret.
-    migrations: Migrations.SKIP,
-    driftCheck: DriftCheck.none(),
   }),
   ContextQueue: () => ({ contextQueue: true, recordRetention: Duration.days(90) }),
 };
