@@ -845,7 +845,12 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
   }
 
   private auditLambda(migration?: CustomResource): lambda.Function {
-    const made = auditFunction(this, this.programs, this.props.userPool, this.network, this.layer());
+    const { userPool, endpoints } = this.props;
+    // There is no way to Systems Manager where there are only the endpoints.
+    const triggersParameter = endpoints ? undefined : this.triggersParameter;
+    const { network } = this;
+    const layer = this.layer();
+    const made = auditFunction(this, this.programs, { userPool, network, layer, triggersParameter });
     this.addLogin(made, this.settings.auth.readerUser, this.readerSecret);
     if (migration) made.node.addDependency(migration);
     return made;

@@ -14,7 +14,7 @@ export interface WatchedContexts extends Queues {
   readonly auditFunction?: lambda.Function;
 }
 
-const { BREACHING, NOT_BREACHING } = cloudwatch.TreatMissingData;
+const { NOT_BREACHING } = cloudwatch.TreatMissingData;
 const HOUR = { period: Duration.hours(1) };
 
 /** Makes an alarm for each way in which records could be lost or say that logins were. */
@@ -61,12 +61,13 @@ export function contextAlarms(
         says: 'AWS recorded sign-ins that are not in the ledger. `user-sync audit --list` names them.',
         section: 'Logins unaccounted for',
       }),
-      make('AuditMissing', {
-        metric: unaccounted(auditFunction, { period: Duration.hours(6), statistic: 'SampleCount' }),
-        threshold: 1,
-        below: true,
-        missing: BREACHING,
-        says: 'No audit of the logins has come to its end for 6 hours.',
+      make('AuditFails', {
+        // One hour's is no loss: the next audits a day, too.
+        metric: auditFunction.metricErrors(HOUR),
+        threshold: 0,
+        periods: 3,
+        missing: NOT_BREACHING,
+        says: 'The audit of the logins has failed for three hours.',
         section: 'Logins unaccounted for',
       }),
     );

@@ -15,6 +15,7 @@ import {
   DriftCheck,
   LoginContext,
   Migrations,
+  PoolTriggers,
 } from '../lib';
 import { dist, INFRA } from './support';
 import { asList, matches, Questions } from './template';
@@ -434,6 +435,26 @@ describe('the audit', () => {
     assert.deepEqual(questions.environment('Audit').USER_SYNC_DATABASE_SECRET_ARN, { Ref: secret });
   });
 
+  test('knows when triggers were away, where somebody notes it and it can be read', () => {
+    const of = (changes: Partial<CognitoUserSyncProps>) =>
+      made({
+        loginContext: [LoginContext.cloudTrail()],
+        triggers: PoolTriggers.attach({ keep: true }),
+        ...changes,
+      });
+    const kept = of({});
+    const [parameter] = kept.ids('AWS::SSM::Parameter');
+    assert.deepEqual(kept.environment('Audit').USER_SYNC_TRIGGERS_PARAMETER, { Ref: parameter });
+    assert.deepEqual(Object.keys(rights(kept, 'SyncAuditRole')).sort(), [
+      'rds-db:connect',
+      'ssm:GetParameter',
+    ]);
+    for (const without of [of({ triggers: PoolTriggers.attach() }), of({ endpoints: true })]) {
+      assert.equal(without.environment('Audit').USER_SYNC_TRIGGERS_PARAMETER, undefined);
+      assert.deepEqual(Object.keys(rights(without, 'SyncAuditRole')), ['rds-db:connect']);
+    }
+  });
+
   test('waits for the tables that it reads', () => {
     const [audit] = of('LoginContext').ids('AWS::Lambda::Function', 'SyncAudit');
     const [migration] = of('LoginContext').ids('Custom::UserSyncSchema');
@@ -464,7 +485,7 @@ describe('alarms', () => {
     for (const name of SOURCES)
       assert.deepEqual(
         ours(name),
-        ['AuditMissing', ...queue, 'LoginsUnaccounted', 'SignInRecordFailures'].sort(),
+        ['AuditFails', ...queue, 'LoginsUnaccounted', 'SignInRecordFailures'].sort(),
         name,
       );
   });
@@ -497,8 +518,8 @@ describe('alarms', () => {
       'SyncSignInRecordFailures',
     ]);
     assert.deepEqual(both('LoginsUnaccounted'), ['UserSync', 'logins_unaccounted', 0, 'SyncAuditFunction']);
-    assert.deepEqual(both('AuditMissing'), ['UserSync', 'logins_unaccounted', 1, 'SyncAuditFunction']);
-    assert.equal(alarm('LoginContext', 'AuditMissing').TreatMissingData, 'breaching');
+    assert.deepEqual(both('AuditFails'), ['AWS/Lambda', 'Errors', 0, 'SyncAuditFunction']);
+    assert.equal(alarm('LoginContext', 'AuditFails').EvaluationPeriods, 3);
     assert.equal(alarm('LoginContext', 'LoginsUnaccounted').TreatMissingData, 'notBreaching');
   });
 
