@@ -31,7 +31,9 @@ import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import * as ssm from 'aws-cdk-lib/aws-ssm';
 import { Construct, IConstruct } from 'constructs';
+import { auditFunction } from './audit';
 import { CERTIFICATES_FILE, certificates, staged } from './certificates';
+import { contextEnvironment, contextQueues, grantSend, mapRecords } from './context-queue';
 import { goOn } from './drift';
 import { keeper, Keeper, permitParameter, poolChanges } from './keeper';
 import { refuse } from './limits';
@@ -40,9 +42,10 @@ import { AttachOptions, ClientMetadataKeys, FargateComputeOptions } from './opti
 import { Attachment, chains, poolTriggers } from './pool-triggers';
 import { Network, Programs, WORKER_FILES } from './programs';
 import { CognitoUserSyncProps } from './props';
-import { failureQueue, grantQueue, Queues, queues } from './queues';
+import { CONSUME, failureQueue, grantQueue, Queues, queues } from './queues';
 import { schedule } from './schedules';
 import { Settings, settings } from './settings';
+import { SignInRecords, signInRecords } from './sign-in-records';
 
 /** The consumer's timeout: the longest that one batch may take. */
 const CONSUMER_TIMEOUT = Duration.seconds(60);
@@ -95,6 +98,18 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
   /** Where messages that cannot be applied wait, each with its reason. */
   public readonly deadLetterQueue: sqs.Queue;
 
+  /** The queue of contexts and failed sign-ins, with `loginContext` or `contextQueue: true`. */
+  public readonly contextQueue?: sqs.Queue;
+
+  /** Where contexts and failed sign-ins that cannot be applied wait, each with its reason. */
+  public readonly contextDeadLetterQueue?: sqs.Queue;
+
+  /** The function that reads AWS's records of sign-ins, with a source in `loginContext`. */
+  public readonly recordsFunction?: lambda.Function;
+
+  /** The function that compares the logins with what AWS recorded, with a source in `loginContext`. */
+  public readonly auditFunction?: lambda.Function;
+
   /** The function behind both of the pool's triggers. */
   public readonly triggerFunction: lambda.Function;
 
@@ -145,6 +160,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
   private readonly programs: Programs;
   private readonly network: Network;
   private readonly metrics: Metrics;
+  private readonly contexts?: Queues;
   private authorities?: lambda.LayerVersion;
 
   constructor(scope: Construct, id: string, props: CognitoUserSyncProps) {
@@ -158,13 +174,17 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     this.connections = new ec2.Connections({ securityGroups: [securityGroup] });
 
     ({ queue: this.queue, deadLetterQueue: this.deadLetterQueue } = this.queues());
+    if (this.settings.hasContextQueue) {
+      this.contexts = this.contextQueues();
+      ({ queue: this.contextQueue, deadLetterQueue: this.contextDeadLetterQueue } = this.contexts);
+    }
     this.triggerFunction = this.trigger(removalPolicy === RemovalPolicy.RETAIN);
     const attached = this.attachTriggers();
 
-    const { runsMigrations, driftInterval, fargate } = this.settings;
+    const { runsMigrations, driftInterval, fargate, sources } = this.settings;
     if (auth.usesSecrets) {
       this.consumerSecret = auth.consumerSecret ?? this.secret('ConsumerSecret', auth.consumerUser);
-      if (runsMigrations || driftInterval) {
+      if (runsMigrations || driftInterval || sources) {
         this.readerSecret = auth.readerSecret ?? this.secret('ReaderSecret', auth.readerUser);
       }
     }
@@ -201,6 +221,10 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     this.triggersParameter = kept?.parameter;
     if (driftInterval) this.driftFunction = this.driftLambda(driftInterval, migration);
 
+    const records = this.signInRecords();
+    this.recordsFunction = records?.recordsFunction;
+    if (records) this.auditFunction = this.auditLambda(migration);
+
     const watched = {
       queue: this.queue,
       deadLetterQueue: this.deadLetterQueue,
@@ -217,32 +241,52 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
       migrator: this.migrator,
       driftFunction: this.driftFunction,
       driftInterval,
+      contexts: this.contexts && {
+        ...this.contexts,
+        consumerService: consumerMetrics,
+        records,
+        auditFunction: this.auditFunction,
+      },
     };
     this.metrics = new Metrics(watched);
     this.alarms = alarms(this, watched, this.metrics, props.alarmTopic);
     this.dashboard = dashboard(this, watched, this.metrics, this.alarms);
   }
 
-  /** Permits `user-sync dlq` in all its forms: list, show, redrive, drop. */
+  /** Permits `user-sync dlq` in all its forms: list, show, redrive, drop. Of contexts, too, where there is a queue of them. */
   public grantRedrive(grantee: iam.IGrantable): iam.Grant {
-    return grantQueue(
-      this.deadLetterQueue,
-      grantee,
-      'sqs:ReceiveMessage',
-      'sqs:ChangeMessageVisibility',
-      'sqs:DeleteMessage',
-      'sqs:GetQueueAttributes',
-      'sqs:StartMessageMoveTask',
-      'sqs:ListMessageMoveTasks',
-      'sqs:CancelMessageMoveTask',
-    ).combine(grantQueue(this.queue, grantee, 'sqs:SendMessage', 'sqs:GetQueueAttributes'));
+    const redrive = ({ queue, deadLetterQueue }: Queues) =>
+      grantQueue(
+        deadLetterQueue,
+        grantee,
+        'sqs:ReceiveMessage',
+        'sqs:ChangeMessageVisibility',
+        'sqs:DeleteMessage',
+        'sqs:GetQueueAttributes',
+        'sqs:StartMessageMoveTask',
+        'sqs:ListMessageMoveTasks',
+        'sqs:CancelMessageMoveTask',
+      ).combine(grantQueue(queue, grantee, 'sqs:SendMessage', 'sqs:GetQueueAttributes'));
+    const granted = redrive(this);
+    return this.contexts ? granted.combine(redrive(this.contexts)) : granted;
   }
 
-  /** Permits to read the trigger's log, and `user-sync replay` of what is in it. */
+  /**
+   * Permits a backend to say where a login came from, by `user.login_context`: to send to the queue of contexts, and nothing
+   * else. Fails where there is none.
+   */
+  public grantSendContext(grantee: iam.IGrantable): iam.Grant {
+    return grantSend(this.contextQueue, grantee);
+  }
+
+  /** Permits to read the trigger's log, and `user-sync replay` of what is in it, and of files of AWS's records. */
   public grantReplay(grantee: iam.IGrantable): iam.Grant {
-    return this.triggerFunction.logGroup
+    const send = (queue: sqs.IQueue) =>
+      grantQueue(queue, grantee, 'sqs:SendMessage', 'sqs:GetQueueAttributes');
+    const granted = this.triggerFunction.logGroup
       .grant(grantee, 'logs:FilterLogEvents', 'logs:GetLogEvents')
-      .combine(grantQueue(this.queue, grantee, 'sqs:SendMessage', 'sqs:GetQueueAttributes'));
+      .combine(send(this.queue));
+    return this.contextQueue ? granted.combine(send(this.contextQueue)) : granted;
   }
 
   /** Permits `user-sync triggers hold`. Fails where the triggers are not kept. */
@@ -307,6 +351,13 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     // "Configuring an Amazon SQS queue to use with Lambda": six times the timeout, and the window.
     const visibilityTimeout = Duration.seconds(6 * CONSUMER_TIMEOUT.toSeconds() + batchingWindow.toSeconds());
     return queues(this, { visibilityTimeout, maxReceiveCount, encryptionKey, removalPolicy });
+  }
+
+  private contextQueues(): Queues {
+    const { maxReceiveCount, removalPolicy } = this.settings;
+    const { encryptionKey } = this.props;
+    const consumerTimeout = CONSUMER_TIMEOUT;
+    return contextQueues(this, { consumerTimeout, maxReceiveCount, encryptionKey, removalPolicy });
   }
 
   private trigger(keepLog: boolean): lambda.Function {
@@ -534,7 +585,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
 
   private migratorFunction(): lambda.Function {
     const { database, databaseName, schema, rolePrefix } = this.props;
-    const { auth, retentionDays } = this.settings;
+    const { auth, retentionDays, recordRetentionDays } = this.settings;
     const adminSecret = database.owner.adminSecret!;
     const made = this.programs.function(this, 'Migrator', {
       program: 'user-sync-operator',
@@ -548,6 +599,9 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
         USER_SYNC_DATABASE_SECRET_ARN: adminSecret.secretArn,
         ...database.owner._environment(databaseName, schema),
         ...(rolePrefix !== undefined && { USER_SYNC_ROLE_PREFIX: rolePrefix }),
+        ...(recordRetentionDays !== undefined && {
+          USER_SYNC_RECORD_RETENTION_DAYS: String(recordRetentionDays),
+        }),
         // The logins that it makes, whatever it is asked.
         USER_SYNC_LOGINS_AUTH: auth.usesSecrets ? 'secret' : 'iam',
         USER_SYNC_CONSUMER_LOGIN: auth.consumerUser,
@@ -624,6 +678,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
         USER_SYNC_QUEUE_URL: this.queue.queueUrl,
         USER_SYNC_DLQ_URL: this.deadLetterQueue.queueUrl,
         USER_SYNC_USER_POOL_ID: this.props.userPool.userPoolId,
+        ...contextEnvironment(this.contexts),
       },
       network: this.network,
       layers: [this.layer()],
@@ -638,13 +693,15 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
       maxConcurrency: maximumConcurrency,
       reportBatchItemFailures: true,
     });
+    if (this.contextQueue) mapRecords(this, 'ContextMapping', this.contextQueue, made, batchSize);
     return made;
   }
 
   private grantConsume(grantee: iam.IGrantable): void {
-    const consume = ['ReceiveMessage', 'DeleteMessage', 'ChangeMessageVisibility', 'GetQueueAttributes'];
-    grantQueue(this.queue, grantee, ...consume.map((action) => `sqs:${action}`));
-    grantQueue(this.deadLetterQueue, grantee, 'sqs:SendMessage');
+    for (const { queue, deadLetterQueue } of [this, ...(this.contexts ? [this.contexts] : [])]) {
+      grantQueue(queue, grantee, ...CONSUME);
+      grantQueue(deadLetterQueue, grantee, 'sqs:SendMessage');
+    }
   }
 
   private worker(options: FargateComputeOptions, metricsService: string): ecs.FargateService {
@@ -669,6 +726,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
         USER_SYNC_EMF_SERVICE: metricsService,
         USER_SYNC_USER_POOL_ID: this.props.userPool.userPoolId,
         USER_SYNC_METRICS_ADDR: HEALTH_ADDRESS,
+        ...contextEnvironment(this.contexts),
         ...this.login(task.taskRole, this.settings.auth.consumerUser, this.consumerSecret),
       },
       logging: ecs.LogDriver.awsLogs({
@@ -771,6 +829,30 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
         targets: [new targets.LambdaFunction(made, { deadLetterQueue: failures })],
       });
     }
+    return made;
+  }
+
+  /** Reads AWS's records, if any source is asked for. Consumers know its types of events before it sends any. */
+  private signInRecords(): SignInRecords | undefined {
+    const { sources, removalPolicy } = this.settings;
+    const { contextQueue } = this;
+    if (!sources || !contextQueue) return undefined;
+    const { userPool, encryptionKey } = this.props;
+    const props = { sources, userPool, contextQueue, encryptionKey, removalPolicy };
+    const records = signInRecords(this, this.programs, props);
+    records.recordsFunction.node.addDependency(this.consumer);
+    return records;
+  }
+
+  private auditLambda(migration?: CustomResource): lambda.Function {
+    const { userPool, endpoints } = this.props;
+    // There is no way to Systems Manager where there are only the endpoints.
+    const triggersParameter = endpoints ? undefined : this.triggersParameter;
+    const { network } = this;
+    const layer = this.layer();
+    const made = auditFunction(this, this.programs, { userPool, network, layer, triggersParameter });
+    this.addLogin(made, this.settings.auth.readerUser, this.readerSecret);
+    if (migration) made.node.addDependency(migration);
     return made;
   }
 

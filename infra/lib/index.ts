@@ -1,4 +1,10 @@
 export * from './cognito-user-sync';
 export * from './database';
+export {
+  CloudTrailContextOptions,
+  LoginContext,
+  LoginContextProps,
+  ThreatProtectionContextOptions,
+} from './login-context';
 export * from './options';
 export * from './props';

@@ -11,25 +11,8 @@ import * as sns from 'aws-cdk-lib/aws-sns';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import * as ssm from 'aws-cdk-lib/aws-ssm';
 import { Construct } from 'constructs';
-
-/** The namespace of all metrics of the programs. */
-const NAMESPACE = 'UserSync';
-
-/** A metric of one of the programs; `service` is its dimension. */
-export function metricOf(
-  service: string,
-  name: string,
-  options: cloudwatch.MetricOptions,
-): cloudwatch.Metric {
-  return new cloudwatch.Metric({
-    namespace: NAMESPACE,
-    metricName: name,
-    dimensionsMap: { service },
-    period: Duration.minutes(5),
-    statistic: 'Sum',
-    ...options,
-  });
-}
+import { contextAlarms, contextWidgets, WatchedContexts } from './context-monitoring';
+import { AlarmProps, byLabel, Graph, metricOf, ofAny } from './metrics';
 
 /** What is watched. */
 export interface Watched {
@@ -48,6 +31,7 @@ export interface Watched {
   readonly migrator?: lambda.Function;
   readonly driftFunction?: lambda.Function;
   readonly driftInterval?: Duration;
+  readonly contexts?: WatchedContexts;
 }
 
 /** Why triggers that are missing are not put back, as the label of the metric has it. */
@@ -129,20 +113,6 @@ export class Metrics {
   }
 }
 
-/** Several metrics as one, each of which is 0 where it says nothing. */
-function ofAny(
-  combine: 'MAX' | 'SUM',
-  usingMetrics: Record<string, cloudwatch.Metric>,
-  period: Duration,
-): cloudwatch.MathExpression {
-  const each = Object.keys(usingMetrics).map((id) => `FILL(${id}, 0)`);
-  return new cloudwatch.MathExpression({
-    expression: `${combine}([${each.join(', ')}])`,
-    usingMetrics,
-    period,
-  });
-}
-
 const { BREACHING, NOT_BREACHING } = cloudwatch.TreatMissingData;
 const { GREATER_THAN_THRESHOLD, LESS_THAN_THRESHOLD } = cloudwatch.ComparisonOperator;
 
@@ -152,20 +122,6 @@ const { GREATER_THAN_THRESHOLD, LESS_THAN_THRESHOLD } = cloudwatch.ComparisonOpe
  * over in between, or after one look that failed.
  */
 const LOOKS = { periods: 12, datapoints: 1 };
-
-interface AlarmProps {
-  readonly metric: cloudwatch.IMetric;
-  readonly threshold: number;
-  readonly below?: boolean;
-  readonly periods?: number;
-  /** How many of the periods raise it; all of them if it is left out. */
-  readonly datapoints?: number;
-  /** What silence means: all is well, or that somebody should have spoken. */
-  readonly missing: cloudwatch.TreatMissingData;
-  readonly says: string;
-  /** The section of docs/runbook.md. */
-  readonly section: string;
-}
 
 /** Makes an alarm for each way in which users could stop being synced. */
 export function alarms(
@@ -355,6 +311,7 @@ export function alarms(
       }),
     );
   }
+  if (watched.contexts) made.push(...contextAlarms(make, watched.contexts));
   return made;
 }
 
@@ -377,11 +334,7 @@ export function dashboard(
       setPeriodToTimeRange: false,
       sparkline: true,
     });
-  const graph = (
-    title: string,
-    left: cloudwatch.IMetric[],
-    props: Partial<cloudwatch.GraphWidgetProps> = {},
-  ) =>
+  const graph: Graph = (title, left, props = {}) =>
     new cloudwatch.GraphWidget({
       title,
       left,
@@ -527,6 +480,9 @@ export function dashboard(
       : []),
     ...(watched.isAttached ? [graph('Triggers that do not call us', triggerLines(watched, metrics))] : []),
   );
+  if (watched.contexts) {
+    for (const row of contextWidgets(graph, watched.contexts)) board.addWidgets(...row);
+  }
   board.addWidgets(
     text(
       `Region ${Aws.REGION}. Queue \`${watched.queue.queueName}\`, dead letters \`${watched.deadLetterQueue.queueName}\`, ` +
@@ -537,16 +493,6 @@ export function dashboard(
     ),
   );
   return board;
-}
-
-/** A metric by the values of its label. */
-function byLabel(service: string, metric: string, label: string): cloudwatch.MathExpression {
-  return new cloudwatch.MathExpression({
-    expression: `SEARCH('{${NAMESPACE},service,${label}} MetricName="${metric}" service="${service}"', 'Sum', 300)`,
-    usingMetrics: {},
-    label: '',
-    period: Duration.minutes(5),
-  });
 }
 
 /** The lines of the graph of triggers. */

@@ -6,6 +6,7 @@ import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import * as sns from 'aws-cdk-lib/aws-sns';
 import { UserSyncDatabase } from './database';
+import { LoginContextProps } from './login-context';
 import {
   ClientMetadataKeys,
   DatabaseAuth,
@@ -16,7 +17,7 @@ import {
 } from './options';
 
 /** What a `CognitoUserSync` needs to know. */
-export interface CognitoUserSyncProps {
+export interface CognitoUserSyncProps extends LoginContextProps {
   /**
    * The user pool whose users become rows. A pool of this stack gets its triggers directly, any other by a
    * custom resource; see `triggers`.
@@ -133,7 +134,7 @@ export interface CognitoUserSyncProps {
   /**
    * A key for the queue, the dead-letter queue, the trigger's log, which may hold events, and the generated secrets. It
    * must be symmetric. The policy of a key that is made in the app is added to; that of an imported one must permit
-   * `logs.<region>.amazonaws.com` to use it.
+   * `logs.<region>.amazonaws.com` to use it, and `events.amazonaws.com` with `LoginContext.cloudTrail`.
    *
    * @default - keys that SQS, CloudWatch Logs and Secrets Manager own
    */

@@ -49,8 +49,8 @@ export function queues(scope: Construct, props: QueuesProps): Queues {
 
 /** Where Lambda and EventBridge put what they could not hand over. */
 export function failureQueue(scope: Construct, id: string): sqs.Queue {
-  // EventBridge could not write to a queue with a key whose policy does not name it, and what comes here has no
-  // personal data: CloudTrail hides names and attributes.
+  // EventBridge could not write to a queue with a key whose policy does not name it. What comes here has no names and no
+  // attributes, which CloudTrail hides; records of sign-ins have addresses.
   const queue = new sqs.Queue(scope, id, {
     retentionPeriod: Duration.days(14),
     enforceSSL: true,
@@ -62,6 +62,14 @@ export function failureQueue(scope: Construct, id: string): sqs.Queue {
   });
   return queue;
 }
+
+/** What whoever receives from a queue needs, or Lambda by a function's role. */
+export const CONSUME = [
+  'ReceiveMessage',
+  'DeleteMessage',
+  'ChangeMessageVisibility',
+  'GetQueueAttributes',
+].map((action) => `sqs:${action}`);
 
 /** Permits actions on a queue, and the use of its key that they take. */
 export function grantQueue(queue: sqs.IQueue, grantee: iam.IGrantable, ...actions: string[]): iam.Grant {

@@ -3,6 +3,7 @@ import { Duration, RemovalPolicy } from 'aws-cdk-lib';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { requireAuthorities } from './certificates';
+import { sources } from './login-context';
 import { databaseWord, refuse, rolePrefix, schemaName, seconds, wholeNumber } from './limits';
 import { DatabaseAuth, DriftCheck, Migrations, PoolTriggers, UserSyncCompute } from './options';
 import { CognitoUserSyncProps } from './props';
@@ -33,6 +34,7 @@ export function settings(props: CognitoUserSyncProps, region: string) {
     maximumConcurrency: wholeNumber('maximumConcurrency', props.maximumConcurrency ?? 4, 2, 1_000),
     maxReceiveCount: wholeNumber('maxReceiveCount', props.maxReceiveCount ?? receives, 1, 1_000),
     consumerMemorySize: wholeNumber('consumerMemorySize', props.consumerMemorySize ?? 512, 128, 10_240),
+    ...loginContext(props),
     retentionDays: wholeNumber('retentionDays', props.retentionDays ?? 400, 31, 3_650),
   };
 }
@@ -50,6 +52,24 @@ function auth(props: CognitoUserSyncProps) {
 
 function lifecycleConcurrency({ lifecycleConcurrency: given }: CognitoUserSyncProps): number | undefined {
   return given === undefined ? given : wholeNumber('lifecycleConcurrency', given, 1, 100);
+}
+
+/** The sources of contexts, whether there is a queue of them, and how long they are kept. */
+function loginContext(props: CognitoUserSyncProps) {
+  const read = sources(props.loginContext);
+  const { contextQueue } = props;
+  if (read && contextQueue === false)
+    refuse('contextQueue', contextQueue, 'left out or true, since a source in loginContext needs the queue');
+  const days = props.recordRetention?.toDays({ integral: false });
+  if (days !== undefined && props.migrations === Migrations.SKIP) {
+    const set = 'set USER_SYNC_RECORD_RETENTION_DAYS where you run `user-sync maintain`';
+    refuse('recordRetention', days, `left out with migrations: Migrations.SKIP: ${set}`);
+  }
+  return {
+    sources: read,
+    hasContextQueue: contextQueue ?? read !== undefined,
+    recordRetentionDays: days === undefined ? days : wholeNumber('recordRetention', days, 31, 3_650),
+  };
 }
 
 function batching(props: CognitoUserSyncProps): { batchSize: number; batchingWindow: Duration } {

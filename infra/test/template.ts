@@ -81,14 +81,18 @@ export class Questions {
 
 export const asList = <T>(one: T | T[]): T[] => (Array.isArray(one) ? one : [one]);
 
-/** Whether EventBridge's rule takes an event: of each leaf of the pattern, the event has one of the values, or just has it. */
+/** Whether EventBridge's rule takes an event: of each leaf of the pattern, one of what it names is as the event has it. */
 export function matches(pattern: any, event: any): boolean {
   return Object.entries<any>(pattern).every(([key, wanted]) => {
     const given = event?.[key];
     if (!Array.isArray(wanted)) return given instanceof Object && matches(wanted, given);
     // What is there is seen of leaves only.
-    if (wanted[0]?.exists === true) return given !== undefined && !(given instanceof Object);
-    return wanted.some((value) => JSON.stringify(value) === JSON.stringify(given));
+    const isThere = given !== undefined && !(given instanceof Object);
+    return wanted.some((value) => {
+      if (value?.exists !== undefined) return value.exists === isThere;
+      if (value?.['anything-but']) return isThere && !value['anything-but'].includes(given);
+      return JSON.stringify(value) === JSON.stringify(given);
+    });
   });
 }
 

@@ -6,6 +6,7 @@ import * as ecs from 'aws-cdk-lib/aws-ecs';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
+import * as logs from 'aws-cdk-lib/aws-logs';
 import * as rds from 'aws-cdk-lib/aws-rds';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import * as sns from 'aws-cdk-lib/aws-sns';
@@ -14,6 +15,7 @@ import {
   CognitoUserSyncProps,
   DatabaseAuth,
   DriftCheck,
+  LoginContext,
   Migrations,
   PoolTriggers,
   UserSyncCompute,
@@ -62,6 +64,11 @@ function updaters(stack: Stack) {
     smsRole: iam.Role.fromRoleArn(stack, 'Sms', 'arn:aws:iam::123456789012:role/sms', { mutable: false }),
     senderKey: kms.Key.fromKeyArn(stack, 'Sender', 'arn:aws:kms:eu-west-1:123456789012:key/1'),
   };
+}
+
+/** Where Cognito delivers what threat protection sees. */
+function userAuthEvents(stack: Stack): logs.ILogGroup {
+  return logs.LogGroup.fromLogGroupName(stack, 'UserAuthEvents', '/aws/vendedlogs/cognito/app');
 }
 
 /** What is imported everywhere, with what a variant changes. */
@@ -185,6 +192,29 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
     driftCheck: DriftCheck.every(Duration.hours(36)),
     lifecycleConcurrency: 2,
   }),
+  LoginContext: (stack) => ({
+    loginContext: [
+      LoginContext.cloudTrail(),
+      LoginContext.threatProtection({ logGroup: userAuthEvents(stack) }),
+    ],
+    alarmTopic: new sns.Topic(stack, 'Topic', { enforceSSL: true }),
+  }),
+  // CloudTrail alone, of clients that are named, onto queues with a key.
+  LoginContextCloudTrail: (stack) => {
+    const userPool = ownPool(stack);
+    const app = userPool.addClient('App');
+    return {
+      userPool,
+      loginContext: [LoginContext.cloudTrail({ clients: [app.userPoolClientId, '1example23456789'] })],
+      encryptionKey: new kms.Key(stack, 'Key', { enableKeyRotation: true }),
+    };
+  },
+  FargateThreatProtection: (stack) => ({
+    compute: UserSyncCompute.fargate(),
+    auth: DatabaseAuth.secret(),
+    loginContext: [LoginContext.threatProtection({ logGroup: userAuthEvents(stack) })],
+  }),
+  ContextQueue: () => ({ contextQueue: true, recordRetention: Duration.days(90) }),
 };
 
 /** All variants, in one app. */
