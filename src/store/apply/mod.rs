@@ -4,8 +4,10 @@
 //! of times. Must not know where messages come from: neither Lambda nor SQS.
 
 mod batch;
+mod contexts;
 mod fast_path;
 mod groups;
+mod records;
 mod rehearsal;
 mod slow_path;
 mod transaction;
