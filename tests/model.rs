@@ -167,6 +167,24 @@ impl Tables {
         self
     }
 
+    /// Where each user's last login and sign-up came from, but for one user.
+    pub(crate) fn origins(&self, but: Uuid) -> BTreeMap<String, Vec<Option<Value>>> {
+        let names = [
+            "last_login_ip",
+            "last_login_device",
+            "last_login_location",
+            "last_login_source",
+            "last_login_client_id",
+            "last_login_own",
+            "contexts_until",
+            "created_ip",
+            "created_ip_for",
+        ];
+        let users =
+            self.0.iter().filter(|(name, _)| !name.contains("claim") && **name != format!("user {but}"));
+        users.map(|(name, row)| (name.clone(), names.map(|name| row.get(name).cloned()).to_vec())).collect()
+    }
+
     /// Leaves out when a row was erased.
     pub(crate) fn without_erasure_times(mut self) -> Self {
         self.0.values_mut().for_each(|row| drop(row.remove("erased_at")));
