@@ -62,12 +62,15 @@ alter table users
     add column last_login_client_id text,
     add column last_login_source text,
     add column last_login_own jsonb,
+    add column created_ip_for uuid,
     add column contexts_until timestamptz;
 
 comment on column users.last_login_client_id is 'the app client of the last login';
 comment on column users.last_login_source is
     'who said where the last login came from: application, threat_protection, client or cloudtrail';
 comment on column users.last_login_own is 'what the last login itself said, where the columns show what others recorded of it';
+comment on column users.created_ip_for is
+    'the first confirmation, where created_ip is not its own word but a record''s of the sign-up';
 comment on column users.contexts_until is 'the time of the latest context that is kept';
 
 alter table user_sync_contexts owner to user_sync_owner;
@@ -125,7 +128,7 @@ grant insert (id, user_id, user_pool_id, client_id, reported_by, occasion, is_wi
 grant insert (id, user_id, user_pool_id, client_id, reason, network, reported_by, occurred_at, data)
     on user_sync_failures to user_sync_consumer;
 grant insert (user_id, state), update (state) on user_sync_context_states to user_sync_consumer;
-grant update (last_login_client_id, last_login_source, last_login_own, contexts_until) on users to user_sync_consumer;
+grant update (last_login_client_id, last_login_source, last_login_own, created_ip_for, contexts_until) on users to user_sync_consumer;
 
 -- Failures, counted. An address is none of a network's business here: what is shown is the network.
 create view report_failures as

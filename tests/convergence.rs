@@ -4,7 +4,7 @@
 //! `USER_SYNC_TEST_CASES` sets how many random histories there are, `USER_SYNC_TEST_SECONDS` how long the
 //! consumers of the soak go on.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -21,11 +21,12 @@ use tracing::field::{Field, Visit};
 use tracing::instrument::WithSubscriber as _;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use uuid::Uuid;
 
 use crate::model::{Differences, Tables, members};
 use crate::support::events::{at, confirmed, event, login, sub};
-use crate::support::histories::{Case, case, told_of};
-use crate::support::{TestDatabase, eventually, in_turn_for_rows};
+use crate::support::histories::{Case, case, case_with_contexts, told_of, told_of_context_of};
+use crate::support::{TestDatabase, apply_any, eventually, in_turn_for_rows};
 
 /// A number from the environment.
 fn setting(variable: &str, default: u32) -> u32 {
@@ -43,7 +44,7 @@ async fn consume(applier: &Applier, batches: &Mutex<VecDeque<Vec<String>>>) -> R
     let mut applied = 0;
     loop {
         let Some(batch) = batches.lock().unwrap().pop_front() else { return Ok(applied) };
-        for (outcome, body) in applier.apply(&batch).await.into_iter().zip(batch) {
+        for (outcome, body) in apply_any(applier, &batch).await.into_iter().zip(batch) {
             match outcome {
                 Outcome::Applied => applied += 1,
                 Outcome::Duplicate => {}
@@ -87,7 +88,15 @@ async fn compare(database: &TestDatabase, expected: &Tables) -> Result<(), Diffe
 
 pub(crate) async fn empty(database: &TestDatabase) {
     // Not `truncate`, which costs a file of every partition.
-    for table in ["user_claims", "users", "user_events", "user_sync_memberships", "user_sync_groups"] {
+    for table in [
+        "user_claims",
+        "users",
+        "user_events",
+        "user_sync_memberships",
+        "user_sync_groups",
+        "user_sync_contexts",
+        "user_sync_context_states",
+    ] {
         sqlx::query(sqlx::AssertSqlSafe(format!("delete from {table}")))
             .execute(&database.owner)
             .await
@@ -108,8 +117,31 @@ async fn check(database: &TestDatabase, case: &Case) -> Result<(), String> {
         if actual != expected {
             return Err(format!("way {number}: the members are {actual:?}, and should be {expected:?}"));
         }
+        let (actual, expected) = (logins(database).await, logins_of(&events));
+        if actual != expected {
+            return Err(format!("way {number}: {actual:?} logins are counted, and not {expected:?}"));
+        }
     }
     Ok(())
+}
+
+/// How many logins each row counts.
+async fn logins(database: &TestDatabase) -> BTreeMap<Uuid, i64> {
+    let query = "select id, login_count from users where login_count > 0";
+    sqlx::query_as(query).fetch_all(&database.owner).await.unwrap().into_iter().collect()
+}
+
+/// The logins of each user, of whom others may have recorded whatever they like.
+fn logins_of(events: &[Event<'static>]) -> BTreeMap<Uuid, i64> {
+    let mut logins = BTreeMap::<Uuid, (i64, bool)>::new();
+    for event in events {
+        let Event::User(event) = event else { continue };
+        let (count, has_federated) = logins.entry(event.sub).or_default();
+        *count += i64::from(event.kind == Kind::Authenticated);
+        *has_federated |= event.kind == Kind::Confirmed && event.data.federated;
+    }
+    let count = |(user, (count, has_federated))| (user, count + i64::from(has_federated));
+    logins.into_iter().map(count).filter(|(_, count)| *count > 0).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,7 +153,9 @@ async fn any_history_in_any_order_gives_the_rows_of_the_model() {
     let handle = Handle::current();
     let started = Instant::now();
     let result = tokio::task::block_in_place(|| {
-        runner.run(&case(), |case| handle.block_on(check(&database, &case)).map_err(TestCaseError::fail))
+        runner.run(&case_with_contexts(), |case| {
+            handle.block_on(check(&database, &case)).map_err(TestCaseError::fail)
+        })
     });
     if let Err(error) = result {
         panic!("{error}");
@@ -465,8 +499,8 @@ impl<S: Subscriber> Layer<S> for &'static Retries {
 /// applying at this moment.
 fn race(random: &mut fastrand::Rng, source: &mut TestRunner) -> (Vec<Event<'static>>, Vec<Vec<String>>) {
     const USERS: u128 = 100;
-    let anything = told_of(USERS, 1);
-    let mut events = Vec::<UserEvent<'static>>::new();
+    let (anything, recorded) = (told_of(USERS, 1), told_of_context_of(USERS, 1));
+    let (mut events, mut contexts) = (Vec::<UserEvent<'static>>::new(), Vec::new());
     let mut batch = |_| {
         let is_light = random.bool();
         // Most of the others are small, so that they meet in the middle of each other.
@@ -477,6 +511,11 @@ fn race(random: &mut fastrand::Rng, source: &mut TestRunner) -> (Vec<Event<'stat
             let event = match (random.u8(0..10), is_light) {
                 (0, _) if number > 0 => {
                     return Event::User(events[random.usize(number.saturating_sub(50)..number)].clone());
+                }
+                (1 | 2, _) => {
+                    let told = recorded.new_tree(source).unwrap().current().later(now(number));
+                    contexts.push(told.event(contexts.len()));
+                    return contexts.last().unwrap().clone();
                 }
                 (_, true) => {
                     let user = random.u128(0..USERS);
@@ -502,7 +541,7 @@ fn race(random: &mut fastrand::Rng, source: &mut TestRunner) -> (Vec<Event<'stat
         (0..size).map(one).map(|event| event.encode()).collect()
     };
     let batches = (0..500).map(&mut batch).collect();
-    (events.into_iter().map(Event::User).collect(), batches)
+    (events.into_iter().map(Event::User).chain(contexts).collect(), batches)
 }
 
 /// Some events a second.

@@ -16,6 +16,7 @@ mod adopt;
 mod bad_input;
 mod commands;
 mod conformance;
+mod contexts;
 mod convergence;
 mod crash;
 mod credentials;

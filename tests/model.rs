@@ -4,6 +4,7 @@
 //! events at once and looks for each answer among them, every time anew: no merging, no stored state, no SQL.
 //! Slow, and simple enough to be read against the design's tables line by line.
 
+mod contexts;
 mod readings;
 
 use std::cmp::Reverse;
@@ -13,7 +14,7 @@ use std::net::IpAddr;
 
 use cognito_user_sync::store::maintenance::release::ownable_columns;
 use cognito_user_sync::store::referral_code;
-use cognito_user_sync_triggers::event::{Event, EventId, GroupChange, Kind, UserEvent};
+use cognito_user_sync_triggers::event::{ContextEvent, Event, EventId, GroupChange, Kind, UserEvent};
 use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::{Map, Value, json};
@@ -86,6 +87,14 @@ impl Tables {
                 Event::Group(_) | Event::Context(_) | Event::Failures(_) | Event::Heartbeat { .. } => {}
             }
         }
+        for event in events {
+            // A context makes nobody known.
+            if let Event::Context(event) = event
+                && let Some(user) = event.sub.and_then(|sub| users.get_mut(&sub))
+            {
+                user.contexts.push(event);
+            }
+        }
         for user in users.values_mut() {
             user.events.sort_by_key(|event| (event.id.time(), event.id.uuid()));
             user.events.dedup_by_key(|event| event.id);
@@ -115,7 +124,7 @@ impl Tables {
             let mut row = columns(row);
             for (column, value) in &mut row {
                 let Value::String(text) = value else { continue };
-                if ["at", "since", "shown", "left"].contains(&column.rsplit('_').next().unwrap()) {
+                if ["at", "since", "shown", "left", "until"].contains(&column.rsplit('_').next().unwrap()) {
                     *text = Timestamp::parse(text).unwrap().to_string();
                 } else if column.ends_with("_ip") {
                     *text = text.parse::<IpAddr>().unwrap().to_string();
@@ -156,6 +165,24 @@ impl Tables {
             row.remove("updated_at");
         }
         self
+    }
+
+    /// Where each user's last login and sign-up came from, but for one user.
+    pub(crate) fn origins(&self, but: Uuid) -> BTreeMap<String, Vec<Option<Value>>> {
+        let names = [
+            "last_login_ip",
+            "last_login_device",
+            "last_login_location",
+            "last_login_source",
+            "last_login_client_id",
+            "last_login_own",
+            "contexts_until",
+            "created_ip",
+            "created_ip_for",
+        ];
+        let users =
+            self.0.iter().filter(|(name, _)| !name.contains("claim") && **name != format!("user {but}"));
+        users.map(|(name, row)| (name.clone(), names.map(|name| row.get(name).cloned()).to_vec())).collect()
     }
 
     /// Leaves out when a row was erased.
@@ -218,6 +245,8 @@ struct Held {
 #[derive(Default)]
 struct User<'a> {
     events: Vec<&'a UserEvent<'static>>,
+    /// What others recorded, in any order.
+    contexts: Vec<&'a ContextEvent<'static>>,
 }
 
 impl<'a> User<'a> {
@@ -451,26 +480,33 @@ impl<'a> User<'a> {
         }));
 
         let login = self.last_login();
-        let client = login.map(|login| &login.data.client);
+        let shown = self.origin(login);
         add(json!({
             "login_count": self.login_count(),
             "federated_login": self.has_federated_confirmation(),
             "last_login_id": login.map(|login| login.id.uuid()),
             "last_login_at": login.map(|login| login.id.time()),
-            "last_login_ip": client.and_then(|client| readings::ip(client.ip.as_deref()?)),
-            "last_login_device": client.and_then(|client| device(client.device.as_deref()?)),
-            "last_login_location": client.and_then(|client| place(client.location.as_deref()?)),
+            "last_login_client_id": login.and_then(|login| non_empty(login.data.client_id.as_deref()?)),
+            "last_login_ip": shown.ip,
+            "last_login_device": shown.device,
+            "last_login_location": shown.place,
+            "last_login_source": shown.source,
+            "last_login_own": shown.own,
+            "contexts_until": self.latest_context(),
         }));
 
         let times = || self.events.iter().map(|event| event.id.time());
         let sign_up = self.sign_up();
         let client = sign_up.map(|sign_up| &sign_up.data.client);
+        let own_ip = client.and_then(|client| readings::ip(client.ip.as_deref()?));
+        let recorded_ip = self.recorded_sign_up();
         let sign_up_code = client.and_then(|client| typed_code(client.referral_code.as_deref()?));
         let referrer = sign_up_code.as_ref().and_then(|code| codes.get(code));
         add(json!({
             "created_at": times().chain(self.events.iter().filter_map(|event| event.data.created_at)).min(),
             "confirmed_at": sign_up.map(|sign_up| sign_up.id.time()),
-            "created_ip": client.and_then(|client| readings::ip(client.ip.as_deref()?)),
+            "created_ip": own_ip.or(recorded_ip),
+            "created_ip_for": sign_up.filter(|_| own_ip.is_none() && recorded_ip.is_some()).map(|event| event.id.uuid()),
             "synced_at": times().max(),
             "updated_at": times().max(),
             "sign_up_id": sign_up.map(|sign_up| sign_up.id.uuid()),

@@ -6,6 +6,7 @@ use cognito_user_sync_triggers::event::UserEvent;
 
 use crate::geoip::GeoIp;
 use crate::store::model::columns::{COLUMNS, Owned, Since, UserRow, Values};
+use crate::store::model::contexts::Contexts;
 use crate::store::model::state::{Delta, UserState, fold};
 use crate::store::model::{country, device};
 
@@ -38,9 +39,11 @@ pub fn fold_events(events: &[UserEvent<'_>], geoip: &GeoIp) -> usize {
 pub fn derive_columns(event: &UserEvent<'_>) -> impl Fn() {
     let (state, sub) = (UserState::of(event), event.sub);
     let owned = Owned { email: Some("user0@example.com".to_owned()), ..Owned::default() };
+    let contexts = Contexts::default();
     move || {
+        let since = Since::default();
         let row =
-            UserRow { id: sub, state: &state, owned: &owned, since: Since::default(), referred_by: None };
+            UserRow { id: sub, state: &state, owned: &owned, since, referred_by: None, contexts: &contexts };
         for column in COLUMNS {
             match column.values {
                 Values::Text(value) => drop(black_box(value(black_box(&row)))),

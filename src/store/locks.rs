@@ -19,7 +19,9 @@ const CLASS: i32 = 0x7573_6572;
 const ADOPTION: i32 = SHARDS;
 const MIGRATION: i32 = SHARDS + 1;
 /// And the number of a [`Month`].
-const MONTHS: i32 = SHARDS + 2;
+pub(in crate::store) const MONTHS: i32 = SHARDS + 2;
+/// The same of the records of sign-ins, beyond the month of any event.
+pub(in crate::store) const RECORD_MONTHS: i32 = MONTHS + 12 * 11_000;
 
 /// Takes the value locks, in ascending order, until the transaction ends.
 pub(in crate::store) async fn lock_shards(tx: &mut Transaction, shards: &Shards) -> Result<(), sqlx::Error> {
@@ -42,14 +44,15 @@ pub(in crate::store) async fn lock_month(tx: &mut Transaction, month: Month) -> 
     query.bind(CLASS).bind(MONTHS + month).execute(tx).await.map(drop)
 }
 
-/// Which of the months somebody keeps closed; the others stay open until the transaction ends. Waits for nobody.
+/// Which of the months of a ledger ([`MONTHS`], [`RECORD_MONTHS`]) somebody keeps closed; the others stay open until the transaction ends. Waits for nobody.
 pub(in crate::store) async fn closed_months(
     tx: &mut Transaction,
+    ledger: i32,
     months: &BTreeSet<Month>,
 ) -> Result<BTreeSet<Month>, sqlx::Error> {
     let query = "select month from unnest($3::int[]) as month
         where not pg_try_advisory_xact_lock_shared($1, $2 + month)";
-    let query = sqlx::query_scalar(query).bind(CLASS).bind(MONTHS);
+    let query = sqlx::query_scalar(query).bind(CLASS).bind(ledger);
     let closed = query.bind(months.iter().copied().collect::<Vec<_>>()).fetch_all(tx).await?;
     Ok(closed.into_iter().collect())
 }

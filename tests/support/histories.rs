@@ -3,7 +3,9 @@
 use std::fmt;
 
 use cognito_user_sync::store::referral_code;
-use cognito_user_sync_triggers::event::{Data, Event, EventId, GroupChange, Kind};
+use cognito_user_sync_triggers::event::{
+    Context, ContextEvent, Data, Event, EventId, GroupChange, Kind, Occasion, Reporter,
+};
 use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use proptest::collection::vec;
@@ -63,11 +65,21 @@ impl fmt::Debug for History {
     }
 }
 
-/// Up to 40 events of every kind.
+/// Up to 40 events of every kind, but for what others record of sign-ins.
 pub fn case() -> impl Strategy<Value = Case> {
+    case_of(drawn(), 40)
+}
+
+/// Up to 60 events, half of them contexts of sign-ins and of sign-ups.
+pub fn case_with_contexts() -> impl Strategy<Value = Case> {
+    let context = || told_of_context().prop_map(|told| Drawn::Context(Box::new(told)));
+    case_of(prop_oneof![1 => drawn(), 1 => context()], 60)
+}
+
+fn case_of(drawn: impl Strategy<Value = Drawn>, most: usize) -> impl Strategy<Value = Case> {
     // When an event arrives goes with the event, so that shrinking removes both. The keys only order.
     let arrivals = || prop_oneof![3 => vec(any::<u16>(), 1), 1 => vec(any::<u16>(), 2..=4)];
-    let events = vec((drawn(), vec(arrivals(), WAYS)), 1..40);
+    let events = vec((drawn, vec(arrivals(), WAYS)), 1..most);
     // Small batches meet in the middle of each other more often.
     let sizes = prop_oneof![2 => vec(1..4_usize, 1..4), 1 => vec(1..40_usize, 1..4)];
     let settings = vec((sizes, 1..=4_usize), WAYS);
@@ -90,11 +102,12 @@ pub fn case() -> impl Strategy<Value = Case> {
     })
 }
 
-/// One event, of a user or of a group.
+/// One event: of a user, of a group, or of what others record.
 #[derive(Debug, Clone)]
 enum Drawn {
     User(Box<Told>),
     Group(ToldOfGroup),
+    Context(Box<ToldOfContext>),
 }
 
 impl Drawn {
@@ -102,6 +115,7 @@ impl Drawn {
         match self {
             Self::User(told) => told.event(number),
             Self::Group(told) => told.event(number),
+            Self::Context(told) => told.event(number),
         }
     }
 }
@@ -148,6 +162,94 @@ pub fn told_of_group() -> impl Strategy<Value = ToldOfGroup> {
     let pool = prop_oneof![9 => Just("eu-west-1_Test00000"), 1 => Just("eu-west-1_Other0000")];
     let told = (name, change, millis, any::<u8>(), pool);
     told.prop_map(|(name, change, millis, order, pool)| ToldOfGroup { name, change, millis, order, pool })
+}
+
+/// One record of a sign-in, but for an id that no other has.
+#[derive(Debug, Clone)]
+pub struct ToldOfContext {
+    user: Option<u128>,
+    millis: u64,
+    /// Orders events of one moment.
+    order: u8,
+    data: Context<'static>,
+}
+
+impl ToldOfContext {
+    /// The same, told of a moment that is later by so many seconds.
+    pub fn later(self, seconds: u64) -> Self {
+        Self { millis: self.millis + seconds * 1_000, ..self }
+    }
+
+    pub fn event(&self, number: usize) -> Event<'static> {
+        let random = u128::from(self.order) << 112 | u128::try_from(number).unwrap() << 80;
+        let bytes: [u8; 10] = std::array::from_fn(|index| random.to_be_bytes()[index]);
+        let id = uuid::Builder::from_unix_timestamp_millis(self.millis, &bytes).into_uuid();
+        Event::Context(ContextEvent {
+            id: EventId::from_uuid(id).expect("a UUIDv7"),
+            user_pool_id: "eu-west-1_Test00000".into(),
+            sub: self.user.map(sub),
+            data: self.data.clone(),
+        })
+    }
+}
+
+/// What others may record of a few users, at the edges of what may be a login's.
+pub fn told_of_context() -> impl Strategy<Value = ToldOfContext> {
+    told_of_context_of(USERS, MOMENTS)
+}
+
+/// The same of so many users, within so many seconds.
+pub fn told_of_context_of(users: u128, moments: u64) -> impl Strategy<Value = ToldOfContext> {
+    // Mostly of few, so that there are more of one reporter than are kept. One has no row, and some are of nobody.
+    let user = prop_oneof![
+        8 => (0..2.min(users)).prop_map(Some),
+        8 => (0..=users).prop_map(Some),
+        1 => Just(None),
+    ];
+    let offset = prop_oneof![
+        4 => select(vec![-2_001, -2_000, 0, 1, 8_000, 8_001, 30_000, 30_001]),
+        2 => select(vec![-900_001, -900_000]),
+        2 => -3_000..9_000_i64,
+    ];
+    let millis = (0..moments, offset)
+        .prop_map(|(second, offset)| at(second).unix_millis().checked_add_signed(offset).unwrap());
+    let told = (user, millis, any::<u8>(), context());
+    told.prop_map(|(user, millis, order, data)| ToldOfContext { user, millis, order, data })
+}
+
+fn context() -> impl Strategy<Value = Context<'static>> {
+    let often = |values: &'static [&'static str]| {
+        option::weighted(0.6, select(values).prop_map(|text| Text::from(text.to_owned())))
+    };
+    let texts = (
+        often(CLIENTS),
+        // Few values, so that several records say the same.
+        prop_oneof![3 => often(&IPS[..2]), 1 => often(IPS)],
+        often(AGENTS),
+        often(DEVICES),
+        often(LOCATIONS),
+        often(&["AT", "null", ""]),
+    );
+    let reporter = select(Reporter::ALL.to_vec());
+    let occasion = prop_oneof![6 => Just(Occasion::SignIn), 1 => Just(Occasion::SignUp)];
+    (reporter, occasion, proptest::bool::weighted(0.1), texts).prop_map(
+        |(reporter, occasion, witness, texts)| {
+            let (client_id, ip, user_agent, device, city, country) = texts;
+            let flow = Some("USER_PASSWORD_AUTH".into());
+            Context {
+                occasion,
+                witness,
+                client_id,
+                ip,
+                user_agent,
+                device,
+                city,
+                country,
+                flow,
+                ..Context::by(reporter)
+            }
+        },
+    )
 }
 
 /// One event, but for an id that no other has.
@@ -226,12 +328,13 @@ fn data(users: u128) -> impl Strategy<Value = Data<'static>> {
         option::weighted(0.2, 0..4_u64),
         // Of a snapshot: whether what it has not is there all the same.
         proptest::bool::weighted(0.3),
+        text(CLIENTS),
     );
     let client = (text(IPS), text(DEVICES), text(LOCATIONS), option::of(code(users)));
     (attributes, own, client).prop_map(
         |(
             attributes,
-            (user_name, status, federated, enabled, created, partial),
+            (user_name, status, federated, enabled, created, partial, client_id),
             (ip, device, location, referral_code),
         )| {
             let [user_name, status, ip, device, location, referral_code] =
@@ -239,6 +342,7 @@ fn data(users: u128) -> impl Strategy<Value = Data<'static>> {
             let mut data =
                 Data { user_name, status, federated, enabled, partial, attributes, ..Data::default() };
             data.created_at = created.map(at);
+            data.client_id = client_id.map(Text::from);
             data.client.user_agent = device.clone();
             (data.client.ip, data.client.device) = (ip, device);
             (data.client.location, data.client.referral_code) = (location, referral_code);
@@ -275,6 +379,13 @@ const IPS: &[&str] = &[
     "[2001:db8::2]:443",
     "unknown, 10.0.0.1, 198.51.100.7, 203.0.113.1",
     "192.168.1.4",
+];
+const CLIENTS: &[&str] = &["web", "web", "app", ""];
+const AGENTS: &[&str] = &[
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
+    "aws-sdk-js/3.600.0",
+    "",
 ];
 const DEVICES: &[&str] = &["Mobile", "tablet", "DESKTOP", "toaster", ""];
 const LOCATIONS: &[&str] = &["Vienna", " Graz, AT\u{200b}", "undefined", "null, AT", " ", "\u{0}", ""];

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cognito_user_sync_triggers::event::{EventId, GroupEvent, UserEvent};
+use cognito_user_sync_triggers::event::{ContextEvent, EventId, GroupEvent, UserEvent};
 use uuid::Uuid;
 
 use crate::store::outcome::Outcome;
@@ -14,6 +14,8 @@ pub(super) struct Batch<'a> {
     pub(super) users: BTreeMap<EventId, &'a UserEvent<'a>>,
     /// Of groups: in a batch of their own.
     pub(super) groups: BTreeMap<EventId, &'a GroupEvent<'a>>,
+    /// Of sign-ins: in a batch of their own, too.
+    pub(super) contexts: BTreeMap<EventId, &'a ContextEvent<'a>>,
     pub(super) heartbeats: BTreeSet<EventId>,
     /// Whether it was divided by what its users' rows hold: then it is not asked again.
     pub(super) is_divided: bool,
@@ -21,7 +23,12 @@ pub(super) struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     pub(super) fn is_empty(&self) -> bool {
-        self.users.is_empty() && self.groups.is_empty() && self.heartbeats.is_empty()
+        self.size() == 0 && self.heartbeats.is_empty()
+    }
+
+    /// How many events it has, without heartbeats.
+    fn size(&self) -> usize {
+        self.users.len() + self.groups.len() + self.contexts.len()
     }
 
     /// Takes events of another batch.
@@ -31,11 +38,13 @@ impl<'a> Batch<'a> {
 
     /// Takes the events of some users out of another batch; whether there were any.
     pub(super) fn take_users(&mut self, other: &mut Self, users: &BTreeSet<Uuid>) -> bool {
-        let before = self.users.len() + self.groups.len();
+        let before = self.size();
         self.users.extend(other.users.extract_if(.., |_, event| users.contains(&event.sub)));
         let is_of = |event: &GroupEvent<'_>| event.change.user().is_some_and(|user| users.contains(&user));
         self.groups.extend(other.groups.extract_if(.., |_, event| is_of(event)));
-        self.users.len() + self.groups.len() > before
+        let is_of = |event: &ContextEvent<'_>| event.sub.is_some_and(|user| users.contains(&user));
+        self.contexts.extend(other.contexts.extract_if(.., |_, event| is_of(event)));
+        self.size() > before
     }
 
     /// The same, without some events.
@@ -43,6 +52,7 @@ impl<'a> Batch<'a> {
         let mut left = self.clone();
         left.users.retain(|id, _| !ids.contains(id));
         left.groups.retain(|id, _| !ids.contains(id));
+        left.contexts.retain(|id, _| !ids.contains(id));
         left
     }
 
@@ -57,10 +67,10 @@ impl<'a> Batch<'a> {
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = EventId> {
-        self.in_ledger().chain(self.heartbeats.iter().copied())
+        self.in_ledger().chain(self.contexts.keys().copied()).chain(self.heartbeats.iter().copied())
     }
 
-    /// Those that the ledger takes.
+    /// Those that the ledger of logins takes.
     pub(super) fn in_ledger(&self) -> impl Iterator<Item = EventId> {
         self.users.keys().chain(self.groups.keys()).copied()
     }
@@ -68,14 +78,17 @@ impl<'a> Batch<'a> {
     /// The users of its events.
     pub(super) fn subs(&self) -> Vec<Uuid> {
         let of_groups = self.groups.values().filter_map(|event| event.change.user());
-        self.users.values().map(|event| event.sub).chain(of_groups).collect()
+        let of_contexts = self.contexts.values().filter_map(|event| event.sub);
+        self.users.values().map(|event| event.sub).chain(of_groups).chain(of_contexts).collect()
     }
 
     /// A batch an event, without heartbeats.
     pub(super) fn singles(self) -> impl Iterator<Item = Self> {
         let users = self.users.into_iter().map(|event| Self { users: [event].into(), ..Self::default() });
         let groups = self.groups.into_iter().map(|event| Self { groups: [event].into(), ..Self::default() });
-        users.chain(groups)
+        let contexts =
+            self.contexts.into_iter().map(|event| Self { contexts: [event].into(), ..Self::default() });
+        users.chain(groups).chain(contexts)
     }
 
     /// Batches of so many users each; heartbeats are in one of their own.
@@ -94,11 +107,12 @@ impl<'a> Batch<'a> {
     /// Two batches of half the size, or the batch itself where it holds a single event. Heartbeats cannot be
     /// what is wrong: they stay together.
     pub(super) fn halves(mut self) -> Result<[Self; 2], Self> {
-        if self.users.len() + self.groups.len() + usize::from(!self.heartbeats.is_empty()) < 2 {
+        if self.size() + usize::from(!self.heartbeats.is_empty()) < 2 {
             return Err(self);
         }
         let (users, groups) = (later_half(&mut self.users), later_half(&mut self.groups));
-        Ok([Self { users, groups, heartbeats: BTreeSet::new(), ..self }, self])
+        let contexts = later_half(&mut self.contexts);
+        Ok([Self { users, groups, contexts, heartbeats: BTreeSet::new(), ..self }, self])
     }
 }
 

@@ -113,7 +113,8 @@ async fn count(
         .bind(logins.iter().map(|logins| time(logins.latest)).collect::<Vec<OffsetDateTime>>())
         .bind(latest.iter().map(|login| login.ip.map(|ip| ip.to_string())).collect::<Vec<_>>())
         .bind(latest.iter().map(|login| login.device.map(Device::as_str)).collect::<Vec<_>>())
-        .bind(latest.iter().map(|login| login.location.as_deref()).collect::<Vec<_>>());
+        .bind(latest.iter().map(|login| login.location.as_deref()).collect::<Vec<_>>())
+        .bind(latest.iter().map(|login| login.client_id.as_deref()).collect::<Vec<_>>());
     // A transaction of one user's holds nothing while it waits.
     let others: Vec<Uuid> =
         if logins.len() > 1 { logins.iter().map(Logins::user).collect() } else { Vec::new() };

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::postgres::{Purpose, Transaction};
 use crate::store::apply::batch::Batch;
-use crate::store::apply::{Applier, fast_path, groups, slow_path};
+use crate::store::apply::{Applier, contexts, fast_path, groups, slow_path};
 use crate::store::tables::failure::{Failure, OF_A_BATCH, retry_conflicts};
 use crate::store::tables::heartbeat;
 use crate::store::tables::ledger::{self, LedgerInsert};
@@ -24,7 +24,7 @@ pub(super) struct Recorded {
 pub(super) enum Path {
     /// By [`fast_path::record`], which takes what it can.
     Fast,
-    /// By [`slow_path::record`], which takes everything of users, or by [`groups::record`].
+    /// By [`slow_path::record`], which takes everything of users, by [`groups::record`] or by [`contexts::record`].
     Slow,
 }
 
@@ -74,7 +74,8 @@ impl Applier {
         batch: &Batch<'_>,
         path: Path,
     ) -> Result<Recorded, Failure> {
-        let held = ledger::held(tx, batch.in_ledger()).await?;
+        let mut held = ledger::held(tx, batch.in_ledger()).await?;
+        held.extend(ledger::held_records(tx, batch.contexts.keys().copied()).await?);
         if held.is_empty() {
             return self.record(tx, batch, path).await;
         }
@@ -87,6 +88,10 @@ impl Applier {
             Path::Fast => fast_path::record(tx, batch.users.values().copied(), &self.geoip).await?,
             Path::Slow if !batch.groups.is_empty() => {
                 let inserted = groups::record(tx, batch).await?;
+                Recorded { inserted, held: BTreeSet::new() }
+            }
+            Path::Slow if !batch.contexts.is_empty() => {
+                let inserted = contexts::record(tx, batch, &self.geoip).await?;
                 Recorded { inserted, held: BTreeSet::new() }
             }
             Path::Slow if batch.users.is_empty() => Recorded::default(),

@@ -12,6 +12,7 @@ use crate::postgres::{Database, Purpose, Transaction};
 use crate::store::model::affected::AffectedKeys;
 use crate::store::model::claims::{Identifier, IdentifierKind};
 use crate::store::model::columns::{NAMELESS, Owned, Since, UserRow};
+use crate::store::model::contexts::Contexts;
 use crate::store::model::referral::referral_code;
 use crate::store::model::scrub::{IMPERSONAL, forget, forget_state};
 use crate::store::tables::failure::{Failure, OF_A_COMMAND, StoreError, retry_conflicts};
@@ -93,8 +94,9 @@ async fn erase_row(
     erase_memberships(&mut tx, user).await?;
     let mut state = stored.state.clone();
     forget_state(&mut state);
-    let owned = Owned::default();
-    let row = UserRow { id: user, state: &state, owned: &owned, since: Since::default(), referred_by: None };
+    let (owned, since, contexts) = (Owned::default(), Since::default(), Contexts::default());
+    let row =
+        UserRow { id: user, state: &state, owned: &owned, since, referred_by: None, contexts: &contexts };
     users::write(&mut tx, &[row]).await?;
     // The next claimant gets each address.
     merge::reassign_locked(&mut tx, &keys).await?;

@@ -171,6 +171,7 @@ fn expected_user(id: Uuid, delta: &Delta, stored: Option<&StoredUser>, geoip: &G
         owned: stored.map(|user| user.owned.clone()).unwrap_or_default(),
         referred_by: stored.and_then(|user| user.referred_by),
         is_erased: stored.is_some_and(|user| user.is_erased),
+        contexts: stored.map(|user| user.contexts.clone()).unwrap_or_default(),
     }
 }
 

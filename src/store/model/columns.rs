@@ -10,6 +10,7 @@ use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::store::model::claims::{Claim, Claims, IdentifierKind};
+use crate::store::model::contexts::{Contexts, Origins, OwnWords, Source};
 use crate::store::model::device::Device;
 use crate::store::model::locale::Locale;
 use crate::store::model::memo::Memo;
@@ -89,6 +90,8 @@ pub(in crate::store) struct UserRow<'a> {
     pub(in crate::store) owned: &'a Owned,
     pub(in crate::store) since: Since,
     pub(in crate::store) referred_by: Option<Uuid>,
+    /// What others recorded of the sign-ins.
+    pub(in crate::store) contexts: &'a Contexts,
 }
 
 /// A column of `users` that the service writes.
@@ -153,12 +156,17 @@ pub(in crate::store) static COLUMNS: &[Column] = &[
     Column::time("restored_at", |user| user.state.deletions.restored_at().map(at)).state(),
     Column::big_int("login_count", |user| i64::try_from(user.state.login_count()).unwrap_or(i64::MAX)).state(),
     Column::time("last_login_at", |user| user.login().map(|login| at(login.id.time()))),
-    Column::text("last_login_ip", |user| user.login()?.ip.map(address)).cast("inet").state(),
-    Column::text("last_login_device", |user| borrowed(user.login()?.device.map(Device::as_str))).state(),
-    Column::text("last_login_location", |user| borrowed(user.login()?.location.as_deref())).state(),
+    Column::text("last_login_ip", |user| user.origins().shown().ip.map(address)).cast("inet").state(),
+    Column::text("last_login_device", |user| borrowed(user.origins().shown().device.map(Device::as_str))).state(),
+    Column::text("last_login_location", |user| borrowed(user.origins().shown().location)).state(),
+    Column::text("last_login_source", |user| borrowed(user.origins().shown().source.map(Source::as_str))),
+    Column::text("last_login_client_id", |user| borrowed(user.login()?.client_id.as_deref())).state(),
+    Column::text("last_login_own", |user| user.origins().own_words().as_ref().map(own_words)).cast("jsonb").state(),
+    Column::time("contexts_until", |user| user.contexts.until().map(at)),
     Column::time("created_at", |user| Some(at(user.state.created_at))).state(),
     Column::time("confirmed_at", |user| user.sign_up().map(|sign_up| at(sign_up.id.time()))),
-    Column::text("created_ip", |user| user.sign_up()?.ip.map(address)).cast("inet").state(),
+    Column::text("created_ip", |user| user.origins().created_ip().map(address)).cast("inet").state(),
+    Column::uuid("created_ip_for", |user| user.origins().created_ip_for().map(|id| id.uuid())).state(),
     Column::time("synced_at", |user| Some(at(user.state.synced_at))).state(),
     Column::uuid("referred_by", |user| user.referred_by).state(),
     Column::text("user_pool_id", |user| user.attribute(USER_POOL_ID)).state(),
@@ -236,8 +244,9 @@ impl Column {
 impl<'a> UserRow<'a> {
     /// The row of a user as it is stored, or is to be.
     pub(in crate::store) fn of(user: &'a StoredUser) -> Self {
-        let StoredUser { id, state, owned, since, referred_by, row_version: _, is_erased: _ } = user;
-        Self { id: *id, state, owned, since: *since, referred_by: *referred_by }
+        let StoredUser { id, state, owned, since, referred_by, row_version: _, is_erased: _, contexts } =
+            user;
+        Self { id: *id, state, owned, since: *since, referred_by: *referred_by, contexts }
     }
 
     /// The value of a column as text; `None` is null.
@@ -254,6 +263,10 @@ impl<'a> UserRow<'a> {
 
     pub(in crate::store) fn attribute(&self, name: &str) -> Option<Cow<'a, str>> {
         borrowed(self.state.attribute(name))
+    }
+
+    fn origins(&self) -> Origins<'a> {
+        Origins { last_login: self.login(), sign_up: self.sign_up(), contexts: self.contexts }
     }
 
     fn login(&self) -> Option<&'a Login> {
@@ -290,8 +303,13 @@ fn borrowed(text: Option<&str>) -> Option<Cow<'_, str>> {
 }
 
 /// Canonical also where an older release stored it otherwise, in the baseline.
-fn address(ip: IpAddr) -> Cow<'static, str> {
+pub(in crate::store) fn address(ip: IpAddr) -> Cow<'static, str> {
     ip.to_canonical().to_string().into()
+}
+
+/// As a JSON object.
+pub(in crate::store) fn own_words<'a>(own: &OwnWords) -> Cow<'a, str> {
+    serde_json::to_string(own).unwrap_or_default().into()
 }
 
 fn at(time: Timestamp) -> OffsetDateTime {

@@ -11,10 +11,11 @@ use std::ops::RangeInclusive;
 use cognito_user_sync_triggers::event::{ContextEvent, EventId, Occasion, Reporter};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::geoip::{GeoIp, names_a_city};
 use crate::store::model::device::Device;
-use crate::store::model::state::Login;
+use crate::store::model::state::{Login, SignUp};
 use crate::store::model::{ip, profile};
 
 /// Contexts that are kept of each reporter: the latest ones.
@@ -72,7 +73,7 @@ impl Contexts {
         }
         let device = data.device.as_deref().and_then(Device::parse);
         let kept = Kept {
-            client_id: data.client_id.as_deref().map(str::to_owned),
+            client_id: data.client_id.as_deref().filter(|id| !id.is_empty()).map(str::to_owned),
             ip: address,
             device: device.or_else(|| data.user_agent.as_deref().and_then(Device::of_user_agent)),
             location: place(data.city.as_deref(), data.country.as_deref())
@@ -129,6 +130,22 @@ impl Contexts {
         let first = values.next()?;
         values.all(|value| value == first).then_some(first)
     }
+}
+
+/// What the events amount to for each user of whom any is kept.
+pub(in crate::store) fn fold<'a>(
+    events: impl IntoIterator<Item = &'a ContextEvent<'a>>,
+    geoip: &GeoIp,
+) -> BTreeMap<Uuid, Contexts> {
+    let mut users = BTreeMap::<Uuid, Contexts>::new();
+    for (user, contexts) in
+        events.into_iter().filter_map(|event| Some((event.sub?, Contexts::of(event, geoip))))
+    {
+        if !contexts.is_empty() {
+            users.entry(user).or_default().merge(contexts);
+        }
+    }
+    users
 }
 
 /// `city, country` where the reporter names a city, as it writes it.
@@ -200,6 +217,56 @@ impl<'a> Resolved<'a> {
     /// Whether the columns show what the login itself said, so that it need not be kept beside them.
     pub(in crate::store) fn is_own(&self, login: &Login) -> bool {
         self.ip == login.ip && self.device == login.device && self.location == login.location.as_deref()
+    }
+}
+
+/// What a login itself said, where the columns show something else: by this it is resolved again when more contexts come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::store) struct OwnWords {
+    /// The login. An older release may have moved the last login, and left this.
+    pub(in crate::store) id: EventId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::store) ip: Option<IpAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::store) device: Option<Device>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::store) location: Option<String>,
+}
+
+/// Where a user came from: what the columns that follow from contexts, too, are made of.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct Origins<'a> {
+    pub(in crate::store) last_login: Option<&'a Login>,
+    pub(in crate::store) sign_up: Option<&'a SignUp>,
+    pub(in crate::store) contexts: &'a Contexts,
+}
+
+impl<'a> Origins<'a> {
+    /// What is shown of the last login.
+    pub(in crate::store) fn shown(&self) -> Resolved<'a> {
+        self.last_login.map(|login| Resolved::of(login, self.contexts)).unwrap_or_default()
+    }
+
+    /// What the last login said, where something else is shown.
+    pub(in crate::store) fn own_words(&self) -> Option<OwnWords> {
+        let login = self.last_login.filter(|login| !self.shown().is_own(login))?;
+        let Login { id, client_id: _, ip, device, location, user_agent: _ } = login;
+        Some(OwnWords { id: *id, ip: *ip, device: *device, location: location.clone() })
+    }
+
+    /// The first confirmation's own address, else that of the least record of a sign-up.
+    pub(in crate::store) fn created_ip(&self) -> Option<IpAddr> {
+        self.own_created_ip().or_else(|| self.contexts.sign_up.map(|(_, ip)| ip))
+    }
+
+    /// The first confirmation, where the address that is shown is not its own.
+    pub(in crate::store) fn created_ip_for(&self) -> Option<EventId> {
+        let is_recorded = self.own_created_ip().is_none() && self.contexts.sign_up.is_some();
+        self.sign_up.filter(|_| is_recorded).map(|sign_up| sign_up.id)
+    }
+
+    fn own_created_ip(&self) -> Option<IpAddr> {
+        self.sign_up.and_then(|sign_up| sign_up.ip)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! That there were so many logins, and when, under the `sub`. Nothing that says who it was.
 
-use cognito_user_sync_triggers::event::{Data, UserEvent};
+use cognito_user_sync_triggers::event::{Context, ContextEvent, Data, UserEvent};
 
 use crate::store::model::state::{Delta, Login, STATUS, SignUp, USER_POOL_ID, UserState};
 
@@ -27,6 +27,13 @@ pub(in crate::store) fn scrub<'a>(event: &UserEvent<'a>) -> UserEvent<'a> {
     UserEvent { data, user_pool_id: event.user_pool_id.clone(), ..*event }
 }
 
+/// What a context of an erased user says: that somebody recorded it, and when.
+pub(in crate::store) fn scrub_context<'a>(event: &ContextEvent<'a>) -> ContextEvent<'a> {
+    let Context { reported_by, occasion, witness, client_id, flow, .. } = event.data.clone();
+    let data = Context { occasion, witness, client_id, flow, ..Context::by(reported_by) };
+    ContextEvent { data, user_pool_id: event.user_pool_id.clone(), ..*event }
+}
+
 /// Leaves of what events amount to what scrubbed events amount to.
 pub(in crate::store) fn forget(delta: &mut Delta) {
     forget_state(&mut delta.state);
@@ -47,7 +54,7 @@ pub(in crate::store) fn forget_state(state: &mut UserState) {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use cognito_user_sync_triggers::event::{Client, EventId, Kind};
+    use cognito_user_sync_triggers::event::{Client, EventId, Kind, Reporter};
     use cognito_user_sync_triggers::text::Text;
     use cognito_user_sync_triggers::timestamp::Timestamp;
     use proptest::prelude::*;
@@ -55,6 +62,7 @@ mod tests {
 
     use super::*;
     use crate::geoip::GeoIp;
+    use crate::store::model::contexts::fold as fold_contexts;
     use crate::store::model::state::fold;
 
     fn events() -> impl Strategy<Value = Vec<UserEvent<'static>>> {
@@ -98,6 +106,31 @@ mod tests {
             let scrubbed: Vec<UserEvent<'static>> = events.iter().map(scrub).collect();
             let parts = fold(&scrubbed, &GeoIp::default()).remove(&Uuid::nil()).unwrap();
             prop_assert_eq!(whole, parts);
+        }
+
+        /// Nothing of a context that could tell who it was, and what a statement over the ledger leaves.
+        #[test]
+        fn a_context_keeps_what_is_impersonal(texts in proptest::collection::vec(proptest::option::of("[a-z]{1,3}"), 8), witness: bool) {
+            let text = |at: usize| texts.get(at).cloned().flatten().map(Text::from);
+            let data = Context {
+                witness,
+                client_id: text(0),
+                ip: text(1),
+                user_agent: text(2),
+                device: text(3),
+                city: text(4),
+                country: text(5),
+                flow: text(6),
+                risk: text(7),
+                ..Context::by(Reporter::ThreatProtection)
+            };
+            let id = EventId::new(Timestamp::from_unix_millis(1_700_000_000_000));
+            let event = ContextEvent { id, user_pool_id: "p".into(), sub: Some(Uuid::nil()), data };
+            let mut kept = serde_json::to_value(&event.data).unwrap();
+            let impersonal = ["reported_by", "occasion", "witness", "client_id", "flow"];
+            kept.as_object_mut().unwrap().retain(|key, _| impersonal.contains(&key.as_str()));
+            prop_assert_eq!(&kept, &serde_json::to_value(&scrub_context(&event).data).unwrap());
+            prop_assert!(fold_contexts([&scrub_context(&event)], &GeoIp::default()).is_empty());
         }
 
         /// The ledger's statement and [`scrub`] leave the same.

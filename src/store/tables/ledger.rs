@@ -66,13 +66,29 @@ pub(in crate::store) async fn held(
     tx: &mut Transaction,
     ids: impl Iterator<Item = EventId>,
 ) -> Result<BTreeSet<EventId>, sqlx::Error> {
+    held_in(tx, locks::MONTHS, ids).await
+}
+
+/// The same of records of sign-ins, whose months are their own.
+pub(in crate::store) async fn held_records(
+    tx: &mut Transaction,
+    ids: impl Iterator<Item = EventId>,
+) -> Result<BTreeSet<EventId>, sqlx::Error> {
+    held_in(tx, locks::RECORD_MONTHS, ids).await
+}
+
+async fn held_in(
+    tx: &mut Transaction,
+    months: i32,
+    ids: impl Iterator<Item = EventId>,
+) -> Result<BTreeSet<EventId>, sqlx::Error> {
     let oldest = Timestamp::from(OffsetDateTime::from(Timestamp::now()) - FOLDED_AFTER);
     let old = ids.filter(|id| id.time() < oldest).map(|id| (id, locks::month_of(id.time())));
     let old: BTreeMap<EventId, Month> = old.collect();
     if old.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let closed = locks::closed_months(tx, &old.values().copied().collect()).await?;
+    let closed = locks::closed_months(tx, months, &old.values().copied().collect()).await?;
     Ok(old.into_iter().filter(|(_, month)| closed.contains(month)).map(|(id, _)| id).collect())
 }
 
@@ -98,6 +114,13 @@ enum Earlier {
 }
 
 impl LedgerInsert {
+    /// Of records, of which the ledger did not have those in `fresh`: each has its id from what it says.
+    pub(in crate::store) fn of_records(recorded: Vec<EventId>, fresh: &HashSet<Uuid>) -> Self {
+        let earlier = recorded.iter().filter(|id| !fresh.contains(&id.uuid()));
+        let earlier = earlier.map(|id| (*id, Earlier::Same)).collect();
+        Self { recorded, earlier, held: BTreeSet::new() }
+    }
+
     /// Whether the ledger has the event now.
     pub(in crate::store) fn has(&self, id: EventId) -> bool {
         self.recorded.binary_search(&id).is_ok()

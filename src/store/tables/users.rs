@@ -15,14 +15,15 @@ use crate::postgres::{Database, Purpose, Transaction};
 use crate::store::model::affected::AffectedKeys;
 use crate::store::model::claims::{Claim, Claims, Identifier, IdentifierKind};
 use crate::store::model::columns::{NAMELESS, Owned, Since, UserRow};
+use crate::store::model::contexts::Contexts;
 use crate::store::model::deletions::Deletions;
-use crate::store::model::device::Device;
 use crate::store::model::referral::referral_code;
 use crate::store::model::state::{
-    Delta, Login, Register, Registers, STATUS, SignUp, USER_POOL_ID, USERNAME, UserState, flag_of,
+    Delta, Register, Registers, STATUS, USER_POOL_ID, USERNAME, UserState, flag_of,
 };
 use crate::store::model::user::StoredUser;
 use crate::store::tables::columns::statements;
+use crate::store::tables::contexts;
 use crate::store::tables::failure::Failure;
 use crate::store::tables::refusal::all_written;
 
@@ -61,7 +62,7 @@ pub(in crate::store) async fn addresses(
     Ok(rows.iter().filter_map(identifier).collect())
 }
 
-/// The same, locked in the order of the ids.
+/// The same, locked in the order of the ids, with their contexts.
 ///
 /// # Errors
 /// At once where somebody holds one of the rows: [`Failure::Blocked`].
@@ -69,7 +70,9 @@ pub(in crate::store) async fn lock(
     tx: &mut Transaction,
     ids: &[Uuid],
 ) -> Result<BTreeMap<Uuid, StoredUser>, sqlx::Error> {
-    stored(&sqlx::query(statements().lock.as_str()).bind(ids).fetch_all(tx).await?)
+    let mut users = stored(&sqlx::query(statements().lock.as_str()).bind(ids).fetch_all(&mut *tx).await?)?;
+    contexts::attach(tx, &mut users).await?;
+    Ok(users)
 }
 
 /// Those of the users who are erased.
@@ -111,7 +114,7 @@ pub(in crate::store) async fn lock_versions(
     Ok(sqlx::query_as(query).bind(ids).fetch_all(tx).await?.into_iter().collect())
 }
 
-/// Locks users who were read, and reads those again whom somebody has changed since.
+/// Locks users who were read, and reads those again whom somebody has changed since. Then it reads their contexts.
 ///
 /// Returns the users, and whether all of them are as they were read.
 ///
@@ -127,12 +130,14 @@ pub(in crate::store) async fn lock_read(
         return Err(Failure::Held(ids.into_iter().filter(|id| !locked.contains_key(id)).collect()));
     }
     users.retain(|id, user| locked.get(id) == Some(&user.row_version));
-    if users.len() == ids.len() {
-        return Ok((users, true));
+    let nobody_changed = users.len() == ids.len();
+    if !nobody_changed {
+        let changed: Vec<Uuid> = locked.into_keys().filter(|id| !users.contains_key(id)).collect();
+        users.extend(read(tx, &changed).await?);
     }
-    let changed: Vec<Uuid> = locked.into_keys().filter(|id| !users.contains_key(id)).collect();
-    users.extend(read(tx, &changed).await?);
-    Ok((users, false))
+    // In a statement of its own: one that waits for a lock reads what stood before it.
+    contexts::attach(tx, &mut users).await?;
+    Ok((users, nobody_changed))
 }
 
 /// Inserts the rows that are missing, in the order of the ids, with nothing in them but what cannot be null.
@@ -178,7 +183,8 @@ pub(in crate::store) async fn are_hidden(database: &Database, ids: &[Uuid]) -> R
 }
 
 /// Locks every row that a change of `keys` may touch besides `batch`, in the order of the ids: who owns an address now,
-/// who would be next among those outside the batch. Of rows outside the batch it reads only what decides that.
+/// who would be next among those outside the batch. Of rows outside the batch it reads only what decides that; their
+/// contexts, as the others', by a statement of its own, when the locks are there.
 pub(in crate::store) async fn lock_affected(
     tx: &mut Transaction,
     batch: &[Uuid],
@@ -187,13 +193,14 @@ pub(in crate::store) async fn lock_affected(
     let (kinds, values) = keys.kinds_and_values();
     let query = sqlx::query(statements().lock_affected.as_str()).bind(batch).bind(kinds).bind(values);
     let mut locked = Locked { users: BTreeMap::new(), held: BTreeSet::new() };
-    for row in query.fetch_all(tx).await? {
+    for row in query.fetch_all(&mut *tx).await? {
         let touched = row.try_get("touched_id")?;
         match row.try_get::<Option<Uuid>, _>("id")? {
             Some(id) => drop(locked.users.insert(id, StoredUser::from_row(&row)?)),
             None => drop(locked.held.insert(touched)),
         }
     }
+    contexts::attach(tx, &mut locked.users).await?;
     Ok(locked)
 }
 
@@ -313,46 +320,19 @@ impl StoredUser {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let time = |column: &str| row.try_get::<OffsetDateTime, _>(column).map(Timestamp::from);
         let optional_time = |column| optional_time(row, column);
-        let event_id = |column: &'static str| {
-            let id = row.try_get::<Option<Uuid>, _>(column)?;
-            id.map(|id| EventId::from_uuid(id).map_err(|_| corrupt(column))).transpose()
-        };
-        let ip = |column: &'static str| {
-            let ip = row.try_get::<Option<String>, _>(column)?;
-            ip.map(|ip| ip.parse().map_err(|_| corrupt(column))).transpose()
-        };
-        let last_login = match event_id("last_login_id")? {
-            None => None,
-            Some(id) => Some(Login {
-                id,
-                client_id: None,
-                ip: ip("last_login_ip")?,
-                device: row.try_get::<Option<&str>, _>("last_login_device")?.and_then(Device::parse),
-                location: row.try_get("last_login_location")?,
-                user_agent: None,
-            }),
-        };
-        let sign_up = match event_id("sign_up_id")? {
-            None => None,
-            Some(id) => Some(SignUp {
-                id,
-                ip: ip("created_ip")?,
-                referral_code: row.try_get("sign_up_referral_code")?,
-            }),
-        };
         let enabled: bool = row.try_get("enabled")?;
         let federated_login = row.try_get("federated_login")?;
         let login_count =
             u64::try_from(row.try_get::<i64, _>("login_count")?).map_err(|_| corrupt("login_count"))?;
         let mut state = UserState {
             registers: registers(row)?,
-            whole: event_id("whole_snapshot_id")?,
+            whole: contexts::event_id(row, "whole_snapshot_id")?,
             disabled: optional_time("enabled_at")?.map(|time| (time, !enabled)),
             deletions: deletions(row)?,
             authentications: login_count.saturating_sub(u64::from(federated_login)),
             federated_login,
-            last_login,
-            sign_up,
+            last_login: contexts::last_login(row)?,
+            sign_up: contexts::sign_up(row)?,
             created_at: time("created_at")?,
             synced_at: time("synced_at")?,
         };
@@ -368,6 +348,7 @@ impl StoredUser {
             },
             referred_by: row.try_get("referred_by")?,
             is_erased: row.try_get("is_erased")?,
+            contexts: Contexts::default(),
         })
     }
 }

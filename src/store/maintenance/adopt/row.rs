@@ -13,6 +13,7 @@ use crate::geoip::{GeoIp, names_a_city};
 use crate::store::maintenance::adopt::{Options, Profile};
 use crate::store::model::claims::{Claim, IdentifierKind};
 use crate::store::model::columns::{DEFAULT_LANGUAGE, NAMELESS, Owned, Since, UserRow};
+use crate::store::model::contexts::Contexts;
 use crate::store::model::deletions::Deletions;
 use crate::store::model::device::Device;
 use crate::store::model::state::{
@@ -324,7 +325,8 @@ fn note_what_is_derived(
     not_carried: &mut BTreeSet<&'static str>,
 ) {
     let owned = Owned::default();
-    let derived = UserRow { id: old.id, state, owned: &owned, since: Since::default(), referred_by: None };
+    let (since, contexts) = (Since::default(), Contexts::default());
+    let derived = UserRow { id: old.id, state, owned: &owned, since, referred_by: None, contexts: &contexts };
     let is_owned: BTreeSet<&str> = application.app_owned.split(',').collect();
     let was_lost = |(column, was): (&'static str, Option<&str>)| {
         let is_lost = |was: &str| !was.is_empty() && derived.shown(column).as_deref() != Some(was);
