@@ -94,7 +94,7 @@ fn tally<K: Ord>(keys: impl Iterator<Item = K>) -> BTreeMap<K, i64> {
 }
 
 /// The URL of a login that is a member of `role` and nothing else.
-async fn login_url(database: &TestDatabase, role: Role) -> String {
+pub(crate) async fn login_url(database: &TestDatabase, role: Role) -> String {
     let role = database.deployment.prefix().role(role);
     let name = format!("t_{}", Uuid::now_v7().simple());
     let create = format!("create role {name} login password 'secret' in role {role}");

@@ -40,6 +40,9 @@ const READ_AFTER: Duration = Duration::from_secs(16 * 60);
 /// What is younger than this is not settled: records come minutes late, and the logins after the range must be there.
 pub const SETTLED_AFTER: Duration = Duration::from_secs(30 * 60);
 
+/// The name of the variable that lists the app clients whose users sign in at managed login, with commas between them.
+pub const MANAGED_LOGIN_CLIENTS: &str = "USER_SYNC_MANAGED_LOGIN_CLIENTS";
+
 /// A time in which the pool's triggers are known to have been away; without an end, where it lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Away {
@@ -312,8 +315,7 @@ fn read<F: FnMut(OneSided)>(
     let seen = match reporter {
         None => Seen::Login { is_federated: row.try_get::<Option<bool>, _>("is_federated")? == Some(true) },
         Some(word) => {
-            let reporter =
-                Reporter::parse(word).ok_or_else(|| corrupt("user_sync_contexts.reported_by"))?;
+            let reporter = Reporter::parse(word).ok_or_else(|| corrupt("user_sync_contexts.reported_by"))?;
             Seen::success(reporter, row.try_get("flow")?)
         }
     };

@@ -58,9 +58,11 @@ impl Pairs {
                 continue;
             }
             // What is too early for this login, or taken, is so for all later ones.
-            while sides.successes.get(first).is_some_and(|success| {
-                success.at - login.at < *sides.window.start() || !self.is_free(first)
-            }) {
+            while sides
+                .successes
+                .get(first)
+                .is_some_and(|success| success.at - login.at < *sides.window.start() || !self.is_free(first))
+            {
                 first += 1;
             }
             let around = sides.successes.iter().enumerate().skip(first);
@@ -186,7 +188,11 @@ mod tests {
         let sides = Sides { window: &WINDOW, logins: &logins, successes: &successes };
         let pairs = Pairs::of(sides);
         assert_eq!(pairs.of_logins, [Some(0), Some(1), None, Some(2)]);
-        assert_eq!(pairs.instead_of_login(sides, 2, 16), [0, 1], "any of the three, and not the one far away");
+        assert_eq!(
+            pairs.instead_of_login(sides, 2, 16),
+            [0, 1],
+            "any of the three, and not the one far away"
+        );
         assert_eq!(pairs.instead_of_login(sides, 2, 1), [0], "no more than asked for");
         let sides = Sides { window: &WINDOW, logins: &logins[..1], successes: &successes };
         let pairs = Pairs::of(sides);
@@ -218,7 +224,12 @@ mod tests {
 
     /// The most pairs that there can be, whatever the order.
     fn most_pairs(logins: &[Moment], successes: &[Moment]) -> usize {
-        fn give(login: usize, near: &[Vec<usize>], seen: &mut BTreeSet<usize>, of: &mut [Option<usize>]) -> bool {
+        fn give(
+            login: usize,
+            near: &[Vec<usize>],
+            seen: &mut BTreeSet<usize>,
+            of: &mut [Option<usize>],
+        ) -> bool {
             near[login].iter().any(|success| {
                 let is_new = seen.insert(*success);
                 let moves = is_new && of[*success].is_none_or(|other| give(other, near, seen, of));

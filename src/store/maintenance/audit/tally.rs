@@ -213,8 +213,7 @@ impl<'a, F: FnMut(OneSided)> Tally<'a, F> {
 
     fn reason_of_success(&self, success: &Item, window: &RangeInclusive<i64>) -> Reason {
         let says_so = matches!(success.seen, Seen::Success { is_at_managed_login: true, .. });
-        let is_client_of =
-            |name: &String| self.question.managed_login_clients.contains(name);
+        let is_client_of = |name: &String| self.question.managed_login_clients.contains(name);
         let time = at(success.id.time());
         // A call that ends a moment after the triggers are back began before.
         let is_within = |away: &Away| {
@@ -244,7 +243,9 @@ impl<'a, F: FnMut(OneSided)> Tally<'a, F> {
 fn reason_of_login(login: &Item) -> Reason {
     match login.seen {
         Seen::Login { is_federated: true } => Reason::Federated,
-        Seen::Login { is_federated: false } | Seen::Success { .. } | Seen::Refresh { .. } => Reason::NotRecorded,
+        Seen::Login { is_federated: false } | Seen::Success { .. } | Seen::Refresh { .. } => {
+            Reason::NotRecorded
+        }
     }
 }
 
