@@ -71,11 +71,12 @@ impl FromStr for Moment {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Ok(day) = Date::parse(text, &Iso8601::DATE) {
-            return Ok(Self::Day(day));
+        // First: what parses a day takes a time for one.
+        if let Ok(time) = Timestamp::parse(text) {
+            return Ok(Self::Time(time));
         }
-        let time = Timestamp::parse(text).map(Self::Time);
-        time.map_err(|_| "neither a day such as 2026-11-01 nor an RFC 3339 time such as 2026-11-01T08:00:00Z")
+        let day = Date::parse(text, &Iso8601::DATE).map(Self::Day);
+        day.map_err(|_| "neither a day such as 2026-11-01 nor an RFC 3339 time such as 2026-11-01T08:00:00Z")
     }
 }
 

@@ -77,7 +77,7 @@ pub async fn fill(owner: &PgPool, density: Density, logins: u64, taken: u64) -> 
             "create temporary table taken on commit drop as
             select n, 'login' as side from (select n from history where {} order by md5('tl' || n) limit {taken}) as logins
             union all
-            select n, 'record' from (select n from history where {} order by md5('tr' || n) desc limit {taken}) as records",
+            select n, 'record' from (select n from history where {} order by md5('tl' || n) desc limit {taken}) as records",
             of_users[0], of_users[1]
         ),
         "insert into user_events (id, user_id, type, user_pool_id, occurred_at, data)
