@@ -245,7 +245,7 @@ async fn recorded(owner: &sqlx::PgPool) {
             case when n % 2 = 0 then '203.0.113.0/24' else '2001:db8:1::/48' end::cidr, 'cloudtrail', at
         from generate_series(0, 1200) as n,
             lateral (select now() - interval '12 hours' - case when n > 1000 and n % 2 = 0 then interval '2 days'
-                else interval '0' end) as then (at)
+                else interval '0' end) as moments (at)
         where n <> 1000",
         "insert into user_sync_contexts (id, user_id, user_pool_id, client_id, reported_by, occasion, is_witness,
             occurred_at, data)
@@ -255,7 +255,7 @@ async fn recorded(owner: &sqlx::PgPool) {
             (array['cloudtrail', 'threat_protection', 'application', 'cloudtrail'])[1 + n % 4],
             case when n < 40 then 'sign_in' else 'sign_up' end, false, at,
             case when n % 4 = 3 then '{\"flow\":\"REFRESH_TOKEN_AUTH\"}' else '{}' end::jsonb
-        from generate_series(0, 49) as n, lateral (select now() - interval '12 hours') as then (at)",
+        from generate_series(0, 49) as n, lateral (select now() - interval '12 hours') as moments (at)",
     ] {
         sqlx::query(statement).bind(sub(1)).bind(sub(2)).execute(owner).await.unwrap();
     }
