@@ -1,7 +1,7 @@
 //! The audit: the logins in the ledger beside the sign-ins that others recorded, as an independent witness of the ledger.
 //! Reads one moment in bounded memory; changes nothing. Must not know who asks, nor where it is known when triggers were away.
 //!
-//! [`pair`] says which login goes with which success, [`tally`] counts what is left over on either side, by reason. Both see
+//! `pair` says which login goes with which success, `tally` counts what is left over on either side, by reason. Both see
 //! one user's *run* at a time: logins and successes of which no two neighbours are further apart than any window reaches.
 //!
 //! **The edges of the range.** A login and its success can lie on either side of an edge. So more is read than is counted:
