@@ -130,12 +130,21 @@ grant insert (id, user_id, user_pool_id, client_id, reason, network, reported_by
 grant insert (user_id, state), update (state) on user_sync_context_states to user_sync_consumer;
 grant update (last_login_client_id, last_login_source, last_login_own, created_ip_for, contexts_until) on users to user_sync_consumer;
 
--- Failures, counted. An address is none of a network's business here: what is shown is the network.
+-- Failures, counted. An address is none of a network's business here: what is shown is the network. Days inside, one range of
+-- ids each, as in report_logins_by_day.
 create view report_failures as
-select (occurred_at at time zone 'utc')::date as day, client_id, reason, network, count(*) as failures,
-    count(distinct user_id) as users
-from user_sync_failures
-group by 1, 2, 3, 4;
+select days.day::date as day, counted.client_id, counted.reason, counted.network, counted.failures, counted.users
+from generate_series(
+    date_trunc('day', now() at time zone 'utc') - interval '399 days',
+    date_trunc('day', now() at time zone 'utc'),
+    interval '1 day') as days (day)
+cross join lateral (
+    select client_id, reason, network, count(*) as failures, count(distinct user_id) as users
+    from user_sync_failures
+    where id >= user_event_bound(days.day at time zone 'utc')
+        and id < user_event_bound((days.day + interval '1 day') at time zone 'utc')
+    group by 1, 2, 3
+) as counted;
 
 comment on view report_failures is 'failed sign-ins by day, client, reason and network';
 
@@ -150,23 +159,33 @@ comment on view report_failing_users is 'users whose sign-ins failed, and how of
 
 -- What was counted beside what was recorded, by day and client. Which login goes with which record, `user-sync audit` says.
 create view report_audit as
-select day, client_id,
-    sum(logins)::bigint as logins,
-    sum(cloudtrail)::bigint as cloudtrail,
-    sum(threat_protection)::bigint as threat_protection,
-    sum(application)::bigint as application
-from (
-    select (occurred_at at time zone 'utc')::date as day, data ->> 'client_id' as client_id, 1 as logins, 0 as cloudtrail,
-        0 as threat_protection, 0 as application
-    from user_events
-    where type = 'user.authenticated' or (type = 'user.confirmed' and data ->> 'federated' = 'true')
-    union all
-    select (occurred_at at time zone 'utc')::date, client_id, 0, (reported_by = 'cloudtrail')::int,
-        (reported_by = 'threat_protection')::int, (reported_by = 'application')::int
-    from user_sync_contexts
-    where occasion = 'sign_in'
-) as seen
-group by 1, 2;
+select days.day::date as day, counted.client_id, counted.logins, counted.cloudtrail, counted.threat_protection,
+    counted.application
+from generate_series(
+    date_trunc('day', now() at time zone 'utc') - interval '399 days',
+    date_trunc('day', now() at time zone 'utc'),
+    interval '1 day') as days (day)
+cross join lateral (
+    select client_id,
+        count(*) filter (where reported_by is null) as logins,
+        count(*) filter (where reported_by = 'cloudtrail') as cloudtrail,
+        count(*) filter (where reported_by = 'threat_protection') as threat_protection,
+        count(*) filter (where reported_by = 'application') as application
+    from (
+        select data ->> 'client_id' as client_id, null as reported_by
+        from user_events
+        where id >= user_event_bound(days.day at time zone 'utc')
+            and id < user_event_bound((days.day + interval '1 day') at time zone 'utc')
+            and (type = 'user.authenticated' or (type = 'user.confirmed' and data -> 'federated' = 'true'))
+        union all
+        select client_id, reported_by
+        from user_sync_contexts
+        where id >= user_event_bound(days.day at time zone 'utc')
+            and id < user_event_bound((days.day + interval '1 day') at time zone 'utc')
+            and occasion = 'sign_in' and coalesce(data ->> 'flow', '') not ilike 'refresh%'
+    ) as seen
+    group by 1
+) as counted;
 
 comment on view report_audit is 'logins in the ledger beside successful sign-ins that others recorded, by day and client';
 

@@ -17,6 +17,7 @@
 //! | `triggers_not_put_back` {`reason`} | counter | looks of the keeper after which triggers are missing still |
 //! | `clients_not_listed` | counter | listings of a pool's app clients that failed |
 //! | `drift`, `drift_compared` | histogram | what a repair would repair, of so many users, after a drift check |
+//! | `logins_unaccounted` | histogram | sign-ins that a reporter recorded and the ledger does not have, after an audit; nothing where no reporter is on |
 //!
 //! In CloudWatch they are in the namespace `UserSync`, as the triggers' are, with the dimension `service`; in
 //! Prometheus they start with `user_sync_`. No label and no value says anything of a user.
@@ -185,6 +186,7 @@ fn describe() {
     describe_counter!("triggers_not_put_back", Unit::Count, "looks after which triggers are missing still");
     describe_histogram!("drift", Unit::Count, "users and rows that a repair would repair");
     describe_histogram!("drift_compared", Unit::Count, "users that were compared");
+    describe_histogram!("logins_unaccounted", Unit::Count, "recorded sign-ins that the ledger does not have");
 }
 
 /// At most `limit` of the values, at even distances, from the first to the last.

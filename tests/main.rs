@@ -13,6 +13,7 @@ use user_sync_test_support as support;
 
 mod addresses;
 mod adopt;
+mod audit;
 mod bad_input;
 mod commands;
 mod conformance;

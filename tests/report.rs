@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::support::events::{confirmed, event, group, login, sub};
 use crate::support::{TestDatabase, binaries};
 
-const VIEWS: [&str; 7] = [
+const VIEWS: [&str; 10] = [
     "report_user_growth",
     "report_active_users",
     "report_login_activity",
@@ -25,6 +25,9 @@ const VIEWS: [&str; 7] = [
     "report_logins_by_day",
     "report_retention",
     "report_groups",
+    "report_failures",
+    "report_failing_users",
+    "report_audit",
 ];
 const DEVICES: [Option<&str>; 4] = [Some("Mobile"), Some("Desktop"), None, Some("Tablet")];
 const HALF_DAY: u64 = 43_200;
@@ -94,7 +97,7 @@ fn tally<K: Ord>(keys: impl Iterator<Item = K>) -> BTreeMap<K, i64> {
 }
 
 /// The URL of a login that is a member of `role` and nothing else.
-async fn login_url(database: &TestDatabase, role: Role) -> String {
+pub(crate) async fn login_url(database: &TestDatabase, role: Role) -> String {
     let role = database.deployment.prefix().role(role);
     let name = format!("t_{}", Uuid::now_v7().simple());
     let create = format!("create role {name} login password 'secret' in role {role}");
@@ -230,6 +233,79 @@ async fn a_reader_may_read_every_report_and_the_application_none() {
     }
 }
 
+/// Failures and contexts of three days, made by SQL: user 1 fails 1,000 times from two networks, user 2 200 times, half of them
+/// two days before; nobody knows who the third was.
+async fn recorded(owner: &sqlx::PgPool) {
+    for statement in [
+        "insert into user_sync_failures (id, user_id, user_pool_id, client_id, reason, network, reported_by, occurred_at)
+        select (substr(user_event_bound(at)::text, 1, 13) || '-7' || substr(md5(n::text), 1, 3) || '-8'
+                || substr(md5(n::text), 4, 3) || '-' || substr(md5(n::text), 7, 12))::uuid,
+            case when n < 1000 then $1 when n < 1200 then $2 end, 'eu-west-1_Test00000', 'app',
+            case when n < 1000 then 'wrong_password' else 'wrong_code' end,
+            case when n % 2 = 0 then '203.0.113.0/24' else '2001:db8:1::/48' end::cidr, 'cloudtrail', at
+        from generate_series(0, 1200) as n,
+            lateral (select now() - interval '12 hours' - case when n > 1000 and n % 2 = 0 then interval '2 days'
+                else interval '0' end) as moments (at)
+        where n <> 1000",
+        "insert into user_sync_contexts (id, user_id, user_pool_id, client_id, reported_by, occasion, is_witness,
+            occurred_at, data)
+        select (substr(user_event_bound(at)::text, 1, 13) || '-7' || substr(md5(n::text), 1, 3) || '-8'
+                || substr(md5(n::text), 4, 3) || '-' || substr(md5(n::text), 7, 12))::uuid,
+            case when n % 2 = 0 then $1 else $2 end, 'eu-west-1_Test00000', 'app',
+            (array['cloudtrail', 'threat_protection', 'application', 'cloudtrail'])[1 + n % 4],
+            case when n < 40 then 'sign_in' else 'sign_up' end, false, at,
+            case when n % 4 = 3 then '{\"flow\":\"REFRESH_TOKEN_AUTH\"}' else '{}' end::jsonb
+        from generate_series(0, 49) as n, lateral (select now() - interval '12 hours') as moments (at)",
+    ] {
+        sqlx::query(statement).bind(sub(1)).bind(sub(2)).execute(owner).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_and_records_are_counted_by_day() {
+    let database = TestDatabase::create().await;
+    recorded(&database.owner).await;
+    let logins = [login(1, ago(0)), login(2, ago(0))];
+    let logins = logins.map(|login| login.with(|data| data.client_id = Some("app".into())).build());
+    let federated = confirmed(3, ago(1)).with(|data| data.federated = true).build();
+    database.apply(&[logins.to_vec(), vec![federated, confirmed(4, ago(1)).build()]].concat()).await;
+    let pool = &Database::from(database.owner.clone());
+
+    let failures = report::failures(pool, MAX_DAYS).await.unwrap();
+    let found = failures.iter().map(|row| {
+        let (reason, network) = (row.reason.as_deref().unwrap(), row.network.as_deref().unwrap());
+        (row.day, reason, network, row.failures, row.users)
+    });
+    let (last, before) = (day(ago(0)), day(ago(2)));
+    let expected = [
+        (last, "wrong_password", "2001:db8:1::/48", 500, 1),
+        (last, "wrong_password", "203.0.113.0/24", 500, 1),
+        (last, "wrong_code", "2001:db8:1::/48", 100, 1),
+        (before, "wrong_code", "203.0.113.0/24", 100, 1),
+    ];
+    assert_eq!(found.collect::<BTreeSet<_>>(), expected.into());
+    assert!(failures.is_sorted_by(|left, right| (left.day, left.failures) >= (right.day, right.failures)));
+    assert_eq!(report::failures(pool, 2).await.unwrap(), failures[..3]);
+
+    let users = report::failing_users(pool, 7, 10).await.unwrap();
+    let found: Vec<_> = users.iter().map(|user| (user.user_id, user.failures, user.networks)).collect();
+    assert_eq!(found, [(sub(1), 1_000, 2), (sub(2), 199, 2)]);
+    assert!(users[1].first_at < users[1].last_at && users[0].first_at == users[0].last_at);
+    assert_eq!(report::failing_users(pool, 7, 1).await.unwrap(), users[..1]);
+
+    let audit = report::recorded(pool, MAX_DAYS).await.unwrap();
+    let found = audit.iter().map(|row| {
+        let records = [row.cloudtrail, row.threat_protection, row.application];
+        (row.day, row.client_id.as_deref(), row.logins, records)
+    });
+    // Refreshed tokens and sign-ups are no sign-ins.
+    let expected = [(last, Some("app"), 2, [10, 10, 10]), (day(ago(1)), None, 1, [0, 0, 0])];
+    assert_eq!(found.collect::<Vec<_>>(), expected);
+    let since = OffsetDateTime::now_utc().date() - time::Duration::days(2);
+    let recent = audit.iter().filter(|row| row.day > since).count();
+    assert_eq!(report::recorded(pool, 2).await.unwrap(), audit[..recent]);
+}
+
 /// The months that a condition on the day leaves to be read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_few_days_of_logins_read_a_few_days_of_the_ledger() {
@@ -263,7 +339,18 @@ fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-const REPORTS: [&str; 7] = ["growth", "active", "logins", "daily", "devices", "retention", "groups"];
+const REPORTS: [&str; 10] = [
+    "growth",
+    "active",
+    "logins",
+    "daily",
+    "devices",
+    "retention",
+    "groups",
+    "failures",
+    "failing_users",
+    "audit",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_prints_tables_json_and_csv() {
@@ -271,6 +358,7 @@ async fn the_command_prints_tables_json_and_csv() {
     let name = login(2, ago(0)).attributes(&[("name", "Ada \u{1b}[31m, \"Okafor\"")]).build();
     let joined = Event::Group(group("Ada \u{1b}[31m, \"friends\"", GroupChange::Joined(sub(2)), ago(0)));
     database.apply(&[name, joined]).await;
+    recorded(&database.owner).await;
     let url = login_url(&database, Role::Reader).await;
 
     assert!(stdout(&run(&url, &["--help"])).contains("Example: user-sync report"));
@@ -283,6 +371,10 @@ async fn the_command_prints_tables_json_and_csv() {
         "devices: ",
         "retention: ",
         "groups: ",
+        "failures: 1200 failed sign-ins",
+        "failing users: ",
+        "audit: ",
+        "203.0.113.0/24",
         "█",
         "%",
         "Mobile",
@@ -296,9 +388,10 @@ async fn the_command_prints_tables_json_and_csv() {
 
     let all: Value = serde_json::from_str(&stdout(&run(&url, &["all", "--json"]))).unwrap();
     for report in REPORTS {
-        let one: Value = serde_json::from_str(&stdout(&run(&url, &[report, "--json"]))).unwrap();
+        let argument = report.replace('_', "-");
+        let one: Value = serde_json::from_str(&stdout(&run(&url, &[&argument, "--json"]))).unwrap();
         assert_eq!(all[report], one, "{report}");
-        let csv = stdout(&run(&url, &[report, "--csv"]));
+        let csv = stdout(&run(&url, &[&argument, "--csv"]));
         let mut reader = csv::Reader::from_reader(csv.as_bytes());
         let header = reader.headers().unwrap().clone();
         let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
@@ -343,7 +436,7 @@ async fn an_empty_database_has_empty_reports() {
         text.contains("growth: 0 users created in 30 days") && text.contains("active users: 0"),
         "{text}"
     );
-    assert_eq!(text.matches("none\n").count(), 6, "{text}");
+    assert_eq!(text.matches("none\n").count(), 9, "{text}");
     let all: Value = serde_json::from_str(&stdout(&run(url, &["--json"]))).unwrap();
     assert_eq!(all["growth"], serde_json::json!([]));
     assert_eq!(all["active"]["active_users"], 0);

@@ -64,6 +64,11 @@ const BUILT: &[(&str, &str, &[&str])] = &[
         "AssertSqlSafe(format!(\"fetch {CHUNK_ROWS} from old_rows\"))",
         &["fetch 1000 from old_rows"],
     ),
+    (
+        "store/maintenance/audit/mod.rs",
+        "sqlx::AssertSqlSafe(format!(\"fetch {FETCH_ROWS} from audited\"))",
+        &["fetch 1000 from audited"],
+    ),
     ("store/maintenance/partitions.rs", "AssertSqlSafe(attempts.limit())", &["set local lock_timeout = 100"]),
     (
         "store/maintenance/partitions.rs",

@@ -1,6 +1,7 @@
 //! The commands of `user-sync`, one file each: parses arguments, calls the library, prints the answer on stdout. Must
 //! not decide what the library can decide.
 
+pub(crate) mod audit;
 #[cfg(feature = "dev")]
 pub(crate) mod demo;
 #[cfg(feature = "dev")]

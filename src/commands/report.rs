@@ -7,7 +7,8 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use cognito_user_sync::postgres::Database;
 use cognito_user_sync::store::report::{
-    self, Active, Day, Device, Group, Growth, Login, MAX_DAYS, MAX_WEEKS, Retention, sparkline,
+    self, Active, Day, Device, FailingUser, Failures, Group, Growth, Login, MAX_DAYS, MAX_WEEKS, Recorded,
+    Retention, sparkline,
 };
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -15,16 +16,17 @@ use time::{Date, OffsetDateTime};
 
 use crate::commands::output::{self, Stdout, csv, line};
 
-/// The days that the application's guide reports.
+/// The days that the application's guide reports; there are many lines of a day.
 const LOGIN_DAYS: u32 = 7;
 const DAYS: u32 = 30;
 /// In characters; a narrower terminal wraps.
 const TABLE_WIDTH: u16 = 120;
 
-/// Show user growth, active users, login activity, devices, retention and groups
+/// Show user growth, active users, login activity, devices, retention, groups and failed sign-ins
 ///
 /// Reads the views report_*, which any other tool can read as well. Days and weeks are UTC. `logins`, and so
-/// `all`, shows names and addresses, which are personal data. Needs DATABASE_URL of a member of user_sync_reader.
+/// `all`, shows names and addresses, which are personal data. `failures`, `failing-users` and `audit` need a source of
+/// records; which login goes with which record, `user-sync audit` says. Needs DATABASE_URL of a member of user_sync_reader.
 /// Exits with 1 if the database cannot be read.
 ///
 /// Example: user-sync report growth --days 90 --csv
@@ -34,13 +36,13 @@ pub(crate) struct Arguments {
     /// Which report.
     #[arg(value_enum, default_value_t = Report::All)]
     report: Report,
-    /// Days back, today included [default: 30; for logins: 7].
+    /// Days back, today included [default: 30; for logins, failures, failing-users and audit: 7].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_DAYS)))]
     days: Option<u32>,
     /// Weeks of retention, this one included.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_WEEKS)))]
     weeks: u32,
-    /// Most users that logins shows.
+    /// Most users that logins and failing-users show.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     limit: u32,
     /// Print JSON: one report's rows, or with all an object of them.
@@ -67,6 +69,12 @@ enum Report {
     Retention,
     /// Groups of the user pool, and how many members each has.
     Groups,
+    /// Failed sign-ins by day, client, reason and network.
+    Failures,
+    /// Users whose sign-ins failed, those with most failures first.
+    FailingUsers,
+    /// Logins by day and client, beside the sign-ins that others recorded.
+    Audit,
     /// All of them.
     All,
 }
@@ -82,6 +90,9 @@ enum Answer {
     Devices(Vec<Device>),
     Retention(Vec<Retention>),
     Groups(Vec<Group>),
+    Failures(Vec<Failures>),
+    FailingUsers(Vec<FailingUser>),
+    Audit(Vec<Recorded>),
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -131,6 +142,17 @@ async fn ask(database: &Database, arguments: &Arguments) -> Result<Vec<Answer>, 
     if is_wanted(Report::Groups) {
         answers.push(Answer::Groups(report::groups(database).await?));
     }
+    let days = arguments.days.unwrap_or(LOGIN_DAYS);
+    if is_wanted(Report::Failures) {
+        answers.push(Answer::Failures(report::failures(database, days).await?));
+    }
+    if is_wanted(Report::FailingUsers) {
+        let users = report::failing_users(database, days, arguments.limit).await?;
+        answers.push(Answer::FailingUsers(users));
+    }
+    if is_wanted(Report::Audit) {
+        answers.push(Answer::Audit(report::recorded(database, days).await?));
+    }
     Ok(answers)
 }
 
@@ -155,6 +177,9 @@ impl Answer {
             Self::Devices(_) => "devices",
             Self::Retention(_) => "retention",
             Self::Groups(_) => "groups",
+            Self::Failures(_) => "failures",
+            Self::FailingUsers(_) => "failing_users",
+            Self::Audit(_) => "audit",
         }
     }
 
@@ -185,6 +210,17 @@ impl Answer {
                 csv(out, &["cohort_week", "week_number", "cohort_users", "signed_in_users"], rows)
             }
             Self::Groups(rows) => csv(out, &["user_pool_id", "name", "members"], rows),
+            Self::Failures(rows) => {
+                csv(out, &["day", "client_id", "reason", "network", "failures", "users"], rows)
+            }
+            Self::FailingUsers(rows) => {
+                csv(out, &["user_id", "failures", "first_at", "last_at", "networks"], rows)
+            }
+            Self::Audit(rows) => csv(
+                out,
+                &["day", "client_id", "logins", "cloudtrail", "threat_protection", "application"],
+                rows,
+            ),
         }
     }
 
@@ -197,6 +233,9 @@ impl Answer {
             Self::Devices(rows) => write_devices(out, rows),
             Self::Retention(rows) => write_retention(out, rows),
             Self::Groups(rows) => write_groups(out, rows),
+            Self::Failures(rows) => write_failures(out, rows),
+            Self::FailingUsers(rows) => write_failing_users(out, rows),
+            Self::Audit(rows) => write_recorded(out, rows),
         }
     }
 }
@@ -263,6 +302,37 @@ fn write_groups(out: &mut impl Write, rows: &[Group]) -> anyhow::Result<()> {
         texts.into_iter().chain([row.members.to_string()]).collect()
     });
     write_table(out, &["user pool", "group", "members"], 2, rows)
+}
+
+fn write_failures(out: &mut impl Write, rows: &[Failures]) -> anyhow::Result<()> {
+    let total: i64 = rows.iter().map(|row| row.failures).sum();
+    writeln!(out, "failures: {total} failed sign-ins that others recorded")?;
+    let rows = rows.iter().map(|row| {
+        let texts = [&row.client_id, &row.reason, &row.network];
+        let texts = texts.map(|text| line(text.as_deref().unwrap_or("-")).into_owned());
+        let numbers = [row.failures.to_string(), row.users.to_string()];
+        [row.day.to_string()].into_iter().chain(texts).chain(numbers).collect()
+    });
+    write_table(out, &["day", "client", "reason", "network", "failures", "users"], 4, rows)
+}
+
+fn write_failing_users(out: &mut impl Write, rows: &[FailingUser]) -> anyhow::Result<()> {
+    writeln!(out, "failing users: those with most failed sign-ins")?;
+    let rows = rows.iter().map(|row| {
+        let (first, last) = (row.first_at.to_string(), row.last_at.to_string());
+        vec![row.user_id.to_string(), first, last, row.failures.to_string(), row.networks.to_string()]
+    });
+    write_table(out, &["user", "first", "last", "failures", "networks"], 3, rows)
+}
+
+fn write_recorded(out: &mut impl Write, rows: &[Recorded]) -> anyhow::Result<()> {
+    writeln!(out, "audit: logins beside the sign-ins that others recorded")?;
+    let rows = rows.iter().map(|row| {
+        let numbers = [row.logins, row.cloudtrail, row.threat_protection, row.application];
+        let client = line(row.client_id.as_deref().unwrap_or("-")).into_owned();
+        [row.day.to_string(), client].into_iter().chain(numbers.map(|number| number.to_string())).collect()
+    });
+    write_table(out, &["day", "client", "logins", "cloudtrail", "threat protection", "application"], 2, rows)
 }
 
 /// A triangle: a row a week of creation, a column a week since then.

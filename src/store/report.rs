@@ -86,6 +86,57 @@ pub struct Group {
     pub members: i64,
 }
 
+/// Failed sign-ins of a day that have these in common.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failures {
+    /// In UTC.
+    #[serde(serialize_with = "as_text")]
+    pub day: Date,
+    /// The app client, where the record says it.
+    pub client_id: Option<String>,
+    /// Why, in a word.
+    pub reason: Option<String>,
+    /// The network that they came from.
+    pub network: Option<String>,
+    /// How many.
+    pub failures: i64,
+    /// Of how many users, where their records name them.
+    pub users: i64,
+}
+
+/// A user whose sign-ins failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailingUser {
+    /// The `sub`.
+    pub user_id: Uuid,
+    /// Failed sign-ins, as far back as they are kept.
+    pub failures: i64,
+    /// The first one.
+    pub first_at: Timestamp,
+    /// The latest one.
+    pub last_at: Timestamp,
+    /// From how many networks.
+    pub networks: i64,
+}
+
+/// Logins of a day and a client beside what others recorded of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Recorded {
+    /// In UTC.
+    #[serde(serialize_with = "as_text")]
+    pub day: Date,
+    /// The app client, where it is known.
+    pub client_id: Option<String>,
+    /// Logins in the ledger.
+    pub logins: i64,
+    /// Sign-ins that CloudTrail recorded.
+    pub cloudtrail: i64,
+    /// Sign-ins that threat protection recorded.
+    pub threat_protection: i64,
+    /// Sign-ins that the application recorded.
+    pub application: i64,
+}
+
 /// What the users created in one week did in one week.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Retention {
@@ -174,6 +225,68 @@ pub async fn groups(database: &Database) -> Result<Vec<Group>, sqlx::Error> {
     let rows: Vec<(String, String, i64)> = sqlx::query_as(query).fetch_all(database.reports()).await?;
     let group = |(user_pool_id, name, members)| Group { user_pool_id, name, members };
     Ok(rows.into_iter().map(group).collect())
+}
+
+/// Failed sign-ins of the last `days` days, newest first, most of a day first; at most [`MAX_DAYS`].
+///
+/// # Errors
+/// When the database cannot be asked, or the role may not read the view.
+pub async fn failures(database: &Database, days: u32) -> Result<Vec<Failures>, sqlx::Error> {
+    type Row = (Date, Option<String>, Option<String>, Option<String>, i64, i64);
+    let query = "select day, client_id, reason, network::text, failures, users from report_failures
+        where day > (now() at time zone 'utc')::date - $1::integer
+        order by day desc, failures desc, client_id, reason, network";
+    let rows: Vec<Row> = sqlx::query_as(query).bind(integer(days)).fetch_all(database.reports()).await?;
+    let failures = |(day, client_id, reason, network, failures, users): Row| Failures {
+        day,
+        client_id,
+        reason,
+        network,
+        failures,
+        users,
+    };
+    Ok(rows.into_iter().map(failures).collect())
+}
+
+/// At most `limit` users whose sign-ins failed within `days` days, those with most failures first.
+///
+/// # Errors
+/// When the database cannot be asked, or the role may not read the view.
+pub async fn failing_users(
+    database: &Database,
+    days: u32,
+    limit: u32,
+) -> Result<Vec<FailingUser>, sqlx::Error> {
+    type Row = (Uuid, i64, OffsetDateTime, OffsetDateTime, i64);
+    let query = "select user_id, failures, first_at, last_at, networks from report_failing_users
+        where last_at > now() - make_interval(days => $1) order by failures desc, user_id limit $2";
+    let query = sqlx::query_as(query).bind(integer(days)).bind(i64::from(limit));
+    let rows: Vec<Row> = query.fetch_all(database.reports()).await?;
+    let user = |(user_id, failures, first, last, networks): Row| {
+        let (first_at, last_at) = (Timestamp::from(first), Timestamp::from(last));
+        FailingUser { user_id, failures, first_at, last_at, networks }
+    };
+    Ok(rows.into_iter().map(user).collect())
+}
+
+/// Logins of the last `days` days by client, beside what others recorded, newest first; at most [`MAX_DAYS`].
+///
+/// # Errors
+/// When the database cannot be asked, or the role may not read the view.
+pub async fn recorded(database: &Database, days: u32) -> Result<Vec<Recorded>, sqlx::Error> {
+    type Row = (Date, Option<String>, i64, i64, i64, i64);
+    let query = "select day, client_id, logins, cloudtrail, threat_protection, application from report_audit
+        where day > (now() at time zone 'utc')::date - $1::integer order by day desc, logins desc, client_id";
+    let rows: Vec<Row> = sqlx::query_as(query).bind(integer(days)).fetch_all(database.reports()).await?;
+    let recorded = |(day, client_id, logins, cloudtrail, threat_protection, application): Row| Recorded {
+        day,
+        client_id,
+        logins,
+        cloudtrail,
+        threat_protection,
+        application,
+    };
+    Ok(rows.into_iter().map(recorded).collect())
 }
 
 /// Sign-in retention of the last `weeks` weeks' users, oldest first; at most [`MAX_WEEKS`].

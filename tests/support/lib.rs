@@ -29,6 +29,7 @@ pub mod rds;
 pub mod rds_server;
 pub mod secrets;
 pub mod sign_in_pool;
+pub mod sign_ins;
 pub mod source;
 pub mod sqs_stub;
 pub mod stale_pool;

@@ -1,9 +1,10 @@
-//! Sets a deployment up and keeps it so: the schema and its logins, the user pool's triggers, and a check for drift. Must
-//! not know the Lambda runtime.
+//! Sets a deployment up and keeps it so: the schema and its logins, the user pool's triggers, and checks for drift and for
+//! logins that were missed. Must not know the Lambda runtime.
 //!
 //! One program, deployed as one function for each [`Operation`], each with its own rights. What a function does, and to which
 //! pool and logins, its environment says; a request that asks for something else is refused ([`NotPinned`]).
 
+mod audit;
 mod drift;
 mod keep;
 mod logins;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 use crate::config::{ConfigError, Environment};
 use crate::postgres::advice_for;
 
+pub use audit::AuditError;
 pub use drift::DriftError;
 pub use logins::LoginError;
 pub use schema::SchemaError;
@@ -38,6 +40,8 @@ pub enum Operation {
     PoolTriggers,
     /// Looks whether the user pool calls the trigger, and puts it back where it is told to.
     KeepTriggers,
+    /// Compares the logins with the sign-ins that others recorded.
+    Audit,
 }
 
 impl Operation {
@@ -59,10 +63,11 @@ impl Operation {
                 keep::parameter(environment)?;
                 Ok(Self::KeepTriggers)
             }
+            "audit" => Ok(Self::Audit),
             value => Err(ConfigError::Invalid {
                 variable: VARIABLE,
                 value: value.to_owned(),
-                expected: "schema, drift, pool-triggers or keep-triggers".to_owned(),
+                expected: "schema, drift, pool-triggers, keep-triggers or audit".to_owned(),
             }),
         }
     }
@@ -83,6 +88,9 @@ pub enum Error {
     /// The comparison.
     #[error(transparent)]
     Drift(#[from] DriftError),
+    /// The audit.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The pool's triggers.
     #[error(transparent)]
     PoolTriggers(#[from] crate::cognito::triggers::Error),
@@ -104,6 +112,7 @@ impl Error {
             | Self::Config(_)
             | Self::Payload(_)
             | Self::Drift(_)
+            | Self::Audit(_)
             | Self::PoolTriggers(_)
             | Self::PoolChanged(_)
             | Self::NotPinned(_) => None,
@@ -169,6 +178,7 @@ pub async fn handle(operation: Operation, payload: &str, deadline: Instant) -> R
         Operation::Drift => Ok(drift::check(payload, deadline).await?),
         Operation::PoolTriggers => triggers::handle(payload).await,
         Operation::KeepTriggers => keep::handle(payload, deadline).await,
+        Operation::Audit => Ok(audit::audit(deadline).await?),
     }
 }
 
@@ -185,7 +195,7 @@ mod tests {
         };
         assert_eq!(read("drift"), Ok(Operation::Drift));
         let refused =
-            "USER_SYNC_OPERATION is \"all\": it must be schema, drift, pool-triggers or keep-triggers";
+            "USER_SYNC_OPERATION is \"all\": it must be schema, drift, pool-triggers, keep-triggers or audit";
         assert_eq!(read("all"), Err(refused.to_owned()));
         assert!(read("").unwrap_err().contains("is not set"));
     }

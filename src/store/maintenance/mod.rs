@@ -2,6 +2,7 @@
 
 pub mod adopt;
 mod attempts;
+pub mod audit;
 pub mod drift;
 pub mod erase;
 pub mod explain;

@@ -23,7 +23,7 @@ pub(in crate::store) const KEPT: usize = 4;
 
 /// How far the time of a reporter's context may be from the time of its login, in milliseconds. Begun with, and confirmed by
 /// nobody: CloudTrail's is the second in which the call ended, threat protection's may be that of the first challenge.
-const fn window(reporter: Reporter) -> RangeInclusive<i64> {
+pub(in crate::store) const fn window(reporter: Reporter) -> RangeInclusive<i64> {
     match reporter {
         Reporter::CloudTrail => -2_000..=8_000,
         Reporter::Application => -2_000..=30_000,
