@@ -48,8 +48,9 @@ impl Applier {
             return Vec::new();
         }
         let latest = ledger::latest();
-        let ids = messages.iter().flat_map(|(_, event)| event.data.iter().map(|(_, failure)| failure.id));
-        let horizon = match self.record_horizon.covering(self.database(), ids, latest).await {
+        let failures = messages.iter().flat_map(|(_, event)| event.data.iter());
+        let ids: Vec<EventId> = failures.map(|(_, failure)| failure.id).collect();
+        let horizon = match self.record_horizon.covering(self.database(), &ids, latest).await {
             Ok(horizon) => horizon,
             Err(failure) => {
                 let retry = outcomes_for(messages.iter().map(|(_, event)| event.id), &failure);

@@ -25,11 +25,11 @@ impl KnownHorizon {
     pub(super) async fn covering(
         &self,
         database: &Database,
-        mut ids: impl Iterator<Item = EventId>,
+        ids: &[EventId],
         latest: Timestamp,
     ) -> Result<Horizon, Failure> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(known) = known.filter(|horizon| ids.all(|id| horizon.check(id, latest).is_ok())) {
+        if let Some(known) = known.filter(|horizon| ids.iter().all(|id| horizon.check(*id, latest).is_ok())) {
             return Ok(known);
         }
         let read = Horizon::read(database, self.of).await?;

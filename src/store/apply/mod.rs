@@ -144,10 +144,10 @@ impl Applier {
             return outcomes;
         }
         let latest = ledger::latest();
-        let ids = events.iter().map(|event| event.id());
-        let horizon = match self.horizon.covering(&self.database, ids, latest).await {
+        let ids: Vec<EventId> = events.iter().map(|event| event.id()).collect();
+        let horizon = match self.horizon.covering(&self.database, &ids, latest).await {
             Ok(horizon) => horizon,
-            Err(failure) => return outcomes_for(events.iter().map(|event| event.id()), &failure).collect(),
+            Err(failure) => return outcomes_for(ids.into_iter(), &failure).collect(),
         };
         let (mut logins, mut others) = (Vec::with_capacity(events.len()), Batch::default());
         for event in events {

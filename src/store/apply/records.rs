@@ -3,7 +3,7 @@
 //! **Invariant:** nothing that comes this way counts a login or says who somebody is: whoever may send to that queue may not.
 //! Must not know where messages come from: neither Lambda nor SQS.
 
-use cognito_user_sync_triggers::event::{ContextEvent, Event, FailuresEvent};
+use cognito_user_sync_triggers::event::{ContextEvent, Event, EventId, FailuresEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 
 use crate::store::apply::messages::Messages;
@@ -49,10 +49,11 @@ impl Applier {
         if events.is_empty() {
             return outcomes;
         }
-        let (ids, latest) = (events.iter().map(|event| event.id()), ledger::latest());
-        let horizon = match self.record_horizon.covering(self.database(), ids.clone(), latest).await {
+        let latest = ledger::latest();
+        let ids: Vec<EventId> = events.iter().map(|event| event.id()).collect();
+        let horizon = match self.record_horizon.covering(self.database(), &ids, latest).await {
             Ok(horizon) => horizon,
-            Err(failure) => return outcomes_for(ids, &failure).collect(),
+            Err(failure) => return outcomes_for(ids.into_iter(), &failure).collect(),
         };
         let mut contexts: Vec<&ContextEvent<'_>> = Vec::with_capacity(events.len());
         for event in events {
