@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -14,9 +13,9 @@ use cognito_user_sync::consumer::queues::Carries;
 use cognito_user_sync::consumer::worker::{self, Options, Source};
 use cognito_user_sync::dev::local::Deployment;
 use cognito_user_sync::postgres;
-use cognito_user_sync::sqs::queue::Queue;
+use cognito_user_sync::sqs::queue::Delivery;
 use cognito_user_sync::store::maintenance::erase::erase;
-use cognito_user_sync::store::outcome::{Outcome, RetryCause};
+use cognito_user_sync::store::outcome::{Outcome, Rejection, RetryCause};
 use cognito_user_sync_triggers::event::{
     Context, ContextEvent, Event, EventId, FAILURES_MAX, Failure, FailureGroup, Failures, FailuresEvent,
     GroupChange, MESSAGE_MAX_BYTES, Reporter,
@@ -30,7 +29,7 @@ use crate::support::conformance::Adapter;
 use crate::support::events::{at, group, login, sub};
 use crate::support::lambda_runtime_api::{Function, Invocation, LambdaRuntimeApi};
 use crate::support::{
-    TestDatabase, applier, binaries, dead_letters, deployment, eventually, permit_receives, send,
+    TestDatabase, applier, binaries, dead_letters, eventually, move_tasks, permit_receives, send,
     sessions_wait,
 };
 
@@ -542,7 +541,7 @@ async fn the_function_knows_each_queue_by_its_arn() {
     let queue = RecordsQueue::create(&database.deployment).await;
     let api = LambdaRuntimeApi::start().await;
     let env = [&database.deployment.environment()[..], &queue.environment()].concat();
-    let _function = Function::spawn(&binaries::consumer(), &api, &env);
+    let mut function = Function::spawn(&binaries::consumer(), &api, &env);
     let (events, records) = mixed();
     let main = queue.arn.replace("contexts-", "events-");
     for (arn, bodies) in [(&main, &events[..]), (&queue.arn, &records[..])] {
@@ -559,6 +558,75 @@ async fn the_function_knows_each_queue_by_its_arn() {
         assert_eq!(answer, json!({ "batchItemFailures": [] }));
     }
     mixed_are_settled(&database, &queue).await;
+
+    // Each is measured as what it is.
+    function.kill();
+    let stdout = function.stdout_lines();
+    let documents: Vec<Value> = stdout.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let values =
+        |name: &str| documents.iter().filter_map(|document| document.get(name)).cloned().collect::<Vec<_>>();
+    let sum = |name: &str| values(name).iter().filter_map(Value::as_u64).sum::<u64>();
+    assert_eq!((sum("contexts_applied"), sum("failures_recorded"), sum("applied")), (1, 2, 3), "{stdout:?}");
+    let lengths = |name: &str| {
+        values(name).iter().map(|value| value.as_array().map_or(1, Vec::len)).collect::<Vec<_>>()
+    };
+    assert_eq!((lengths("freshness"), lengths("context_freshness")), (vec![1], vec![2]), "{stdout:?}");
+    assert_eq!((lengths("batch_messages"), lengths("apply_duration")), (vec![1], vec![1]), "{stdout:?}");
+}
+
+/// `dlq --contexts` is of that queue and its dead-letter queue, and shows nobody's address.
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_of_records_have_the_same_commands() {
+    let deployment = move_tasks::deployment().await;
+    let queue = RecordsQueue::create(&deployment).await;
+    let of_records = queue.deployment(&deployment);
+    let reject = async |body: &str, reason: &'static str| {
+        let (message_id, receipt_handle) = (Uuid::now_v7().to_string().into(), String::new().into());
+        let delivery =
+            Delivery { message_id, receipt_handle, body: body.to_owned().into(), receive_count: 1 };
+        let rejection = Rejection { reason, field: "$".to_owned(), detail: "of no use".to_owned() };
+        of_records.queue().dead_letter(&delivery, &rejection, Instant::now() + LIMIT).await.unwrap();
+    };
+    let (seen, failed, forged) =
+        (context(1, 1), message(vec![detailed(2, 1)]), login(1, at(1)).build().encode());
+    reject(&seen, "no_partition").await;
+    reject(&failed, "refused_by_database").await;
+    reject(&forged, "wrong_queue").await;
+    let dlq = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(binaries::user_sync());
+        command
+            .arg("dlq")
+            .args(arguments)
+            .env_clear()
+            .envs(deployment.environment())
+            .envs(queue.environment());
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        said
+    };
+    assert!(dlq(&["list"]).starts_with("0 dead letters"), "the other queue has none");
+    let listed: Value = serde_json::from_str(&dlq(&["list", "--contexts", "--json"])).unwrap();
+    let reasons = json!({ "no_partition": 1, "refused_by_database": 1, "wrong_queue": 1 });
+    assert_eq!(listed["by_reason"], reasons);
+    for body in [&seen, &failed] {
+        let id = Event::decode(body).unwrap().id().to_string();
+        let shown = dlq(&["show", &id, "--contexts"]);
+        assert!(shown.contains("reported_by") && shown.contains(&sub(1).to_string()), "{shown}");
+        for personal in ["203.0.113", "Mozilla", "Porto", "1example"] {
+            assert!(!shown.contains(personal), "{personal} in {shown}");
+        }
+    }
+    let redriven: Value = serde_json::from_str(&dlq(&["--contexts", "redrive", "--json"])).unwrap();
+    assert_eq!((&redriven["moved"], &redriven["left_behind"]), (&json!(2), &json!({ "wrong_queue": 1 })));
+    let mut moved = BTreeSet::new();
+    for delivery in of_records.queue().receive(10, Duration::ZERO).await.unwrap() {
+        moved.insert(delivery.body.as_str().to_owned());
+    }
+    assert_eq!(moved, BTreeSet::from([seen, failed]));
+    let id = Event::decode(&forged).unwrap().id().to_string();
+    dlq(&["drop", &id, "--contexts", "--reason", "nobody of ours sent it"]);
+    assert!(dlq(&["list", "--contexts"]).starts_with("0 dead letters"));
 }
 
 /// By parts: the queue of records is full, and its loop gets nowhere, since somebody holds its table. Sign-ins go on.

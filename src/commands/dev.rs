@@ -38,11 +38,11 @@ pub(crate) async fn run(_: Arguments) -> anyhow::Result<()> {
     let applier = Applier::new(postgres::connect(&config, 3).await?);
     let queue = deployment.queue();
     let options = Options { batch_size: 1_000, concurrency: 2, until_empty: false };
-    let source = Source { queue: &queue, carries: Carries::Events, options };
+    let sources = [Source { queue: &queue, carries: Carries::Events, options }];
     let liveness = liveness::Liveness::of(options.concurrency, liveness::STALLED_AFTER);
     explain(&deployment).context("cannot print")?;
     let failed = tokio::select! {
-        ended = worker::run(&applier, &[source], &liveness, super::asked_to_end()) => ended.err().map(anyhow::Error::from),
+        ended = worker::run(&applier, &sources, &liveness, super::asked_to_end()) => ended.err().map(anyhow::Error::from),
         error = stack.failure() => Some(error.into()),
     };
     applier.database().close().await;
