@@ -117,7 +117,7 @@ impl Queues {
         let records = async {
             let is_there = context_queue_url.is_some() || context_dlq_url.is_some();
             let read = Self::of(RECORDS, context_queue_url.as_deref(), context_dlq_url.as_deref());
-            if is_there { Some(read.await) } else { None }
+            if is_there { Some(Box::pin(read).await) } else { None }
         };
         tokio::join!(Self::of(EVENTS, queue_url.as_deref(), dlq_url.as_deref()), records)
     }
