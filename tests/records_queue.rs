@@ -131,7 +131,7 @@ async fn each_queue_takes_what_it_carries_and_nothing_else() {
     let outcomes = records(&database, &real).await;
     assert_eq!(reasons(&outcomes), ["duplicate", "duplicate"]);
     let again = [context(3, 1), context(3, 1), context(3, 2)];
-    assert_eq!(reasons(&records(&database, &again).await), ["applied", "duplicate", "id_conflict"]);
+    assert_eq!(reasons(&records(&database, &again).await), ["applied", "duplicate", "duplicate"]);
 
     let pools = Some([OTHER_POOL.parse().unwrap()].into());
     let others = applier(&database.deployment, 2).await.accepting(pools);

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::postgres::Purpose;
 use crate::store::apply::batch::Batch;
-use crate::store::apply::{APPLY_LIMIT, Applier, cause, outcomes_for};
+use crate::store::apply::{Applier, cause, outcomes_for};
 use crate::store::outcome::{Outcome, Rejection, RetryCause};
 use crate::store::tables::failure::{Failure, OF_A_BATCH, retry_conflicts};
 use crate::store::tables::failures::{self, Network, Row};
@@ -43,6 +43,7 @@ impl Applier {
     pub(super) async fn apply_failures(
         &self,
         messages: &[(usize, &FailuresEvent<'_>)],
+        deadline: Instant,
     ) -> Vec<(usize, Outcome)> {
         if messages.is_empty() {
             return Vec::new();
@@ -58,19 +59,19 @@ impl Applier {
             }
         };
         let mut found = Found::of(messages, |id| horizon.check(id, latest));
-        self.record_failures(&mut found).await;
+        self.record_failures(&mut found, deadline).await;
         messages.iter().zip(found.by_message(messages)).map(|((at, _), outcome)| (*at, outcome)).collect()
     }
 
     /// Records rows, [`ROWS_MAX`] at a time. Of a part that fails because of a row, each half is tried by itself; anything else
     /// would fail all the rest, too.
-    async fn record_failures(&self, found: &mut Found<'_>) {
-        let deadline = Instant::now() + APPLY_LIMIT;
+    async fn record_failures(&self, found: &mut Found<'_>, deadline: Instant) {
         let starts = (0..found.rows.len()).step_by(ROWS_MAX);
         let mut waiting: Vec<Range<usize>> =
             starts.map(|start| start..found.rows.len().min(start + ROWS_MAX)).rev().collect();
         while let Some(part) = waiting.pop() {
-            if Instant::now() >= deadline {
+            // Some are recorded whenever a batch comes, however long its contexts took.
+            if Instant::now() >= deadline && part.start > 0 {
                 return;
             }
             // A batch may be long: the other loops go on in between.

@@ -15,15 +15,27 @@ pub(super) struct Messages<'m, 'a> {
     firsts: HashMap<EventId, usize>,
     /// Where an event comes again, and where it came first.
     repeats: Vec<(usize, usize)>,
+    /// Whether an id says all: who has it is the same event, whatever else it says.
+    is_same_by_id: bool,
     outcomes: Vec<Outcome>,
 }
 
 impl<'m, 'a> Messages<'m, 'a> {
-    /// Those that were decoded have no outcome yet but that they are tried again. Of the events, only those that count by
-    /// their own id are looked at.
-    pub(super) fn of(
+    /// Messages of events: another event under the id of one is refused.
+    pub(super) fn of_events(decoded: &'m [Result<Event<'a>, Rejection>]) -> Self {
+        Self::of(decoded, |_| true, false)
+    }
+
+    /// Of the messages, those of contexts, whose ids follow from what was recorded. The others are somebody else's.
+    pub(super) fn of_contexts(decoded: &'m [Result<Event<'a>, Rejection>]) -> Self {
+        Self::of(decoded, |event| matches!(event, Event::Context(_)), true)
+    }
+
+    /// Those that were decoded have no outcome yet but that they are tried again.
+    fn of(
         decoded: &'m [Result<Event<'a>, Rejection>],
         counts: impl Fn(&Event<'a>) -> bool,
+        is_same_by_id: bool,
     ) -> Self {
         let mut firsts = HashMap::with_capacity(decoded.len());
         let mut repeats = Vec::new();
@@ -39,7 +51,7 @@ impl<'m, 'a> Messages<'m, 'a> {
                 Entry::Vacant(first) => drop(first.insert(at)),
             }
         }
-        Self { decoded, firsts, repeats, outcomes }
+        Self { decoded, firsts, repeats, is_same_by_id, outcomes }
     }
 
     /// Each event once, in the messages' order.
@@ -71,10 +83,12 @@ impl<'m, 'a> Messages<'m, 'a> {
 
     /// What became of each message.
     pub(super) fn into_outcomes(self) -> Vec<Outcome> {
-        let Self { decoded, repeats, mut outcomes, .. } = self;
+        let Self { decoded, repeats, is_same_by_id, mut outcomes, .. } = self;
         for (at, first) in repeats {
             let outcome = match outcomes.get(first) {
-                _ if decoded.get(at) != decoded.get(first) => Outcome::Rejected(ledger::id_conflict()),
+                _ if !is_same_by_id && decoded.get(at) != decoded.get(first) => {
+                    Outcome::Rejected(ledger::id_conflict())
+                }
                 Some(Outcome::Applied) => Outcome::Duplicate,
                 Some(outcome) => outcome.clone(),
                 None => continue,

@@ -129,7 +129,7 @@ impl Applier {
     /// Dropping the future applies all of the batch or nothing.
     pub async fn apply<B: AsRef<str>>(&self, bodies: &[B]) -> Vec<Outcome> {
         let decoded: Vec<_> = bodies.iter().map(|body| self.decode(body.as_ref())).collect();
-        let mut messages = Messages::of(&decoded, |_| true);
+        let mut messages = Messages::of_events(&decoded);
         messages.settle(self.apply_events(&messages.events()).await);
         // The ledger's months changed under the batch: what the new ones do not take is refused, with the reason.
         messages.settle(self.apply_events(&messages.moved()).await);

@@ -3,11 +3,13 @@
 //! **Invariant:** nothing that comes this way counts a login or says who somebody is: whoever may send to that queue may not.
 //! Must not know where messages come from: neither Lambda nor SQS.
 
+use std::time::Instant;
+
 use cognito_user_sync_triggers::event::{ContextEvent, Event, EventId, FailuresEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 
 use crate::store::apply::messages::Messages;
-use crate::store::apply::{Applier, Outcomes, age, outcomes_for};
+use crate::store::apply::{APPLY_LIMIT, Applier, Outcomes, age, outcomes_for};
 use crate::store::outcome::{Outcome, Rejection, RetryCause};
 use crate::store::tables::ledger;
 
@@ -17,13 +19,14 @@ impl Applier {
     ///
     /// Idempotent, as [`Applier::apply`] is. Of a message of failures, some may be recorded before the others.
     pub async fn apply_records<B: AsRef<str>>(&self, bodies: &[B]) -> Vec<Outcome> {
+        let deadline = Instant::now() + APPLY_LIMIT;
         let mut decoded = Vec::with_capacity(bodies.len());
         for body in bodies {
             decoded.push(self.decode(body.as_ref()).and_then(record));
             // A message may hold thousands of failures: the other loops go on in between.
             tokio::task::yield_now().await;
         }
-        let mut messages = Messages::of(&decoded, |event| matches!(event, Event::Context(_)));
+        let mut messages = Messages::of_contexts(&decoded);
         messages.settle(self.record_contexts(&messages.events()).await);
         // As in `apply`: what the new months do not take is refused, with the reason.
         messages.settle(self.record_contexts(&messages.moved()).await);
@@ -34,11 +37,11 @@ impl Applier {
         };
         let failures: Vec<(usize, &FailuresEvent<'_>)> =
             decoded.iter().enumerate().filter_map(of_failures).collect();
-        put(&mut outcomes, self.apply_failures(&failures).await);
+        put(&mut outcomes, self.apply_failures(&failures, deadline).await);
         let is_moved =
             |(at, _): &&(usize, _)| outcomes.get(*at) == Some(&Outcome::Retry(RetryCause::HorizonMoved));
         let moved: Vec<_> = failures.iter().filter(is_moved).copied().collect();
-        put(&mut outcomes, self.apply_failures(&moved).await);
+        put(&mut outcomes, self.apply_failures(&moved, deadline).await);
         measure(&decoded, &outcomes);
         outcomes
     }

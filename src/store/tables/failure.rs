@@ -171,11 +171,11 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
-/// Whether a row has no partition in a ledger, and not in a table of somebody else's.
+/// Whether a row has no partition in the ledger, and not in a table of somebody else's.
 fn is_a_missing_month(error: &ServerError) -> bool {
     let is_missing = error.sqlstate() == "23514" && error.routine.as_deref() == Some("ExecFindPartition");
-    let of = error.table.as_deref();
-    is_missing && matches!(of, Some("user_events" | "user_sync_contexts" | "user_sync_failures"))
+    let ledgers = ["user_events", "user_sync_contexts", "user_sync_failures"];
+    is_missing && error.table.as_deref().is_some_and(|table| ledgers.contains(&table))
 }
 
 impl Failure {
