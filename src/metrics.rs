@@ -3,13 +3,15 @@
 //!
 //! | metric | kind | meaning |
 //! |---|---|---|
-//! | `applied`, `duplicates` | counter | messages whose effect was committed now, or before |
+//! | `applied`, `duplicates` | counter | messages of either queue whose effect was committed now, or before |
 //! | `rejected` {`reason`} | counter | messages that the dead-letter queue has now |
 //! | `retried` {`cause`} | counter | messages returned to the queue |
 //! | `heartbeats` | counter | heartbeats that arrived |
 //! | `batch_messages` | histogram | messages of a batch |
 //! | `apply_duration` | histogram, seconds | from a batch's arrival to its commit |
 //! | `freshness` | histogram, seconds | from when an event occurred to when it was committed |
+//! | `contexts_applied`, `failures_recorded` | counter | records of sign-ins that were new, each once |
+//! | `context_freshness` | histogram, seconds | from a record's time to when it was committed |
 //!
 //! | `ledger_days_ahead` | histogram, days | how far ahead the ledger has months, after `maintain` |
 //! | `triggers_missing` | histogram | of the pool's two triggers those that call something else, at each look of the lifecycle function and of the keeper |
@@ -159,6 +161,7 @@ pub fn prometheus() -> Result<PrometheusHandle, MetricsError> {
     };
     let builder = PrometheusBuilder::new().with_recommended_naming(true);
     let builder = buckets(builder, "freshness", &FRESHNESS_BUCKETS)?;
+    let builder = buckets(builder, "context_freshness", &FRESHNESS_BUCKETS)?;
     let builder = buckets(builder, "apply_duration", &DURATION_BUCKETS)?;
     let builder = buckets(builder, "batch_messages", &BATCH_BUCKETS)?;
     let recorder = builder.build_recorder();
@@ -179,6 +182,9 @@ fn describe() {
     describe_histogram!("batch_messages", Unit::Count, "messages of a batch");
     describe_histogram!("apply_duration", Unit::Seconds, "from a batch's arrival to its commit");
     describe_histogram!("freshness", Unit::Seconds, "from when an event occurred to when it was committed");
+    describe_counter!("contexts_applied", Unit::Count, "contexts of sign-ins that were new");
+    describe_counter!("failures_recorded", Unit::Count, "failed sign-ins that were new");
+    describe_histogram!("context_freshness", Unit::Seconds, "from a record's time to when it was committed");
     // Not gauges: those would be repeated at every flush.
     describe_histogram!("ledger_days_ahead", Unit::Count, "days for which the ledger has months");
     describe_histogram!("triggers_missing", Unit::Count, "triggers of the pool that call something else");

@@ -12,6 +12,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::consumer::liveness::{Liveness, STALLED_AFTER};
+use cognito_user_sync::consumer::queues::Carries;
 use cognito_user_sync::consumer::worker;
 use cognito_user_sync::dev::local::{Deployment, REGION};
 use cognito_user_sync::geoip::GeoIp;
@@ -278,8 +279,9 @@ async fn a_connection_after_the_interval_presents_a_new_token() {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let (applier, queue) = (Applier::new(database.clone()), deployment.queue());
     let options = worker::Options { batch_size: 100, concurrency: 2, until_empty: false };
+    let sources = [worker::Source { queue: &queue, carries: Carries::Events, options }];
     let liveness = Liveness::of(2, STALLED_AFTER);
-    let working = worker::run(&applier, &queue, options, &liveness, async { drop(stopped.await) });
+    let working = worker::run(&applier, &sources, &liveness, async { drop(stopped.await) });
     let rotating = async {
         let load = Load::start(deployment);
         load.is_applied(&server.database).await;

@@ -257,6 +257,8 @@ async fn said_by_doctor(url: &str, name: &str) -> String {
         database: Ok(DatabaseConfig::with_url(url)),
         queue_url: None,
         dlq_url: None,
+        context_queue_url: None,
+        context_dlq_url: None,
         user_pool_id: None,
         accepts_every_pool: false,
         trigger_arn: None,

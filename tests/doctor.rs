@@ -537,6 +537,60 @@ async fn dead_letters_fail_and_a_backlog_that_grows_old_warns() {
     patient.fails_only(&[], "DLQ empty", "about 1 dead letters", "user-sync dlq list");
 }
 
+/// The queue of records is looked at as the other one, in the same lines.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_queue_of_records_is_examined_on_the_same_screen() {
+    let mut patient = Patient::healthy().await;
+    let deployment = patient.database.deployment.clone();
+    let name = format!("contexts-{}", Uuid::now_v7().simple());
+    let create = async |name: &str, policy: Option<String>| {
+        let request = deployment.client().create_queue().queue_name(name);
+        let request = request
+            .attributes(QueueAttributeName::VisibilityTimeout, "360")
+            .attributes(QueueAttributeName::MessageRetentionPeriod, "1209600")
+            .attributes(QueueAttributeName::SqsManagedSseEnabled, "true");
+        let request = match policy {
+            Some(policy) => request.attributes(QueueAttributeName::RedrivePolicy, policy),
+            None => request,
+        };
+        request.send().await.unwrap().queue_url.unwrap()
+    };
+    let dlq = create(&format!("{name}-dlq"), None).await;
+    let asked = deployment.client().get_queue_attributes().queue_url(&dlq);
+    let asked = asked.attribute_names(QueueAttributeName::QueueArn).send().await.unwrap();
+    let arn = asked.attributes.unwrap()[&QueueAttributeName::QueueArn].clone();
+    let policy = json!({ "deadLetterTargetArn": arn, "maxReceiveCount": 100 }).to_string();
+    let queue = create(&name, Some(policy)).await;
+    patient.set("USER_SYNC_CONTEXT_QUEUE_URL", &queue);
+    let answer = patient.examine(&[]);
+    let missing = answer.line("queue", "DLQ reachable");
+    assert!(missing["fix"].as_str().unwrap().contains("set USER_SYNC_CONTEXT_DLQ_URL"), "{missing}");
+    patient.set("USER_SYNC_CONTEXT_DLQ_URL", &dlq);
+    let answer = patient.examine(&[]);
+    assert_eq!(answer.with("failed"), Vec::<&Value>::new());
+    assert_eq!(answer.with("skipped"), Vec::<&Value>::new());
+    let reached = answer.line("queue", "reachable")["found"].as_str().unwrap().to_owned();
+    assert!(reached.contains("; of contexts: ") && reached.ends_with(&name), "{reached}");
+    let text = String::from_utf8(patient.run(&[]).stdout).unwrap();
+    assert!(text.lines().count() <= 40, "more than a screen: {text}");
+
+    patient.set_attribute(&queue, QueueAttributeName::VisibilityTimeout, "30").await;
+    patient.fails_only(
+        &[],
+        "visibility",
+        "of contexts: 30 s",
+        "of contexts: set the queue's VisibilityTimeout",
+    );
+    patient.set_attribute(&queue, QueueAttributeName::VisibilityTimeout, "360").await;
+    deployment.client().send_message().queue_url(&dlq).message_body("x").send().await.unwrap();
+    patient.fails_only(
+        &[],
+        "DLQ empty",
+        "of contexts: about 1 dead letters",
+        "user-sync dlq list --contexts",
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pool_that_does_not_call_the_trigger_is_named() {
     let mut patient = Patient::healthy().await;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::consumer::liveness::Liveness;
 use cognito_user_sync::consumer::monitoring::{self, Sources};
+use cognito_user_sync::consumer::queues::Queues;
 use cognito_user_sync::postgres;
 use cognito_user_sync::store::outcome::{Outcome, RetryCause};
 use cognito_user_sync::store::{Applier, referral_code};
@@ -89,7 +90,7 @@ async fn a_loop_that_finishes_nothing_is_not_healthy() {
     let sources = Sources {
         metrics: None,
         database: database.applier.database().clone(),
-        queue: database.deployment.queue(),
+        queues: Queues { events: database.deployment.queue(), records: None },
         liveness: liveness.clone(),
     };
     let serving = tokio::spawn(monitoring::serve(listener, sources));

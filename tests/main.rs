@@ -49,6 +49,7 @@ mod pools;
 mod production;
 mod proof;
 mod reconcile;
+mod records_queue;
 mod regions;
 mod replay;
 mod report;

@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use clap::Args;
 use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::consumer::liveness;
-use cognito_user_sync::consumer::worker::{self, Options};
+use cognito_user_sync::consumer::queues::Carries;
+use cognito_user_sync::consumer::worker::{self, Options, Source};
 use cognito_user_sync::dev::local::Deployment;
 use cognito_user_sync::dev::stack::{PostgresOptions, PostgresSource, Progress, Stack, StackOptions};
 use cognito_user_sync::postgres;
@@ -37,10 +38,11 @@ pub(crate) async fn run(_: Arguments) -> anyhow::Result<()> {
     let applier = Applier::new(postgres::connect(&config, 3).await?);
     let queue = deployment.queue();
     let options = Options { batch_size: 1_000, concurrency: 2, until_empty: false };
+    let sources = [Source { queue: &queue, carries: Carries::Events, options }];
     let liveness = liveness::Liveness::of(options.concurrency, liveness::STALLED_AFTER);
     explain(&deployment).context("cannot print")?;
     let failed = tokio::select! {
-        ended = worker::run(&applier, &queue, options, &liveness, super::asked_to_end()) => ended.err().map(anyhow::Error::from),
+        ended = worker::run(&applier, &sources, &liveness, super::asked_to_end()) => ended.err().map(anyhow::Error::from),
         error = stack.failure() => Some(error.into()),
     };
     applier.database().close().await;

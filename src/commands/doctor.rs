@@ -5,7 +5,9 @@ use std::io::Write;
 use anyhow::bail;
 use clap::Args;
 use cognito_user_sync::cognito::{triggers, user_pool};
-use cognito_user_sync::config::{DLQ_URL_VARIABLE, DatabaseConfig, Environment};
+use cognito_user_sync::config::{
+    CONTEXT_DLQ_URL_VARIABLE, CONTEXT_QUEUE_URL_VARIABLE, DLQ_URL_VARIABLE, DatabaseConfig, Environment,
+};
 use cognito_user_sync::ops::doctor::{self, Check, Options, Section, Status};
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use serde_json::json;
@@ -16,7 +18,8 @@ use crate::commands::output::{self, Stdout, line};
 ///
 /// Changes nothing: it tries a write and undoes it, and receives no message. Each line says what was found and, if something is wrong, what to do. Uses the
 /// consumer's own variables, so run it where the consumer runs: DATABASE_URL, USER_SYNC_QUEUE_URL,
-/// USER_SYNC_DLQ_URL, and USER_SYNC_USER_POOL_ID for the triggers. Checks whose variable is missing are
+/// USER_SYNC_DLQ_URL, and USER_SYNC_USER_POOL_ID for the triggers; where they are set, USER_SYNC_CONTEXT_QUEUE_URL and
+/// USER_SYNC_CONTEXT_DLQ_URL, too. Checks whose variable is missing are
 /// skipped, but without USER_SYNC_USER_POOL_ID the consumer accepts every pool's events, which is a warning. Needs a member of user_sync_consumer, sqs:GetQueueAttributes on both queues and
 /// cognito-idp:DescribeUserPool; with USER_SYNC_TRIGGERS_PARAMETER also ssm:GetParameter on it. With
 /// cognito-idp:ListUserPoolReplicas it checks the triggers of the pool's replicas in other Regions, too. Exits with 0
@@ -50,6 +53,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         database: DatabaseConfig::from_env(),
         queue_url: environment.optional(QUEUE_URL_VARIABLE)?,
         dlq_url: environment.optional(DLQ_URL_VARIABLE)?,
+        context_queue_url: environment.optional(CONTEXT_QUEUE_URL_VARIABLE)?,
+        context_dlq_url: environment.optional(CONTEXT_DLQ_URL_VARIABLE)?,
         user_pool_id: arguments.user_pool_id,
         accepts_every_pool: environment.raw(user_pool::VARIABLE).is_none(),
         trigger_arn: arguments.trigger_arn,

@@ -8,9 +8,9 @@ use clap::Args;
 use cognito_user_sync::config::Config;
 use cognito_user_sync::consumer::liveness::{Liveness, STALLED_AFTER};
 use cognito_user_sync::consumer::monitoring::{self, Sources};
-use cognito_user_sync::consumer::worker::{self, Options};
+use cognito_user_sync::consumer::queues::{Carries, Queues};
+use cognito_user_sync::consumer::worker::{self, Options, Source};
 use cognito_user_sync::geoip::GeoIp;
-use cognito_user_sync::sqs::queue::Queue;
 use cognito_user_sync::store::Applier;
 use cognito_user_sync::{metrics, postgres};
 
@@ -18,14 +18,15 @@ use crate::commands::output;
 
 /// Drain the queue into the database until SIGTERM
 ///
-/// Needs DATABASE_URL, USER_SYNC_QUEUE_URL and USER_SYNC_DLQ_URL. On SIGTERM or Ctrl-C it finishes the
+/// Needs DATABASE_URL, USER_SYNC_QUEUE_URL and USER_SYNC_DLQ_URL. With USER_SYNC_CONTEXT_QUEUE_URL and
+/// USER_SYNC_CONTEXT_DLQ_URL it drains the queue of records of sign-ins, too, by loops of its own. On SIGTERM or Ctrl-C it finishes the
 /// batches under way and exits with 0. While the database is unavailable it waits and receives nothing.
 ///
 /// Example: user-sync worker --metrics-addr 0.0.0.0:9464
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// Exit when the queue is empty, hidden messages included.
+    /// Exit when the queue is empty, hidden messages included; with a queue of records, when both are.
     #[arg(long)]
     until_empty: bool,
     /// Serve /metrics (Prometheus), /healthz and /readyz here, such as 0.0.0.0:9464; port 0 takes a free one.
@@ -41,26 +42,34 @@ const EMF_INTERVAL: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = Config::from_env()?;
+    let context_concurrency = config.contexts.as_ref().map_or(0, |contexts| contexts.concurrency);
     // One connection a batch under way, one for the question whether the database is there, one for /readyz.
+    let connections = config.concurrency + context_concurrency + 2;
     let geoip = GeoIp::open(config.geoip_file.as_deref())?;
-    let database = postgres::connect(&config.database, config.concurrency + 2).await?;
+    let database = postgres::connect(&config.database, connections).await?;
+    let queues = Queues::of(&config).await;
     let applier = Applier::new(database.clone()).with_geoip(geoip).accepting(config.user_pools);
-    let queue = Queue::new(config.queue_url, config.dlq_url).await;
     let options = Options {
         batch_size: config.batch_size,
         concurrency: config.concurrency,
         until_empty: arguments.until_empty,
     };
+    let mut sources = vec![Source { queue: &queues.events, carries: Carries::Events, options }];
+    if let Some(queue) = &queues.records {
+        let options = Options { concurrency: context_concurrency, ..options };
+        sources.push(Source { queue, carries: Carries::Records, options });
+    }
     tracing::info!(
         worker.batch_size = options.batch_size,
         worker.concurrency = options.concurrency,
+        worker.context_concurrency = context_concurrency,
         "worker started"
     );
     let embedded = arguments.emf_service.map(metrics::embedded).transpose()?;
-    let liveness = Liveness::of(options.concurrency, STALLED_AFTER);
+    let liveness = Liveness::of(config.concurrency + context_concurrency, STALLED_AFTER);
     let monitoring =
-        monitor(arguments.metrics_addr, embedded.is_none(), &applier, &queue, liveness.clone()).await?;
-    let worked = worker::run(&applier, &queue, options, &liveness, super::asked_to_end());
+        monitor(arguments.metrics_addr, embedded.is_none(), &applier, &queues, liveness.clone()).await?;
+    let worked = worker::run(&applier, &sources, &liveness, super::asked_to_end());
     tokio::select! {
         worked = worked => worked.context("the worker stopped")?,
         never = database.keep_fresh() => match never {},
@@ -91,7 +100,7 @@ async fn monitor(
     address: Option<SocketAddr>,
     is_prometheus: bool,
     applier: &Applier,
-    queue: &Queue,
+    queues: &Queues,
     liveness: Liveness,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
     let served = match address {
@@ -104,8 +113,8 @@ async fn monitor(
             let address = listener.local_addr().context("the listener has no address")?;
             tracing::info!(metrics.addr = %address, "serving /metrics, /healthz and /readyz");
             let metrics = is_prometheus.then(metrics::prometheus).transpose()?;
-            let (database, queue) = (applier.database().clone(), queue.clone());
-            Some(monitoring::serve(listener, Sources { metrics, database, queue, liveness }))
+            let (database, queues) = (applier.database().clone(), queues.clone());
+            Some(monitoring::serve(listener, Sources { metrics, database, queues, liveness }))
         }
     };
     Ok(async move {

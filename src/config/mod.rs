@@ -8,6 +8,9 @@
 //! | `USER_SYNC_DATABASE_SECRET_ARN` | with `secret` | the secret; its user and password take the place of `DATABASE_URL`'s |
 //! | `USER_SYNC_QUEUE_URL` | required | the queue that the triggers send to |
 //! | `USER_SYNC_DLQ_URL` | required | the dead-letter queue for messages that can never be applied |
+//! | `USER_SYNC_CONTEXT_QUEUE_URL` | none | the queue of what others record of sign-ins |
+//! | `USER_SYNC_CONTEXT_DLQ_URL` | with that queue | its dead-letter queue |
+//! | `USER_SYNC_CONTEXT_CONCURRENCY` | 1 | batches of that queue that the worker has under way, 1 to 64; each takes one connection |
 //! | `USER_SYNC_DATABASE_SCHEMA` | `public` | the schema that holds the tables |
 //! | `USER_SYNC_PREPARED_STATEMENTS` | `auto` | `named`, `unnamed`, or found out by each connection: see [`PreparedStatements`] |
 //! | `USER_SYNC_BATCH_SIZE` | 1000 | most messages of one transaction of the worker, 1 to 10,000 |
@@ -42,6 +45,12 @@ use crate::geoip;
 /// The name of the variable that holds the dead-letter queue's URL.
 pub const DLQ_URL_VARIABLE: &str = "USER_SYNC_DLQ_URL";
 
+/// The name of the variable that holds the URL of the queue of what others record of sign-ins.
+pub const CONTEXT_QUEUE_URL_VARIABLE: &str = "USER_SYNC_CONTEXT_QUEUE_URL";
+
+/// The name of the variable that holds the URL of that queue's dead-letter queue.
+pub const CONTEXT_DLQ_URL_VARIABLE: &str = "USER_SYNC_CONTEXT_DLQ_URL";
+
 /// The name of the variable that holds the user pool's id; for the consumer, one or several.
 pub const USER_POOL_VARIABLE: &str = "USER_SYNC_USER_POOL_ID";
 
@@ -52,6 +61,8 @@ pub struct Config {
     pub queue_url: String,
     /// The dead-letter queue.
     pub dlq_url: String,
+    /// The queue of what others record of sign-ins, if there is one.
+    pub contexts: Option<ContextsConfig>,
     /// Where the tables are.
     pub database: DatabaseConfig,
     /// Most messages of one transaction of the worker.
@@ -62,6 +73,17 @@ pub struct Config {
     pub geoip_file: Option<PathBuf>,
     /// The user pools whose events are accepted; `None` accepts all.
     pub user_pools: Option<BTreeSet<UserPoolId>>,
+}
+
+/// The queue of what others record of sign-ins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContextsConfig {
+    /// The queue.
+    pub queue_url: String,
+    /// Its dead-letter queue.
+    pub dlq_url: String,
+    /// Batches of it that the worker has under way at once.
+    pub concurrency: usize,
 }
 
 /// Where the tables are.
@@ -125,15 +147,16 @@ impl Config {
         let queue_url =
             environment.required(QUEUE_URL_VARIABLE, "the URL of the queue that the triggers send to")?;
         let dlq_url = environment.required(DLQ_URL_VARIABLE, "the URL of the dead-letter queue")?;
-        if is_one_queue(&queue_url, &dlq_url) {
-            let expected = format!(
-                "another queue than {QUEUE_URL_VARIABLE}, or what is rejected comes back at once, again and again"
-            );
-            return Err(ConfigError::Invalid { variable: DLQ_URL_VARIABLE, value: dlq_url, expected });
+        let contexts = ContextsConfig::read(environment)?;
+        let mut queues = vec![(QUEUE_URL_VARIABLE, &queue_url), (DLQ_URL_VARIABLE, &dlq_url)];
+        if let Some(ContextsConfig { queue_url, dlq_url, .. }) = &contexts {
+            queues.extend([(CONTEXT_QUEUE_URL_VARIABLE, queue_url), (CONTEXT_DLQ_URL_VARIABLE, dlq_url)]);
         }
+        must_be_apart(&queues)?;
         Ok(Self {
             queue_url,
             dlq_url,
+            contexts,
             database: DatabaseConfig::read(environment)?,
             batch_size: environment.number("USER_SYNC_BATCH_SIZE", 1_000, 1..=10_000)?,
             concurrency: environment.number("USER_SYNC_CONCURRENCY", 2, 1..=64)?,
@@ -141,6 +164,34 @@ impl Config {
             user_pools: user_pools(environment)?,
         })
     }
+}
+
+impl ContextsConfig {
+    fn read(environment: Environment<'_>) -> Result<Option<Self>, ConfigError> {
+        let concurrency = environment.number("USER_SYNC_CONTEXT_CONCURRENCY", 1, 1..=64)?;
+        let (queue, dlq) = (CONTEXT_QUEUE_URL_VARIABLE, CONTEXT_DLQ_URL_VARIABLE);
+        if environment.optional(queue)?.is_none() && environment.optional(dlq)?.is_none() {
+            return Ok(None);
+        }
+        let meaning = "the URL of the queue that USER_SYNC_CONTEXT_DLQ_URL is the dead-letter queue of";
+        let queue_url = environment.required(queue, meaning)?;
+        let meaning = "the URL of the dead-letter queue of USER_SYNC_CONTEXT_QUEUE_URL";
+        Ok(Some(Self { queue_url, dlq_url: environment.required(dlq, meaning)?, concurrency }))
+    }
+}
+
+/// Refuses two variables that name one queue: what is rejected would come back, or pass for what it is not.
+fn must_be_apart(queues: &[(&'static str, &String)]) -> Result<(), ConfigError> {
+    for (at, (variable, url)) in queues.iter().enumerate() {
+        let same = queues.iter().take(at).find(|(_, earlier)| is_one_queue(earlier, url));
+        if let Some((earlier, _)) = same {
+            let expected = format!(
+                "another queue than {earlier}, or what is rejected comes back at once, again and again"
+            );
+            return Err(ConfigError::Invalid { variable, value: (*url).clone(), expected });
+        }
+    }
+    Ok(())
 }
 
 /// Whether two URLs name one queue. A queue has several: each endpoint of its region has one, with the account and the name
@@ -286,6 +337,31 @@ mod tests {
                 "{another}"
             );
         }
+    }
+
+    #[test]
+    fn the_queue_of_records_comes_with_a_dead_letter_queue_and_both_are_apart() {
+        let (queue, dlq) = ((CONTEXT_QUEUE_URL_VARIABLE, "c"), (CONTEXT_DLQ_URL_VARIABLE, "cd"));
+        assert_eq!(read(&[]).unwrap().contexts, None);
+        let contexts = read(&[queue, dlq]).unwrap().contexts.unwrap();
+        assert_eq!(
+            (contexts.queue_url.as_str(), contexts.dlq_url.as_str(), contexts.concurrency),
+            ("c", "cd", 1)
+        );
+        let bounded = read(&[queue, dlq, ("USER_SYNC_CONTEXT_CONCURRENCY", "3")]).unwrap();
+        assert_eq!(bounded.contexts.unwrap().concurrency, 3);
+        for (extra, missing) in [(queue, dlq.0), (dlq, queue.0)] {
+            let message = read(&[extra]).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("{missing} is not set")), "{message}");
+        }
+        for same in ["q", "d", "c"] {
+            let message = read(&[queue, (dlq.0, same)]).unwrap_err().to_string();
+            assert!(
+                message.contains("USER_SYNC_CONTEXT_DLQ_URL is") && message.contains("another queue"),
+                "{message}"
+            );
+        }
+        assert!(read(&[queue, dlq, ("USER_SYNC_CONTEXT_CONCURRENCY", "0")]).is_err());
     }
 
     #[test]

@@ -15,8 +15,9 @@ use lambda_runtime::{LambdaEvent, LambdaInvocation, Runtime, service_fn};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::consumer::queues::{Carries, Queues};
 use crate::consumer::settle::settle;
-use crate::sqs::queue::{Delivery, Queue};
+use crate::sqs::queue::Delivery;
 use crate::store::Applier;
 
 /// Why the whole batch fails. Quotes nothing of it.
@@ -52,6 +53,8 @@ struct Record<'a> {
     receipt_handle: Option<Text<'a>>,
     #[serde(borrow)]
     body: Option<Text<'a>>,
+    #[serde(rename = "eventSourceARN", borrow)]
+    event_source_arn: Option<Text<'a>>,
     #[serde(borrow)]
     attributes: Option<Attributes<'a>>,
 }
@@ -84,13 +87,13 @@ where
     Runtime::new(handler).layer(TracingLayer::new()).layer(keep_payload).run().await
 }
 
-/// Applies a batch and reports the deliveries that Lambda must not delete.
+/// Applies a batch and reports the deliveries that Lambda must not delete. A batch is of one queue; which, its records say.
 ///
 /// # Errors
 /// When the batch cannot be read, or when a record without an id fails: an unknown id would fail the whole batch, too.
 pub async fn handle(
     applier: &Applier,
-    queue: &Queue,
+    queues: &Queues,
     payload: &[u8],
 ) -> Result<SqsBatchResponse, BatchError> {
     // Check UTF-8 once: `from_slice` would check each text by itself.
@@ -101,17 +104,26 @@ pub async fn handle(
             line: error.line(),
             column: error.column(),
         })?;
-    let deliveries: Vec<Delivery<'_>> = batch.records.into_iter().map(delivery).collect();
-    let settled = settle(applier, queue, &deliveries).await;
-    let failed = deliveries.iter().zip(settled.acknowledged).filter(|(_, acknowledged)| !acknowledged);
-    let failure = |(delivery, _): (&Delivery<'_>, bool)| {
-        let mut failure = BatchItemFailure::default();
-        failure.item_identifier = delivery.message_id.as_str().to_owned();
-        if failure.item_identifier.is_empty() { Err(BatchError::AnonymousRecord) } else { Ok(failure) }
-    };
+    let carries = |record: &Record<'_>| queues.at(record.event_source_arn.as_deref().unwrap_or_default()).1;
+    let (events, records): (Vec<_>, Vec<_>) =
+        batch.records.into_iter().partition(|record| carries(record) == Carries::Events);
     let mut response = SqsBatchResponse::default();
-    response.batch_item_failures = failed.map(failure).collect::<Result<_, _>>()?;
+    for part in [events, records].into_iter().filter(|part| !part.is_empty()) {
+        let arn = part.first().and_then(|record| record.event_source_arn.clone()).unwrap_or_default();
+        let deliveries: Vec<Delivery<'_>> = part.into_iter().map(delivery).collect();
+        let (queue, carries) = queues.at(&arn);
+        let settled = settle(applier, queue, carries, &deliveries).await;
+        let failed = deliveries.iter().zip(settled.acknowledged).filter(|(_, acknowledged)| !acknowledged);
+        let failed: Result<Vec<_>, _> = failed.map(|(delivery, _)| failure(delivery)).collect();
+        response.batch_item_failures.extend(failed?);
+    }
     Ok(response)
+}
+
+fn failure(delivery: &Delivery<'_>) -> Result<BatchItemFailure, BatchError> {
+    let mut failure = BatchItemFailure::default();
+    failure.item_identifier = delivery.message_id.as_str().to_owned();
+    if failure.item_identifier.is_empty() { Err(BatchError::AnonymousRecord) } else { Ok(failure) }
 }
 
 fn delivery(record: Record<'_>) -> Delivery<'_> {

@@ -8,5 +8,6 @@ pub mod health;
 pub mod lambda;
 pub mod liveness;
 pub mod monitoring;
+pub mod queues;
 pub mod settle;
 pub mod worker;

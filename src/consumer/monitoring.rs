@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
 use crate::consumer::liveness::Liveness;
+use crate::consumer::queues::Queues;
 use crate::postgres::Database;
 use crate::sqs::queue::Queue;
 
@@ -32,8 +33,8 @@ pub struct Sources {
     pub metrics: Option<PrometheusHandle>,
     /// Whether it answers, and the last heartbeat.
     pub database: Database,
-    /// Whether it answers.
-    pub queue: Queue,
+    /// Whether they answer.
+    pub queues: Queues,
     /// Whether the worker gets anywhere.
     pub liveness: Liveness,
 }
@@ -60,7 +61,7 @@ impl Checked {
         if let Some(check) = last.filter(|check| check.at.elapsed() < CHECKED_FOR) {
             return check;
         }
-        let Sources { database, queue, .. } = &self.sources;
+        let Sources { database, queues, .. } = &self.sources;
         let heartbeat = async {
             database.ping().await?;
             let last = "select heartbeat_at from sync_status";
@@ -68,7 +69,7 @@ impl Checked {
         };
         let (heartbeat, backlog) = tokio::join!(
             tokio::time::timeout(TIMEOUT, heartbeat),
-            tokio::time::timeout(TIMEOUT, queue.backlog())
+            tokio::time::timeout(TIMEOUT, futures::future::try_join_all(queues.all().map(Queue::backlog)))
         );
         let heartbeat: Option<Option<Option<OffsetDateTime>>> = heartbeat.ok().and_then(Result::ok);
         *last.insert(Check {
@@ -84,8 +85,8 @@ impl Checked {
 ///
 /// - `/healthz` returns 200 while each loop of the worker has finished a batch or a poll, even one that failed, within
 ///   [`STALLED_AFTER`](super::liveness::STALLED_AFTER); else 503. Restart the worker then.
-/// - `/readyz` returns 200 if the database and the queue respond, else 503 with the name of what does not. That is
-///   no reason to restart: the worker waits for both. They are asked every 5 seconds at most.
+/// - `/readyz` returns 200 if the database and every queue respond, else 503 with the name of what does not. That is
+///   no reason to restart: the worker waits for them. They are asked every 5 seconds at most.
 /// - `/metrics` returns Prometheus's text format, with the time of the last heartbeat from the database; 404 if the
 ///   metrics go to CloudWatch (`metrics` is `None`).
 ///

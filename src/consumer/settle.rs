@@ -7,6 +7,7 @@ use cognito_user_sync_triggers::retry::Schedule;
 use futures::StreamExt as _;
 use tracing::Instrument as _;
 
+use crate::consumer::queues::Carries;
 use crate::metrics::record;
 use crate::sqs::queue::{Delivery, Queue};
 use crate::store::Applier;
@@ -53,15 +54,28 @@ impl Settled {
 /// delivered again. Acknowledging is left to the adapter: the worker deletes, Lambda reports the others.
 ///
 /// Never fails: SQS delivers again what is not acknowledged.
-pub async fn settle(applier: &Applier, queue: &Queue, deliveries: &[Delivery<'_>]) -> Settled {
-    let span = tracing::info_span!("batch", batch.messages = deliveries.len());
-    settle_batch(applier, queue, deliveries).instrument(span).await
+pub async fn settle(
+    applier: &Applier,
+    queue: &Queue,
+    carries: Carries,
+    deliveries: &[Delivery<'_>],
+) -> Settled {
+    let span = tracing::info_span!("batch", batch.messages = deliveries.len(), batch.carries = ?carries);
+    settle_batch(applier, queue, carries, deliveries).instrument(span).await
 }
 
-async fn settle_batch(applier: &Applier, queue: &Queue, deliveries: &[Delivery<'_>]) -> Settled {
+async fn settle_batch(
+    applier: &Applier,
+    queue: &Queue,
+    carries: Carries,
+    deliveries: &[Delivery<'_>],
+) -> Settled {
     let started = Instant::now();
     let bodies: Vec<&str> = deliveries.iter().map(|delivery| delivery.body.as_str()).collect();
-    let outcomes = applier.apply(&bodies).await;
+    let outcomes = match carries {
+        Carries::Events => applier.apply(&bodies).await,
+        Carries::Records => applier.apply_records(&bodies).await,
+    };
     let apply_seconds = started.elapsed().as_secs_f64();
     let mut settled = Settled { acknowledged: vec![false; deliveries.len()], ..Settled::default() };
     let patience = match outcomes.iter().any(|outcome| matches!(outcome, Outcome::Obstructed(_))) {
@@ -73,7 +87,7 @@ async fn settle_batch(applier: &Applier, queue: &Queue, deliveries: &[Delivery<'
     sorted.retried.extend(refused);
     settled.retried = sorted.retried.len();
     queue.delay(&with_delays(&sorted.retried)).await;
-    report(&settled, apply_seconds);
+    report(&settled, carries, apply_seconds);
     settled
 }
 
@@ -181,13 +195,16 @@ fn with_delays<'a>(retried: &[&'a Delivery<'a>]) -> Vec<(&'a Delivery<'a>, Durat
 }
 
 /// Measures and logs a settled batch.
-fn report(settled: &Settled, apply_seconds: f64) {
+fn report(settled: &Settled, carries: Carries, apply_seconds: f64) {
     let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     metrics::counter!("applied").increment(count(settled.applied));
     metrics::counter!("duplicates").increment(count(settled.duplicates));
-    // No batch is large enough for an f64 to round.
-    record("batch_messages", [u32::try_from(settled.acknowledged.len()).unwrap_or(u32::MAX).into()]);
-    record("apply_duration", [apply_seconds]);
+    // A flood of records must not pass for slow sign-ins.
+    if carries == Carries::Events {
+        // No batch is large enough for an f64 to round.
+        record("batch_messages", [u32::try_from(settled.acknowledged.len()).unwrap_or(u32::MAX).into()]);
+        record("apply_duration", [apply_seconds]);
+    }
     tracing::info!(
         batch.applied = settled.applied,
         batch.duplicates = settled.duplicates,

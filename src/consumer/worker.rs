@@ -10,6 +10,7 @@ use cognito_user_sync_triggers::retry::Schedule;
 use tokio::sync::watch;
 
 use crate::consumer::liveness::Liveness;
+use crate::consumer::queues::Carries;
 use crate::consumer::settle::{count_retry, settle};
 use crate::postgres::hint_suffix;
 use crate::sqs::queue::{Delivery, Queue, QueueError, RECEIVE_WAIT};
@@ -26,7 +27,18 @@ const QUEUE_SCHEDULE: Schedule = Schedule { first: Duration::from_millis(500), c
 /// How long the batches under way may take once the worker shall end: less than an orchestrator waits before it kills.
 pub const SHUTDOWN_LIMIT: Duration = Duration::from_secs(60);
 
-/// How the worker runs.
+/// A queue that the worker drains, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// The queue.
+    pub queue: &'a Queue,
+    /// What is accepted from it.
+    pub carries: Carries,
+    /// How.
+    pub options: Options,
+}
+
+/// How the worker drains a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// Most messages of one batch.
@@ -37,26 +49,26 @@ pub struct Options {
     pub until_empty: bool,
 }
 
-/// Drains the queue until `shutdown` completes (or, with `until_empty`, until it is empty), then finishes the
-/// batches under way and returns, within [`SHUTDOWN_LIMIT`]: what is not finished then is delivered again. `liveness` is of
-/// as many loops as `options` has.
+/// Drains the queues, each by loops of its own, until `shutdown` completes (or, with `until_empty`, until they are empty),
+/// then finishes the batches under way and returns, within [`SHUTDOWN_LIMIT`]: what is not finished then is delivered again.
+/// `liveness` is of as many loops as the sources have together.
 ///
 /// # Errors
 /// Never for an outage: it waits. With `until_empty`, when the queue's depth cannot be read.
 pub async fn run(
     applier: &Applier,
-    queue: &Queue,
-    options: Options,
+    sources: &[Source<'_>],
     liveness: &Liveness,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), QueueError> {
     let (stop, stopped) = watch::channel(false);
-    let drain = async |number: usize| {
-        let drained = drain(applier, queue, options, || liveness.step(number), stopped.clone()).await;
+    let drain = async |(number, source): (usize, Source<'_>)| {
+        let drained = drain(applier, source, || liveness.step(number), stopped.clone()).await;
         liveness.end(number);
         drained
     };
-    let loops = (0..options.concurrency.max(1)).map(drain);
+    let loops = sources.iter().flat_map(|of| std::iter::repeat_n(*of, of.options.concurrency.max(1)));
+    let loops = loops.enumerate().map(drain);
     let mut loops = std::pin::pin!(futures::future::try_join_all(loops));
     let ended = tokio::select! {
         ended = &mut loops => Some(ended),
@@ -80,8 +92,7 @@ pub async fn run(
 
 async fn drain(
     applier: &Applier,
-    queue: &Queue,
-    options: Options,
+    Source { queue, carries, options }: Source<'_>,
     step: impl Fn(),
     mut stopped: watch::Receiver<bool>,
 ) -> Result<(), QueueError> {
@@ -117,7 +128,7 @@ async fn drain(
             continue;
         }
         // From here on shutdown waits for the batch.
-        let settled = settle(applier, queue, &deliveries).await;
+        let settled = settle(applier, queue, carries, &deliveries).await;
         let acknowledged =
             deliveries.iter().zip(&settled.acknowledged).filter(|(_, acknowledged)| **acknowledged);
         queue.delete(&acknowledged.map(|(delivery, _)| delivery).collect::<Vec<_>>()).await;

@@ -12,6 +12,7 @@ use aws_sdk_sqs::types::{
     MessageSystemAttributeName, QueueAttributeName,
 };
 use cognito_user_sync_triggers::event::MESSAGE_MAX_BYTES;
+use cognito_user_sync_triggers::queue_url;
 use cognito_user_sync_triggers::request_error::RequestError;
 use cognito_user_sync_triggers::retry::Schedule;
 use cognito_user_sync_triggers::text::Text;
@@ -129,6 +130,13 @@ impl Queue {
     #[must_use]
     pub fn with_client(client: Client, queue_url: String, dlq_url: String) -> Self {
         Self { client: client.clone(), queue_url, dlq_client: client, dlq_url, patience: Arc::default() }
+    }
+
+    /// Whether it is the queue of this ARN, as an event source mapping names it: of this account and name, and of this Region
+    /// where the URL says one.
+    #[must_use]
+    pub fn is_at(&self, arn: &str) -> bool {
+        is_at(&self.queue_url, arn)
     }
 
     /// Receives up to `limit` messages: waits up to `wait` for the first ones, and receives more only while there
@@ -326,6 +334,13 @@ impl Queue {
     }
 }
 
+fn is_at(queue_url: &str, arn: &str) -> bool {
+    let [_, _, "sqs", region, account, name] = arn.split(':').collect::<Vec<_>>()[..] else { return false };
+    let of_url = queue_url::region(queue_url);
+    of_url.is_none_or(|of_url| of_url == region)
+        && queue_url.trim_end_matches('/').ends_with(&format!("/{account}/{name}"))
+}
+
 /// A message attribute. SQS accepts no empty value, and only XML 1.0's characters.
 fn attribute(value: &str) -> Option<MessageAttributeValue> {
     let is_taken =
@@ -346,4 +361,34 @@ fn delivery(message: aws_sdk_sqs::types::Message) -> Option<Delivery<'static>> {
         body: message.body.map_or_else(Text::default, Text::from),
         receive_count: receive_count.unwrap_or(1),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_known_by_its_arn() {
+        let arn = "arn:aws:sqs:eu-west-1:111122223333:contexts";
+        for url in [
+            "https://sqs.eu-west-1.amazonaws.com/111122223333/contexts",
+            "https://sqs.eu-west-1.amazonaws.com/111122223333/contexts/",
+            "https://eu-west-1.queue.amazonaws.com/111122223333/contexts",
+            "http://localhost:4566/111122223333/contexts",
+        ] {
+            assert!(is_at(url, arn), "{url}");
+        }
+        for url in [
+            "https://sqs.eu-west-2.amazonaws.com/111122223333/contexts",
+            "https://sqs.eu-west-1.amazonaws.com/111122223333/contexts-dlq",
+            "https://sqs.eu-west-1.amazonaws.com/111122223333/my-contexts",
+            "https://sqs.eu-west-1.amazonaws.com/222233334444/contexts",
+            "",
+        ] {
+            assert!(!is_at(url, arn), "{url}");
+        }
+        for other in ["", "contexts", "arn:aws:sns:eu-west-1:111122223333:contexts", "arn:aws:sqs:::"] {
+            assert!(!is_at("https://sqs.eu-west-1.amazonaws.com/111122223333/contexts", other), "{other}");
+        }
+    }
 }

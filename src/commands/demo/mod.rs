@@ -6,7 +6,8 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::consumer::liveness::{Liveness, STALLED_AFTER};
-use cognito_user_sync::consumer::worker::{self, Options};
+use cognito_user_sync::consumer::queues::Carries;
+use cognito_user_sync::consumer::worker::{self, Options, Source};
 use cognito_user_sync::dev::local::{self, Deployment};
 use cognito_user_sync::dev::stack::{PostgresOptions, PostgresSource, Progress, Stack, StackOptions};
 use cognito_user_sync::postgres;
@@ -146,9 +147,10 @@ async fn apply(deployment: &Deployment, messages: u64) -> anyhow::Result<()> {
     let applier = Applier::new(postgres::connect(&config, 4).await?);
     let queue = deployment.queue();
     let options = Options { batch_size: 500, concurrency: 2, until_empty: true };
+    let sources = [Source { queue: &queue, carries: Carries::Events, options }];
     let liveness = Liveness::of(options.concurrency, STALLED_AFTER);
     let progress = bar("the consumer applies", messages)?;
-    let worker = worker::run(&applier, &queue, options, &liveness, std::future::pending());
+    let worker = worker::run(&applier, &sources, &liveness, std::future::pending());
     let mut worker = std::pin::pin!(worker);
     loop {
         tokio::select! {

@@ -7,10 +7,13 @@ mod show;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
-use cognito_user_sync::config::{DLQ_URL_VARIABLE, Environment};
+use cognito_user_sync::config::{
+    CONTEXT_DLQ_URL_VARIABLE, CONTEXT_QUEUE_URL_VARIABLE, DLQ_URL_VARIABLE, Environment,
+};
 use cognito_user_sync::sqs::dead_letters::{
     DeadLetter, DeadLetters, Received, SCAN_HIDES, SCAN_MAX_MESSAGES, Scan, Stop,
 };
+use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
@@ -24,12 +27,16 @@ use crate::commands::output;
 /// in a dead-letter queue. Messages that somebody else has received are not seen.
 ///
 /// Needs USER_SYNC_DLQ_URL, and sqs:ReceiveMessage, sqs:ChangeMessageVisibility and sqs:GetQueueAttributes on that
-/// queue; no database. Exits with 1 if something could not be done, and says what to do next.
+/// queue; no database. With --contexts it is the dead-letter queue of the records of sign-ins:
+/// USER_SYNC_CONTEXT_DLQ_URL. Exits with 1 if something could not be done, and says what to do next.
 ///
 /// Example: user-sync dlq list
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
+    /// Work on the dead letters of the queue of records of sign-ins (USER_SYNC_CONTEXT_DLQ_URL).
+    #[arg(long, global = true)]
+    contexts: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -43,7 +50,11 @@ enum Command {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let url = Environment::process().required(DLQ_URL_VARIABLE, "the URL of the dead-letter queue")?;
+    let (queue, dlq) = match arguments.contexts {
+        true => (CONTEXT_QUEUE_URL_VARIABLE, CONTEXT_DLQ_URL_VARIABLE),
+        false => (QUEUE_URL_VARIABLE, DLQ_URL_VARIABLE),
+    };
+    let url = Environment::process().required(dlq, "the URL of the dead-letter queue")?;
     let dead_letters = DeadLetters::new(url).await;
     let (ask, stop) = watch::channel(false);
     let asking = tokio::spawn(async move {
@@ -55,7 +66,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let done = match arguments.command {
         Command::List(list) => list.run(&dead_letters, &stop).await,
         Command::Show(show) => show.run(&dead_letters, &stop).await,
-        Command::Redrive(redrive) => redrive.run(&dead_letters, &stop).await,
+        Command::Redrive(redrive) => redrive.run(&dead_letters, queue, &stop).await,
         Command::Drop(drop) => drop.run(&dead_letters, &stop).await,
     };
     asking.abort();

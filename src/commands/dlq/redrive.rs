@@ -7,7 +7,6 @@ use clap::Args;
 use cognito_user_sync::config::Environment;
 use cognito_user_sync::sqs::dead_letters::redrive::{End, Options, RATES, Redriven, Step, Task};
 use cognito_user_sync::sqs::dead_letters::{DeadLetters, SCAN_MAX_MESSAGES, Stop};
-use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -17,12 +16,12 @@ use crate::commands::output::{self, line};
 /// Move dead letters back to the queue, but for those that would be rejected again
 ///
 /// Starts SQS's message move task from the dead-letter queue to the queue, shows its progress, and cancels it on
-/// Ctrl-C. Skips what this build cannot decode, what is too_old and what is an id_conflict, and counts them by
-/// reason; --all moves them too. A redriven event that was applied before counts once. Fix the cause first: a message
+/// Ctrl-C. Skips what this build cannot decode, what is too_old, an id_conflict or of the wrong_queue, and counts them
+/// by reason; --all moves them too. A redriven event that was applied before counts once. Fix the cause first: a message
 /// that is rejected again returns to the dead-letter queue, and if more return than there were, the task is
 /// cancelled. Messages that somebody else has received (dlq list in another terminal) are not moved.
 ///
-/// Needs USER_SYNC_QUEUE_URL too, and on the dead-letter queue sqs:StartMessageMoveTask,
+/// Needs USER_SYNC_QUEUE_URL too (with --contexts USER_SYNC_CONTEXT_QUEUE_URL), and on the dead-letter queue sqs:StartMessageMoveTask,
 /// sqs:ListMessageMoveTasks, sqs:CancelMessageMoveTask and sqs:DeleteMessage, on the queue sqs:SendMessage and
 /// sqs:GetQueueAttributes. Exits with 0 if every message that should move was moved.
 ///
@@ -45,11 +44,17 @@ pub(super) struct Redrive {
 }
 
 impl Redrive {
-    pub(super) async fn run(self, dead_letters: &DeadLetters, stop: &Stop) -> anyhow::Result<()> {
+    /// To the queue that the variable `queue` names.
+    pub(super) async fn run(
+        self,
+        dead_letters: &DeadLetters,
+        queue: &'static str,
+        stop: &Stop,
+    ) -> anyhow::Result<()> {
         if self.cancel {
             return cancel(dead_letters).await;
         }
-        let queue_url = Environment::process().required(QUEUE_URL_VARIABLE, "the queue to move to")?;
+        let queue_url = Environment::process().required(queue, "the queue to move to")?;
         let hidden = dead_letters.hidden().await?;
         let style = ProgressStyle::with_template("{msg} {bar:40} {pos}/{len}, {per_sec}, {eta} left")?;
         let progress = ProgressBar::new(0).with_style(style).with_message("checking dead letters");

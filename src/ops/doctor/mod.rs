@@ -36,6 +36,10 @@ pub struct Options {
     pub queue_url: Option<String>,
     /// The dead-letter queue.
     pub dlq_url: Option<String>,
+    /// The queue of records of sign-ins.
+    pub context_queue_url: Option<String>,
+    /// Its dead-letter queue.
+    pub context_dlq_url: Option<String>,
     /// The user pool; several are separated by commas.
     pub user_pool_id: Option<String>,
     /// Whether the consumer accepts the events of every user pool.
@@ -142,13 +146,13 @@ impl Finding {
 
 /// Runs all checks, in the order of the sections. Never fails: a check that cannot run says so.
 pub async fn examine(options: &Options) -> Vec<Check> {
-    let (tables, queues, triggers) = tokio::join!(
+    let (tables, (queues, records), triggers) = tokio::join!(
         Box::pin(examine_tables(options)),
-        Box::pin(queue::Queues::read(options.queue_url.as_deref(), options.dlq_url.as_deref())),
+        Box::pin(queue::Queues::read(options)),
         Box::pin(triggers::examine(options)),
     );
     let (mut checks, arrived) = tables;
-    checks.extend(queues.examine(options, arrived));
+    checks.extend(queues.examine(records.as_ref(), options, arrived));
     checks.extend(triggers);
     checks.sort_by_key(|check| check.section);
     checks

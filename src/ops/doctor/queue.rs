@@ -9,7 +9,7 @@ use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use cognito_user_sync_triggers::request_error::RequestError;
 
 use crate::aws::{self, Timeouts};
-use crate::config::DLQ_URL_VARIABLE;
+use crate::config::{CONTEXT_DLQ_URL_VARIABLE, CONTEXT_QUEUE_URL_VARIABLE, DLQ_URL_VARIABLE};
 use crate::ops::doctor::flow::Arrived;
 use crate::ops::doctor::{Check, Finding, Options, Section, Status, TIMEOUT, human_duration};
 use crate::sqs::queue::RedrivePolicy;
@@ -27,11 +27,28 @@ const MIN_RECEIVES: u32 = 10;
 /// Each retry of an outage spends a receive.
 const ADVISED_RECEIVES: u32 = 100;
 
-/// Both queues' attributes, or why there are none.
+/// A queue and its dead-letter queue: their attributes, or why there are none.
 pub(super) struct Queues {
+    names: Names,
     queue: Result<Attributes, Finding>,
     dlq: Result<Attributes, Finding>,
 }
+
+/// What a queue is called.
+#[derive(Clone, Copy)]
+struct Names {
+    queue: &'static str,
+    dlq: &'static str,
+    /// Shows its dead letters.
+    list: &'static str,
+}
+
+const EVENTS: Names = Names { queue: QUEUE_URL_VARIABLE, dlq: DLQ_URL_VARIABLE, list: "user-sync dlq list" };
+const RECORDS: Names = Names {
+    queue: CONTEXT_QUEUE_URL_VARIABLE,
+    dlq: CONTEXT_DLQ_URL_VARIABLE,
+    list: "user-sync dlq list --contexts",
+};
 
 /// One queue's attributes, as SQS gives them.
 #[derive(Debug, Clone, Default)]
@@ -94,30 +111,58 @@ impl Attributes {
 }
 
 impl Queues {
-    pub(super) async fn read(queue_url: Option<&str>, dlq_url: Option<&str>) -> Self {
-        let (queue, dlq) = tokio::join!(
-            Attributes::read(queue_url, QUEUE_URL_VARIABLE),
-            Attributes::read(dlq_url, DLQ_URL_VARIABLE),
-        );
-        Self { queue, dlq }
+    /// The queue of events, and that of records where there is one.
+    pub(super) async fn read(options: &Options) -> (Self, Option<Self>) {
+        let Options { queue_url, dlq_url, context_queue_url, context_dlq_url, .. } = options;
+        let records = async {
+            let is_there = context_queue_url.is_some() || context_dlq_url.is_some();
+            let read = Self::of(RECORDS, context_queue_url.as_deref(), context_dlq_url.as_deref());
+            if is_there { Some(Box::pin(read).await) } else { None }
+        };
+        tokio::join!(Self::of(EVENTS, queue_url.as_deref(), dlq_url.as_deref()), records)
     }
 
-    pub(super) fn examine(&self, options: &Options, arrived: Option<Arrived>) -> Vec<Check> {
+    async fn of(names: Names, queue_url: Option<&str>, dlq_url: Option<&str>) -> Self {
+        let (queue, dlq) =
+            tokio::join!(Attributes::read(queue_url, names.queue), Attributes::read(dlq_url, names.dlq));
+        Self { names, queue, dlq }
+    }
+
+    /// A line a check, whether or not there is a queue of records.
+    pub(super) fn examine(
+        &self,
+        records: Option<&Self>,
+        options: &Options,
+        arrived: Option<Arrived>,
+    ) -> Vec<Check> {
+        let timeout = options.consumer_timeout_seconds;
+        let (mut findings, records) =
+            (Vec::from(self.findings(timeout)), records.map(|it| it.findings(timeout)));
+        if let Some(records) = records {
+            for ((_, finding), (_, of_records)) in findings.iter_mut().zip(records) {
+                *finding = finding.clone().beside(of_records);
+            }
+        }
         let max_age = i64::from(options.max_heartbeat_age_minutes) * 60;
-        let findings = [
+        let oldest = ("oldest message", self.of_queue(|queue| oldest(queue, arrived, max_age)));
+        findings.insert(findings.len() - 1, oldest);
+        findings.into_iter().map(|(name, finding)| finding.named(Section::Queue, name)).collect()
+    }
+
+    fn findings(&self, timeout: u32) -> [(&'static str, Finding); 10] {
+        let names = self.names;
+        [
             ("reachable", self.queue.as_ref().map_or_else(Clone::clone, Attributes::reached)),
             ("DLQ reachable", self.dlq.as_ref().map_or_else(Clone::clone, Attributes::reached)),
             ("kind", self.of_both(kind)),
-            ("visibility", self.of_queue(|queue| visibility(queue, options.consumer_timeout_seconds))),
-            ("redrive policy", self.of_both(redrive)),
+            ("visibility", self.of_queue(|queue| visibility(queue, timeout))),
+            ("redrive policy", self.of_both(|queue, dlq| redrive(queue, dlq, names.dlq))),
             ("retention", self.of_queue(retention)),
             ("DLQ retention", self.of_both(dlq_retention)),
             ("encryption", self.of_both(encryption)),
             ("depth", self.of_queue(depth)),
-            ("oldest message", self.of_queue(|queue| oldest(queue, arrived, max_age))),
-            ("DLQ empty", self.of_dlq(dead_letters)),
-        ];
-        findings.map(|(name, finding)| finding.named(Section::Queue, name)).into()
+            ("DLQ empty", self.of_dlq(|dlq| dead_letters(dlq, names.list))),
+        ]
     }
 
     fn of_queue(&self, check: impl FnOnce(&Attributes) -> Finding) -> Finding {
@@ -133,6 +178,27 @@ impl Queues {
             (Ok(queue), Ok(dlq)) => check(queue, dlq),
             (Err(finding), _) | (_, Err(finding)) => unread(finding),
         }
+    }
+}
+
+impl Finding {
+    /// In one line with the same of the queue of records.
+    fn beside(self, records: Self) -> Self {
+        let weight = |status| match status {
+            Status::Ok => 0,
+            Status::Skipped => 1,
+            Status::Warning => 2,
+            Status::Failed => 3,
+        };
+        let status = [self.status, records.status].into_iter().max_by_key(|status| weight(*status));
+        let found = match self.found == records.found {
+            true => self.found,
+            false => format!("{}; of contexts: {}", self.found, records.found),
+        };
+        let of_records = records.fix.map(|fix| format!("of contexts: {fix}"));
+        let fixes: Vec<String> = self.fix.into_iter().chain(of_records).collect();
+        let fix = (!fixes.is_empty()).then(|| fixes.join("; "));
+        Self { status: status.unwrap_or(self.status), found, fix }
     }
 }
 
@@ -164,7 +230,7 @@ fn visibility(queue: &Attributes, consumer_timeout_seconds: u32) -> Finding {
     }
 }
 
-fn redrive(queue: &Attributes, dlq: &Attributes) -> Finding {
+fn redrive(queue: &Attributes, dlq: &Attributes, variable: &str) -> Finding {
     let arn = dlq.text(&QueueAttributeName::QueueArn).unwrap_or_default();
     let fix = format!(
         "set the queue's RedrivePolicy to {{\"deadLetterTargetArn\":\"{arn}\",\"maxReceiveCount\":{ADVISED_RECEIVES}}}"
@@ -172,9 +238,9 @@ fn redrive(queue: &Attributes, dlq: &Attributes) -> Finding {
     if queue.text(&QueueAttributeName::QueueArn) == Some(arn) {
         return Finding::failed(
             format!(
-                "{DLQ_URL_VARIABLE} names the queue itself: what is rejected comes back at once, again and again"
+                "{variable} names the queue itself: what is rejected comes back at once, again and again"
             ),
-            format!("set {DLQ_URL_VARIABLE} to another queue, and the queue's RedrivePolicy to that one"),
+            format!("set {variable} to another queue, and the queue's RedrivePolicy to that one"),
         );
     }
     let Some(policy) = queue.text(&QueueAttributeName::RedrivePolicy) else {
@@ -267,13 +333,12 @@ fn oldest(queue: &Attributes, arrived: Option<Arrived>, max_age: i64) -> Finding
     }
 }
 
-fn dead_letters(dlq: &Attributes) -> Finding {
+fn dead_letters(dlq: &Attributes, list: &str) -> Finding {
     match dlq.depth().iter().sum() {
         0_u64 => Finding::ok("no dead letters"),
-        letters => Finding::failed(
-            format!("about {letters} dead letters"),
-            "see what they are: `user-sync dlq list`",
-        ),
+        letters => {
+            Finding::failed(format!("about {letters} dead letters"), format!("see what they are: `{list}`"))
+        }
     }
 }
 
@@ -302,14 +367,14 @@ mod tests {
         ] {
             let policy = format!(r#"{{"deadLetterTargetArn":"arn:dlq","maxReceiveCount":{count}}}"#);
             let queue = attributes(&[(QueueAttributeName::RedrivePolicy, &policy)]);
-            assert_eq!(redrive(&queue, &dlq).status, expected, "{count}");
+            assert_eq!(redrive(&queue, &dlq, DLQ_URL_VARIABLE).status, expected, "{count}");
         }
     }
 
     #[test]
     fn a_queue_is_not_its_own_dead_letter_queue() {
         let queue = attributes(&[(QueueAttributeName::QueueArn, "arn:queue")]);
-        let finding = redrive(&queue, &queue);
+        let finding = redrive(&queue, &queue, DLQ_URL_VARIABLE);
         assert!(
             finding.status == Status::Failed && finding.found.contains("the queue itself"),
             "{finding:?}"
@@ -326,5 +391,19 @@ mod tests {
         assert_eq!(encryption(&kms, &sqs).status, Status::Warning);
         assert_eq!(encryption(&plain, &sqs).status, Status::Failed);
         assert!(encryption(&kms, &plain).fix.unwrap().contains("dead-letter queue's"));
+    }
+
+    #[test]
+    fn the_queue_of_records_is_in_the_same_lines_and_the_worse_one_counts() {
+        let well = || Finding::ok("standard");
+        assert_eq!(well().beside(well()), well());
+        let failed = well().beside(Finding::failed("about 3 dead letters", "see what they are"));
+        assert_eq!(
+            (failed.status, failed.found.as_str()),
+            (Status::Failed, "standard; of contexts: about 3 dead letters")
+        );
+        assert_eq!(failed.fix.as_deref(), Some("of contexts: see what they are"));
+        let both = Finding::warning("a", "mend a").beside(Finding::skipped("b", "set b"));
+        assert_eq!((both.status, both.fix.as_deref()), (Status::Warning, Some("mend a; of contexts: set b")));
     }
 }

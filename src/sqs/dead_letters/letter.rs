@@ -57,6 +57,8 @@ impl Received {
             (Err(error), _) => Some(error.reason()),
             (Ok(_), Some("too_old")) => Some("too_old"),
             (Ok(_), Some("id_conflict")) => Some("id_conflict"),
+            // A redrive goes to the queue that it came from.
+            (Ok(_), Some("wrong_queue")) => Some("wrong_queue"),
             (Ok(_), Some(_) | None) => None,
         }
     }

@@ -1,6 +1,6 @@
 //! Shows a message without personal data: keeps names and structure, masks values. Pure: must not know SQS.
 
-use cognito_user_sync_triggers::event::ATTRIBUTE_NAME_MAX_CHARS;
+use cognito_user_sync_triggers::event::{ATTRIBUTE_NAME_MAX_CHARS, Occasion, Reporter};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -29,9 +29,18 @@ fn mask(path: &str, value: Value) -> Value {
         Value::Bool(_) => "<bool>".into(),
         Value::Number(_) => "<number>".into(),
         Value::String(_) => MASK.into(),
-        Value::Array(values) => values.into_iter().map(|value| mask(&format!("{path}[]"), value)).collect(),
+        Value::Array(values) => mask_elements(path, values),
         Value::Object(members) => Value::Object(mask_members(path, members)),
     }
+}
+
+/// Most elements of one array that are shown: a message may hold thousands of failures.
+const ELEMENTS_MAX: usize = 20;
+
+fn mask_elements(path: &str, values: Vec<Value>) -> Value {
+    let others = values.len().saturating_sub(ELEMENTS_MAX);
+    let shown = values.into_iter().take(ELEMENTS_MAX).map(|value| mask(&format!("{path}[]"), value));
+    shown.chain((others > 0).then(|| format!("({others} more)").into())).collect()
 }
 
 fn mask_members(path: &str, members: Map<String, Value>) -> Map<String, Value> {
@@ -59,7 +68,9 @@ fn is_envelope(path: &str, value: &Value) -> bool {
     match path {
         ".specversion" => only(8, |c| c.is_ascii_digit() || c == '.'),
         ".schemaversion" => value.as_u64().is_some_and(|version| version < 1_000),
-        ".id" | ".subject" => Uuid::try_parse(text).is_ok(),
+        ".id" | ".subject" | ".data.groups[].failures[].id" | ".data.groups[].failures[].sub" => {
+            Uuid::try_parse(text).is_ok()
+        }
         ".time" | ".data.created_at" => Timestamp::parse(text).is_ok(),
         ".type" => {
             (text.starts_with("user.") || text.starts_with("group."))
@@ -71,7 +82,12 @@ fn is_envelope(path: &str, value: &Value) -> bool {
         }
         ".datacontenttype" => text == "application/json",
         ".data.status" => only(32, |c| c.is_ascii_uppercase() || c == '_'),
-        ".data.federated" | ".data.enabled" => value.is_boolean(),
+        ".data.federated" | ".data.enabled" | ".data.witness" => value.is_boolean(),
+        ".data.reported_by" => Reporter::parse(text).is_some(),
+        ".data.occasion" => {
+            [Occasion::SignIn, Occasion::SignUp].iter().any(|occasion| occasion.as_str() == text)
+        }
+        ".data.groups[].reason" => only(32, |c| c.is_ascii_lowercase() || c == '_'),
         _ => false,
     }
 }
@@ -100,6 +116,34 @@ mod tests {
         for gone in ["ada", "Ada", "blue", "192.0.2.1", "41.1", "Porto", "example.com"] {
             assert!(!shown.contains(gone), "{gone} in {shown}");
         }
+    }
+
+    #[test]
+    fn a_record_shows_who_says_it_and_of_what_and_no_address() {
+        let context = r#"{"type":"user.login_context","data":{"reported_by":"cloudtrail","occasion":"sign_up","witness":true,
+            "client_id":"1example","ip":"192.0.2.1","user_agent":"Mozilla/5.0","device":"Phone","city":"Porto","country":"PT",
+            "flow":"USER_AUTH","risk":"Low"}}"#;
+        let failure = r#"{"id":"0190a5c8-0000-7000-8000-000000000002","sub":"0190a5c8-0000-4000-8000-000000000003",
+            "ip":"192.0.2.1","user_agent":"Mozilla/5.0","city":"Porto"}"#;
+        let failures = format!(
+            r#"{{"type":"user.sign_in_failed","data":{{"reported_by":"threat_protection","groups":[{{"client_id":"1example",
+            "reason":"wrong_password","network":"192.0.2.0/24","failures":[{}]}}]}}}}"#,
+            vec![failure; 1_000].join(",")
+        );
+        let (context, failures) = (masked(context), masked(&failures));
+        for kept in ["cloudtrail", "sign_up", "true"] {
+            assert!(context.contains(kept), "no {kept} in {context}");
+        }
+        for kept in ["threat_protection", "wrong_password", "0190a5c8-0000-7000", "(980 more)"] {
+            assert!(failures.contains(kept), "no {kept} in {failures}");
+        }
+        assert!(failures.lines().count() < 250, "more than a few screens");
+        for gone in ["192.0.2", "Mozilla", "Phone", "Porto", "PT", "1example", "USER_AUTH", "Low"] {
+            assert!(!context.contains(gone) && !failures.contains(gone), "{gone} in {context}{failures}");
+        }
+        let odd =
+            masked(r#"{"data":{"reported_by":"Ada","occasion":"Ada","groups":[{"reason":"Ada Byron"}]}}"#);
+        assert!(!odd.contains("Ada"), "{odd}");
     }
 
     #[test]

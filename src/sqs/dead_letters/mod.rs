@@ -65,7 +65,9 @@ impl Error {
         let hint = if is(&["AccessDenied", "AccessControl"]) {
             format!("; the role needs {} there", permissions(operation))
         } else if is(&["NonExistent", "DoesNotExist", "ResourceNotFound"]) {
-            "; check USER_SYNC_DLQ_URL and USER_SYNC_QUEUE_URL".to_owned()
+            "; check USER_SYNC_DLQ_URL and USER_SYNC_QUEUE_URL, or, of contexts, USER_SYNC_CONTEXT_DLQ_URL and \
+             USER_SYNC_CONTEXT_QUEUE_URL"
+                .to_owned()
         } else {
             String::new()
         };

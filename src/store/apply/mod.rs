@@ -6,16 +6,17 @@
 mod batch;
 mod contexts;
 mod disposition;
+mod failures;
 mod fast_path;
 mod groups;
+mod horizon;
+mod messages;
 mod records;
 mod rehearsal;
 mod slow_path;
 mod transaction;
 
 use std::collections::BTreeSet;
-use std::collections::hash_map::{Entry, HashMap};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cognito_user_sync_triggers::event::{Event, EventId};
@@ -25,6 +26,8 @@ use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 use sqlx::PgPool;
 
 use self::batch::Batch;
+use self::horizon::KnownHorizon;
+use self::messages::Messages;
 pub(crate) use self::rehearsal::rehearse;
 use self::transaction::{Path, Recorded};
 use crate::geoip::GeoIp;
@@ -32,15 +35,16 @@ use crate::logging::causes;
 use crate::postgres::{Database, advice_for};
 use crate::store::outcome::{Outcome, Rejection, RetryCause};
 use crate::store::tables::failure::Failure;
-use crate::store::tables::ledger::{self, Horizon};
+use crate::store::tables::ledger::{self, Ledger};
 use crate::store::tables::users;
 
 /// Applies messages to one database.
 #[derive(Debug)]
 pub struct Applier {
     database: Database,
-    /// Read once, and again when it may have moved: partitions are made and dropped by `maintain`.
-    horizon: Mutex<Option<Horizon>>,
+    horizon: KnownHorizon,
+    /// Of the records of sign-ins.
+    record_horizon: KnownHorizon,
     geoip: GeoIp,
     /// `None` accepts all.
     user_pools: Option<BTreeSet<UserPoolId>>,
@@ -70,7 +74,8 @@ impl Applier {
     pub fn new(database: impl Into<Database>) -> Self {
         Self {
             database: database.into(),
-            horizon: Mutex::new(None),
+            horizon: KnownHorizon::of(Ledger::Events),
+            record_horizon: KnownHorizon::of(Ledger::Records),
             geoip: GeoIp::default(),
             user_pools: None,
         }
@@ -124,59 +129,13 @@ impl Applier {
     /// Dropping the future applies all of the batch or nothing.
     pub async fn apply<B: AsRef<str>>(&self, bodies: &[B]) -> Vec<Outcome> {
         let decoded: Vec<_> = bodies.iter().map(|body| self.decode(body.as_ref())).collect();
-        // Of several messages that carry one event, the first has its outcome and the others repeat it.
-        let mut firsts = HashMap::<EventId, usize>::with_capacity(decoded.len());
-        let (mut events, mut repeats) = (Vec::with_capacity(decoded.len()), Vec::new());
-        let mut outcomes = Vec::with_capacity(decoded.len());
-        for (at, decoded) in decoded.iter().enumerate() {
-            outcomes.push(match decoded {
-                Err(rejection) => Outcome::Rejected(rejection.clone()),
-                Ok(event) => {
-                    match firsts.entry(event.id()) {
-                        Entry::Occupied(first) => repeats.push((at, *first.get())),
-                        Entry::Vacant(first) => {
-                            first.insert(at);
-                            events.push(event);
-                        }
-                    }
-                    Outcome::Retry(RetryCause::DatabaseUnavailable)
-                }
-            });
-        }
-        self.apply_distinct(&events, &firsts, &mut outcomes).await;
+        let mut messages = Messages::of_events(&decoded);
+        messages.settle(self.apply_events(&messages.events()).await);
         // The ledger's months changed under the batch: what the new ones do not take is refused, with the reason.
-        let moved = decoded.iter().zip(&outcomes).filter_map(|(decoded, outcome)| {
-            decoded.as_ref().ok().filter(|_| *outcome == Outcome::Retry(RetryCause::HorizonMoved))
-        });
-        let moved: Vec<&Event<'_>> = moved.collect();
-        self.apply_distinct(&moved, &firsts, &mut outcomes).await;
-        for (at, first) in repeats {
-            let outcome = match outcomes.get(first) {
-                _ if decoded.get(at) != decoded.get(first) => Outcome::Rejected(ledger::id_conflict()),
-                Some(Outcome::Applied) => Outcome::Duplicate,
-                Some(outcome) => outcome.clone(),
-                None => continue,
-            };
-            if let Some(of) = outcomes.get_mut(at) {
-                *of = outcome;
-            }
-        }
+        messages.settle(self.apply_events(&messages.moved()).await);
+        let outcomes = messages.into_outcomes();
         measure(&decoded, &outcomes);
         outcomes
-    }
-
-    /// Applies distinct events, and puts what became of each where its first message's outcome is.
-    async fn apply_distinct(
-        &self,
-        events: &[&Event<'_>],
-        firsts: &HashMap<EventId, usize>,
-        outcomes: &mut [Outcome],
-    ) {
-        for (id, outcome) in self.apply_events(events).await {
-            if let Some(of) = firsts.get(&id).and_then(|first| outcomes.get_mut(*first)) {
-                *of = outcome;
-            }
-        }
     }
 
     async fn apply_events(&self, events: &[&Event<'_>]) -> Outcomes {
@@ -185,9 +144,10 @@ impl Applier {
             return outcomes;
         }
         let latest = ledger::latest();
-        let horizon = match self.horizon(events, latest).await {
+        let ids: Vec<EventId> = events.iter().map(|event| event.id()).collect();
+        let horizon = match self.horizon.covering(&self.database, &ids, latest).await {
             Ok(horizon) => horizon,
-            Err(failure) => return outcomes_for(events.iter().map(|event| event.id()), &failure).collect(),
+            Err(failure) => return outcomes_for(ids.into_iter(), &failure).collect(),
         };
         let (mut logins, mut others) = (Vec::with_capacity(events.len()), Batch::default());
         for event in events {
@@ -330,20 +290,6 @@ impl Applier {
         }
     }
 
-    /// The ledger's horizon, read again when an event lies outside the one that is known.
-    async fn horizon(&self, events: &[&Event<'_>], latest: Timestamp) -> Result<Horizon, Failure> {
-        let known = self.horizon.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let covers = |horizon: &Horizon| events.iter().all(|event| horizon.check(event.id(), latest).is_ok());
-        if let Some(known) = known.filter(covers) {
-            return Ok(known);
-        }
-        let read = Horizon::read(&self.database).await?;
-        *self.horizon.lock().unwrap_or_else(PoisonError::into_inner) = Some(read.clone());
-        Ok(read)
-    }
-
-    fn forget_horizon(&self) {
-        *self.horizon.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -365,12 +311,14 @@ fn measure(decoded: &[Result<Event<'_>, Rejection>], outcomes: &[Outcome]) {
         let pairs = decoded.iter().zip(outcomes).filter(|(_, outcome)| **outcome == Outcome::Applied);
         pairs.filter_map(|(event, _)| event.as_ref().ok())
     };
-    let age = |event: &Event<'_>| {
-        Duration::from_millis(now.unix_millis().saturating_sub(event.id().time().unix_millis()))
-    };
-    crate::metrics::record("freshness", applied().map(|event| age(event).as_secs_f64()));
+    crate::metrics::record("freshness", applied().map(|event| age(event, now)));
     let heartbeats = applied().filter(|event| matches!(event, Event::Heartbeat { .. })).count();
     ::metrics::counter!("heartbeats").increment(u64::try_from(heartbeats).unwrap_or(u64::MAX));
+}
+
+/// How long ago it happened, in seconds.
+fn age(event: &Event<'_>, now: Timestamp) -> f64 {
+    Duration::from_millis(now.unix_millis().saturating_sub(event.id().time().unix_millis())).as_secs_f64()
 }
 
 /// The events return to the queue, and the log says why, once.

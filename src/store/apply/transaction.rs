@@ -33,7 +33,7 @@ impl Applier {
     pub(super) async fn commit(&self, batch: &Batch<'_>, path: Path) -> Result<Recorded, Failure> {
         let committed = retry_conflicts(OF_A_BATCH, || self.try_commit(batch, path)).await;
         if let Err(Failure::HorizonMoved) = committed {
-            self.forget_horizon();
+            self.horizon.forget();
         }
         committed
     }

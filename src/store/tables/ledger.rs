@@ -23,7 +23,16 @@ const FUTURE_TOLERANCE: Duration = Duration::from_secs(10 * 60);
 /// An event that is younger is of no month that `maintain` folds: less than `MIN_RETENTION_DAYS`, as clocks differ.
 const FOLDED_AFTER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// The ids that the ledger's partitions can take.
+/// Which events a ledger is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Ledger {
+    /// Of users and groups.
+    Events,
+    /// What others recorded of sign-ins: contexts and failures.
+    Records,
+}
+
+/// The ids that a ledger's partitions can take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store) struct Horizon {
     /// Each partition's upper bound, which it does not take, by its lower bound, which it does.
@@ -31,8 +40,11 @@ pub(in crate::store) struct Horizon {
 }
 
 impl Horizon {
-    pub(in crate::store) async fn read(database: &Database) -> Result<Self, sqlx::Error> {
-        let bounds = sqlx::query_as("select lower, upper from user_event_partitions");
+    pub(in crate::store) async fn read(database: &Database, of: Ledger) -> Result<Self, sqlx::Error> {
+        let bounds = match of {
+            Ledger::Events => sqlx::query_as("select lower, upper from user_event_partitions"),
+            Ledger::Records => sqlx::query_as("select lower, upper from user_sync_record_partitions"),
+        };
         let bounds: Vec<(Uuid, Uuid)> = bounds.fetch_all(database.questions()).await?;
         Ok(Self { partitions: Arc::new(bounds.into_iter().collect()) })
     }

@@ -4,6 +4,7 @@ mod blame;
 pub(in crate::store) mod columns;
 pub(in crate::store) mod contexts;
 pub(in crate::store) mod failure;
+pub(in crate::store) mod failures;
 pub(in crate::store) mod groups;
 pub(in crate::store) mod heartbeat;
 pub(in crate::store) mod history;
