@@ -45,6 +45,9 @@ pub const DLQ_URL_VARIABLE: &str = "USER_SYNC_DLQ_URL";
 /// The name of the variable that holds the user pool's id; for the consumer, one or several.
 pub const USER_POOL_VARIABLE: &str = "USER_SYNC_USER_POOL_ID";
 
+/// The name of the variable that holds for how many days after its end a month of records of sign-ins is kept.
+pub const RECORD_RETENTION_VARIABLE: &str = "USER_SYNC_RECORD_RETENTION_DAYS";
+
 /// What the consumer needs to know.
 #[derive(Debug, Clone)]
 pub struct Config {

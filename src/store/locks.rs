@@ -20,6 +20,8 @@ const ADOPTION: i32 = SHARDS;
 const MIGRATION: i32 = SHARDS + 1;
 /// And the number of a [`Month`].
 const MONTHS: i32 = SHARDS + 2;
+/// The same of the ledgers of records: no month's number is as large as what is between the two.
+const RECORD_MONTHS: i32 = MONTHS + 1_000_000;
 
 /// Takes the value locks, in ascending order, until the transaction ends.
 pub(in crate::store) async fn lock_shards(tx: &mut Transaction, shards: &Shards) -> Result<(), sqlx::Error> {
@@ -40,6 +42,15 @@ pub(in crate::store) fn month_of(time: Timestamp) -> Month {
 pub(in crate::store) async fn lock_month(tx: &mut Transaction, month: Month) -> Result<(), sqlx::Error> {
     let query = sqlx::query("select pg_advisory_xact_lock($1, $2)");
     query.bind(CLASS).bind(MONTHS + month).execute(tx).await.map(drop)
+}
+
+/// The same of the ledgers of records.
+pub(in crate::store) async fn lock_record_month(
+    tx: &mut Transaction,
+    month: Month,
+) -> Result<(), sqlx::Error> {
+    let query = sqlx::query("select pg_advisory_xact_lock($1, $2)");
+    query.bind(CLASS).bind(RECORD_MONTHS + month).execute(tx).await.map(drop)
 }
 
 /// Which of the months somebody keeps closed; the others stay open until the transaction ends. Waits for nobody.

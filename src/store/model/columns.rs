@@ -236,7 +236,8 @@ impl Column {
 impl<'a> UserRow<'a> {
     /// The row of a user as it is stored, or is to be.
     pub(in crate::store) fn of(user: &'a StoredUser) -> Self {
-        let StoredUser { id, state, owned, since, referred_by, row_version: _, is_erased: _ } = user;
+        let StoredUser { id, state, owned, since, referred_by, row_version: _, is_erased: _, contexts: _ } =
+            user;
         Self { id: *id, state, owned, since: *since, referred_by: *referred_by }
     }
 

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use crate::store::model::columns::{Owned, Since};
+use crate::store::model::contexts::Contexts;
 use crate::store::model::state::UserState;
 
 /// A row of `users`, as far as events are merged into it.
@@ -17,4 +18,6 @@ pub(in crate::store) struct StoredUser {
     pub(in crate::store) referred_by: Option<Uuid>,
     /// Nothing of the person is stored any more, and nothing may be.
     pub(in crate::store) is_erased: bool,
+    /// What others recorded of the user's sign-ins.
+    pub(in crate::store) contexts: Contexts,
 }

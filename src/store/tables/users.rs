@@ -15,6 +15,7 @@ use crate::postgres::{Database, Purpose, Transaction};
 use crate::store::model::affected::AffectedKeys;
 use crate::store::model::claims::{Claim, Claims, Identifier, IdentifierKind};
 use crate::store::model::columns::{NAMELESS, Owned, Since, UserRow};
+use crate::store::model::contexts::Contexts;
 use crate::store::model::deletions::Deletions;
 use crate::store::model::device::Device;
 use crate::store::model::referral::referral_code;
@@ -368,6 +369,7 @@ impl StoredUser {
             },
             referred_by: row.try_get("referred_by")?,
             is_erased: row.try_get("is_erased")?,
+            contexts: Contexts::default(),
         })
     }
 }
