@@ -16,6 +16,7 @@
 //! | `USER_SYNC_GEOIP_FILE` | none | a MaxMind database of cities, which locates IP addresses; see [`crate::geoip`] |
 //! | `USER_SYNC_METRICS_ADDR` | none | where the worker serves its metrics; see [`crate::consumer::monitoring`] |
 //! | `USER_SYNC_USER_POOL_ID` | none | the user pool that is read, or the pools, separated by commas, whose events are accepted |
+//! | `USER_SYNC_RECORD_RETENTION_DAYS` | 400 | for how many days after its end a month of records of sign-ins is kept, at least 31 |
 //! | `USER_SYNC_LOG` | `info` | what is logged, in `tracing`'s filter syntax |
 //!
 //! The trigger's own variables are in its package; a variable of one function or command is defined there.

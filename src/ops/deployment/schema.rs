@@ -222,3 +222,26 @@ async fn record_days_ahead(database: &Database) -> Result<f64, SchemaError> {
     metrics::histogram!("ledger_days_ahead").record(days);
     Ok(days)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_kept_for_as_long_as_the_environment_says() {
+        let days = |value: Option<&str>| {
+            let value = value.map(str::to_owned);
+            record_retention(Environment::new(&|name| {
+                value.clone().filter(|_| name == "USER_SYNC_RECORD_RETENTION_DAYS").map(Into::into)
+            }))
+            .map_err(|error| error.to_string())
+        };
+        assert_eq!(days(None), Ok(400));
+        assert_eq!(days(Some("")), Ok(400));
+        assert_eq!(days(Some("31")), Ok(31));
+        for refused in ["30", "36501", "a year"] {
+            let refused = days(Some(refused)).err().unwrap_or_default();
+            assert!(refused.contains("USER_SYNC_RECORD_RETENTION_DAYS"), "{refused}");
+        }
+    }
+}
