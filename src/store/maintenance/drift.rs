@@ -319,7 +319,8 @@ mod tests {
         states.for_each(|other| state.merge(other));
         let (owned, since) = Default::default();
         let (id, row_version, referred_by, is_erased) = Default::default();
-        StoredUser { id, row_version, state, owned, since, referred_by, is_erased }
+        let contexts = Default::default();
+        StoredUser { id, row_version, state, owned, since, referred_by, is_erased, contexts }
     }
 
     /// The drift of a row made by `events` from a snapshot.

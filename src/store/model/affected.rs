@@ -183,7 +183,8 @@ mod tests {
     fn stored(known: &Delta) -> StoredUser {
         let since = crate::store::model::columns::Since::of(&known.state, &known.claims);
         let (id, row_version, owned, referred_by, is_erased) = Default::default();
-        StoredUser { id, row_version, state: known.state.clone(), owned, since, referred_by, is_erased }
+        let (state, contexts) = (known.state.clone(), Default::default());
+        StoredUser { id, row_version, state, owned, since, referred_by, is_erased, contexts }
     }
 
     proptest! {
