@@ -457,7 +457,7 @@ async fn a_record_that_is_being_applied_is_folded_with_its_month() {
     )
     .unwrap();
     let month = began.year() * 12 + i32::from(u8::from(began.month())) - 1;
-    let shared = "select pg_try_advisory_xact_lock_shared(x'75736572'::int, 1024 + 2 + 1000000 + $1)";
+    let shared = "select pg_try_advisory_xact_lock_shared(x'75736572'::int, 1024 + 2 + 132000 + $1)";
     assert!(sqlx::query_scalar::<_, bool>(shared).bind(month).fetch_one(&mut *applying).await.unwrap());
     let patience = Duration::from_secs(1);
     let folding = || maintain_within(&operator, patience, 3, 90, Timestamp::now(), |_, _| {});

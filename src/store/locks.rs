@@ -19,9 +19,9 @@ const CLASS: i32 = 0x7573_6572;
 const ADOPTION: i32 = SHARDS;
 const MIGRATION: i32 = SHARDS + 1;
 /// And the number of a [`Month`].
-const MONTHS: i32 = SHARDS + 2;
-/// The same of the ledgers of records: no month's number is as large as what is between the two.
-const RECORD_MONTHS: i32 = MONTHS + 1_000_000;
+pub(in crate::store) const MONTHS: i32 = SHARDS + 2;
+/// The same of the records of sign-ins, beyond the month of any event.
+pub(in crate::store) const RECORD_MONTHS: i32 = MONTHS + 12 * 11_000;
 
 /// Takes the value locks, in ascending order, until the transaction ends.
 pub(in crate::store) async fn lock_shards(tx: &mut Transaction, shards: &Shards) -> Result<(), sqlx::Error> {
@@ -38,19 +38,15 @@ pub(in crate::store) fn month_of(time: Timestamp) -> Month {
     time.year() * 12 + i32::from(u8::from(time.month())) - 1
 }
 
-/// Keeps new events out of a month until the transaction ends, once those that are being applied are in.
-pub(in crate::store) async fn lock_month(tx: &mut Transaction, month: Month) -> Result<(), sqlx::Error> {
-    let query = sqlx::query("select pg_advisory_xact_lock($1, $2)");
-    query.bind(CLASS).bind(MONTHS + month).execute(tx).await.map(drop)
-}
-
-/// The same of the ledgers of records.
-pub(in crate::store) async fn lock_record_month(
+/// Keeps what is new out of a month of a ledger ([`MONTHS`], [`RECORD_MONTHS`]) until the transaction ends, once what is being
+/// applied is in.
+pub(in crate::store) async fn lock_month(
     tx: &mut Transaction,
+    ledger: i32,
     month: Month,
 ) -> Result<(), sqlx::Error> {
     let query = sqlx::query("select pg_advisory_xact_lock($1, $2)");
-    query.bind(CLASS).bind(RECORD_MONTHS + month).execute(tx).await.map(drop)
+    query.bind(CLASS).bind(ledger + month).execute(tx).await.map(drop)
 }
 
 /// Which of the months somebody keeps closed; the others stay open until the transaction ends. Waits for nobody.

@@ -318,8 +318,7 @@ mod tests {
         let mut state = states.next().unwrap();
         states.for_each(|other| state.merge(other));
         let (owned, since) = Default::default();
-        let (id, row_version, referred_by, is_erased) = Default::default();
-        let contexts = Default::default();
+        let (id, row_version, referred_by, is_erased, contexts) = Default::default();
         StoredUser { id, row_version, state, owned, since, referred_by, is_erased, contexts }
     }
 

@@ -200,7 +200,7 @@ async fn fold_oldest(
     let Some((name, lower, upper)) = oldest else { return Ok(None) };
     // No event enters the month from here on. Whoever applies one does not wait for it, but tries again later; the second
     // lock is for those that do not ask for the first.
-    locks::lock_month(tx, locks::month_of(time_of(lower))).await?;
+    locks::lock_month(tx, locks::MONTHS, locks::month_of(time_of(lower))).await?;
     let lock = format!("lock table {} in exclusive mode", quoted(&name));
     sqlx::query(AssertSqlSafe(lock)).execute(&mut *tx).await?;
     let events = fold(tx, &name, progress).await?;

@@ -94,7 +94,7 @@ async fn fold_oldest(
     let tables = LEDGERS.map(|ledger| format!("{ledger}_{name}"));
     let [contexts, failures] = &tables;
     // No record enters the month from here on, as no event does where a month of events is folded.
-    locks::lock_record_month(tx, locks::month_of(time_of(lower))).await?;
+    locks::lock_month(tx, locks::RECORD_MONTHS, locks::month_of(time_of(lower))).await?;
     let lock = format!("lock table {}, {} in exclusive mode", quoted(contexts), quoted(failures));
     sqlx::query(AssertSqlSafe(lock)).execute(&mut *tx).await?;
     let folded = fold(tx, contexts, progress).await?;

@@ -8,7 +8,7 @@ use crate::postgres::{Database, Purpose};
 use crate::store::model::columns::{COLUMNS, UserRow};
 use crate::store::model::user::StoredUser;
 use crate::store::tables::failure::{Failure, StoreError};
-use crate::store::tables::{context_history, users};
+use crate::store::tables::users;
 
 /// The columns that the application can make its own (migrations/0005_app_ownership.sql).
 #[must_use]
@@ -48,8 +48,7 @@ pub async fn release(database: &Database, user: Uuid, column: &str) -> Result<bo
 
 async fn give_back(database: &Database, user: Uuid, column: &str) -> Result<Option<bool>, Failure> {
     let mut tx = database.begin(Purpose::Command).await?;
-    let mut stored: BTreeMap<Uuid, StoredUser> = users::lock(&mut tx, &[user]).await?;
-    context_history::attach(&mut tx, &mut stored).await?;
+    let stored: BTreeMap<Uuid, StoredUser> = users::lock(&mut tx, &[user]).await?;
     let Some(stored) = stored.get(&user) else { return Ok(None) };
     let statement = "update users set app_owned = array_remove(app_owned, $2), row_version = row_version + 1
         where id = $1 and $2 = any (app_owned)";

@@ -127,6 +127,7 @@ async fn repair_rows(database: &Database, geoip: &GeoIp, ids: &[Uuid]) -> Result
     sqlx::query("set local statement_timeout = 0").execute(&mut tx).await?;
     // Locked before the history is read, so that nothing is applied in between; of who has no row, what makes one.
     context_history::lock_absent(&mut tx, ids).await?;
+    context_history::remove_unreadable(&mut tx, ids).await?;
     let present = users::lock(&mut tx, ids).await?;
     let mut told = history::of_users(&mut tx, ids).await?;
     forget_erased(&mut told, &present);

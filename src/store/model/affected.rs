@@ -182,8 +182,8 @@ mod tests {
     /// Somebody of whom this is known, and who owns nothing.
     fn stored(known: &Delta) -> StoredUser {
         let since = crate::store::model::columns::Since::of(&known.state, &known.claims);
-        let (id, row_version, owned, referred_by, is_erased) = Default::default();
-        let (state, contexts) = (known.state.clone(), Default::default());
+        let (id, row_version, owned, referred_by, is_erased, contexts) = Default::default();
+        let state = known.state.clone();
         StoredUser { id, row_version, state, owned, since, referred_by, is_erased, contexts }
     }
 

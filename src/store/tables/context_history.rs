@@ -12,9 +12,7 @@ use crate::store::locks;
 use crate::store::model::claims::Shards;
 use crate::store::model::contexts::Contexts;
 use crate::store::model::referral::referral_code;
-use crate::store::model::user::StoredUser;
 use crate::store::tables::refusal::all_written;
-use crate::store::tables::users::corrupt;
 
 /// What is stored of contexts, as it is: somebody may have changed it to what this service never writes.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,20 +51,6 @@ pub(in crate::store) async fn without_history(
     Ok(rows.into_iter().map(|(user, Json(state))| (user, Stored(state))).collect())
 }
 
-/// Gives users what is stored of their contexts.
-pub(in crate::store) async fn attach(
-    tx: &mut Transaction,
-    users: &mut BTreeMap<Uuid, StoredUser>,
-) -> Result<(), sqlx::Error> {
-    let ids: Vec<Uuid> = users.keys().copied().collect();
-    for (id, stored) in states(tx, &ids).await? {
-        if let Some(user) = users.get_mut(&id) {
-            user.contexts = stored.contexts().ok_or_else(|| corrupt("contexts"))?;
-        }
-    }
-    Ok(())
-}
-
 /// Takes the lock that whoever makes a row takes, and whoever applies a context of a user without one: for each of the users
 /// who has no row. The rows of the others are to be locked next.
 pub(in crate::store) async fn lock_absent(tx: &mut Transaction, users: &[Uuid]) -> Result<(), sqlx::Error> {
@@ -76,6 +60,21 @@ pub(in crate::store) async fn lock_absent(tx: &mut Transaction, users: &[Uuid]) 
     let mut shards = Shards::default();
     absent.iter().for_each(|user| shards.add_referral_code(&referral_code(*user)));
     if shards.is_empty() { Ok(()) } else { locks::lock_shards(tx, &shards).await }
+}
+
+/// Removes what is stored of users and is no contexts at all, so that their rows can be read.
+pub(in crate::store) async fn remove_unreadable(
+    tx: &mut Transaction,
+    users: &[Uuid],
+) -> Result<(), sqlx::Error> {
+    let stored = states(tx, users).await?;
+    let unreadable = stored.iter().filter(|(_, stored)| stored.contexts().is_none()).map(|(user, _)| *user);
+    let unreadable: Vec<Uuid> = unreadable.collect();
+    if unreadable.is_empty() {
+        return Ok(());
+    }
+    let delete = "delete from user_sync_context_states where user_id = any ($1)";
+    sqlx::query(delete).bind(unreadable).execute(tx).await.map(drop)
 }
 
 /// Stores what contexts amount to; nothing is stored of whom nothing is kept.

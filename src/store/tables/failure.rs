@@ -174,8 +174,7 @@ impl From<sqlx::Error> for Failure {
 /// Whether a row has no partition in the ledger, and not in a table of somebody else's.
 fn is_a_missing_month(error: &ServerError) -> bool {
     let is_missing = error.sqlstate() == "23514" && error.routine.as_deref() == Some("ExecFindPartition");
-    is_missing
-        && matches!(error.table.as_deref(), Some("user_events" | "user_sync_contexts" | "user_sync_failures"))
+    is_missing && error.table.as_deref() == Some("user_events")
 }
 
 impl Failure {
