@@ -87,6 +87,7 @@ declare
     first_month timestamp;
     month timestamp;
     label text;
+    part text;
     whole text;
 begin
     lock table user_sync_record_partitions in share row exclusive mode;
@@ -101,13 +102,16 @@ begin
         values (label,
                 user_event_bound(month at time zone 'utc'),
                 user_event_bound((month + interval '1 month') at time zone 'utc'));
-        foreach whole in array array['user_sync_contexts', 'user_sync_failures'] loop
-            execute pg_catalog.format('create table %I (like %I including all)', whole || '_' || label, whole);
-            execute pg_catalog.format('alter table %I owner to %I', whole || '_' || label,
+        foreach part in array array[
+            'user_sync_contexts_' || to_char(month, 'YYYY_MM'), 'user_sync_failures_' || to_char(month, 'YYYY_MM')]
+        loop
+            whole := replace(part, '_' || label, '');
+            execute pg_catalog.format('create table %I (like %I including all)', part, whole);
+            execute pg_catalog.format('alter table %I owner to %I', part,
                 (select pg_get_userbyid(relowner) from pg_class where oid = 'user_sync_contexts'::regclass));
             execute pg_catalog.format(
                 'alter table %I attach partition %I for values from (%L) to (%L)',
-                whole, whole || '_' || label,
+                whole, part,
                 user_event_bound(month at time zone 'utc'),
                 user_event_bound((month + interval '1 month') at time zone 'utc'));
         end loop;

@@ -35,6 +35,7 @@ mod former_trigger;
 mod grants;
 mod groups;
 mod keeper;
+mod kept_contexts;
 mod lifecycle;
 mod liveness;
 mod metrics;

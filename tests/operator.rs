@@ -363,6 +363,12 @@ async fn the_schedule_keeps_the_months_and_says_how_far_they_reach() {
     let answered =
         schema.asked(json!({ "maintain": { "retentionDays": 400, "monthsAhead": 5 } })).await.unwrap();
     assert_eq!(answered["created"].as_array().unwrap().len(), 2, "{answered}");
+    let records = &answered["records"];
+    assert_eq!(
+        (records["created"].as_array().unwrap().len(), &records["folded"]),
+        (2, &json!(0)),
+        "{answered}"
+    );
     let days = answered["daysAhead"].as_f64().unwrap();
     assert!((150.0..185.0).contains(&days), "{days}");
     let answered = schema.asked(json!({ "maintain": {} })).await.unwrap();

@@ -80,6 +80,11 @@ const BUILT: &[(&str, &str, &[&str])] = &[
         "AssertSqlSafe(lock)",
         &["lock table \"user_events\" in exclusive mode"],
     ),
+    (
+        "store/maintenance/record_months.rs",
+        "AssertSqlSafe(lock)",
+        &["lock table \"user_sync_contexts\", \"user_sync_failures\" in exclusive mode"],
+    ),
     ("store/maintenance/repair.rs", "sqlx::AssertSqlSafe(fetch)", &["fetch 1000 from rederived"]),
     (
         "store/maintenance/repair.rs",
@@ -107,7 +112,13 @@ const BUILT: &[(&str, &str, &[&str])] = &[
         "declare",
         &["declare history no scroll cursor for
             select user_id, id, type, user_pool_id, data, null::jsonb as state, null::jsonb as claims
-            from \"user_events\" order by user_id"],
+            from \"user_events\" order by user_id",
+            "declare history no scroll cursor for
+            select user_id, id, 'user.login_context' as type, user_pool_id,
+                data || jsonb_build_object(
+                    'reported_by', reported_by, 'occasion', occasion, 'witness', is_witness, 'client_id', client_id) as data,
+                null::jsonb as state, null::jsonb as claims
+            from \"user_sync_contexts\" where user_id is not null order by user_id"],
     ),
     (
         "store/tables/history.rs",

@@ -4,18 +4,21 @@ use std::io::Write as _;
 
 use anyhow::Context as _;
 use clap::Args;
+use cognito_user_sync::config::RECORD_RETENTION_VARIABLE;
 use cognito_user_sync::store::maintenance::partitions::{
-    self, DEFAULT_MONTHS_AHEAD, DEFAULT_RETENTION_DAYS, MIN_RETENTION_DAYS,
+    self, DEFAULT_MONTHS_AHEAD, DEFAULT_RETENTION_DAYS, MIN_RETENTION_DAYS, Maintained,
 };
+use cognito_user_sync::store::maintenance::record_months;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::commands::output;
 
-/// Create the ledger's coming months, and fold and drop those past the retention
+/// Create the ledgers' coming months, and fold and drop those past the retention
 ///
 /// Run it daily. It is safe to run several at once, and under load. user_baseline keeps the sums of a dropped month's
-/// events, so verify stays exact. Needs DATABASE_URL of a member of user_sync_owner.
+/// events, and user_sync_context_baseline the contexts that rows follow from, so verify stays exact. Needs
+/// DATABASE_URL of a member of user_sync_owner.
 ///
 /// Example: user-sync maintain --retention-days 400
 #[derive(Debug, Args)]
@@ -27,6 +30,9 @@ pub(crate) struct Arguments {
     /// Days that a month is kept after its end.
     #[arg(long, default_value_t = DEFAULT_RETENTION_DAYS, value_parser = clap::value_parser!(u32).range(i64::from(MIN_RETENTION_DAYS)..=36_500))]
     retention_days: u32,
+    /// The same of records of sign-ins: contexts, and failures.
+    #[arg(long, env = RECORD_RETENTION_VARIABLE, default_value_t = DEFAULT_RETENTION_DAYS, value_parser = clap::value_parser!(u32).range(i64::from(MIN_RETENTION_DAYS)..=36_500))]
+    record_retention_days: u32,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -37,19 +43,37 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         bar.set_message(output::line(name).into_owned());
         bar.set_position(events);
     };
-    let Arguments { months_ahead, retention_days } = arguments;
-    let maintained =
-        partitions::maintain(&database, months_ahead, retention_days, Timestamp::now(), progress).await;
+    let Arguments { months_ahead, retention_days, record_retention_days } = arguments;
+    let now = Timestamp::now();
+    let maintained = partitions::maintain(&database, months_ahead, retention_days, now, progress).await;
+    // Neither waits for the other's trouble to end.
+    let records =
+        record_months::maintain(&database, months_ahead, record_retention_days, now, progress).await;
     bar.finish_and_clear();
-    let maintained = maintained.context("what was not done is unchanged; fix the cause and run it again")?;
+    let undone = "what was not done is unchanged; fix the cause and run it again";
     let mut out = output::stdout();
-    for name in &maintained.created {
-        writeln!(out, "made {name}")?;
+    if let Ok(Maintained { created, folded }) = &maintained {
+        for name in created {
+            writeln!(out, "made {name}")?;
+        }
+        for (name, events) in folded {
+            writeln!(out, "folded {name} into the baseline and dropped it: {events} events")?;
+        }
     }
-    for (name, events) in &maintained.folded {
-        writeln!(out, "folded {name} into the baseline and dropped it: {events} events")?;
+    if let Ok(Maintained { created, folded }) = &records {
+        for month in created {
+            writeln!(out, "made user_sync_contexts_{month} and user_sync_failures_{month}")?;
+        }
+        for (month, contexts) in folded {
+            writeln!(
+                out,
+                "folded user_sync_contexts_{month} into the baseline and dropped it with user_sync_failures_{month}: \
+                 {contexts} contexts"
+            )?;
+        }
     }
-    if maintained == partitions::Maintained::default() {
+    let (maintained, records) = (maintained.context(undone)?, records.context(undone)?);
+    if maintained == Maintained::default() && records == Maintained::default() {
         writeln!(out, "nothing to do")?;
     }
     Ok(())

@@ -8,7 +8,7 @@ use clap::Args;
 use cognito_user_sync::geoip::GeoIp;
 use cognito_user_sync::postgres::Database;
 use cognito_user_sync::store::maintenance::explain::{
-    self, Address, Entry, Explanation, Group, Source, Value,
+    self, Address, Entry, Explanation, Group, Recorded, Source, Value,
 };
 use cognito_user_sync::store::maintenance::repair;
 use cognito_user_sync::store::maintenance::verify::{self, Difference};
@@ -102,7 +102,7 @@ async fn compare(database: &Database, geoip: &GeoIp) -> anyhow::Result<Compared>
 
 impl Compared {
     fn print(&self, json: bool, out: &mut impl std::io::Write) -> anyhow::Result<()> {
-        let verify::Verified { users, events, differences } = self.verified;
+        let verify::Verified { users, events, differences, .. } = self.verified;
         if json {
             let shown = self.shown.iter().map(|Difference { user, column, stored, expected }| {
                 json!({ "user": user, "column": column, "stored": stored, "expected": expected })
@@ -145,12 +145,23 @@ fn print_explanation(
                 let data = serde_json::to_string(&event.data)?;
                 writeln!(out, "{time} {kind} {id} recorded {recorded_at} {data}")?;
             }
+            Entry::ContextBaseline => {
+                writeln!(out, "baseline of contexts: those of months that were folded and dropped")?;
+            }
+            Entry::Context { event, recorded_at } => {
+                let (time, id, data) = (event.id.time(), event.id, serde_json::to_string(&event.data)?);
+                writeln!(out, "{time} user.login_context {id} recorded {recorded_at} {data}")?;
+            }
         }
     }
     print_groups(explanation, out)?;
+    print_contexts(explanation, out)?;
     let Some(outcome) = &explanation.outcome else {
-        let what =
-            if explanation.groups.is_empty() { "history" } else { "history but of groups, and no row" };
+        let what = match (explanation.groups.is_empty(), explanation.contexts.is_empty()) {
+            (true, true) => "history",
+            (false, true) => "history but of groups, and no row",
+            (_, false) => "history but of contexts or groups, and no row",
+        };
         writeln!(out, "{user} has no {what}")?;
         return Ok(());
     };
@@ -194,6 +205,19 @@ fn print_groups(explanation: &Explanation, out: &mut impl std::io::Write) -> any
     Ok(())
 }
 
+fn print_contexts(explanation: &Explanation, out: &mut impl std::io::Write) -> anyhow::Result<()> {
+    for Recorded { by, id, is_of_last_login } in &explanation.contexts {
+        let whose =
+            if *is_of_last_login { "is of the last login" } else { "is kept, and not of the last login" };
+        writeln!(out, "context {id} at {} by {by}: {whose}", id.time())?;
+    }
+    match explanation.context_differences.len() {
+        0 => {}
+        _ => writeln!(out, "what is kept of contexts differs from the history: run user-sync verify")?,
+    }
+    Ok(())
+}
+
 fn source_of(source: &Source) -> String {
     match source {
         Source::Newest { event, flag } => {
@@ -211,6 +235,12 @@ fn source_of(source: &Source) -> String {
             format!("{authentications} distinct user.authenticated{federated}")
         }
         Source::LatestLogin(event) => format!("event {event}, the latest login"),
+        Source::Reported { by, contexts } => {
+            let contexts = contexts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            format!("{by}, which says this alone of the last login: {contexts}")
+        }
+        Source::WhoSaidIt => "who said the address, else the device, else the place".to_owned(),
+        Source::FirstSignUpRecord(event) => format!("record {event}, the first of the sign-up"),
         Source::FirstConfirmation(event) => format!("event {event}, the first confirmation"),
         Source::Snapshot(time) => format!("the snapshot at {time}"),
         Source::FirstDeletion => "the first deletion".to_owned(),

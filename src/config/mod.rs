@@ -19,6 +19,7 @@
 //! | `USER_SYNC_GEOIP_FILE` | none | a MaxMind database of cities, which locates IP addresses; see [`crate::geoip`] |
 //! | `USER_SYNC_METRICS_ADDR` | none | where the worker serves its metrics; see [`crate::consumer::monitoring`] |
 //! | `USER_SYNC_USER_POOL_ID` | none | the user pool that is read, or the pools, separated by commas, whose events are accepted |
+//! | `USER_SYNC_RECORD_RETENTION_DAYS` | 400 | for how many days after its end a month of records of sign-ins is kept, at least 31 |
 //! | `USER_SYNC_LOG` | `info` | what is logged, in `tracing`'s filter syntax |
 //!
 //! The trigger's own variables are in its package; a variable of one function or command is defined there.
@@ -53,6 +54,9 @@ pub const CONTEXT_DLQ_URL_VARIABLE: &str = "USER_SYNC_CONTEXT_DLQ_URL";
 
 /// The name of the variable that holds the user pool's id; for the consumer, one or several.
 pub const USER_POOL_VARIABLE: &str = "USER_SYNC_USER_POOL_ID";
+
+/// The name of the variable that holds for how many days after its end a month of records of sign-ins is kept.
+pub const RECORD_RETENTION_VARIABLE: &str = "USER_SYNC_RECORD_RETENTION_DAYS";
 
 /// What the consumer needs to know.
 #[derive(Debug, Clone)]

@@ -27,11 +27,12 @@ fn quotes_no_value(sqlstate: &str, routine: Option<&str>) -> bool {
 }
 
 /// The functions of the migrations, and their blocks: what they raise quotes no value.
-const OWN_FUNCTIONS: [&str; 5] = [
+const OWN_FUNCTIONS: [&str; 6] = [
     "users_note_app_edit",
     "user_sync_note_edit",
     "user_sync_begin",
     "user_event_create_partitions",
+    "user_sync_create_record_partitions",
     DO_BLOCK,
 ];
 

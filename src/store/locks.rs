@@ -38,10 +38,15 @@ pub(in crate::store) fn month_of(time: Timestamp) -> Month {
     time.year() * 12 + i32::from(u8::from(time.month())) - 1
 }
 
-/// Keeps new events out of a month until the transaction ends, once those that are being applied are in.
-pub(in crate::store) async fn lock_month(tx: &mut Transaction, month: Month) -> Result<(), sqlx::Error> {
+/// Keeps what is new out of a month of a ledger ([`MONTHS`], [`RECORD_MONTHS`]) until the transaction ends, once what is being
+/// applied is in.
+pub(in crate::store) async fn lock_month(
+    tx: &mut Transaction,
+    ledger: i32,
+    month: Month,
+) -> Result<(), sqlx::Error> {
     let query = sqlx::query("select pg_advisory_xact_lock($1, $2)");
-    query.bind(CLASS).bind(MONTHS + month).execute(tx).await.map(drop)
+    query.bind(CLASS).bind(ledger + month).execute(tx).await.map(drop)
 }
 
 /// Which of the months of a ledger ([`MONTHS`], [`RECORD_MONTHS`]) somebody keeps closed; the others stay open until the transaction ends. Waits for nobody.

@@ -7,13 +7,14 @@ use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::config::{ConfigError, DatabaseConfig, Environment, Role, RolePrefix};
+use crate::config::{ConfigError, DatabaseConfig, Environment, RECORD_RETENTION_VARIABLE, Role, RolePrefix};
 use crate::ops::deployment::logins::{self, Authentication, LoginError};
 use crate::ops::deployment::{NotPinned, Request, RequestType, answer};
 use crate::postgres::{self, Database, DatabaseError, Purpose};
 use crate::store::maintenance::partitions::{
-    self, DEFAULT_MONTHS_AHEAD, DEFAULT_RETENTION_DAYS, MaintainError,
+    self, DEFAULT_MONTHS_AHEAD, DEFAULT_RETENTION_DAYS, MIN_RETENTION_DAYS, MaintainError,
 };
+use crate::store::maintenance::record_months;
 use crate::store::migrate::{self, Deployment};
 
 /// The custom resource's name: a deployment has one schema.
@@ -175,27 +176,72 @@ async fn this_deployment(database: &Database) -> Result<Deployment, sqlx::Error>
     deployment.ok_or(sqlx::Error::RowNotFound)
 }
 
+/// For how many days after its end a month of records is kept.
+fn record_retention(environment: Environment<'_>) -> Result<u32, ConfigError> {
+    let number = |days: u32| usize::try_from(days).unwrap_or(usize::MAX);
+    let limits = number(MIN_RETENTION_DAYS)..=36_500;
+    let days = environment.number(RECORD_RETENTION_VARIABLE, number(DEFAULT_RETENTION_DAYS), limits)?;
+    Ok(u32::try_from(days).unwrap_or(u32::MAX))
+}
+
 async fn keep_months(asked: &Maintain) -> Result<Value, SchemaError> {
+    let of_records = record_retention(Environment::process())?;
     let database = postgres::connect(&DatabaseConfig::from_env()?, 1).await?;
     let Maintain { months_ahead, retention_days } = *asked;
-    let maintained =
-        partitions::maintain(&database, months_ahead, retention_days, Timestamp::now(), |_, _| {}).await;
-    // Also after a failure: the alarm watches how long the ledger lasts.
+    let now = Timestamp::now();
+    let maintained = partitions::maintain(&database, months_ahead, retention_days, now, |_, _| {}).await;
+    let maintained = match maintained {
+        Ok(maintained) => record_months::maintain(&database, months_ahead, of_records, now, |_, _| {})
+            .await
+            .map(|records| (maintained, records)),
+        Err(error) => Err(error),
+    };
+    // Also after a failure: the alarm watches how long the ledgers last.
     let days = record_days_ahead(&database).await?;
-    let maintained = maintained?;
+    let (maintained, records) = maintained?;
     tracing::info!(
         ledger.created = maintained.created.len(),
         ledger.folded = maintained.folded.len(),
+        records.created = records.created.len(),
+        records.folded = records.folded.len(),
         ledger.days_ahead = days,
         "maintained"
     );
-    Ok(json!({ "created": maintained.created, "folded": maintained.folded.len(), "daysAhead": days }))
+    Ok(json!({
+        "created": maintained.created,
+        "folded": maintained.folded.len(),
+        "records": { "created": records.created, "folded": records.folded.len() },
+        "daysAhead": days,
+    }))
 }
 
-/// Days until the first moment for which the ledger has no month.
+/// Days until the first moment for which a ledger has no month.
 async fn record_days_ahead(database: &Database) -> Result<f64, SchemaError> {
     let days = sqlx::query_scalar(include_str!("days_ahead.sql")).fetch_optional(database.questions()).await;
     let days = days.map_err(SchemaError::Months)?.unwrap_or(0.0);
     metrics::histogram!("ledger_days_ahead").record(days);
     Ok(days)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_kept_for_as_long_as_the_environment_says() {
+        let days = |value: Option<&str>| {
+            let value = value.map(str::to_owned);
+            record_retention(Environment::new(&|name| {
+                value.clone().filter(|_| name == "USER_SYNC_RECORD_RETENTION_DAYS").map(Into::into)
+            }))
+            .map_err(|error| error.to_string())
+        };
+        assert_eq!(days(None), Ok(400));
+        assert_eq!(days(Some("")), Ok(400));
+        assert_eq!(days(Some("31")), Ok(31));
+        for refused in ["30", "36501", "a year"] {
+            let refused = days(Some(refused)).err().unwrap_or_default();
+            assert!(refused.contains("USER_SYNC_RECORD_RETENTION_DAYS"), "{refused}");
+        }
+    }
 }

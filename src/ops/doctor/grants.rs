@@ -14,8 +14,19 @@ const EXPECTED: &str = include_str!("grants.txt");
 const ROLES: [Role; 3] = [Role::Consumer, Role::App, Role::Reader];
 
 /// What nobody else may write.
-const GUARDED: [&str; 5] =
-    ["users", "user_claims", "user_events", "user_sync_memberships", "user_sync_groups"];
+const GUARDED: [&str; 8] = [
+    "users",
+    "user_claims",
+    "user_events",
+    "user_sync_memberships",
+    "user_sync_groups",
+    "user_sync_contexts",
+    "user_sync_failures",
+    "user_sync_context_states",
+];
+
+/// What the names of their months' tables begin with.
+const GUARDED_MONTHS: [&str; 3] = ["user_events_", "user_sync_contexts_", "user_sync_failures_"];
 
 /// The grants that the migrations make, to roles of the default prefix.
 pub fn expected() -> impl Iterator<Item = &'static str> {
@@ -53,7 +64,8 @@ pub(super) async fn others(database: &Database, prefix: &RolePrefix) -> Result<V
     let mut grants = all(database, prefix).await?;
     grants.retain(|(grantee, privilege, name)| {
         let table = name.split('.').next().unwrap_or_default();
-        let is_guarded = GUARDED.contains(&table) || table.starts_with("user_events_");
+        let is_guarded =
+            GUARDED.contains(&table) || GUARDED_MONTHS.iter().any(|start| table.starts_with(start));
         let writes = ["insert", "update", "delete", "truncate"].contains(&privilege.trim_end_matches('+'));
         is_guarded && writes && !roles.contains(grantee)
     });
@@ -67,7 +79,8 @@ pub(super) async fn foreign(
 ) -> Result<Vec<(String, String)>, sqlx::Error> {
     let query = "select oid::regclass::text, pg_get_userbyid(relowner)::text from pg_class
         where (oid in (select to_regclass(ours) from unnest($1::text[]) as ours)
-                or oid in (select inhrelid from pg_inherits where inhparent = to_regclass('user_events')))
+                or oid in (select inhrelid from pg_inherits where inhparent in (
+                    to_regclass('user_events'), to_regclass('user_sync_contexts'), to_regclass('user_sync_failures'))))
             and pg_get_userbyid(relowner) <> $2
         order by 1";
     sqlx::query_as(query).bind(tables()).bind(prefix.role(Role::Owner)).fetch_all(database.inspection()).await

@@ -5,7 +5,10 @@ with relations as (
     select pg_class.oid, pg_class.oid::regclass::text as name, relowner, relacl
     from pg_class
     where pg_class.oid in (select to_regclass(ours) from unnest($1::text[]) as ours)
-        or pg_class.oid in (select inhrelid from pg_inherits where inhparent = to_regclass('user_events'))
+        or pg_class.oid in (
+            select inhrelid from pg_inherits
+            where inhparent in (
+                to_regclass('user_events'), to_regclass('user_sync_contexts'), to_regclass('user_sync_failures')))
         or relkind in ('r', 'p', 'v', 'm', 'S') and relnamespace = current_schema()::regnamespace
             and pg_get_userbyid(relowner) = $2
 ),

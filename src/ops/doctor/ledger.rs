@@ -1,4 +1,4 @@
-//! Checks the ledger's months: an event of a missing month is refused. Must not read an event.
+//! Checks the ledgers' months: what is of a missing month is refused. Must not read an event.
 
 use crate::ops::doctor::{Check, Finding, Section, UNREACHED, bounded};
 use crate::postgres::Database;
@@ -28,11 +28,20 @@ async fn months_ahead(database: &Database) -> Result<Finding, Finding> {
     }
     let query = "select count(*) filter (where lower > user_event_bound(now())),
             count(*) filter (where lower <= user_event_bound(now()) and upper > user_event_bound(now()))
-        from user_event_partitions";
-    let (ahead, current): (i64, i64) =
-        bounded(sqlx::query_as(query).fetch_one(database.inspection())).await?;
-    Ok(match (current, ahead) {
-        (0, _) => Finding::failed("this month has no partition: events are refused", MAINTAIN),
+        from user_event_partitions
+        union all
+        select count(*) filter (where lower > user_event_bound(now())),
+            count(*) filter (where lower <= user_event_bound(now()) and upper > user_event_bound(now()))
+        from user_sync_record_partitions";
+    let ledgers: Vec<(i64, i64)> = bounded(sqlx::query_as(query).fetch_all(database.inspection())).await?;
+    let [(ahead, current), (records_ahead, of_records)] = ledgers[..] else {
+        return Ok(Finding::failed("the ledgers have no months", MAINTAIN));
+    };
+    Ok(match (current.min(of_records), ahead.min(records_ahead)) {
+        (0, _) if current == 0 => {
+            Finding::failed("this month has no partition: events are refused", MAINTAIN)
+        }
+        (0, _) => Finding::failed("this month has no partition of records of sign-ins", MAINTAIN),
         (_, 0) => Finding::failed("no month stands ready after this one", MAINTAIN),
         (_, ahead) if ahead < MONTHS_AHEAD => {
             Finding::warning(format!("{ahead} month stands ready after this one"), MAINTAIN)

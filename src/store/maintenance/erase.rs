@@ -1,4 +1,4 @@
-//! The right to be forgotten: a user's personal data gone from the rows, the claims, the ledger and the baseline.
+//! The right to be forgotten: a user's personal data gone from the rows, the claims, the ledgers and the baselines.
 //!
 //! What stays is what counts: that there were so many logins and when, under the `sub`, and that the person was
 //! erased. `model::scrub` says what is left of an event; the rows of an erased user are a function of what is left, so
@@ -15,16 +15,22 @@ use crate::store::model::columns::{NAMELESS, Owned, Since, UserRow};
 use crate::store::model::contexts::Contexts;
 use crate::store::model::referral::referral_code;
 use crate::store::model::scrub::{IMPERSONAL, forget, forget_state};
+use crate::store::model::user::StoredUser;
 use crate::store::tables::failure::{Failure, OF_A_COMMAND, StoreError, retry_conflicts};
 use crate::store::tables::refusal::all_written;
 use crate::store::tables::{history, users};
 use crate::store::{locks, merge};
+
+/// Members of a context's data that say nothing of the person.
+const IMPERSONAL_OF_CONTEXTS: [&str; 5] = ["reported_by", "occasion", "witness", "client_id", "flow"];
 
 /// What was erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Erased {
     /// Events of the ledger that were gone through.
     pub events: u64,
+    /// Records of sign-ins, contexts and failures, that were gone through.
+    pub records: u64,
     /// Addresses that the user had ever shown.
     pub claims: u64,
     /// Whether the user had been erased before.
@@ -59,7 +65,10 @@ pub async fn erase(database: &Database, user: Uuid, even_unknown: bool) -> Resul
         retry_conflicts(OF_A_COMMAND, || erase_row(database, user, even_unknown)).await.map_err(&failed)?;
     let (before, claims) = row.ok_or(EraseError::NoUser(user))?;
     let events = retry_conflicts(OF_A_COMMAND, || erase_history(database, user)).await.map_err(&failed)?;
-    Ok(Erased { events, claims, before })
+    let contexts = retry_conflicts(OF_A_COMMAND, || erase_contexts(database, user)).await.map_err(&failed)?;
+    retry_conflicts(OF_A_COMMAND, || pass_failures_under_way(database)).await.map_err(&failed)?;
+    let failures = retry_conflicts(OF_A_COMMAND, || erase_failures(database, user)).await.map_err(&failed)?;
+    Ok(Erased { events, records: contexts + failures, claims, before })
 }
 
 /// Whether the user had been erased before, and how many claims it had; `None` where there is no such user.
@@ -92,12 +101,16 @@ async fn erase_row(
     let claims: (i64, i64) = sqlx::query_as(claims).bind(user).fetch_one(&mut tx).await?;
     let claims = all_changed("user_claims", claims)?;
     erase_memberships(&mut tx, user).await?;
-    let mut state = stored.state.clone();
-    forget_state(&mut state);
-    let (owned, since, contexts) = (Owned::default(), Since::default(), Contexts::default());
-    let row =
-        UserRow { id: user, state: &state, owned: &owned, since, referred_by: None, contexts: &contexts };
-    users::write(&mut tx, &[row]).await?;
+    erase_kept_contexts(&mut tx, user).await?;
+    let mut forgotten = StoredUser {
+        owned: Owned::default(),
+        since: Since::default(),
+        referred_by: None,
+        contexts: Contexts::default(),
+        ..stored.clone()
+    };
+    forget_state(&mut forgotten.state);
+    users::write(&mut tx, &[UserRow::of(&forgotten)]).await?;
     // The next claimant gets each address.
     merge::reassign_locked(&mut tx, &keys).await?;
     tx.commit().await?;
@@ -111,6 +124,15 @@ async fn erase_memberships(tx: &mut Transaction, user: Uuid) -> Result<(), sqlx:
         select (select count(*) from held), (select count(*) from gone)";
     let memberships: (i64, i64) = sqlx::query_as(memberships).bind(user).fetch_one(tx).await?;
     all_changed("user_sync_memberships", memberships).map(drop)
+}
+
+/// Keeps nothing of the user's contexts. Whoever applies one locks the row, or what makes it, too.
+async fn erase_kept_contexts(tx: &mut Transaction, user: Uuid) -> Result<(), sqlx::Error> {
+    let states = "with held as materialized (select from user_sync_context_states where user_id = $1),
+            gone as (delete from user_sync_context_states where user_id = $1 returning 1)
+        select (select count(*) from held), (select count(*) from gone)";
+    let states: (i64, i64) = sqlx::query_as(states).bind(user).fetch_one(tx).await?;
+    all_changed("user_sync_context_states", states).map(drop)
 }
 
 /// How many of the user's events the ledger has.
@@ -129,6 +151,53 @@ async fn erase_history(database: &Database, user: Uuid) -> Result<u64, Failure> 
     all_changed("user_sync_membership_baseline", baseline)?;
     tx.commit().await?;
     Ok(events)
+}
+
+/// How many of the user's contexts their ledger has.
+async fn erase_contexts(database: &Database, user: Uuid) -> Result<u64, Failure> {
+    let mut tx = begin_on_records(database).await?;
+    let contexts = sqlx::query_as(include_str!("erase_contexts.sql")).bind(user);
+    let contexts = contexts.bind(IMPERSONAL_OF_CONTEXTS.as_slice()).fetch_one(&mut tx).await?;
+    let contexts = all_changed("user_sync_contexts", contexts)?;
+    let baseline = "with held as materialized (select from user_sync_context_baseline where user_id = $1),
+            gone as (delete from user_sync_context_baseline where user_id = $1 returning 1)
+        select (select count(*) from held), (select count(*) from gone)";
+    let baseline: (i64, i64) = sqlx::query_as(baseline).bind(user).fetch_one(&mut tx).await?;
+    all_changed("user_sync_context_baseline", baseline)?;
+    tx.commit().await?;
+    Ok(contexts)
+}
+
+/// Waits for the failures that are being inserted. Whoever inserts some locks no row, and looks at `users` as its statement
+/// begins, when it has the table's lock: whoever gets it from now on sees that the user is erased.
+async fn pass_failures_under_way(database: &Database) -> Result<(), Failure> {
+    let mut tx = database.begin(Purpose::Command).await?;
+    // Whoever inserts waits behind this: for a moment only, again and again.
+    sqlx::query("set local lock_timeout = '500ms'").execute(&mut tx).await?;
+    sqlx::query("lock table user_sync_failures in share mode").execute(&mut tx).await?;
+    Ok(tx.commit().await?)
+}
+
+/// How many of the user's failures their ledger has.
+async fn erase_failures(database: &Database, user: Uuid) -> Result<u64, Failure> {
+    let mut tx = begin_on_records(database).await?;
+    let failures = "with held as materialized (select id from user_sync_failures where user_id = $1),
+            scrubbed as (
+                update user_sync_failures set data = null, network = null
+                from held where user_sync_failures.id = held.id returning 1)
+        select (select count(*) from held), (select count(*) from scrubbed)";
+    let failures = sqlx::query_as(failures).bind(user).fetch_one(&mut tx).await?;
+    let failures = all_changed("user_sync_failures", failures)?;
+    tx.commit().await?;
+    Ok(failures)
+}
+
+/// A transaction in which no month of records is folded: it goes through all of a ledger.
+async fn begin_on_records(database: &Database) -> Result<Transaction, sqlx::Error> {
+    let mut tx = database.begin(Purpose::Command).await?;
+    sqlx::query("set local statement_timeout = 0").execute(&mut tx).await?;
+    sqlx::query("lock table user_sync_record_partitions in share mode").execute(&mut tx).await?;
+    Ok(tx)
 }
 
 /// How many rows were changed, of those that were to be: all of them, or it is an error.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use cognito_user_sync_triggers::event::{EventId, UserEvent};
+use cognito_user_sync_triggers::event::{ContextEvent, EventId, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use sqlx::Row as _;
 use time::OffsetDateTime;
@@ -12,18 +12,19 @@ use uuid::Uuid;
 use crate::geoip::GeoIp;
 use crate::postgres::{Database, Purpose};
 use crate::store::maintenance::groups::differences_of_users;
-use crate::store::maintenance::verify::{Difference, compare};
+use crate::store::maintenance::verify::{Difference, compare, expected};
+use crate::store::maintenance::{contexts, origins};
 use crate::store::model::claims::IdentifierKind;
 use crate::store::model::identities;
 use crate::store::model::state::{Delta, Register, UserState};
 use crate::store::model::user::StoredUser;
 use crate::store::tables::failure::StoreError;
-use crate::store::tables::{groups, history, users};
+use crate::store::tables::{context_history, groups, history, users};
 
 /// What is known of one user.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
-    /// What the ledger and the baseline hold, in the order of the ids.
+    /// What the ledgers and the baselines hold, in the order of the ids.
     pub history: Vec<Entry>,
     /// What that amounts to; `None` where there is no history.
     pub outcome: Option<Outcome>,
@@ -31,6 +32,21 @@ pub struct Explanation {
     pub groups: Vec<Group>,
     /// Where these differ from the history.
     pub group_differences: Vec<Difference>,
+    /// The contexts that are kept: of them a history may tell without a row, too.
+    pub contexts: Vec<Recorded>,
+    /// Where what is stored of them differs from the history.
+    pub context_differences: Vec<Difference>,
+}
+
+/// A context that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// Who recorded it.
+    pub by: &'static str,
+    /// Its id.
+    pub id: EventId,
+    /// Whether it is one of the last login, by its time and its client.
+    pub is_of_last_login: bool,
 }
 
 /// What is known of a user in a group.
@@ -66,6 +82,15 @@ pub enum Entry {
         r#type: String,
         /// The group's name, unless the user is erased.
         group: Option<String>,
+        /// When it was recorded.
+        recorded_at: Timestamp,
+    },
+    /// Contexts of months that were folded and dropped.
+    ContextBaseline,
+    /// A context of its ledger.
+    Context {
+        /// The context.
+        event: Box<ContextEvent<'static>>,
         /// When it was recorded.
         recorded_at: Timestamp,
     },
@@ -119,8 +144,19 @@ pub enum Source {
     },
     /// The login with the greatest id.
     LatestLogin(EventId),
+    /// What others recorded of the last login: these contexts, of one reporter, say this and nothing else.
+    Reported {
+        /// Who recorded it.
+        by: &'static str,
+        /// The contexts.
+        contexts: Vec<EventId>,
+    },
+    /// Who said the address of the last login; where nobody did, the device; else the place.
+    WhoSaidIt,
     /// The confirmation with the smallest id.
     FirstConfirmation(EventId),
+    /// The record of a sign-up with the smallest id, of those that have an address.
+    FirstSignUpRecord(EventId),
     /// The newest snapshot that says whether the user is enabled.
     Snapshot(Timestamp),
     /// The first deletion: there was no restoration.
@@ -165,22 +201,35 @@ pub async fn explain(database: &Database, geoip: &GeoIp, user: Uuid) -> Result<E
     let history = rows.iter().map(entry).collect::<Result<_, _>>().map_err(&failed)?;
     let parts = rows.iter().map(of_the_user).filter_map(Result::transpose);
     let parts: Vec<(Uuid, Delta)> = parts.collect::<Result<_, _>>().map_err(&failed)?;
-    let mut deltas = history::of_users(&mut tx, &[user]).await.map_err(&failed)?;
-    let differences = compare(&mut tx, &mut deltas, geoip).await.map_err(&failed)?;
+    let mut told = history::of_users(&mut tx, &[user]).await.map_err(&failed)?;
+    let mut differences = compare(&mut tx, &mut told, geoip).await.map_err(&failed)?;
+    let kept = context_history::states(&mut tx, &[user]).await.map_err(&failed)?;
+    differences.extend(contexts::surplus_of(user, told.get(&user), &kept));
+    let (context_differences, differences) =
+        differences.into_iter().partition(|difference| difference.column == contexts::STATES);
     let stored = users::read(&mut tx, &[user]).await.map_err(&failed)?;
-    let outcome = deltas.get(&user).map(|delta| Outcome {
-        values: gone(&parts, &delta.state).chain(values(&delta.state)).collect(),
+    let expected = expected(&told, &stored, geoip).pop();
+    let told = told.remove(&user).unwrap_or_default();
+    let outcome = expected.as_ref().zip(told.delta.as_ref()).map(|(expected, delta)| Outcome {
+        values: gone(&parts, &delta.state)
+            .chain(values(&delta.state))
+            .chain(origins::values(&expected.state, &expected.contexts))
+            .collect(),
         addresses: addresses(delta, stored.get(&user)),
         differences,
     });
+    let login = expected.as_ref().and_then(|user| user.state.last_login.as_ref());
+    let contexts = origins::kept(login, &told.contexts.unwrap_or_default());
     let known = groups::of_user(&mut tx, user).await.map_err(&failed)?;
     let group_differences = differences_of_users(&mut tx, Some(&[user])).await.map_err(&failed)?;
-    Ok(Explanation { history, outcome, groups: known.into_iter().map(group).collect(), group_differences })
+    let groups = known.into_iter().map(group).collect();
+    Ok(Explanation { history, outcome, groups, group_differences, contexts, context_differences })
 }
 
-/// What a row of the history says of the user: nothing, where it is of a group.
+/// What a row of the history says of the user: nothing, where it is of a group or of contexts.
 fn of_the_user(row: &sqlx::postgres::PgRow) -> Result<Option<(Uuid, Delta)>, sqlx::Error> {
-    if history::is_of_group(row)? { Ok(None) } else { history::read(row).map(Some) }
+    let told = history::told(row)?;
+    Ok(told.and_then(|(user, told)| Some((user, told.delta?))))
 }
 
 fn group(groups::Known { name, at, gone, cleared_at }: groups::Known) -> Group {
@@ -188,10 +237,14 @@ fn group(groups::Known { name, at, gone, cleared_at }: groups::Known) -> Group {
 }
 
 fn entry(row: &sqlx::postgres::PgRow) -> Result<Entry, sqlx::Error> {
+    let is_context = history::is_context(row)?;
     if row.try_get::<Option<Uuid>, _>("id")?.is_none() {
-        return Ok(Entry::Baseline);
+        return Ok(if is_context { Entry::ContextBaseline } else { Entry::Baseline });
     }
     let recorded_at = Timestamp::from(row.try_get::<OffsetDateTime, _>("recorded_at")?);
+    if is_context {
+        return Ok(Entry::Context { event: Box::new(history::context(row)?), recorded_at });
+    }
     if history::is_of_group(row)? {
         let id = EventId::from_uuid(row.try_get("id")?).map_err(|_| users::corrupt("user_events.id"))?;
         let data: sqlx::types::Json<std::collections::BTreeMap<String, String>> = row.try_get("data")?;

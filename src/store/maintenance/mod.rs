@@ -3,11 +3,14 @@
 pub mod adopt;
 mod attempts;
 pub mod audit;
+mod contexts;
 pub mod drift;
 pub mod erase;
 pub mod explain;
 mod groups;
+mod origins;
 pub mod partitions;
+pub mod record_months;
 pub mod release;
 pub mod repair;
 pub mod verify;

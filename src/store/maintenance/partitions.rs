@@ -59,7 +59,7 @@ pub enum MaintainError {
 }
 
 /// What may stop one attempt.
-enum Stop {
+pub(super) enum Stop {
     /// For good.
     End(MaintainError),
     Failed(Failure),
@@ -102,15 +102,16 @@ pub async fn maintain_within(
     progress: impl Fn(&str, u64),
 ) -> Result<Maintained, MaintainError> {
     let make = async |tx: &mut Transaction| Ok(make_months(tx, months_ahead).await?);
-    let created = patiently(database, MAKING, patience, make).await?;
+    let created = patiently(database, MAKING, &TABLES, patience, make).await?;
     let mut maintained = Maintained { created, folded: Vec::new() };
     let retention = Duration::from_secs(u64::from(retention_days.max(MIN_RETENTION_DAYS)) * 24 * 60 * 60);
     let horizon = OffsetDateTime::from(now) - retention;
     let fold = async |tx: &mut Transaction| fold_oldest(tx, horizon, patience, &progress).await;
-    while let Some(folded) = patiently(database, FOLDING, patience, fold).await? {
+    while let Some(folded) = patiently(database, FOLDING, &TABLES, patience, fold).await? {
         maintained.folded.push(folded);
     }
-    patiently(database, FORGETTING, patience, async |tx| Ok(groups::forget_ended(tx).await?)).await?;
+    let forget = async |tx: &mut Transaction| Ok(groups::forget_ended(tx).await?);
+    patiently(database, FORGETTING, &TABLES, patience, forget).await?;
     Ok(maintained)
 }
 
@@ -118,16 +119,17 @@ const MAKING: &str = "making months ahead";
 const FOLDING: &str = "folding the oldest month";
 const FORGETTING: &str = "forgetting memberships of groups that ended before the oldest month";
 
-/// Does something in a transaction of its own, and again as long as others hold locks.
-async fn patiently<T>(
+/// Does something in a transaction of its own, and again as long as others hold locks. It locks `tables` first.
+pub(super) async fn patiently<T>(
     database: &Database,
     doing: &'static str,
+    tables: &[&str],
     patience: Duration,
     attempt: impl AsyncFn(&mut Transaction) -> Result<T, Stop>,
 ) -> Result<T, MaintainError> {
     let mut attempts = Attempts::new(patience);
     loop {
-        match once(database, doing, &mut attempts, &attempt).await {
+        match once(database, doing, tables, &mut attempts, &attempt).await {
             Ok(Some(done)) => return Ok(done),
             Ok(None) => {}
             Err(Stop::End(error)) => return Err(error),
@@ -140,6 +142,7 @@ async fn patiently<T>(
 async fn once<T>(
     database: &Database,
     doing: &'static str,
+    tables: &[&str],
     attempts: &mut Attempts,
     attempt: &impl AsyncFn(&mut Transaction) -> Result<T, Stop>,
 ) -> Result<Option<T>, Stop> {
@@ -154,7 +157,7 @@ async fn once<T>(
         Err(stop) => return Err(stop),
     }
     let mut tx = database.begin(Purpose::Question).await?;
-    if !attempts.again(&mut tx, &TABLES, true).await? {
+    if !attempts.again(&mut tx, tables, true).await? {
         return Err(Stop::End(starved(attempts, &mut tx, doing).await?));
     }
     tx.rollback().await?;
@@ -190,27 +193,25 @@ async fn fold_oldest(
     // One `maintain` at a time; readers of the bounds go on.
     sqlx::query("lock table user_event_partitions in share row exclusive mode").execute(&mut *tx).await?;
     // Without one, the others must not be folded: whoever made months again would make the later ones anew, and empty.
-    if let Some(detached) = detached_months(&mut *tx).await?.into_iter().next() {
-        return Err(Stop::End(MaintainError::Detached(detached)));
-    }
+    refuse_detached(tx, &["user_events"]).await?;
     let oldest = "select name, lower, upper from user_event_partitions where upper <= user_event_bound($1) order by lower limit 1";
     let oldest: Option<(String, Uuid, Uuid)> =
         sqlx::query_as(oldest).bind(horizon).fetch_optional(&mut *tx).await?;
     let Some((name, lower, upper)) = oldest else { return Ok(None) };
     // No event enters the month from here on. Whoever applies one does not wait for it, but tries again later; the second
     // lock is for those that do not ask for the first.
-    locks::lock_month(tx, locks::month_of(time_of(lower))).await?;
+    locks::lock_month(tx, locks::MONTHS, locks::month_of(time_of(lower))).await?;
     let lock = format!("lock table {} in exclusive mode", quoted(&name));
     sqlx::query(AssertSqlSafe(lock)).execute(&mut *tx).await?;
     let events = fold(tx, &name, progress).await?;
     groups::fold_month(tx, lower, upper).await?;
     sqlx::query("delete from user_event_partitions where name = $1").bind(&name).execute(&mut *tx).await?;
-    drop_table(tx, &name, patience).await?;
+    drop_tables(tx, &["user_events"], &[&name], patience).await?;
     Ok(Some((name, events)))
 }
 
 /// The time of a month's first id.
-fn time_of(lower: Uuid) -> Timestamp {
+pub(super) fn time_of(lower: Uuid) -> Timestamp {
     Timestamp::from_unix_millis(u64::try_from(lower.as_u128() >> 80).unwrap_or(u64::MAX))
 }
 
@@ -228,17 +229,24 @@ async fn fold(tx: &mut Transaction, name: &str, progress: &impl Fn(&str, u64)) -
         if users.is_empty() {
             return Ok(history.events);
         }
-        merge_into_baseline(tx, users).await?;
+        let deltas = users.into_iter().filter_map(|(id, told)| Some((id, told.delta?)));
+        merge_into_baseline(tx, deltas.collect()).await?;
         progress(name, history.events);
     }
 }
 
-/// Drops a month that is folded. A drop waits for everybody who reads the ledger, and everybody waits behind it: so it is
-/// tried for a moment only, again and again, and what was folded is kept meanwhile.
-async fn drop_table(tx: &mut Transaction, name: &str, patience: Duration) -> Result<(), Stop> {
+/// Drops a month that is folded: its tables, each of another one. A drop waits for everybody who reads these, and everybody
+/// waits behind it: so it is tried for a moment only, again and again, and what was folded is kept meanwhile.
+pub(super) async fn drop_tables(
+    tx: &mut Transaction,
+    of: &[&str],
+    names: &[&str],
+    patience: Duration,
+) -> Result<(), Stop> {
     let mut attempts = Attempts::new(patience);
+    let list = names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
     loop {
-        let drop = format!("savepoint folded; {}; drop table {}", attempts.limit(), quoted(name));
+        let drop = format!("savepoint folded; {}; drop table {list}", attempts.limit());
         let failure = match sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *tx).await {
             Ok(_) => return Ok(()),
             Err(error) => Failure::from(error),
@@ -247,7 +255,7 @@ async fn drop_table(tx: &mut Transaction, name: &str, patience: Duration) -> Res
             return Err(Stop::Failed(failure));
         }
         sqlx::raw_sql("rollback to savepoint folded").execute(&mut *tx).await?;
-        if !attempts.again(tx, &["user_events", name], false).await? {
+        if !attempts.again(tx, &[of, names].concat(), false).await? {
             return Err(Stop::End(
                 starved(&attempts, tx, "dropping the oldest month, which is folded,").await?,
             ));
@@ -258,6 +266,7 @@ async fn drop_table(tx: &mut Transaction, name: &str, patience: Duration) -> Res
 /// A month that somebody took out of the ledger, by `alter table user_events detach partition` for example.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Detached {
+    of: String,
     name: String,
     lower: Uuid,
     upper: Uuid,
@@ -267,12 +276,13 @@ pub struct Detached {
 
 impl fmt::Display for Detached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let found = if self.is_there { "is no partition of user_events any more" } else { "is not there" };
-        write!(
-            f,
-            "the ledger's month {} {found}: its events return to the queue, and verify misses them",
-            self.name
-        )
+        let Self { of, name, is_there, .. } = self;
+        let found = match is_there {
+            true => format!("is no partition of {of} any more"),
+            false => "is not there".to_owned(),
+        };
+        let whose = if of == "user_events" { "its events" } else { "records of it" };
+        write!(f, "the ledger's month {name} {found}: {whose} return to the queue, and verify misses them")
     }
 }
 
@@ -280,32 +290,46 @@ impl Detached {
     /// What to do about it.
     #[must_use]
     pub fn fix(&self) -> String {
-        let Self { name, lower, upper, .. } = self;
+        let Self { of, name, lower, upper, .. } = self;
         let name = quoted(name);
         let first = match (self.is_there, self.is_half_out) {
-            (true, true) => format!(
-                "end what was begun (`alter table user_events detach partition {name} finalize`) and "
-            ),
+            (true, true) => {
+                format!("end what was begun (`alter table {of} detach partition {name} finalize`) and ")
+            }
             (true, false) => String::new(),
             (false, _) => format!("restore the table {name} and "),
         };
         format!(
-            "{first}attach it again, as a member of user_sync_owner: `alter table user_events attach partition {name} for \
+            "{first}attach it again, as a member of user_sync_owner: `alter table {of} attach partition {name} for \
              values from ('{lower}') to ('{upper}')`; to give its events up, see docs/runbook.md (A month was detached)"
         )
     }
 }
 
-/// The months that somebody took out of the ledger, the oldest first.
+/// The months that somebody took out of the ledgers, the oldest first: of events, then of records.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub async fn detached_months(
     questions: impl sqlx::Executor<'_, Database = sqlx::Postgres>,
 ) -> Result<Vec<Detached>, sqlx::Error> {
-    let months: Vec<(String, Uuid, Uuid, bool, bool)> =
+    let months: Vec<(String, String, Uuid, Uuid, bool, bool)> =
         sqlx::query_as(include_str!("detached_months.sql")).fetch_all(questions).await?;
-    let detached =
-        |(name, lower, upper, is_there, is_half_out)| Detached { name, lower, upper, is_there, is_half_out };
+    let detached = |(of, name, lower, upper, is_there, is_half_out)| Detached {
+        of,
+        name,
+        lower,
+        upper,
+        is_there,
+        is_half_out,
+    };
     Ok(months.into_iter().map(detached).collect())
+}
+
+/// The first month that somebody took out of these ledgers, as an end of what would change their months.
+pub(super) async fn refuse_detached(tx: &mut Transaction, of: &[&str]) -> Result<(), Stop> {
+    match detached_months(tx).await?.into_iter().find(|month| of.contains(&month.of.as_str())) {
+        Some(detached) => Err(Stop::End(MaintainError::Detached(detached))),
+        None => Ok(()),
+    }
 }

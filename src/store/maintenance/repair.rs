@@ -8,24 +8,25 @@ use uuid::Uuid;
 
 use crate::geoip::GeoIp;
 use crate::postgres::{Database, Purpose, Transaction};
-use crate::store::maintenance::groups;
 use crate::store::maintenance::verify::{
     CrossUserDifference, cross_user_differences, expected, forget_erased, one_moment,
 };
+use crate::store::maintenance::{contexts, groups};
 use crate::store::merge;
 use crate::store::model::affected::AffectedKeys;
 use crate::store::model::columns::UserRow;
-use crate::store::model::state::Delta;
+use crate::store::model::contexts::Contexts;
 use crate::store::model::user::StoredUser;
 use crate::store::tables::failure::{Failure, OF_A_COMMAND, StoreError, retry_conflicts};
+use crate::store::tables::history::Told;
 use crate::store::tables::refusal::all_written;
-use crate::store::tables::{history, users};
+use crate::store::tables::{context_history, history, users};
 
 /// Users that one transaction of a repair takes. For more of them, the ledger is read once for all, and not once for each
 /// such transaction.
 const REPAIR_USERS: usize = 1_000;
 
-/// Repairs the rows and claims of `users` from their history, then gives every address and referral its due, and writes
+/// Repairs the rows, the claims and the kept contexts of `users` from their history, then gives every address and referral its due, and writes
 /// who is in which group.
 ///
 /// Needs the rights of `user_sync_owner`. Consumers go on meanwhile: rows are locked while they are repaired,
@@ -48,6 +49,11 @@ pub async fn repair(database: &Database, geoip: &GeoIp, users: &BTreeSet<Uuid>) 
     for chunk in owners.chunks(REPAIR_USERS) {
         retry_conflicts(OF_A_COMMAND, || reassign(database, chunk)).await.map_err(&failed)?;
     }
+    let failed = StoreError::when("repairing what is kept of contexts");
+    let surplus = contexts::surplus(database).await.map_err(Failure::from).map_err(&failed)?;
+    for chunk in surplus.chunks(REPAIR_USERS) {
+        retry_conflicts(OF_A_COMMAND, || repair_rows(database, geoip, chunk)).await.map_err(&failed)?;
+    }
     groups::repair(database).await.map_err(StoreError::when("repairing who is in which group"))
 }
 
@@ -61,51 +67,53 @@ async fn repair_in_one_pass(
     let mut left = users.clone();
     let (mut tx, mut history) = one_moment(database).await?;
     loop {
-        let mut deltas = history.next(&mut tx).await?;
-        if deltas.is_empty() {
+        let mut told = history.next(&mut tx).await?;
+        if told.is_empty() {
             tx.rollback().await?;
             return Ok(left);
         }
-        deltas.retain(|id, _| users.contains(id));
-        let ids: Vec<Uuid> = deltas.keys().copied().collect();
+        told.retain(|id, told| users.contains(id) && told.delta.is_some());
+        let ids: Vec<Uuid> = told.keys().copied().collect();
         let stored = users::read(&mut tx, &ids).await?;
-        deltas.retain(|id, _| stored.contains_key(id));
-        forget_erased(&mut deltas, &stored);
-        let expected = expected(&deltas, &stored, geoip);
-        let written = retry_conflicts(OF_A_COMMAND, || write_unchanged(database, &expected, &deltas)).await?;
+        told.retain(|id, _| stored.contains_key(id));
+        forget_erased(&mut told, &stored);
+        contexts::locate(&mut told, &context_history::states(&mut tx, &ids).await?, geoip);
+        let expected = expected(&told, &stored, geoip);
+        let written = retry_conflicts(OF_A_COMMAND, || write_unchanged(database, &expected, &told)).await?;
         left.retain(|id| !written.contains(id));
     }
 }
 
-/// Writes the users whose rows are still those that were read: an event that is applied changes its user's row, so their
-/// history is, too.
+/// Writes the users whose rows are still those that were read: an event that is applied changes its user's row, and so does a
+/// context that is kept, so their history is, too.
 async fn write_unchanged(
     database: &Database,
     users: &[StoredUser],
-    deltas: &BTreeMap<Uuid, Delta>,
+    told: &BTreeMap<Uuid, Told>,
 ) -> Result<BTreeSet<Uuid>, Failure> {
     let mut tx = database.begin(Purpose::Command).await?;
     let ids: Vec<Uuid> = users.iter().map(|user| user.id).collect();
     let locked = users::lock_versions(&mut tx, &ids).await?;
     let is_unchanged = |user: &&StoredUser| locked.get(&user.id) == Some(&user.row_version);
     let unchanged: Vec<&StoredUser> = users.iter().filter(is_unchanged).collect();
-    write(&mut tx, &unchanged, deltas).await?;
+    write(&mut tx, &unchanged, told).await?;
     tx.commit().await?;
     Ok(unchanged.into_iter().map(|user| user.id).collect())
 }
 
-/// Writes rows, and their claims in place of those that are there.
+/// Writes rows, and their claims and kept contexts in place of those that are there.
 async fn write(
     tx: &mut Transaction,
     users: &[&StoredUser],
-    deltas: &BTreeMap<Uuid, Delta>,
+    told: &BTreeMap<Uuid, Told>,
 ) -> Result<(), Failure> {
     users::write(tx, &users.iter().copied().map(UserRow::of).collect::<Vec<_>>()).await?;
     let ids: Vec<Uuid> = users.iter().map(|user| user.id).collect();
     sqlx::query("delete from user_claims where user_id = any($1)").bind(&ids).execute(&mut *tx).await?;
-    let claims = ids.iter().filter_map(|id| Some((*id, &deltas.get(id)?.claims)));
+    let claims = ids.iter().filter_map(|id| Some((*id, &told.get(id)?.delta.as_ref()?.claims)));
     users::upsert_claims(tx, &claims.collect()).await?;
-    Ok(())
+    let contexts = users.iter().map(|user| (user.id, &user.contexts));
+    Ok(context_history::write_states(tx, &contexts.collect()).await?)
 }
 
 async fn cross_user_differences_now(database: &Database) -> Result<Vec<CrossUserDifference>, sqlx::Error> {
@@ -117,17 +125,27 @@ async fn cross_user_differences_now(database: &Database) -> Result<Vec<CrossUser
 async fn repair_rows(database: &Database, geoip: &GeoIp, ids: &[Uuid]) -> Result<(), Failure> {
     let mut tx = database.begin(Purpose::Command).await?;
     sqlx::query("set local statement_timeout = 0").execute(&mut tx).await?;
-    // Locked before the history is read, so that nothing is applied in between.
+    // Locked before the history is read, so that nothing is applied in between; of who has no row, what makes one.
+    context_history::lock_absent(&mut tx, ids).await?;
+    context_history::remove_unreadable(&mut tx, ids).await?;
     let present = users::lock(&mut tx, ids).await?;
-    let mut deltas = history::of_users(&mut tx, ids).await?;
-    forget_erased(&mut deltas, &present);
-    let missing = deltas.iter().filter(|(id, _)| !present.contains_key(id)).map(|(id, delta)| (*id, delta));
+    let mut told = history::of_users(&mut tx, ids).await?;
+    forget_erased(&mut told, &present);
+    let missing = told.iter().filter(|(id, _)| !present.contains_key(id));
+    let missing = missing.filter_map(|(id, told)| Some((*id, told.delta.as_ref()?)));
     users::insert_skeletons(&mut tx, &missing.collect()).await?;
     let stored = users::lock(&mut tx, ids).await?;
     // Who had no row a moment ago may have been erased in between.
     users::recheck_erased(&stored, &users::erased(&present), ids.iter().copied())?;
-    let expected = expected(&deltas, &stored, geoip);
-    write(&mut tx, &expected.iter().collect::<Vec<_>>(), &deltas).await?;
+    contexts::locate(&mut told, &context_history::states(&mut tx, ids).await?, geoip);
+    let expected = expected(&told, &stored, geoip);
+    write(&mut tx, &expected.iter().collect::<Vec<_>>(), &told).await?;
+    // Of whom no event tells, only contexts may be kept.
+    let without_row = ids.iter().filter(|id| told.get(id).is_none_or(|told| told.delta.is_none()));
+    let none = Contexts::default();
+    let contexts = |id| told.get(id).and_then(|told| told.contexts.as_ref()).unwrap_or(&none);
+    let kept = without_row.map(|id| (*id, contexts(id))).collect();
+    context_history::write_states(&mut tx, &kept).await?;
     Ok(tx.commit().await?)
 }
 
@@ -156,9 +174,9 @@ async fn reassign(database: &Database, owners: &[CrossUserDifference]) -> Result
 pub struct Selection {
     /// This user only.
     pub user: Option<Uuid>,
-    /// Users with an event at this time or later.
+    /// Users with an event or a context at this time or later.
     pub since: Option<Timestamp>,
-    /// Users with an event before this time.
+    /// Users with an event or a context before this time.
     pub until: Option<Timestamp>,
 }
 

@@ -12,14 +12,16 @@ use uuid::Uuid;
 
 use crate::geoip::GeoIp;
 use crate::postgres::{Database, Purpose, Transaction};
-use crate::store::maintenance::groups;
+use crate::store::maintenance::{contexts, groups};
 use crate::store::model::claims::{Identifier, IdentifierKind};
 use crate::store::model::columns::{Since, UserRow};
+use crate::store::model::contexts::Contexts;
 use crate::store::model::scrub;
 use crate::store::model::state::Delta;
 use crate::store::model::user::StoredUser;
+use crate::store::tables::context_history;
 use crate::store::tables::failure::StoreError;
-use crate::store::tables::history::{self, History};
+use crate::store::tables::history::{self, History, Told};
 use crate::store::tables::users::{self, ClaimRows};
 
 /// A value that is not what the ledger says.
@@ -28,7 +30,7 @@ pub struct Difference {
     /// The user; nobody (the nil UUID) where a group is meant.
     pub user: Uuid,
     /// The column of `users`; `id` for a row that is missing or too much; `user_claims` with the kind,
-    /// `user_sync_memberships` with the group, or `user_sync_groups` with pool and group.
+    /// `user_sync_memberships` with the group, `user_sync_groups` with pool and group, or `user_sync_context_states`.
     pub column: String,
     /// What the table holds. Personal data: for the operator's eyes.
     pub stored: Option<String>,
@@ -39,10 +41,12 @@ pub struct Difference {
 /// What was compared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Verified {
-    /// Users with a history.
+    /// Users with a history of events.
     pub users: u64,
     /// Events of the ledger; those that the baseline stands for are not counted.
     pub events: u64,
+    /// Contexts of users in theirs; those that their baseline stands for are not counted.
+    pub contexts: u64,
     /// Differences found.
     pub differences: u64,
 }
@@ -63,25 +67,27 @@ pub async fn verify(
     let (mut tx, mut history) = one_moment(database).await.map_err(&failed)?;
     let mut verified = Verified::default();
     loop {
-        let mut deltas = history.next(&mut tx).await.map_err(&failed)?;
-        if deltas.is_empty() {
+        let mut told = history.next(&mut tx).await.map_err(&failed)?;
+        if told.is_empty() {
             break;
         }
-        verified.users += u64::try_from(deltas.len()).unwrap_or(u64::MAX);
-        for difference in compare(&mut tx, &mut deltas, geoip).await.map_err(&failed)? {
+        let with_events = told.values().filter(|told| told.delta.is_some()).count();
+        verified.users += u64::try_from(with_events).unwrap_or(u64::MAX);
+        for difference in compare(&mut tx, &mut told, geoip).await.map_err(&failed)? {
             verified.differences += 1;
             found(difference);
         }
         progress(history.events);
     }
-    verified.events = history.events;
+    (verified.events, verified.contexts) = (history.events, history.contexts);
     for difference in cross_user_differences(&mut tx).await.map_err(&failed)? {
         verified.differences += 1;
         found(difference.difference);
     }
-    let mut of_groups = groups::differences_of_users(&mut tx, None).await.map_err(&failed)?;
-    of_groups.extend(groups::differences_of_groups(&mut tx).await.map_err(&failed)?);
-    for difference in of_groups {
+    let mut beside = groups::differences_of_users(&mut tx, None).await.map_err(&failed)?;
+    beside.extend(groups::differences_of_groups(&mut tx).await.map_err(&failed)?);
+    beside.extend(contexts::without_history(&mut tx).await.map_err(&failed)?);
+    for difference in beside {
         verified.differences += 1;
         found(difference);
     }
@@ -97,8 +103,11 @@ pub(super) async fn one_moment(database: &Database) -> Result<(Transaction, Hist
         let mut tx = database.begin(Purpose::Snapshot).await?;
         let history = History::open(&mut tx, SqlStr::from_static(history::ALL)).await?;
         // The lines are the snapshot's, and the tables are those of now.
-        let lacks =
-            "select exists (select from user_event_partitions where to_regclass(quote_ident(name)) is null)";
+        let lacks = "select exists (
+                select from user_event_partitions where to_regclass(quote_ident(name)) is null)
+            or exists (
+                select from user_sync_record_partitions
+                where to_regclass(quote_ident('user_sync_contexts_' || name)) is null)";
         let lacks: bool = sqlx::query_scalar(lacks).fetch_one(&mut tx).await?;
         // One that somebody dropped by hand stays away.
         if !lacks || attempts == ATTEMPTS {
@@ -109,51 +118,67 @@ pub(super) async fn one_moment(database: &Database) -> Result<(Transaction, Hist
     }
 }
 
-/// Compares the rows and claims of some users with what their history amounts to.
+/// Compares the rows, the claims and the kept contexts of some users with what their history amounts to.
 pub(super) async fn compare(
     tx: &mut Transaction,
-    deltas: &mut BTreeMap<Uuid, Delta>,
+    told: &mut BTreeMap<Uuid, Told>,
     geoip: &GeoIp,
 ) -> Result<Vec<Difference>, sqlx::Error> {
-    let ids: Vec<Uuid> = deltas.keys().copied().collect();
+    let ids: Vec<Uuid> = told.keys().copied().collect();
     let stored = users::read(tx, &ids).await?;
-    forget_erased(deltas, &stored);
-    let expected = expected(deltas, &stored, geoip);
+    let kept = context_history::states(tx, &ids).await?;
+    forget_erased(told, &stored);
+    contexts::locate(told, &kept, geoip);
+    let expected = expected(told, &stored, geoip);
     let rows = users::compare(tx, &expected.iter().map(UserRow::of).collect::<Vec<_>>()).await?;
     let mut differences = read(&rows)?;
-    differences.extend(compare_claims(tx, &ids, deltas).await?);
+    differences.extend(compare_claims(tx, &ids, told).await?);
+    differences.extend(contexts::differences(told, &kept)?);
     Ok(differences)
 }
 
 async fn compare_claims(
     tx: &mut Transaction,
     ids: &[Uuid],
-    deltas: &BTreeMap<Uuid, Delta>,
+    told: &BTreeMap<Uuid, Told>,
 ) -> Result<Vec<Difference>, sqlx::Error> {
-    let claims = ClaimRows::of(deltas.iter().map(|(id, delta)| (*id, &delta.claims)));
+    let claims = told.iter().filter_map(|(id, told)| Some((*id, &told.delta.as_ref()?.claims)));
+    let claims = ClaimRows::of(claims);
     read(&claims.bind(sqlx::query(include_str!("verify_claims.sql")).bind(ids)).fetch_all(tx).await?)
 }
 
 /// A ledger that `erase` has not been through yet must not bring the person back.
-pub(super) fn forget_erased(deltas: &mut BTreeMap<Uuid, Delta>, stored: &BTreeMap<Uuid, StoredUser>) {
-    let erased = deltas.iter_mut().filter(|(id, _)| stored.get(id).is_some_and(|user| user.is_erased));
-    erased.for_each(|(_, delta)| scrub::forget(delta));
+pub(super) fn forget_erased(told: &mut BTreeMap<Uuid, Told>, stored: &BTreeMap<Uuid, StoredUser>) {
+    for (_, told) in told.iter_mut().filter(|(id, _)| stored.get(id).is_some_and(|user| user.is_erased)) {
+        told.delta.iter_mut().for_each(scrub::forget);
+        told.contexts.iter_mut().for_each(|contexts| *contexts = Contexts::default());
+    }
 }
 
-/// The users that histories amount to, in the order of their ids.
+/// The users that histories amount to, in the order of their ids. Of whom only contexts tell, there is none.
 pub(super) fn expected(
-    deltas: &BTreeMap<Uuid, Delta>,
+    told: &BTreeMap<Uuid, Told>,
     stored: &BTreeMap<Uuid, StoredUser>,
     geoip: &GeoIp,
 ) -> Vec<StoredUser> {
-    deltas.iter().map(|(id, delta)| expected_user(*id, delta, stored.get(id), geoip)).collect()
+    let user = |(id, told): (&Uuid, &Told)| {
+        let contexts = told.contexts.clone().unwrap_or_default();
+        Some(expected_user(*id, told.delta.as_ref()?, contexts, stored.get(id), geoip))
+    };
+    told.iter().filter_map(user).collect()
 }
 
 /// The user that a history amounts to. What depends on other users is taken from the stored row.
 ///
 /// A place that was found by the IP address is not in the ledger: without the operator's file it is taken from the
 /// stored row, too.
-fn expected_user(id: Uuid, delta: &Delta, stored: Option<&StoredUser>, geoip: &GeoIp) -> StoredUser {
+fn expected_user(
+    id: Uuid,
+    delta: &Delta,
+    contexts: Contexts,
+    stored: Option<&StoredUser>,
+    geoip: &GeoIp,
+) -> StoredUser {
     let mut state = delta.state.clone();
     if let Some(login) = &mut state.last_login {
         login.resolve(geoip);
@@ -171,7 +196,7 @@ fn expected_user(id: Uuid, delta: &Delta, stored: Option<&StoredUser>, geoip: &G
         owned: stored.map(|user| user.owned.clone()).unwrap_or_default(),
         referred_by: stored.and_then(|user| user.referred_by),
         is_erased: stored.is_some_and(|user| user.is_erased),
-        contexts: stored.map(|user| user.contexts.clone()).unwrap_or_default(),
+        contexts,
     }
 }
 

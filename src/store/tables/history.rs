@@ -1,17 +1,19 @@
-//! Reads the ledger and the baseline back, folded per user by the same fold that applies events.
+//! Reads the ledgers and the baselines back, folded per user by the same folds that apply events and contexts.
 
 use std::collections::BTreeMap;
 
-use cognito_user_sync_triggers::event::{Data, EventId, GroupChange, Kind, UserEvent};
+use cognito_user_sync_triggers::event::{Context, ContextEvent, Data, EventId, GroupChange, Kind, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use crate::geoip::GeoIp;
 use crate::postgres::Transaction;
 use crate::store::model::claims::{Claim, Claims, Identifier};
-use crate::store::model::state::{self, Delta, UserState};
+use crate::store::model::contexts::Contexts;
+use crate::store::model::state::{Delta, UserState};
 use crate::store::tables::refusal::all_written;
 use crate::store::tables::users::corrupt;
 
@@ -29,16 +31,48 @@ struct StoredClaim {
     shown: Option<Timestamp>,
 }
 
+/// What a history tells of a user.
+#[derive(Debug, Clone, Default)]
+pub(in crate::store) struct Told {
+    /// What the user's events amount to; `None` where there is none: then there is no row either.
+    pub(in crate::store) delta: Option<Delta>,
+    /// What the contexts amount to, but for the places of their addresses; `None` where there is none.
+    pub(in crate::store) contexts: Option<Contexts>,
+}
+
+impl Told {
+    fn of(delta: Delta) -> Self {
+        Self { delta: Some(delta), contexts: None }
+    }
+
+    fn of_contexts(contexts: Contexts) -> Self {
+        Self { delta: None, contexts: Some(contexts) }
+    }
+
+    fn merge(&mut self, other: Self) {
+        match (&mut self.delta, other.delta) {
+            (Some(own), Some(other)) => own.merge(other),
+            (own, other) => *own = own.take().or(other),
+        }
+        match (&mut self.contexts, other.contexts) {
+            (Some(own), Some(other)) => own.merge(other),
+            (own, other) => *own = own.take().or(other),
+        }
+    }
+}
+
 /// A stream of users with what their history amounts to, in the order of the ids and in bounded memory.
 ///
 /// The statement must yield `user_id, id, type, user_pool_id, data, state, claims`, ordered by `user_id`: a
-/// row is an event (`id` is not null) or a baseline.
+/// row is an event or a context (`id` is not null), or a baseline of either.
 pub(in crate::store) struct History {
     /// The user whose rows may go on in the next fetch.
-    unfinished: Option<(Uuid, Delta)>,
+    unfinished: Option<(Uuid, Told)>,
     exhausted: bool,
-    /// Events read so far, those of groups among them.
+    /// Events read so far, those of groups among them; no contexts.
     pub(in crate::store) events: u64,
+    /// Contexts read so far.
+    pub(in crate::store) contexts: u64,
 }
 
 impl History {
@@ -51,28 +85,29 @@ impl History {
         sqlx::query("set local work_mem = '64MB'").execute(&mut *tx).await?;
         sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
         sqlx::query(declare).execute(tx).await?;
-        Ok(Self { unfinished: None, exhausted: false, events: 0 })
+        Ok(Self { unfinished: None, exhausted: false, events: 0, contexts: 0 })
     }
 
     /// The next users, each whole; empty at the end.
     pub(in crate::store) async fn next(
         &mut self,
         tx: &mut Transaction,
-    ) -> Result<BTreeMap<Uuid, Delta>, sqlx::Error> {
+    ) -> Result<BTreeMap<Uuid, Told>, sqlx::Error> {
         let mut users = BTreeMap::new();
         while users.is_empty() && !self.exhausted {
             let rows = sqlx::query(sqlx::AssertSqlSafe(format!("fetch {FETCH_ROWS} from history")));
             let rows = rows.fetch_all(&mut *tx).await?;
             self.exhausted = rows.len() < FETCH_ROWS;
             for row in &rows {
-                self.events += u64::from(row.try_get::<Option<Uuid>, _>("id")?.is_some());
-                if is_of_group(row)? {
-                    continue;
+                let is_one = u64::from(row.try_get::<Option<Uuid>, _>("id")?.is_some());
+                match is_context(row)? {
+                    true => self.contexts += is_one,
+                    false => self.events += is_one,
                 }
-                let (user, delta) = read(row)?;
+                let Some((user, told)) = told(row)? else { continue };
                 match &mut self.unfinished {
-                    Some((current, own)) if *current == user => own.merge(delta),
-                    unfinished => users.extend(unfinished.replace((user, delta))),
+                    Some((current, own)) if *current == user => own.merge(told),
+                    unfinished => users.extend(unfinished.replace((user, told))),
                 }
             }
             if self.exhausted {
@@ -91,6 +126,41 @@ pub(in crate::store) fn is_of_group(row: &PgRow) -> Result<bool, sqlx::Error> {
     Ok(r#type.is_some_and(|r#type| GroupChange::TYPES.contains(&r#type)))
 }
 
+/// What the type of a context's row is, and of that of its baseline.
+const CONTEXT: &str = "user.login_context";
+
+/// Whether it is a context, or the baseline of contexts.
+pub(in crate::store) fn is_context(row: &PgRow) -> Result<bool, sqlx::Error> {
+    Ok(row.try_get::<Option<&str>, _>("type")? == Some(CONTEXT))
+}
+
+/// What a row tells of a user; nothing where it is of a group.
+pub(in crate::store) fn told(row: &PgRow) -> Result<Option<(Uuid, Told)>, sqlx::Error> {
+    if is_of_group(row)? {
+        return Ok(None);
+    }
+    if !is_context(row)? {
+        return read(row).map(|(user, delta)| Some((user, Told::of(delta))));
+    }
+    let contexts = match row.try_get::<Option<Uuid>, _>("id")? {
+        // Places are found last, by whoever has the operator's file.
+        Some(_) => Contexts::of(&context(row)?, &GeoIp::default()),
+        None => row.try_get::<Json<Contexts>, _>("state")?.0,
+    };
+    Ok(Some((row.try_get("user_id")?, Told::of_contexts(contexts))))
+}
+
+/// One context of the ledger.
+pub(in crate::store) fn context(row: &PgRow) -> Result<ContextEvent<'static>, sqlx::Error> {
+    let Json(data) = row.try_get::<Json<Context<'_>>, _>("data")?;
+    Ok(ContextEvent {
+        id: EventId::from_uuid(row.try_get("id")?).map_err(|_| corrupt("user_sync_contexts.id"))?,
+        user_pool_id: row.try_get::<String, _>("user_pool_id")?.into(),
+        sub: row.try_get("user_id")?,
+        data: data.into_owned(),
+    })
+}
+
 /// One event of the ledger.
 pub(in crate::store) fn event(row: &PgRow) -> Result<UserEvent<'static>, sqlx::Error> {
     let kind: String = row.try_get("type")?;
@@ -104,7 +174,7 @@ pub(in crate::store) fn event(row: &PgRow) -> Result<UserEvent<'static>, sqlx::E
     })
 }
 
-/// What a row, an event or a baseline, amounts to.
+/// What a row, an event or a baseline of events, amounts to.
 pub(in crate::store) fn read(row: &PgRow) -> Result<(Uuid, Delta), sqlx::Error> {
     let user = row.try_get("user_id")?;
     if row.try_get::<Option<Uuid>, _>("id")?.is_some() {
@@ -172,32 +242,40 @@ async fn write_baseline(tx: &mut Transaction, deltas: &BTreeMap<Uuid, Delta>) ->
     all_written("user_baseline", deltas.len(), query.execute(tx).await?.rows_affected())
 }
 
-/// Everything that a moment's ledger and baseline say, for `declare history cursor for …`.
+/// Everything that a moment's ledgers and baselines say, for `declare history cursor for …`.
 pub(in crate::store) const ALL: &str = "declare history no scroll cursor for
     select user_id, null::uuid as id, null as type, null as user_pool_id, null::jsonb as data, state, claims
     from user_baseline
     union all
     select user_id, id, type, user_pool_id, data, null::jsonb, null::jsonb
     from user_events
+    union all
+    select user_id, null::uuid, 'user.login_context', null, null::jsonb, state, null::jsonb
+    from user_sync_context_baseline
+    union all
+    select user_id, id, 'user.login_context', user_pool_id,
+        data || jsonb_build_object(
+            'reported_by', reported_by, 'occasion', occasion, 'witness', is_witness, 'client_id', client_id),
+        null::jsonb, null::jsonb
+    from user_sync_contexts
+    where user_id is not null
     order by user_id";
 
-/// The history of some users, by a scan of the ledger: it has no index on users, which every event would pay.
+/// The history of some users, by a scan of the ledgers: they have no index on users, which every event would pay.
 pub(in crate::store) async fn of_users(
     tx: &mut Transaction,
     ids: &[Uuid],
-) -> Result<BTreeMap<Uuid, Delta>, sqlx::Error> {
-    let mut deltas = BTreeMap::<Uuid, Delta>::new();
+) -> Result<BTreeMap<Uuid, Told>, sqlx::Error> {
+    let mut users = BTreeMap::<Uuid, Told>::new();
     for row in sqlx::query(include_str!("read_history.sql")).bind(ids).fetch_all(tx).await? {
-        if is_of_group(&row)? {
-            continue;
+        if let Some((user, told)) = told(&row)? {
+            users.entry(user).or_default().merge(told);
         }
-        let (user, delta) = read(&row)?;
-        state::add(&mut deltas, user, delta);
     }
-    Ok(deltas)
+    Ok(users)
 }
 
-/// One user's events and baseline, each a row, for [`event`]; a baseline has no `id`.
+/// One user's events, contexts and baselines, each a row, for [`event`] and [`context`]; a baseline has no `id`.
 pub(in crate::store) async fn rows_of_user(
     tx: &mut Transaction,
     user: Uuid,

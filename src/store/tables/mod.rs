@@ -2,6 +2,7 @@
 
 mod blame;
 pub(in crate::store) mod columns;
+pub(in crate::store) mod context_history;
 pub(in crate::store) mod contexts;
 pub(in crate::store) mod failure;
 pub(in crate::store) mod failures;

@@ -41,7 +41,7 @@ const OWN_CONSTRAINTS: [&str; 7] = [
 ];
 
 /// Those of the other tables. PostgreSQL makes such names, too, for constraints of others that have none.
-const OWN_CONSTRAINTS_BESIDE: [&str; 13] = [
+const OWN_CONSTRAINTS_BESIDE: [&str; 21] = [
     "user_claims_kind_check",
     "user_claims_pkey",
     "user_claims_user_id_fkey",
@@ -55,6 +55,14 @@ const OWN_CONSTRAINTS_BESIDE: [&str; 13] = [
     "user_sync_membership_baseline_pkey",
     "user_sync_groups_pkey",
     "user_sync_group_baseline_pkey",
+    "user_sync_contexts_pkey",
+    "user_sync_failures_pkey",
+    "user_sync_record_partitions_pkey",
+    "user_sync_record_partitions_lower_key",
+    "user_sync_record_partitions_upper_key",
+    "user_sync_record_partitions_order_check",
+    "user_sync_context_states_pkey",
+    "user_sync_context_baseline_pkey",
 ];
 
 /// The columns of `users` that may not be null and that the service gives a value, or leaves their default.
@@ -91,11 +99,15 @@ const OWN_INDEX: &str = "users_sign_up_referral_code_idx";
 const OWN_CLASSES: [&str; 4] = ["21", "22", "23", "54"];
 
 /// The tables that the service writes, besides `users`.
-const OTHER_TABLES: [&str; 8] = [
+const OTHER_TABLES: [&str; 12] = [
     "sync_status",
     "user_baseline",
     "user_claims",
     "user_events",
+    "user_sync_context_baseline",
+    "user_sync_context_states",
+    "user_sync_contexts",
+    "user_sync_failures",
     "user_sync_group_baseline",
     "user_sync_groups",
     "user_sync_membership_baseline",
@@ -227,7 +239,8 @@ struct Unwritten {
 
 /// Whether it is the primary key of a month's table, such as `user_events_2026_11_pkey`.
 fn is_a_months(constraint: &str) -> bool {
-    let month = constraint.strip_prefix("user_events_").and_then(|rest| rest.strip_suffix("_pkey"));
+    let starts = ["user_events_", "user_sync_contexts_", "user_sync_failures_"];
+    let month = starts.into_iter().find_map(|start| constraint.strip_prefix(start)?.strip_suffix("_pkey"));
     month.is_some_and(|month| month.chars().all(|character| character.is_ascii_digit() || character == '_'))
 }
 
