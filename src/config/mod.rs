@@ -42,6 +42,9 @@ use crate::geoip;
 /// The name of the variable that holds the dead-letter queue's URL.
 pub const DLQ_URL_VARIABLE: &str = "USER_SYNC_DLQ_URL";
 
+/// The name of the variable that holds the URL of the queue of records of sign-ins.
+pub const CONTEXT_QUEUE_URL_VARIABLE: &str = "USER_SYNC_CONTEXT_QUEUE_URL";
+
 /// The name of the variable that holds the user pool's id; for the consumer, one or several.
 pub const USER_POOL_VARIABLE: &str = "USER_SYNC_USER_POOL_ID";
 
