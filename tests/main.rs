@@ -47,6 +47,7 @@ mod pools;
 mod production;
 mod proof;
 mod reconcile;
+mod records;
 mod regions;
 mod replay;
 mod report;

@@ -18,7 +18,7 @@ pub(super) const HIDDEN: &str = "HIDDEN_DUE_TO_SECURITY_REASONS";
 
 /// The longest id of an app client that Cognito makes ("ClientId", Amazon Cognito user pools API Reference), and more than
 /// that of a pool.
-const ID_MAX_CHARS: usize = 128;
+pub(super) const ID_MAX_CHARS: usize = 128;
 
 /// What a call did to a user, a group or the pool itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use cognito_user_sync_triggers::event::{Occasion, Reporter};
 use cognito_user_sync_triggers::json::{Object, object, scalar};
 use serde_json::value::RawValue;
 
-use crate::cognito::cloudtrail::{self, Whose};
+use crate::cognito::cloudtrail::{ID_MAX_CHARS, Whose};
 use crate::cognito::records::record::{
     Ignored, Origin, OriginOf, Record, What, address, record_id, sub, word,
 };
@@ -28,7 +28,7 @@ pub(super) fn read(
     let (what, name) = outcome(message)?;
     let source = object(envelope, "logSourceId");
     let pool = leaf("userPoolId").or_else(|| scalar(&source, "userPoolId").and_then(word));
-    let client_id = cloudtrail::named(&[message], &["clientId"]);
+    let client_id = leaf("clientId").filter(|id| id.chars().count() <= ID_MAX_CHARS);
     let whose = match (pool, &client_id) {
         (Some(pool), _) if is_ours(&pool) => Whose::Pool(pool),
         (Some(_), _) => return Err(Ignored::OtherPool),
@@ -40,8 +40,8 @@ pub(super) fn read(
         return Err(Ignored::NoSub);
     }
     let event_id = leaf("eventId").ok_or(Ignored::NoId)?;
-    let at = leaf("creationDate").or_else(|| scalar(envelope, "eventTimestamp").and_then(word));
-    let at = at.and_then(|at| times::parse(&at)).ok_or(Ignored::NoTime)?;
+    let at = leaf("creationDate").as_deref().and_then(times::parse);
+    let at = at.or_else(|| times::parse(&scalar(envelope, "eventTimestamp")?)).ok_or(Ignored::NoTime)?;
     // A sign-in has one id through all of its challenges, and succeeds once. It may fail several times, each by a request
     // of its own.
     let request = leaf("requestId").filter(|_| matches!(what, What::Failure(_))).unwrap_or_default();

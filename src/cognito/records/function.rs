@@ -56,10 +56,10 @@ pub enum Handled {
 /// What became of records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Published {
-    /// How many are on the queue: contexts and failures.
-    pub published: u64,
-    /// In so many messages.
-    pub messages: u64,
+    /// How many contexts are on the queue.
+    pub contexts: u64,
+    /// How many failures are.
+    pub failures: u64,
     /// Those that ask for nothing.
     pub ignored: BTreeMap<Ignored, u64>,
     /// The items that must be handed over again, and why, by their places from 0.
@@ -145,7 +145,7 @@ impl Records {
 
     /// Counts and logs what became of records.
     fn count(&self, published: &Published) {
-        metrics::counter!("published").increment(published.published);
+        metrics::counter!("published").increment(published.contexts + published.failures);
         for (why, count) in &published.ignored {
             metrics::counter!("records_ignored", "reason" => why.as_str()).increment(*count);
             if why.is_odd() {
@@ -176,8 +176,8 @@ impl Records {
         for (message, sent) in messages.iter().zip(sent) {
             match sent {
                 Ok(()) => {
-                    published.published += message.records;
-                    published.messages += 1;
+                    published.contexts += u64::from(message.failures == 0);
+                    published.failures += message.failures;
                 }
                 Err(error) => {
                     let items = message.items.iter().map(|item| (*item, error.clone().into()));

@@ -39,8 +39,8 @@ pub(super) struct Known {
 pub(super) struct Message {
     pub(super) body: String,
     pub(super) items: Vec<usize>,
-    /// How many records it holds.
-    pub(super) records: u64,
+    /// How many failures it holds; none is one context.
+    pub(super) failures: u64,
 }
 
 /// What failures of a message have in common, then of a group, in the order of messages.
@@ -108,7 +108,7 @@ fn context(known: Known, items: Vec<usize>) -> Message {
         (client_id.map(Into::into), flow.map(Into::into), risk.map(Into::into));
     data.bound();
     let event = ContextEvent { id, user_pool_id: user_pool_id.into(), sub, data };
-    Message { body: Event::Context(event).encode(), items, records: 1 }
+    Message { body: Event::Context(event).encode(), items, failures: 0 }
 }
 
 /// The network of an address: neighbours of one customer or one office.
@@ -192,9 +192,9 @@ impl Filling {
             ids.iter().max().map_or(cognito_user_sync_triggers::timestamp::Timestamp::MAX, |id| id.time());
         let all: String = ids.iter().map(EventId::to_string).collect();
         let id = record_id(at, data.reported_by, &all);
-        let records = u64::try_from(ids.len()).unwrap_or(u64::MAX);
+        let failures = u64::try_from(ids.len()).unwrap_or(u64::MAX);
         let event = FailuresEvent { id, user_pool_id: user_pool_id.into(), data };
-        Message { body: Event::Failures(event).encode(), items, records }
+        Message { body: Event::Failures(event).encode(), items, failures }
     }
 }
 

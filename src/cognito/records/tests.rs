@@ -260,7 +260,7 @@ fn odd_spellings_of_a_message_are_the_same_or_have_a_reason() {
         ("/message/creationDate", json!("2026-01-01T00:00:00Z"), PASSED.to_owned()),
         ("/message/creationDate", json!(1_767_225_600_000_u64), PASSED.to_owned()),
         ("/message/creationDate", json!("null"), PASSED.replace(".000Z", ".123Z")),
-        ("/message/creationDate", json!("soon"), "no_time".to_owned()),
+        ("/message/creationDate", json!("Thu Jan 01 00:00:00 PST 2026"), PASSED.replace(".000Z", ".123Z")),
         ("/message/eventId", json!(""), "no_id".to_owned()),
         ("/message/eventResponse", json!("Maybe"), "no_result".to_owned()),
         ("/message/eventResponse", Value::Null, "no_result".to_owned()),
@@ -273,6 +273,8 @@ fn odd_spellings_of_a_message_are_the_same_or_have_a_reason() {
     let nobody = changed(&event, &[("/message/userPoolId", json!("")), ("/logSourceId", Value::Null)]);
     assert_eq!(said(&nobody), PASSED.replace("pool", "client"));
     assert_eq!(said(&changed(&nobody, &[("/message/clientId", json!(""))])), "unknown_client");
+    let timeless = [("/message/creationDate", json!("soon")), ("/eventTimestamp", Value::Null)];
+    assert_eq!(said(&changed(&event, &timeless)), "no_time");
     let sign_up = changed(&fixture!("auth_events_sign_up"), &[("/message/userSub", json!(""))]);
     assert_eq!(said(&sign_up), "no_sub");
     let failed = changed(&fixture!("auth_events_sign_up"), &[("/message/eventResponse", json!("Fail"))]);
@@ -350,7 +352,7 @@ fn ids(messages: &[super::pack::Message]) -> (BTreeSet<EventId>, usize) {
             panic!("{:.300}", message.body)
         };
         assert!(event.data.len() <= FAILURES_MAX);
-        assert_eq!(u64::try_from(event.data.len()).unwrap(), message.records);
+        assert_eq!(u64::try_from(event.data.len()).unwrap(), message.failures);
         for (group, failure) in event.data.iter() {
             assert!(ids.insert(failure.id), "each is there once");
             detailed += usize::from(failure.ip.is_some());

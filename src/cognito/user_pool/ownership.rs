@@ -60,7 +60,9 @@ impl UserPool {
         let described =
             request.send().await.map_err(|error| PoolError::new("DescribeUserPoolClient", &error));
         match described {
-            Ok(described) => Ok(described.user_pool_client.map(|client| client.client_secret.is_some())),
+            Ok(described) => Ok(described
+                .user_pool_client
+                .map(|client| client.client_secret.is_some_and(|secret| !secret.is_empty()))),
             Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
             Err(error) => Err(error),
         }
