@@ -209,7 +209,7 @@ async fn a_dry_run_needs_no_queue() {
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let by_type = json!({ "user.authenticated": 2, "user.confirmed": 1 });
     let expected = json!({
-        "sent": 0, "events": 3, "by_type": by_type, "from": at(7), "to": at(9), "passed_over": 0, "failed": 0
+        "sent": 0, "events": 3, "by_type": by_type, "from": at(7), "to": at(9), "passed_over": 0, "ignored": {}, "failed": 0
     });
     assert_eq!(answer, expected);
 }

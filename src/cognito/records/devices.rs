@@ -69,3 +69,20 @@ impl Devices {
         Ok(is_used)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn clients_are_named_by_their_ids() {
+        let read = |value: &str| Devices::from_env(Environment::new(&|_| Some(value.into())));
+        assert_eq!(read("1a, 2b").unwrap().named, Some(["1a", "2b"].map(str::to_owned).into()));
+        assert!(read("").unwrap().named.is_none(), "an empty value is none");
+        for value in ["1a,", ",", "1a 2b", "app client", "https://example.com"] {
+            let error = read(value).unwrap_err().to_string();
+            assert!(error.contains(CLIENTS_VARIABLE) && error.contains("separated by commas"), "{error}");
+        }
+    }
+}

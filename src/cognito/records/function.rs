@@ -2,6 +2,7 @@
 //! clients and the queue; must not know how a record is written.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use cognito_user_sync_triggers::user_pool_id::UserPoolId;
@@ -10,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::cognito::cloudtrail::Whose;
 use crate::cognito::lifecycle::clients::{CLIENT_LISTS_PER_SECOND, Clients, Owner};
 use crate::cognito::lifecycle::settings::by_pool;
-use crate::cognito::lifecycle::{LOOK_UP_BUDGET, LifecycleError, POOLS_VARIABLE, PUBLISH_BUDGET};
+use crate::cognito::lifecycle::{LOOK_UP_BUDGET, LifecycleError, POOLS_VARIABLE};
 use crate::cognito::records::devices::Devices;
 use crate::cognito::records::pack::{self, Known};
 use crate::cognito::records::payload::{self, Payload};
@@ -19,6 +20,10 @@ use crate::cognito::user_pool::{UserPool, VARIABLE as POOL_VARIABLE};
 use crate::config::{CONTEXT_QUEUE_URL_VARIABLE, ConfigError, Environment};
 use crate::sqs::queue::QueueError;
 use crate::sqs::send::Sender;
+
+/// How long sending what an invocation holds may take. Together with [`LOOK_UP_BUDGET`] it must be shorter than the
+/// function's timeout.
+pub const SEND_BUDGET: Duration = Duration::from_secs(30);
 
 /// Why records are not on the queue, so that they must be handed over again. Names no user: it is logged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -172,7 +177,7 @@ impl Records {
         let known = Box::pin(self.known(read, &mut published)).await;
         let messages = pack::pack(known);
         let bodies: Vec<&str> = messages.iter().map(|message| message.body.as_str()).collect();
-        let sent = Box::pin(self.sender.send(&bodies, PUBLISH_BUDGET)).await;
+        let sent = Box::pin(self.sender.send(&bodies, SEND_BUDGET)).await;
         for (message, sent) in messages.iter().zip(sent) {
             match sent {
                 Ok(()) => {
@@ -283,4 +288,32 @@ fn pool_ids(environment: Environment<'_>) -> Result<Vec<UserPoolId>, ConfigError
             "one user pool's id, such as eu-west-1_Abc123Def, or several, separated by commas".to_owned();
         ConfigError::Invalid { variable: POOL_VARIABLE, value, expected }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_pools_are_named_by_their_ids_with_or_without_their_queues() {
+        let ids = |variables: &[(&str, &str)]| {
+            let find = |name: &str| variables.iter().find(|(variable, _)| *variable == name);
+            pool_ids(Environment::new(&|name| find(name).map(|(_, value)| (*value).into())))
+                .map(|ids| ids.iter().map(|id| id.as_str().to_owned()).collect::<Vec<_>>())
+                .map_err(|error| error.to_string())
+        };
+        let both = Ok(vec!["eu-west-1_A".to_owned(), "eu-west-1_B".to_owned()]);
+        assert_eq!(ids(&[(POOL_VARIABLE, "eu-west-1_A, eu-west-1_B")]), both);
+        assert_eq!(ids(&[(POOLS_VARIABLE, "eu-west-1_A=https://a,eu-west-1_B=https://b")]), both);
+        for (variables, word) in [
+            (&[][..], "is not set"),
+            (&[(POOL_VARIABLE, "eu-west-1_A,")], "separated by commas"),
+            (&[(POOL_VARIABLE, "pool")], "separated by commas"),
+            (&[(POOLS_VARIABLE, "eu-west-1_A")], "URL of its queue"),
+        ] {
+            let error = ids(variables).unwrap_err();
+            assert!(error.contains(word), "{error}");
+        }
+    }
 }

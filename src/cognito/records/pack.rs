@@ -202,3 +202,6 @@ impl Filling {
 fn bytes(value: &impl Serialize) -> usize {
     serde_json::to_vec(value).map_or(0, |json| json.len() + 1)
 }
+
+#[cfg(test)]
+mod tests;
