@@ -18,6 +18,7 @@
 //! | `triggers_put_back` | counter | how often the keeper put the pool's triggers back |
 //! | `triggers_not_put_back` {`reason`} | counter | looks of the keeper after which triggers are missing still |
 //! | `clients_not_listed` | counter | listings of a pool's app clients that failed |
+//! | `records_ignored` {`reason`} | counter | records of sign-ins from which no event follows |
 //! | `drift`, `drift_compared` | histogram | what a repair would repair, of so many users, after a drift check |
 //! | `logins_unaccounted` | histogram | sign-ins that a reporter recorded and the ledger does not have, after an audit; nothing where no reporter is on |
 //!
@@ -179,6 +180,7 @@ fn describe() {
     describe_counter!("retried", Unit::Count, "messages returned to the queue");
     describe_counter!("heartbeats", Unit::Count, "heartbeats that arrived");
     describe_counter!("clients_not_listed", Unit::Count, "listings of a pool's app clients that failed");
+    describe_counter!("records_ignored", Unit::Count, "records of sign-ins from which no event follows");
     describe_histogram!("batch_messages", Unit::Count, "messages of a batch");
     describe_histogram!("apply_duration", Unit::Seconds, "from a batch's arrival to its commit");
     describe_histogram!("freshness", Unit::Seconds, "from when an event occurred to when it was committed");

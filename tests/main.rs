@@ -50,6 +50,7 @@ mod pools;
 mod production;
 mod proof;
 mod reconcile;
+mod records;
 mod records_queue;
 mod regions;
 mod replay;

@@ -10,14 +10,15 @@ use cognito_user_sync_triggers::json::{Object, object, text};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use uuid::Uuid;
 
-const EVENT_SOURCE: &str = "cognito-idp.amazonaws.com";
+/// The service that calls on a user pool are of.
+pub(super) const EVENT_SOURCE: &str = "cognito-idp.amazonaws.com";
 
 /// What CloudTrail writes in the place of a name that it does not show.
-const HIDDEN: &str = "HIDDEN_DUE_TO_SECURITY_REASONS";
+pub(super) const HIDDEN: &str = "HIDDEN_DUE_TO_SECURITY_REASONS";
 
 /// The longest id of an app client that Cognito makes ("ClientId", Amazon Cognito user pools API Reference), and more than
 /// that of a pool.
-const ID_MAX_CHARS: usize = 128;
+pub(super) const ID_MAX_CHARS: usize = 128;
 
 /// What a call did to a user, a group or the pool itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,7 +217,7 @@ fn record(envelope: &Object<'_>, is_ours: impl Fn(&str) -> bool) -> Result<Notic
 }
 
 /// Whose a record is: a pool that it names decides, then an app client.
-fn whose(detail: &Object<'_>, is_ours: impl Fn(&str) -> bool) -> Result<Whose, Ignored> {
+pub(super) fn whose(detail: &Object<'_>, is_ours: impl Fn(&str) -> bool) -> Result<Whose, Ignored> {
     let additional = object(detail, "additionalEventData");
     // The records of managed login have the parameters of a request there.
     let hosted = object(&additional, "requestParameters");
@@ -230,7 +231,7 @@ fn whose(detail: &Object<'_>, is_ours: impl Fn(&str) -> bool) -> Result<Whose, I
 }
 
 /// The id of one of these names, in the first place that has one. Of several in an array none is meant.
-fn named(places: &[&Object<'_>], names: &[&str]) -> Option<String> {
+pub(super) fn named(places: &[&Object<'_>], names: &[&str]) -> Option<String> {
     let only = |values: Vec<String>| <[String; 1]>::try_from(values).ok().map(|[value]| value);
     let id = |place: &Object<'_>, name: &str| {
         let values = || place.get(name).and_then(|value| serde_json::from_str(value.get()).ok());

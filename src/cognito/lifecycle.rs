@@ -7,8 +7,8 @@
 //! CloudTrail reports every pool of the account. What is not known to be of a pool of ours is no deletion of ours, and it
 //! is a change only if one of our pools has the user.
 
-mod clients;
-mod settings;
+pub(in crate::cognito) mod clients;
+pub(in crate::cognito) mod settings;
 
 use std::sync::Arc;
 use std::time::Duration;

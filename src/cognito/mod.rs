@@ -6,6 +6,7 @@ pub mod cloudtrail;
 pub mod flows;
 pub mod lifecycle;
 pub mod reconcile;
+pub mod records;
 pub mod restore;
 pub mod triggers;
 pub mod user_pool;

@@ -1,5 +1,7 @@
-//! `user-sync replay`: sends events to the queue that the trigger could only write to its log, or rewrites rows from
-//! the ledger.
+//! `user-sync replay`: sends events to the queue that the trigger could only write to its log, and others' records of
+//! sign-ins, or rewrites rows from the ledger.
+
+mod records;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,12 +12,12 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args};
 use cognito_user_sync::aws;
-use cognito_user_sync::config::Environment;
+use cognito_user_sync::config::{CONTEXT_QUEUE_URL_VARIABLE, Environment};
 use cognito_user_sync::geoip::GeoIp;
-use cognito_user_sync::sqs::replay::{self, Place, ReadError};
+use cognito_user_sync::sqs::replay::{self, Item, Place, ReadError};
 use cognito_user_sync::store::maintenance::repair::{self, Selection};
 use cognito_user_sync_triggers::event::Event;
-use cognito_user_sync_triggers::publish::{Publisher, QUEUE_URL_VARIABLE};
+use cognito_user_sync_triggers::publish::{PublishError, Publisher, QUEUE_URL_VARIABLE};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use futures::StreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -23,6 +25,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::commands::output;
+use crate::commands::replay::records::{Destination, Found};
 
 /// How long sending one event may take: longer than at a sign-in, since nobody waits here.
 const BUDGET: Duration = Duration::from_secs(30);
@@ -30,13 +33,19 @@ const BUDGET: Duration = Duration::from_secs(30);
 /// Events that are being sent at once.
 const CONCURRENCY: usize = 16;
 
-/// Send `undelivered` log lines, or events, to the queue
+/// Send `undelivered` log lines, events, or records of sign-ins to their queue
 ///
 /// Reads files, folders (every file below them, by name) or stdin (-): the log's own lines, CloudWatch's exports to
 /// S3, the JSON of aws logs filter-log-events, get-log-events and get-query-results, a subscription's JSON, Logs
 /// Insights' CSV, or events, one per line; each may be compressed by gzip. Events are sent unchanged, with the same id
 /// and time. So an event that did arrive counts once, and a replay may be run twice. Other lines are skipped. Needs
 /// USER_SYNC_QUEUE_URL.
+///
+/// In the same files it finds records of sign-ins: lines of threat protection's log (userAuthEvents), and CloudTrail's
+/// files and event history. It sends where each sign-in came from, and those that failed, to
+/// USER_SYNC_CONTEXT_QUEUE_URL, for the pools of USER_SYNC_POOLS or USER_SYNC_USER_POOL_ID, with
+/// USER_SYNC_CONTEXT_CLIENTS as the function has it. It may list and describe the pools' app clients for that. With
+/// --dry-run it counts the records of every pool.
 ///
 /// With --from-ledger it reads no file and sends nothing: it rewrites the rows of one user, or of the users with
 /// events in a range of time, from the ledger. Needs DATABASE_URL of a member of user_sync_owner.
@@ -82,14 +91,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         let Arguments { user, since, until, json, .. } = arguments;
         return from_ledger(Selection { user, since, until }, json).await;
     }
-    let publisher = match arguments.dry_run {
-        true => None,
-        false => {
-            let queue_url = Environment::process().required(QUEUE_URL_VARIABLE, "the queue to send to")?;
-            Some(aws::publisher(queue_url).await)
-        }
-    };
-    let tally = send(arguments.files, publisher.as_ref()).await?;
+    let queues = Queues::configured(arguments.dry_run).await?;
+    let tally = send(arguments.files, &queues).await?;
     let answer = match arguments.json {
         true => tally.json(arguments.dry_run),
         false => tally.text(arguments.dry_run),
@@ -106,19 +109,56 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
+/// Where what is found goes.
+struct Queues {
+    is_dry_run: bool,
+    events: Option<Publisher>,
+    records: Destination,
+}
+
+impl Queues {
+    async fn configured(is_dry_run: bool) -> anyhow::Result<Self> {
+        let environment = Environment::process();
+        let records = Destination::new(is_dry_run);
+        let queue_url = match is_dry_run || environment.raw(CONTEXT_QUEUE_URL_VARIABLE).is_some() {
+            true => environment.optional(QUEUE_URL_VARIABLE)?,
+            false => Some(environment.required(QUEUE_URL_VARIABLE, "the queue to send to")?),
+        };
+        let events = match queue_url.filter(|_| !is_dry_run) {
+            Some(queue_url) => Some(aws::publisher(queue_url).await),
+            None => None,
+        };
+        Ok(Self { is_dry_run, events, records })
+    }
+
+    async fn publish(&self, event: &Event<'_>) -> Result<(), PublishError> {
+        match &self.events {
+            _ if self.is_dry_run => Ok(()),
+            Some(events) => events.publish(event, BUDGET).await,
+            None => Err(PublishError::NoQueue),
+        }
+    }
+}
+
 /// What was read and sent.
 #[derive(Default)]
 struct Tally {
     by_type: BTreeMap<&'static str, u64>,
     times: Option<(Timestamp, Timestamp)>,
+    /// Records of sign-ins that ask for nothing, by the reason.
+    ignored: BTreeMap<&'static str, u64>,
     passed_over: u64,
     failed: u64,
 }
 
 impl Tally {
-    fn add(&mut self, event: &Event<'_>) {
-        *self.by_type.entry(event.r#type()).or_default() += 1;
-        let time = event.id().time();
+    fn add(&mut self, r#type: &'static str, count: u64) {
+        if count > 0 {
+            *self.by_type.entry(r#type).or_default() += count;
+        }
+    }
+
+    fn at(&mut self, time: Timestamp) {
         let (first, last) = self.times.unwrap_or((time, time));
         self.times = Some((first.min(time), last.max(time)));
     }
@@ -130,7 +170,12 @@ impl Tally {
     fn text(&self, is_dry_run: bool) -> String {
         let Self { passed_over, failed, .. } = self;
         let events = if is_dry_run { self.preview() } else { format!("{} sent", self.events()) };
-        format!("{events}, {passed_over} other lines skipped, {failed} failed")
+        let ignored: Vec<String> = self.ignored.iter().map(|(why, count)| format!("{count} {why}")).collect();
+        let ignored = match ignored.is_empty() {
+            true => String::new(),
+            false => format!(", records ignored: {}", ignored.join(", ")),
+        };
+        format!("{events}, {passed_over} other lines skipped, {failed} failed{ignored}")
     }
 
     fn preview(&self) -> String {
@@ -148,6 +193,7 @@ impl Tally {
             "from": first,
             "to": last,
             "passed_over": self.passed_over,
+            "ignored": self.ignored,
             "failed": self.failed,
         });
         answer.to_string()
@@ -157,12 +203,12 @@ impl Tally {
 /// What the reader found.
 #[expect(clippy::large_enum_variant, reason = "nearly every one is an event")]
 enum Reading {
-    Found { file: String, place: Place, read: Result<Event<'static>, ReadError> },
+    Found { file: String, place: Place, read: Result<Item, ReadError> },
     Ended { file: String, ended: std::io::Result<u64> },
 }
 
-/// Sends what the files hold, several at once. Without a publisher it only counts.
-async fn send(files: Vec<PathBuf>, publisher: Option<&Publisher>) -> anyhow::Result<Tally> {
+/// Sends what the files hold: events several at once, records many to a request. A dry run only counts.
+async fn send(files: Vec<PathBuf>, queues: &Queues) -> anyhow::Result<Tally> {
     let style = ProgressStyle::with_template("{spinner} {pos} events, {per_sec}, {elapsed}")?;
     let progress = ProgressBar::new_spinner().with_style(style);
     let files = walk(files)?;
@@ -173,13 +219,22 @@ async fn send(files: Vec<PathBuf>, publisher: Option<&Publisher>) -> anyhow::Res
         }
     });
     let reads = futures::stream::poll_fn(|context| receiver.poll_recv(context));
-    let mut sent = std::pin::pin!(reads.map(|read| sent(read, publisher)).buffer_unordered(CONCURRENCY));
-    let mut tally = Tally::default();
+    let mut sent = std::pin::pin!(reads.map(|read| sent(read, queues)).buffer_unordered(CONCURRENCY));
+    let (mut tally, mut records) = (Tally::default(), Vec::new());
     while let Some(outcome) = sent.next().await {
         match outcome {
             Ok(Sent::Event(event)) => {
-                tally.add(&event);
+                tally.add(event.r#type(), 1);
+                tally.at(event.id().time());
                 progress.inc(1);
+            }
+            Ok(Sent::Record(record)) => {
+                records.push(record);
+                if records.len() >= records::AT_ONCE {
+                    let problems = queues.records.send(&mut records, &mut tally).await;
+                    problems.iter().for_each(|problem| progress.suspend(|| output::say(problem)));
+                    progress.set_position(tally.events());
+                }
             }
             Ok(Sent::PassedOver(lines)) => tally.passed_over += lines,
             Err(problem) => {
@@ -188,7 +243,9 @@ async fn send(files: Vec<PathBuf>, publisher: Option<&Publisher>) -> anyhow::Res
             }
         }
     }
+    let problems = queues.records.send(&mut records, &mut tally).await;
     progress.finish_and_clear();
+    problems.iter().for_each(|problem| output::say(problem));
     reader.await?;
     Ok(tally)
 }
@@ -197,18 +254,22 @@ async fn send(files: Vec<PathBuf>, publisher: Option<&Publisher>) -> anyhow::Res
 #[expect(clippy::large_enum_variant, reason = "nearly every one is an event")]
 enum Sent {
     Event(Event<'static>),
+    /// It is sent with others.
+    Record(Found),
     PassedOver(u64),
 }
 
-async fn sent(read: Reading, publisher: Option<&Publisher>) -> anyhow::Result<Sent> {
+async fn sent(read: Reading, queues: &Queues) -> anyhow::Result<Sent> {
     match read {
         Reading::Found { file, place, read } => {
             let where_it_is = || format!("{file}: {place}");
-            let event = read.with_context(where_it_is)?;
-            if let Some(publisher) = publisher {
-                publisher.publish(&event, BUDGET).await.with_context(where_it_is)?;
+            match read.with_context(where_it_is)? {
+                Item::Event(event) => {
+                    queues.publish(&event).await.with_context(where_it_is)?;
+                    Ok(Sent::Event(event))
+                }
+                Item::Record(record) => Ok(Sent::Record(Found { place: where_it_is(), record })),
             }
-            Ok(Sent::Event(event))
         }
         Reading::Ended { file, ended } => {
             ended.map(Sent::PassedOver).with_context(|| format!("{file}: cannot read further"))

@@ -3,3 +3,4 @@
 pub mod dead_letters;
 pub mod queue;
 pub mod replay;
+pub mod send;

@@ -113,8 +113,17 @@ pub struct QueueError {
 
 impl QueueError {
     /// Names the error and quotes nothing of an answer: it may hold messages.
-    fn new<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> Self {
+    pub(super) fn new<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> Self {
         Self { operation, error: RequestError::of(error) }
+    }
+
+    pub(super) fn of(operation: &'static str, error: RequestError) -> Self {
+        Self { operation, error }
+    }
+
+    /// Whether it may pass when it is sent again.
+    pub(super) fn is_transient(&self) -> bool {
+        self.error.is_transient()
     }
 }
 

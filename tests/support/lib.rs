@@ -27,6 +27,7 @@ pub mod pooler;
 pub mod proxy;
 pub mod rds;
 pub mod rds_server;
+pub mod records;
 pub mod secrets;
 pub mod sign_in_pool;
 pub mod sign_ins;

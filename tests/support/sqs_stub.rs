@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -36,6 +36,8 @@ pub struct SqsStub {
 struct Shared {
     sent: AtomicU64,
     last: Mutex<String>,
+    /// The messages of SendMessageBatch.
+    batches: Mutex<Vec<String>>,
     region: Mutex<String>,
 }
 
@@ -46,7 +48,10 @@ impl SqsStub {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let endpoint = format!("https://localhost:{}", listener.local_addr().unwrap().port());
         let shared = Arc::<Shared>::default();
-        let router = Router::new().fallback(post(answer)).with_state(Arc::clone(&shared));
+        let router = Router::new()
+            .fallback(post(answer))
+            .layer(DefaultBodyLimit::disable())
+            .with_state(Arc::clone(&shared));
         let listener = Tls { listener, acceptor: TlsAcceptor::from(Arc::new(config)) };
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { endpoint, authority, shared }
@@ -55,6 +60,11 @@ impl SqsStub {
     /// How many messages it was sent, and the last of them.
     pub fn sent(&self) -> (u64, String) {
         (self.shared.sent.load(Ordering::SeqCst), self.shared.last.lock().unwrap().clone())
+    }
+
+    /// Takes the messages that it was sent by SendMessageBatch.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.shared.batches.lock().unwrap())
     }
 
     /// The Region that the last message was signed for.
@@ -130,6 +140,23 @@ async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byt
             let number = shared.sent.fetch_add(1, Ordering::SeqCst);
             let id = format!("00000000-0000-4000-8000-{number:012x}");
             json!({ "MessageId": id, "MD5OfMessageBody": digest })
+        }
+        b"AmazonSQS.SendMessageBatch" => {
+            let request: Value = serde_json::from_slice(&body).unwrap();
+            let entries = request["Entries"].as_array().unwrap();
+            let bodies: Vec<&str> =
+                entries.iter().map(|entry| entry["MessageBody"].as_str().unwrap()).collect();
+            let bytes: usize = bodies.iter().map(|body| body.len()).sum();
+            if entries.len() > 10 || bytes > 1_048_576 {
+                return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+            }
+            shared.sent.fetch_add(bodies.len() as u64, Ordering::SeqCst);
+            shared.batches.lock().unwrap().extend(bodies.iter().map(|body| (*body).to_owned()));
+            let successful = entries.iter().zip(bodies).map(|(entry, body)| {
+                let digest: String = Md5::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
+                json!({ "Id": entry["Id"], "MessageId": entry["Id"], "MD5OfMessageBody": digest })
+            });
+            json!({ "Successful": successful.collect::<Vec<_>>(), "Failed": [] })
         }
         b"AmazonSQS.GetQueueAttributes" => {
             json!({ "Attributes": { "QueueArn": "arn:aws:sqs:eu-west-1:111122223333:queue" } })

@@ -15,7 +15,7 @@ use crate::cognito::user_pool::{Pace, PoolError, SCHEDULE, UserPool};
 
 /// ListUserPoolClients requests per second, of all pools together: less than a third of the account's quota of 15, and
 /// below a pool's own of 5 ("Quotas in Amazon Cognito", category UserPoolClientRead).
-pub(super) const CLIENT_LISTS_PER_SECOND: u32 = 4;
+pub(in crate::cognito) const CLIENT_LISTS_PER_SECOND: u32 = 4;
 
 /// How long a listing of all pools may take. A pool has at most 1,000 clients, which are 17 pages, unless its quota was
 /// raised.
@@ -35,7 +35,7 @@ const MOST_STRANGERS: usize = 10_000;
 
 /// Whose an app client is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Owner {
+pub(in crate::cognito) enum Owner {
     /// That of our pool with this id.
     Ours(String),
     /// That of none of our pools.
@@ -46,14 +46,14 @@ pub(super) enum Owner {
 
 /// The app clients of our pools.
 #[derive(Debug)]
-pub(super) struct Clients {
+pub(in crate::cognito) struct Clients {
     lists: Pace,
     /// Locked while a listing runs, so that who comes meanwhile needs none.
     known: tokio::sync::Mutex<Known>,
 }
 
 impl Clients {
-    pub(super) fn at_rate(lists_per_second: u32) -> Self {
+    pub(in crate::cognito) fn at_rate(lists_per_second: u32) -> Self {
         Self { lists: Pace::new(lists_per_second), known: tokio::sync::Mutex::default() }
     }
 
@@ -61,7 +61,7 @@ impl Clients {
     ///
     /// # Errors
     /// While Cognito is unavailable. A refusal is no error: it does not pass by itself.
-    pub(super) async fn owner(
+    pub(in crate::cognito) async fn owner(
         &self,
         client: &str,
         at: Option<Timestamp>,

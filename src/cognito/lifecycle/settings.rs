@@ -111,7 +111,7 @@ fn expected(what: &str, such_as: &str) -> String {
 }
 
 /// `pool=text,pool=text`; `None` if it is not that.
-fn by_pool(value: &str) -> Option<Vec<(UserPoolId, String)>> {
+pub(in crate::cognito) fn by_pool(value: &str) -> Option<Vec<(UserPoolId, String)>> {
     let pair = |pair: &str| {
         let (id, text) = pair.split_once('=')?;
         let text = text.trim();

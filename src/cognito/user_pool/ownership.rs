@@ -50,6 +50,24 @@ impl UserPool {
         })
     }
 
+    /// Whether an app client has a secret; `None` if the pool has no such client. Asks once, as [`Self::clients`] does. The
+    /// answer holds the secret, and is dropped here.
+    ///
+    /// # Errors
+    /// When Cognito refuses, or is unavailable.
+    pub async fn client_has_secret(&self, client: &str) -> Result<Option<bool>, PoolError> {
+        let request = self.client.describe_user_pool_client().user_pool_id(self.id()).client_id(client);
+        let described =
+            request.send().await.map_err(|error| PoolError::new("DescribeUserPoolClient", &error));
+        match described {
+            Ok(described) => Ok(described
+                .user_pool_client
+                .map(|client| client.client_secret.is_some_and(|secret| !secret.is_empty()))),
+            Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether ListUsers knows a user of this `sub`, by one question: it may lag, so that a no decides nothing.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! Reads JSON documents: the responses of `aws logs`, and what a subscription delivers. Takes an event from the places
-//! where such a document holds a log's line, and from nowhere else.
+//! Reads JSON documents: the responses of `aws logs`, what a subscription delivers, and CloudTrail's files. Takes an event
+//! from the places where such a document holds a log's line, and from nowhere else.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +11,7 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::sqs::replay::{Finder, Place, ReadError, TEXT_MAX_BYTES};
+use crate::sqs::replay::{Finder, Item, Place, ReadError, TEXT_MAX_BYTES};
 
 /// Reads documents, one after the other.
 pub(super) fn read(input: impl BufRead, finder: &mut Finder<'_>) -> io::Result<()> {
@@ -36,6 +36,8 @@ pub(super) fn read(input: impl BufRead, finder: &mut Finder<'_>) -> io::Result<(
 enum Expects {
     /// A log's line.
     Message,
+    /// Not a string: CloudTrail's list of records.
+    Records,
     /// Anything else: an event in it is reported and not taken.
     Anything,
 }
@@ -82,7 +84,7 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
     fn visit_str<E>(mut self, text: &str) -> Result<(), E> {
         match self.expects {
             Expects::Message => self.message(text),
-            Expects::Anything => self.elsewhere(text),
+            Expects::Records | Expects::Anything => self.elsewhere(text),
         }
         Ok(())
     }
@@ -109,6 +111,13 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
 
     /// `aws logs … --query 'events[].message'` gives a list of lines.
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
+        if self.expects == Expects::Records {
+            while let Some(record) = list.next_element::<Box<RawValue>>()? {
+                *self.messages += 1;
+                self.finder.record(Place::Message(*self.messages), record.get());
+            }
+            return Ok(());
+        }
         while list.next_element_seed(self.inner(Expects::Message))?.is_some() {}
         Ok(())
     }
@@ -118,7 +127,9 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
         let (mut field, mut value) = (None::<String>, None::<String>);
         while let Some(key) = object.next_key::<Cow<'_, str>>()? {
             match key.as_ref() {
-                "message" | "@message" => object.next_value_seed(self.inner(Expects::Message))?,
+                "message" | "@message" | "CloudTrailEvent" => {
+                    object.next_value_seed(self.inner(Expects::Message))?
+                }
                 "field" => field = text(&mut object)?,
                 "value" => value = text(&mut object)?,
                 // The event itself, as JSON and not as a string.
@@ -126,11 +137,13 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
                     let event = object.next_value::<Box<RawValue>>()?;
                     if event.get().starts_with('{') {
                         *self.messages += 1;
-                        let event =
-                            Event::decode(event.get()).map(Event::into_owned).map_err(ReadError::from);
+                        let event = Event::decode(event.get()).map(Event::into_owned);
+                        let event = event.map(Item::Event).map_err(ReadError::from);
                         self.finder.report(Place::Message(*self.messages), event);
                     }
                 }
+                // CloudTrail's file: the records themselves, as JSON.
+                "Records" => object.next_value_seed(self.inner(Expects::Records))?,
                 "specversion" => {
                     object.next_value::<IgnoredAny>()?;
                     self.finder.report(Place::Message(*self.messages + 1), Err(ReadError::Elsewhere));

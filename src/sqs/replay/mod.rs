@@ -1,12 +1,13 @@
-//! Reads events from saved logs of the trigger: log lines, CloudWatch's exports, gzip, or events themselves. Must not
-//! know where the events go.
+//! Reads events from saved logs of the trigger: log lines, CloudWatch's exports, gzip, or events themselves; and finds
+//! what may be others' records of sign-ins. Must not know where the events go, or what records say.
 //!
 //! We take an event from a whole line, a whole CSV field or a string of a valid JSON document, in the places where an
 //! export puts a log's line, and from nowhere else: a user's own attribute is a text inside one of these, and must
 //! never become an event. What looks like an event and cannot be read is reported.
 //!
 //! **Invariant:** we hold one line, record or string at a time, of at most [`TEXT_MAX_BYTES`], however long the input
-//! is. The exception is an object under the key `undelivered` of a JSON document, which is held whole.
+//! is. The exceptions are an object under the key `undelivered` of a JSON document, and one of the list `Records`, which
+//! are held whole.
 
 mod document;
 mod lines;
@@ -48,6 +49,16 @@ impl fmt::Display for Place {
     }
 }
 
+/// What an input holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every one is an event")]
+pub enum Item {
+    /// An event.
+    Event(Event<'static>),
+    /// A JSON object that may be a record of a sign-in: of CloudTrail, or of threat protection's log.
+    Record(String),
+}
+
 /// Why something that looks like an event is not one. Quotes nothing of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
@@ -70,15 +81,12 @@ pub enum ReadError {
     Document,
 }
 
-/// Reads a whole input. Calls `found` with every event, and with everything that looks like one and is not. Returns
-/// how many lines, records or messages were skipped because they are neither.
+/// Reads a whole input. Calls `found` with every event, with what may be a record, and with everything that looks like an
+/// event and is not. Returns how many lines, records or messages were skipped because they are neither.
 ///
 /// # Errors
 /// When reading the input fails; what was found before is valid.
-pub fn read(
-    input: impl Read,
-    found: &mut dyn FnMut(Place, Result<Event<'static>, ReadError>),
-) -> io::Result<u64> {
+pub fn read(input: impl Read, found: &mut dyn FnMut(Place, Result<Item, ReadError>)) -> io::Result<u64> {
     let mut input = BufReader::new(input);
     let mut first = Vec::new();
     (&mut input).take(2).read_to_end(&mut first)?;
@@ -92,7 +100,7 @@ pub fn read(
 
 fn read_plain(
     mut input: impl BufRead,
-    found: &mut dyn FnMut(Place, Result<Event<'static>, ReadError>),
+    found: &mut dyn FnMut(Place, Result<Item, ReadError>),
 ) -> io::Result<u64> {
     let mut first = Vec::new();
     (&mut input).take(FIRST_LINE_MAX_BYTES).read_until(b'\n', &mut first)?;
@@ -135,10 +143,12 @@ impl Form {
             let rest = rest.trim_start();
             rest.is_empty() || rest.starts_with(['{', '[', '"', ']'])
         });
-        // The keys of FilterLogEvents and GetLogEvents, of GetQueryResults, of a subscription's data message.
+        // The keys of FilterLogEvents and GetLogEvents, of GetQueryResults, of a subscription's data message; and how a file
+        // of CloudTrail begins.
         let is_envelope = line.starts_with('{')
             && !line.contains(r#""specversion""#)
             && [r#""events""#, r#""results""#, r#""logEvents""#].iter().any(|key| line.contains(key));
+        let is_envelope = is_envelope || line.starts_with(r#"{"Records""#);
         if line == "{" || is_list || is_envelope {
             return Self::Document;
         }
@@ -149,16 +159,32 @@ impl Form {
 
 /// Decides whether a text is an event, and passes on what it is.
 struct Finder<'a> {
-    found: &'a mut dyn FnMut(Place, Result<Event<'static>, ReadError>),
+    found: &'a mut dyn FnMut(Place, Result<Item, ReadError>),
     passed_over: u64,
 }
 
 impl Finder<'_> {
-    /// Judges a text that may be an event or an `undelivered` line.
+    /// Judges a text that may be an event or an `undelivered` line, or hold records.
     fn text(&mut self, place: Place, text: &str) {
         match event(text) {
-            Some(read) => self.report(place, read.map_err(ReadError::from)),
-            None => self.passed_over += 1,
+            Some(read) => self.report(place, read.map(Item::Event).map_err(ReadError::from)),
+            None => self.records(place, text),
+        }
+    }
+
+    /// Judges an element of CloudTrail's list, where no export puts an event.
+    fn record(&mut self, place: Place, element: &str) {
+        match event(element) {
+            Some(_) => self.report(place, Err(ReadError::Elsewhere)),
+            None => self.records(place, element),
+        }
+    }
+
+    fn records(&mut self, place: Place, text: &str) {
+        let records = records_of(text);
+        self.passed_over += u64::from(records.is_empty());
+        for record in records {
+            self.report(place, Ok(Item::Record(record.to_owned())));
         }
     }
 
@@ -172,7 +198,7 @@ impl Finder<'_> {
         }
     }
 
-    fn report(&mut self, place: Place, read: Result<Event<'static>, ReadError>) {
+    fn report(&mut self, place: Place, read: Result<Item, ReadError>) {
         (self.found)(place, read);
     }
 }
@@ -200,6 +226,24 @@ fn event(text: &str) -> Option<Result<Event<'static>, DecodeError>> {
     undelivered::read(text)
 }
 
+/// The objects of a text that may be records of sign-ins: one, or one after the other as Firehose writes them. Before them
+/// may stand what an export puts there: a time, and a stream.
+fn records_of(text: &str) -> Vec<&str> {
+    let start = text.find('{').unwrap_or(text.len());
+    let (before, objects) = text.split_at(start);
+    let is_exports = before.trim().is_empty() || before.starts_with(|first: char| first.is_ascii_digit());
+    if !is_exports || before.split_whitespace().count() > 2 || !is_record(objects) {
+        return Vec::new();
+    }
+    let objects = serde_json::Deserializer::from_str(objects).into_iter::<&RawValue>();
+    objects.map_while(Result::ok).map(RawValue::get).filter(|object| is_record(object)).collect()
+}
+
+/// Whether an object has a member that both kinds of records have, or that the message of one of them has.
+fn is_record(object: &str) -> bool {
+    [r#""eventSource""#, r#""eventResponse""#].iter().any(|name| object.contains(name))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -222,7 +266,7 @@ mod tests {
         }
     }
 
-    type Found = (Place, Result<Event<'static>, ReadError>);
+    type Found = (Place, Result<Item, ReadError>);
 
     fn found(input: impl Read) -> (Vec<Found>, Option<u64>) {
         let mut found = Vec::new();
@@ -236,7 +280,7 @@ mod tests {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         io::Write::write_all(&mut encoder, undelivered::line(&event, "x").as_bytes()).unwrap();
         let (read, ended) = found(Slow(&encoder.finish().unwrap()));
-        assert_eq!((read, ended), (vec![(Place::Line(1), Ok(event))], Some(0)));
+        assert_eq!((read, ended), (vec![(Place::Line(1), Ok(Item::Event(event)))], Some(0)));
         assert_eq!(found(Slow(&[0x1f])), (vec![], Some(1)));
     }
 
@@ -258,8 +302,47 @@ mod tests {
             ("@timestamp,@message", Form::Records { column: 1 }),
             ("\"timestamp\",\"message\"", Form::Records { column: 1 }),
             ("message", Form::Records { column: 0 }),
+            ("{\"Records\":[{\"eventVersion\"", document),
+            ("{\"eventTimestamp\":\"1\",\"eventSource\":\"USER_ACTIVITY\"", Form::Lines),
         ] {
             assert_eq!(Form::of(line), form, "{line}");
+        }
+    }
+
+    #[test]
+    fn records_are_found_where_exports_put_them_and_nowhere_else() {
+        let call = r#"{"eventSource":"cognito-idp.amazonaws.com","eventName":"InitiateAuth"}"#;
+        let message = r#"{"eventSource":"USER_ACTIVITY","message":{"eventResponse":"Pass"}}"#;
+        let bare = r#"{"eventId":"1","eventResponse":"Pass"}"#;
+        let quoted = serde_json::to_string(message).unwrap();
+        let text = |call: &str| serde_json::to_string(call).unwrap();
+        for (input, expected) in [
+            (format!("{message}\n{bare}\n\nSTART\n"), (vec![message, bare], 2)),
+            (format!("2026-11-23T15:31:00.000Z {message}\n"), (vec![message], 0)),
+            (format!("2026-11-23T15:31:00+00:00 stream {message}\n"), (vec![message], 0)),
+            (format!("{message}{bare}{message}"), (vec![message, bare, message], 0)),
+            (format!("{message} and so on"), (vec![message], 0)),
+            (format!("{{\"Records\":[{call},{{}},{call}]}}"), (vec![call, call], 1)),
+            (
+                format!("{{\n\"Events\":[{{\"EventName\":\"x\",\"CloudTrailEvent\":{}}}]}}", text(call)),
+                (vec![call], 0),
+            ),
+            (format!("{{\"events\":[{{\"timestamp\":1,\"message\":{quoted}}}]}}"), (vec![message], 0)),
+            (format!("{{\"logEvents\":[{{\"message\":{quoted}}}]}}"), (vec![message], 0)),
+            (format!("@message\n\"{}\"\n", message.replace('"', "\"\"")), (vec![message], 1)),
+            (format!("[INFO] somebody says {message}\n"), (vec![], 1)),
+            (format!("1 2 3 {message}\n"), (vec![], 1)),
+            (format!("{{\"said\":{quoted}}}\n"), (vec![], 1)),
+            (format!("{{\"Records\":{quoted}}}"), (vec![], 0)),
+            (message.get(..40).unwrap().to_owned(), (vec![], 1)),
+        ] {
+            let (read, ended) = found(input.as_bytes());
+            let record = |(_, read): Found| match read {
+                Ok(Item::Record(record)) => record,
+                other => panic!("{input}: {other:?}"),
+            };
+            let records: Vec<String> = read.into_iter().map(record).collect();
+            assert_eq!((records.iter().map(String::as_str).collect(), ended.unwrap()), expected, "{input}");
         }
     }
 
@@ -282,10 +365,10 @@ mod tests {
             let (read, ended) = found(text.as_bytes());
             prop_assert_eq!(&(read.clone(), ended), &found(Slow(text.as_bytes())));
             for (_, read) in &read {
-                prop_assert!(read.is_err() || *read == Ok(event.clone()));
+                prop_assert!(read.is_err() || *read == Ok(Item::Event(event.clone())));
             }
             let log = format!("START\n{text}\n{line}\n");
-            let whole = |(_, read): &Found| *read == Ok(event.clone());
+            let whole = |(_, read): &Found| *read == Ok(Item::Event(event.clone()));
             let is_lines = !text.contains('{');
             prop_assert!(!is_lines || found(log.as_bytes()).0.iter().any(whole), "{}", log);
         }
