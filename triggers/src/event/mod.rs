@@ -8,6 +8,7 @@ mod carried;
 mod decode;
 mod encode;
 mod limits;
+mod objects;
 mod records;
 
 pub use self::decode::DecodeError;
@@ -119,7 +120,6 @@ impl fmt::Display for EventId {
 
 /// What a message says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "nearly every event is the large one")]
 pub enum Event<'a> {
     /// Something happened to a user.
     User(UserEvent<'a>),
