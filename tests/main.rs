@@ -35,6 +35,7 @@ mod groups;
 mod keeper;
 mod lifecycle;
 mod liveness;
+mod login_context;
 mod metrics;
 mod model;
 mod months;
