@@ -15,7 +15,7 @@ CASES ?= 5000
 
 # Every Python package that is fetched, by what asks for it: NAME.in says what is wanted, NAME.txt has all that it needs,
 # with the hashes of its files for each platform. What is fetched is kept in the cache, a folder for each set.
-REQUIREMENTS := $(wildcard src/dev/stack/requirements/*.in infra/*.in .ci/*.in benches/peers/python/*.in)
+REQUIREMENTS := $(wildcard src/dev/stack/requirements/*.in infra/*.in .ci/*.in benches/peers/python/*.in docs/examples/python/*.in)
 PINNED := --require-hashes --no-deps --quiet --no-input --disable-pip-version-check
 
 # What checks the dependencies: prebuilt programs.
@@ -26,7 +26,7 @@ CARGO_FUZZ := 0.13.2
 FUZZ := $(CACHE)/fuzz
 FUZZ_TARGETS := message trigger
 
-.PHONY: help demo dev test programs soak crash versions poolers servers fuzz fuzz-smoke fuzz-build deny unused bench bench-contexts bench-functions bench-render bench-peers bench-verify bench-audit bench-upgrade bench-reconcile bench-fill bench-reconcile-stub bench-devices lambda infra infra-packages requirements check needs needs-infra needs-bench needs-lints
+.PHONY: help demo dev test programs soak crash versions poolers servers fuzz fuzz-smoke fuzz-build deny unused bench bench-contexts bench-functions bench-render bench-peers bench-verify bench-audit bench-upgrade bench-reconcile bench-fill bench-reconcile-stub bench-devices lambda infra infra-packages example-packages requirements check needs needs-infra needs-bench needs-lints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -195,6 +195,18 @@ infra: infra-packages ## check the CDK construct: types, tests, cdk-nag, the CDK
 # npm writes the file in node_modules last.
 infra-packages: needs-infra
 	@cd infra && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-progress --loglevel=error; }
+
+# What the examples of docs/examples need. Said is where it is.
+EXAMPLES := $(CACHE)/examples
+
+example-packages: needs-infra
+	@mkdir -p $(EXAMPLES)/node && cp -p docs/examples/node/package.json docs/examples/node/package-lock.json docs/examples/node/.npmrc $(EXAMPLES)/node/
+	@cd $(EXAMPLES)/node && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-progress --loglevel=error >&2; }
+	@[ -x $(EXAMPLES)/python/bin/python ] || python3 -m venv $(EXAMPLES)/python
+	@cmp -s docs/examples/python/requirements.txt $(EXAMPLES)/python/installed.txt || { \
+		$(EXAMPLES)/python/bin/python -m pip install $(PINNED) --only-binary :all: --requirement docs/examples/python/requirements.txt && \
+		cp docs/examples/python/requirements.txt $(EXAMPLES)/python/installed.txt; }
+	@echo $(EXAMPLES)
 
 needs-infra:
 	@node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null || { \

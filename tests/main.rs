@@ -38,6 +38,7 @@ mod keeper;
 mod kept_contexts;
 mod lifecycle;
 mod liveness;
+mod login_context;
 mod metrics;
 mod model;
 mod months;

@@ -45,7 +45,8 @@ fn the_schema_has_the_codes_limits_and_types() {
     assert_eq!(at(&format!("{attributes}/additionalProperties/maxLength")), json!(ATTRIBUTE_VALUE_MAX_CHARS));
     assert_eq!(at("/$defs/group/properties/group/maxLength"), json!(GROUP_NAME_MAX_CHARS));
     let of_users = Kind::ALL.iter().map(|kind| kind.as_str());
-    let types: Vec<_> = of_users.chain(GroupChange::TYPES).chain(["heartbeat"]).collect();
+    let of_records = ["user.login_context", "user.sign_in_failed"];
+    let types: Vec<_> = of_users.chain(GroupChange::TYPES).chain(of_records).chain(["heartbeat"]).collect();
     assert_eq!(at("/properties/type/enum"), json!(types));
 }
 

@@ -7,6 +7,7 @@ mod contract;
 mod dependencies;
 mod fixtures;
 mod lenient;
+mod records;
 mod undelivered;
 
 use std::path::PathBuf;

@@ -1,14 +1,10 @@
 //! Reads a message's text as an event, or says what is wrong with it. Errors name fields and limits, never a value.
 
-use std::fmt;
-use std::marker::PhantomData;
-
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::objects::Object;
 use super::{
     ATTRIBUTE_NAME_MAX_CHARS, CONTEXT, Context, ContextEvent, Data, Event, EventId, FAILURES, Failures,
     FailuresEvent, GROUP_DELETED, GROUP_JOINED, GROUP_LEFT, GroupChange, GroupEvent, HEARTBEAT, Kind,
@@ -120,29 +116,6 @@ pub(super) struct Read<'a, D> {
     pub(super) data: Option<D>,
     #[serde(borrow, default)]
     pub(super) data_base64: Option<&'a RawValue>,
-}
-
-/// What must be an object: serde would read an array as a struct's fields in their order.
-struct Object<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
-            type Value = Object<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Object<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(members)).map(Object)
-            }
-        }
-
-        deserializer.deserialize_map(Members(PhantomData))
-    }
 }
 
 impl<'a> Event<'a> {

@@ -8,6 +8,7 @@ mod carried;
 mod decode;
 mod encode;
 mod limits;
+mod objects;
 mod records;
 
 pub use self::decode::DecodeError;

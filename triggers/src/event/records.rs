@@ -3,10 +3,12 @@
 //!
 //! Neither is a login: they come late, in any order, again or never, and no count of logins follows from them.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::limits::check_chars;
+use super::objects::objects;
 use super::{DecodeError, EventId, TEXT_MAX_CHARS};
 use crate::text::Text;
 
@@ -27,7 +29,7 @@ pub struct ContextEvent<'a> {
 }
 
 /// Who recorded it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reporter {
     /// The application that signed the user in, by its own request.
@@ -60,8 +62,16 @@ impl Reporter {
     }
 }
 
+impl<'de> Deserialize<'de> for Reporter {
+    /// As a text only: serde would read a unit variant from an object, too, and name that one's key in the error.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = Text::deserialize(deserializer)?;
+        Self::parse(&word).ok_or_else(|| D::Error::custom("not a reporter"))
+    }
+}
+
 /// What it was that came from there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Occasion {
     /// A successful sign-in.
@@ -83,6 +93,14 @@ impl Occasion {
 
     fn is_sign_in(&self) -> bool {
         *self == Self::SignIn
+    }
+}
+
+impl<'de> Deserialize<'de> for Occasion {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = Text::deserialize(deserializer)?;
+        let occasion = [Self::SignIn, Self::SignUp].into_iter().find(|occasion| occasion.as_str() == &*word);
+        occasion.ok_or_else(|| D::Error::custom("not an occasion"))
     }
 }
 
@@ -140,7 +158,7 @@ pub struct Failures<'a> {
     /// Who recorded them.
     pub reported_by: Reporter,
     /// At most [`FAILURES_MAX`] failures, by what they have in common.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "objects")]
     pub groups: Vec<FailureGroup<'a>>,
 }
 
@@ -157,7 +175,7 @@ pub struct FailureGroup<'a> {
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Text<'a>>,
     /// The failures.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "objects")]
     pub failures: Vec<Failure<'a>>,
 }
 
@@ -301,9 +319,10 @@ impl<'a> Failures<'a> {
         self.groups.iter().flat_map(|group| group.failures.iter().map(move |failure| (group, failure)))
     }
 
-    /// Drops what is over the contract's limits, so that [`super::Event::decode`] accepts the rest, but for the number of
-    /// failures.
+    /// Drops what is over the contract's limits, and groups without a failure, so that [`super::Event::decode`] accepts the
+    /// rest, but for the number of failures.
     pub fn bound(&mut self) {
+        self.groups.retain(|group| !group.failures.is_empty());
         self.strip_nul();
         self.each_text(|text| {
             bound(text);
@@ -321,11 +340,11 @@ impl<'a> Failures<'a> {
     }
 
     pub(super) fn check(&mut self) -> Result<(), DecodeError> {
-        let actual = self.len();
+        let actual = self.len().max(self.groups.len());
         if actual > FAILURES_MAX {
             return Err(DecodeError::Oversized { field: "data.groups".into(), limit: FAILURES_MAX, actual });
         }
-        if actual == 0 {
+        if self.is_empty() || self.groups.iter().any(|group| group.failures.is_empty()) {
             return Err(DecodeError::malformed("data.groups", "no failures"));
         }
         self.each_text(check)
