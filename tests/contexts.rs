@@ -539,7 +539,10 @@ async fn a_record_and_a_login_at_once_leave_the_same_row_whoever_is_first() {
     let database = TestDatabase::create().await;
     for is_known in [true, false] {
         for is_record_first in [true, false] {
-            for login in [news(1), plain(1).build()] {
+            // By the slow path at once, with keys and without, after the fast path has left it, and by the fast path.
+            let federated = confirmed(1, at(LOGIN)).with(|data| data.federated = true).build();
+            let enabled = plain(1).with(|data| data.enabled = Some(true)).build();
+            for login in [federated, enabled, news(1), plain(1).build()] {
                 let record = [address(Application, 1, 0, "192.0.2.1")];
                 let login = [login];
                 let mut events = [&record[..], &login].concat();
@@ -561,6 +564,25 @@ async fn a_record_and_a_login_at_once_leave_the_same_row_whoever_is_first() {
                 empty(&database).await;
             }
         }
+    }
+}
+
+/// Of a user without a row, too: each keeps what the other one has.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_records_at_once_are_kept_both() {
+    let database = TestDatabase::create().await;
+    for is_known in [false, true] {
+        if is_known {
+            apply(&database, &[known(1)]).await;
+        }
+        let one = [address(CloudTrail, 1, 0, "192.0.2.1")];
+        let other = [context(Application, 1, after(0), |data| data.device = Some("Mobile".into()))];
+        let both = in_turn_for_rows(&database, database.deliver(&one), database.deliver(&other));
+        let (one, other) = Box::pin(both).await;
+        assert_eq!([one, other].concat(), [Outcome::Applied, Outcome::Applied]);
+        apply(&database, &[news(1)]).await;
+        assert_eq!(shown(&database, 1).await, some(["192.0.2.1", "Mobile", "", "cloudtrail"]), "{is_known}");
+        empty(&database).await;
     }
 }
 
