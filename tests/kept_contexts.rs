@@ -2,6 +2,7 @@
 //! written into their ledger by hand here, as the consumer does.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cognito_user_sync::config::DatabaseConfig;
@@ -14,7 +15,8 @@ use cognito_user_sync::store::maintenance::record_months::{maintain, maintain_wi
 use cognito_user_sync::store::maintenance::repair::{Selection, rederive, repair};
 use cognito_user_sync::store::maintenance::verify::{Difference, verify};
 use cognito_user_sync::store::migrate;
-use cognito_user_sync_triggers::event::{Context, EventId, Occasion, Reporter};
+use cognito_user_sync::store::outcome::Outcome;
+use cognito_user_sync_triggers::event::{Context, ContextEvent, Event, EventId, Occasion, Reporter};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
@@ -629,4 +631,65 @@ async fn a_failure_that_is_being_inserted_does_not_outlast_the_erasure() {
     let (erased, ()) = tokio::join!(erase(&operator, sub(1), false), commit);
     assert_eq!(erased.unwrap().records, 1);
     assert_eq!(is_left(&database).await, Vec::<&str>::new());
+}
+
+/// Only with the path that applies contexts.
+#[tokio::test(flavor = "multi_thread")]
+async fn contexts_are_applied_beside_repairs_a_fold_and_erasures() {
+    let database = Arc::new(TestDatabase::create().await);
+    let operator = operator(&database).await;
+    let geoip = GeoIp::default();
+    // Two of them are erased: one with a row, one without. Half of the others has none, or gets one meanwhile.
+    const ERASED: [u128; 2] = [0, 16];
+    let context = |user: u128, time: Timestamp, n: u64| {
+        let reporter = Reporter::ALL[usize::try_from(n % 3).unwrap()];
+        let data = match ERASED.contains(&user) {
+            true => personal(reporter),
+            false => by(reporter, &format!("203.0.113.{n}")),
+        };
+        let (id, user_pool_id) = (EventId::new(time), "eu-west-1_Test00000".into());
+        Event::Context(ContextEvent { id, user_pool_id, sub: Some(sub(user)), data })
+    };
+    database.deliver(&(0..10).map(|user| login(user, at(1)).build()).collect::<Vec<_>>()).await;
+    let old: Vec<_> =
+        (0..20).map(|user| context(user, days_ago(100 + 10 * u64::try_from(user).unwrap()), 1)).collect();
+    assert!(database.deliver(&old).await.iter().all(|outcome| *outcome == Outcome::Applied));
+    let consume = |consumer: u64| {
+        let database = Arc::clone(&database);
+        tokio::spawn(async move {
+            for n in 0..25 {
+                let time = at(100 + 7 * n + consumer);
+                let mut events: Vec<_> = (0..20).map(|user| context(user, time, n)).collect();
+                events.push(login(u128::from(n % 16), time).build());
+                assert!(database.deliver(&events).await.iter().all(|outcome| *outcome == Outcome::Applied));
+            }
+        })
+    };
+    let consumers = futures::future::try_join_all((0..3).map(consume));
+    let everybody: BTreeSet<_> = (0..20).map(sub).collect();
+    let repairs = async {
+        for _ in 0..4 {
+            run(
+                &database,
+                &format!(
+                    "delete from {STATES} where user_id in (select user_id from {STATES} order by 1 limit 7)"
+                ),
+            )
+            .await;
+            repair(&operator, &geoip, &everybody).await.unwrap();
+        }
+    };
+    let erasures = async {
+        for user in ERASED {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            erase(&operator, sub(user), true).await.unwrap();
+        }
+    };
+    let fold = maintain(&operator, 3, 90, Timestamp::now(), |_, _| {});
+    let (consumed, (), (), folded) = tokio::join!(consumers, repairs, erasures, fold);
+    consumed.unwrap();
+    assert!(folded.unwrap().folded.len() >= 5);
+    assert_eq!(all_differences(&operator).await, []);
+    assert_eq!(is_left(&database).await, Vec::<&str>::new());
+    assert_eq!(database.count(STATES).await, 18);
 }
