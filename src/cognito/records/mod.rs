@@ -14,7 +14,7 @@ mod sign_in_calls;
 mod times;
 
 pub use self::devices::CLIENTS_VARIABLE;
-pub use self::function::{Handled, Published, Records, RecordsError};
+pub use self::function::{Handled, Published, Records, RecordsError, SEND_BUDGET};
 pub use self::record::{Ignored, Record, What};
 
 use cognito_user_sync_triggers::json::{Object, object, text};

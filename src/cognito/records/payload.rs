@@ -100,7 +100,7 @@ fn log(unpacked: &[u8]) -> Payload {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
     use std::io::Write as _;
 
