@@ -137,29 +137,30 @@ grant update (last_login_client_id, last_login_source, last_login_own, created_i
 -- Failures, counted. An address is none of a network's business here: what is shown is the network. Days inside, one range of
 -- ids each, as in report_logins_by_day.
 create view report_failures as
-select days.day::date as day, counted.client_id, counted.reason, counted.network, counted.failures, counted.users
+select days.day::date as day, counted.reported_by, counted.client_id, counted.reason, counted.network, counted.failures,
+    counted.users
 from generate_series(
     date_trunc('day', now() at time zone 'utc') - interval '399 days',
     date_trunc('day', now() at time zone 'utc'),
     interval '1 day') as days (day)
 cross join lateral (
-    select client_id, reason, network, count(*) as failures, count(distinct user_id) as users
+    select reported_by, client_id, reason, network, count(*) as failures, count(distinct user_id) as users
     from user_sync_failures
     where id >= user_event_bound(days.day at time zone 'utc')
         and id < user_event_bound((days.day + interval '1 day') at time zone 'utc')
-    group by 1, 2, 3
+    group by 1, 2, 3, 4
 ) as counted;
 
-comment on view report_failures is 'failed sign-ins by day, client, reason and network';
+comment on view report_failures is 'failed sign-ins by day, reporter, client, reason and network: two reporters may record one';
 
 create view report_failing_users as
-select user_id, count(*) as failures, min(occurred_at) as first_at, max(occurred_at) as last_at,
+select user_id, reported_by, count(*) as failures, min(occurred_at) as first_at, max(occurred_at) as last_at,
     count(distinct network) as networks
 from user_sync_failures
 where user_id is not null
-group by 1;
+group by 1, 2;
 
-comment on view report_failing_users is 'users whose sign-ins failed, and how often';
+comment on view report_failing_users is 'users whose sign-ins failed, and how often, by reporter';
 
 -- What was counted beside what was recorded, by day and client. Which login goes with which record, `user-sync audit` says.
 create view report_audit as

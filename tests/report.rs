@@ -371,7 +371,7 @@ async fn the_command_prints_tables_json_and_csv() {
         "devices: ",
         "retention: ",
         "groups: ",
-        "failures: 1200 failed sign-ins",
+        "failures: 1200 records of failed sign-ins",
         "failing users: ",
         "audit: ",
         "203.0.113.0/24",

@@ -22,6 +22,14 @@ export interface ThreatProtectionContextOptions {
    * to set. CloudWatch Logs takes two subscriptions of a group, and this is one.
    */
   readonly logGroup: logs.ILogGroup;
+
+  /**
+   * As `clients` of CloudTrail, and one list for both: of a call without context data the address is that of whoever called
+   * Cognito.
+   *
+   * @default - those of CloudTrail, else the pool's clients without a secret
+   */
+  readonly clients?: string[];
 }
 
 /** A source that says where logins came from, beside the login itself. */
@@ -42,7 +50,10 @@ export class LoginContext {
    * attempts that failed. Needs the Plus plan; audit-only is enough.
    */
   public static threatProtection(options: ThreatProtectionContextOptions): LoginContext {
-    return new LoginContext(undefined, options);
+    return new LoginContext(undefined, {
+      ...options,
+      clients: options.clients && clientIds(options.clients),
+    });
   }
 
   /**
@@ -106,6 +117,12 @@ export function sources(given: LoginContext[] = []): Sources | undefined {
       'each source once: a pool delivers its logs to one log group',
     );
   return given.length > 0 ? { cloudTrail, threatProtection } : undefined;
+}
+
+/** The clients of people's own devices, if they are named: the function has one list for both sources. */
+export function namedClients({ cloudTrail, threatProtection }: Sources): string[] | undefined {
+  const named = [cloudTrail?.clients, threatProtection?.clients].filter((clients) => clients !== undefined);
+  return named.length > 0 ? [...new Set(named.flat())] : undefined;
 }
 
 /** Ids as `USER_SYNC_CONTEXT_CLIENTS` takes them ("ClientId", Amazon Cognito API Reference). */

@@ -10,7 +10,7 @@ import { LambdaDestination } from 'aws-cdk-lib/aws-logs-destinations';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import { hiddenFor, mapRecords } from './context-queue';
-import { Sources, ThreatProtectionContextOptions } from './login-context';
+import { namedClients, Sources, ThreatProtectionContextOptions } from './login-context';
 import { Programs } from './programs';
 import { CONSUME, failureQueue, grantQueue, Queues, queues } from './queues';
 
@@ -60,6 +60,7 @@ export interface SignInRecords {
 /** Makes the function and its sources. */
 export function signInRecords(scope: Construct, programs: Programs, props: RecordsProps): SignInRecords {
   const { cloudTrail, threatProtection } = props.sources;
+  const clients = namedClients(props.sources);
   const failures = failureQueue(scope, 'SignInRecordFailures');
   const recordsFunction = programs.function(scope, 'SignInRecords', {
     program: 'user-sync-lifecycle',
@@ -69,7 +70,7 @@ export function signInRecords(scope: Construct, programs: Programs, props: Recor
     environment: {
       USER_SYNC_CONTEXT_QUEUE_URL: props.contextQueue.queueUrl,
       USER_SYNC_USER_POOL_ID: props.userPool.userPoolId,
-      ...(cloudTrail?.clients && { USER_SYNC_CONTEXT_CLIENTS: cloudTrail.clients.join(',') }),
+      ...(clients && { USER_SYNC_CONTEXT_CLIENTS: clients.join(',') }),
     },
     // CloudWatch Logs invokes it asynchronously.
     onFailure: { bind: () => ({ destination: failures.queueArn }) },
@@ -77,13 +78,16 @@ export function signInRecords(scope: Construct, programs: Programs, props: Recor
   grantQueue(failures, recordsFunction, 'sqs:SendMessage');
   grantQueue(props.contextQueue, recordsFunction, 'sqs:SendMessage');
   if (threatProtection) subscription(scope, recordsFunction, threatProtection);
+  // CloudTrail's records of sign-ins name a client, and no pool; and whose a client is decides whose the address is.
+  const actions = [
+    ...(cloudTrail ? ['cognito-idp:ListUserPoolClients'] : []),
+    ...(clients ? [] : ['cognito-idp:DescribeUserPoolClient']),
+  ];
+  if (actions.length > 0)
+    recordsFunction.addToRolePolicy(
+      new iam.PolicyStatement({ actions, resources: [props.userPool.userPoolArn] }),
+    );
   if (!cloudTrail) return { recordsFunction, failures };
-  // CloudTrail's records of sign-ins name a client, and no pool.
-  const clients = ['cognito-idp:ListUserPoolClients'];
-  if (!cloudTrail.clients) clients.push('cognito-idp:DescribeUserPoolClient');
-  recordsFunction.addToRolePolicy(
-    new iam.PolicyStatement({ actions: clients, resources: [props.userPool.userPoolArn] }),
-  );
   return { recordsFunction, failures, raw: trail(scope, recordsFunction, failures, props) };
 }
 

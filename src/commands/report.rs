@@ -211,10 +211,10 @@ impl Answer {
             }
             Self::Groups(rows) => csv(out, &["user_pool_id", "name", "members"], rows),
             Self::Failures(rows) => {
-                csv(out, &["day", "client_id", "reason", "network", "failures", "users"], rows)
+                csv(out, &["day", "reported_by", "client_id", "reason", "network", "failures", "users"], rows)
             }
             Self::FailingUsers(rows) => {
-                csv(out, &["user_id", "failures", "first_at", "last_at", "networks"], rows)
+                csv(out, &["user_id", "reported_by", "failures", "first_at", "last_at", "networks"], rows)
             }
             Self::Audit(rows) => csv(
                 out,
@@ -306,23 +306,30 @@ fn write_groups(out: &mut impl Write, rows: &[Group]) -> anyhow::Result<()> {
 
 fn write_failures(out: &mut impl Write, rows: &[Failures]) -> anyhow::Result<()> {
     let total: i64 = rows.iter().map(|row| row.failures).sum();
-    writeln!(out, "failures: {total} failed sign-ins that others recorded")?;
+    writeln!(out, "failures: {total} records of failed sign-ins, each reporter's by itself")?;
     let rows = rows.iter().map(|row| {
         let texts = [&row.client_id, &row.reason, &row.network];
         let texts = texts.map(|text| line(text.as_deref().unwrap_or("-")).into_owned());
         let numbers = [row.failures.to_string(), row.users.to_string()];
-        [row.day.to_string()].into_iter().chain(texts).chain(numbers).collect()
+        [row.day.to_string(), row.reported_by.clone()].into_iter().chain(texts).chain(numbers).collect()
     });
-    write_table(out, &["day", "client", "reason", "network", "failures", "users"], 4, rows)
+    write_table(out, &["day", "recorded by", "client", "reason", "network", "failures", "users"], 5, rows)
 }
 
 fn write_failing_users(out: &mut impl Write, rows: &[FailingUser]) -> anyhow::Result<()> {
     writeln!(out, "failing users: those with most failed sign-ins")?;
     let rows = rows.iter().map(|row| {
         let (first, last) = (row.first_at.to_string(), row.last_at.to_string());
-        vec![row.user_id.to_string(), first, last, row.failures.to_string(), row.networks.to_string()]
+        vec![
+            row.user_id.to_string(),
+            row.reported_by.clone(),
+            first,
+            last,
+            row.failures.to_string(),
+            row.networks.to_string(),
+        ]
     });
-    write_table(out, &["user", "first", "last", "failures", "networks"], 3, rows)
+    write_table(out, &["user", "recorded by", "first", "last", "failures", "networks"], 4, rows)
 }
 
 fn write_recorded(out: &mut impl Write, rows: &[Recorded]) -> anyhow::Result<()> {

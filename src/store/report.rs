@@ -92,6 +92,8 @@ pub struct Failures {
     /// In UTC.
     #[serde(serialize_with = "as_text")]
     pub day: Date,
+    /// Who recorded them: two may record the same one.
+    pub reported_by: String,
     /// The app client, where the record says it.
     pub client_id: Option<String>,
     /// Why, in a word.
@@ -109,6 +111,8 @@ pub struct Failures {
 pub struct FailingUser {
     /// The `sub`.
     pub user_id: Uuid,
+    /// Who recorded them: two may record the same one.
+    pub reported_by: String,
     /// Failed sign-ins, as far back as they are kept.
     pub failures: i64,
     /// The first one.
@@ -232,13 +236,15 @@ pub async fn groups(database: &Database) -> Result<Vec<Group>, sqlx::Error> {
 /// # Errors
 /// When the database cannot be asked, or the role may not read the view.
 pub async fn failures(database: &Database, days: u32) -> Result<Vec<Failures>, sqlx::Error> {
-    type Row = (Date, Option<String>, Option<String>, Option<String>, i64, i64);
-    let query = "select day, client_id, reason, network::text, failures, users from report_failures
+    type Row = (Date, String, Option<String>, Option<String>, Option<String>, i64, i64);
+    let query =
+        "select day, reported_by, client_id, reason, network::text, failures, users from report_failures
         where day > (now() at time zone 'utc')::date - $1::integer
-        order by day desc, failures desc, client_id, reason, network";
+        order by day desc, failures desc, reported_by, client_id, reason, network";
     let rows: Vec<Row> = sqlx::query_as(query).bind(integer(days)).fetch_all(database.reports()).await?;
-    let failures = |(day, client_id, reason, network, failures, users): Row| Failures {
+    let failures = |(day, reported_by, client_id, reason, network, failures, users): Row| Failures {
         day,
+        reported_by,
         client_id,
         reason,
         network,
@@ -257,14 +263,14 @@ pub async fn failing_users(
     days: u32,
     limit: u32,
 ) -> Result<Vec<FailingUser>, sqlx::Error> {
-    type Row = (Uuid, i64, OffsetDateTime, OffsetDateTime, i64);
-    let query = "select user_id, failures, first_at, last_at, networks from report_failing_users
-        where last_at > now() - make_interval(days => $1) order by failures desc, user_id limit $2";
+    type Row = (Uuid, String, i64, OffsetDateTime, OffsetDateTime, i64);
+    let query = "select user_id, reported_by, failures, first_at, last_at, networks from report_failing_users
+        where last_at > now() - make_interval(days => $1) order by failures desc, user_id, reported_by limit $2";
     let query = sqlx::query_as(query).bind(integer(days)).bind(i64::from(limit));
     let rows: Vec<Row> = query.fetch_all(database.reports()).await?;
-    let user = |(user_id, failures, first, last, networks): Row| {
+    let user = |(user_id, reported_by, failures, first, last, networks): Row| {
         let (first_at, last_at) = (Timestamp::from(first), Timestamp::from(last));
-        FailingUser { user_id, failures, first_at, last_at, networks }
+        FailingUser { user_id, reported_by, failures, first_at, last_at, networks }
     };
     Ok(rows.into_iter().map(user).collect())
 }

@@ -289,8 +289,7 @@ impl Applier {
             }
         }
     }
-
-    }
+}
 
 /// Records of sign-ins have a queue of their own, since whoever may send there must not count logins.
 fn wrong_queue() -> Rejection {

@@ -71,7 +71,8 @@ impl Contexts {
             contexts.sign_up = address.map(|address| (event.id, address));
             return contexts;
         }
-        let device = data.device.as_deref().and_then(Device::parse);
+        let device =
+            data.device.as_deref().and_then(|name| Device::parse(name).or_else(|| Device::of_name(name)));
         let kept = Kept {
             client_id: data.client_id.as_deref().filter(|id| !id.is_empty()).map(str::to_owned),
             ip: address,

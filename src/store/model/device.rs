@@ -46,7 +46,32 @@ impl Device {
         DEVICES.of(user_agent)
     }
 
-    /// The same, read each time.
+    /// The class of a device as threat protection names it: a browser and a system, each with its version, such as
+    /// `Mobile Safari 18.5, iOS 18.5` or `Chrome 126.0.0, Windows 10` (`deviceName`, "Exporting user pool logs", Cognito
+    /// Developer Guide). A tablet with Android and its phones have one system, and only the browser tells them apart.
+    pub(in crate::store) fn of_name(name: &str) -> Option<Self> {
+        let name = name.to_ascii_lowercase();
+        let (browser, system) = name.rsplit_once(',')?;
+        let (mut browser, system) = (browser.split_whitespace(), system.trim());
+        let first = browser.clone().next().filter(|word| *word != "other")?;
+        let is = |known: &str| {
+            system.strip_prefix(known).is_some_and(|rest| !rest.starts_with(char::is_alphabetic))
+        };
+        match first {
+            _ if is("windows phone") || is("ios") => Some(Self::Mobile),
+            _ if is("ipados") => Some(Self::Tablet),
+            _ if is("android") => browser.any(|word| word == "mobile").then_some(Self::Mobile),
+            _ if ["windows", "mac os x", "macos", "linux", "ubuntu", "fedora", "chrome os"]
+                .into_iter()
+                .any(is) =>
+            {
+                Some(Self::Desktop)
+            }
+            _ => None,
+        }
+    }
+
+    /// The class of a user agent's device, read each time.
     pub(in crate::store) fn read(user_agent: &str) -> Option<Self> {
         Said::by(user_agent).class()
     }

@@ -610,3 +610,28 @@ fn the_cost_is_linear() {
         assert!(ratio < 1_024.0, "{part:?}: 64 times the text costs {ratio} times as much");
     }
 }
+
+#[test]
+fn a_device_by_the_name_that_threat_protection_gives_it() {
+    use Device::{Desktop, Mobile, Tablet};
+    for (name, class) in [
+        ("Mobile Safari 18.5, iOS 18.5", Some(Mobile)),
+        ("Mobile Safari UI/WKWebView, iOS 17", Some(Mobile)),
+        ("Chrome Mobile 126.0.6478, Android 14", Some(Mobile)),
+        ("Chrome Mobile WebView 126, Android 10", Some(Mobile)),
+        ("Chrome 126.0.6478, Android 14", None),
+        ("Chrome 126.0.0, Windows 10", Some(Desktop)),
+        ("Edge Mobile 15, Windows Phone 10.0", Some(Mobile)),
+        ("Safari 17.4, Mac OS X 10.15.7", Some(Desktop)),
+        ("Firefox 127, Ubuntu", Some(Desktop)),
+        ("Chrome 126, Chrome OS 15886", Some(Desktop)),
+        ("Safari 18, iPadOS 18", Some(Tablet)),
+        ("Chrome 126, Windowsill 1", None),
+        ("Other, Other", None),
+        ("Other, Linux", None),
+        ("Chrome 126", None),
+        ("", None),
+    ] {
+        assert_eq!(Device::of_name(name), class, "{name}");
+    }
+}
