@@ -14,7 +14,7 @@ use crate::convergence::{empty, orders};
 use crate::model::Tables;
 use crate::support::events::{EventBuilder, at, confirmed, login, sub};
 use crate::support::histories::{History, case_with_contexts};
-use crate::support::{TestDatabase, apply_any, in_turn_for_rows};
+use crate::support::{TestDatabase, apply_any, in_turn_for_rows, sessions_wait};
 
 use Reporter::{Application, CloudTrail, ThreatProtection};
 
@@ -565,6 +565,27 @@ async fn a_record_and_a_login_at_once_leave_the_same_row_whoever_is_first() {
             }
         }
     }
+}
+
+/// A login has read the row and waits for it, while a record's transaction commits.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_is_read_when_the_row_is_locked() {
+    let database = TestDatabase::create().await;
+    apply(&database, &[known(1), plain(2).build(), address(Application, 2, 0, "192.0.2.1")]).await;
+    let mut holder = database.owner.begin().await.unwrap();
+    sqlx::query("lock table users in exclusive mode").execute(&mut *holder).await.unwrap();
+    let commit = async {
+        sessions_wait(&database, 1).await;
+        let keep = "insert into user_sync_context_states select $1, state from user_sync_context_states where user_id = $2";
+        sqlx::query(keep).bind(sub(1)).bind(sub(2)).execute(&mut *holder).await.unwrap();
+        let change = "update users set row_version = row_version + 1 where id = $1";
+        sqlx::query(change).bind(sub(1)).execute(&mut *holder).await.unwrap();
+        holder.commit().await.unwrap();
+    };
+    let login = [plain(1).with(|data| data.enabled = Some(true)).build()];
+    let (outcomes, ()) = tokio::join!(database.apply(&login), commit);
+    assert_eq!(outcomes, [Outcome::Applied]);
+    assert_eq!(shown(&database, 1).await, some(["192.0.2.1", "", "", "application"]));
 }
 
 /// Of a user without a row, too: each keeps what the other one has.
