@@ -70,7 +70,8 @@ impl Contexts {
             contexts.sign_up = address.map(|address| (event.id, address));
             return contexts;
         }
-        let device = data.device.as_deref().and_then(Device::parse);
+        let named = |name| Device::parse(name).or_else(|| Device::of_name(name));
+        let device = data.device.as_deref().and_then(named);
         let kept = Kept {
             client_id: data.client_id.as_deref().map(str::to_owned),
             ip: address,
