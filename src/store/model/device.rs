@@ -37,6 +37,25 @@ impl Device {
         Self::ALL.into_iter().find(|device| device.as_str().eq_ignore_ascii_case(text.trim()))
     }
 
+    /// The class of a device as a log names it, a browser and a system: `Chrome 126, Windows 10`. Of a phone's system only a
+    /// browser for phones tells which it is, and iOS may be a tablet's.
+    pub(in crate::store) fn of_name(name: &str) -> Option<Self> {
+        let (browser, system) = name.split_once(',')?;
+        let is_of_phones = browser.split_whitespace().any(|word| word.eq_ignore_ascii_case("mobile"));
+        let system = system.trim().to_ascii_lowercase();
+        let begins = |with: &str| {
+            system.strip_prefix(with).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        };
+        let is_desktop = ["windows", "mac os x", "macos", "linux", "ubuntu", "fedora", "chrome os"]
+            .into_iter()
+            .any(begins);
+        match (is_desktop && !begins("windows phone"), is_of_phones && begins("android")) {
+            (true, _) if !is_of_phones => Some(Self::Desktop),
+            (_, true) => Some(Self::Mobile),
+            (_, _) => None,
+        }
+    }
+
     /// The class of a user agent's device. Robots, television, consoles, headsets, cars, watches, readers of books,
     /// libraries and what is unknown have none.
     ///
@@ -48,27 +67,22 @@ impl Device {
 
     /// The class of a device as threat protection names it: a browser and a system, each with its version, such as
     /// `Mobile Safari 18.5, iOS 18.5` or `Chrome 126.0.0, Windows 10` (`deviceName`, "Exporting user pool logs", Cognito
-    /// Developer Guide). A tablet with Android and its phones have one system, and only the browser tells them apart.
+    /// Developer Guide). A phone and a tablet have one system: only a browser for phones tells them apart.
     pub(in crate::store) fn of_name(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();
         let (browser, system) = name.rsplit_once(',')?;
-        let (mut browser, system) = (browser.split_whitespace(), system.trim());
-        let first = browser.clone().next().filter(|word| *word != "other")?;
         let is = |known: &str| {
-            system.strip_prefix(known).is_some_and(|rest| !rest.starts_with(char::is_alphabetic))
+            let rest = system.trim().strip_prefix(known);
+            rest.is_some_and(|rest| !rest.starts_with(char::is_alphabetic))
         };
-        match first {
-            _ if is("windows phone") || is("ios") => Some(Self::Mobile),
-            _ if is("ipados") => Some(Self::Tablet),
-            _ if is("android") => browser.any(|word| word == "mobile").then_some(Self::Mobile),
-            _ if ["windows", "mac os x", "macos", "linux", "ubuntu", "fedora", "chrome os"]
-                .into_iter()
-                .any(is) =>
-            {
-                Some(Self::Desktop)
-            }
-            _ => None,
+        let is_any = |known: &[&str]| known.iter().any(|known| is(known));
+        if browser.split_whitespace().any(|word| word == "mobile") {
+            return is_any(&["ios", "android", "windows phone"]).then_some(Self::Mobile);
         }
+        // A television or a server may have Linux, where the browser has no name.
+        let is_linux = is_any(&["linux", "ubuntu", "fedora", "chrome os"]) && !browser.starts_with("other");
+        let is_desktop = is_linux || is_any(&["windows", "mac os x", "macos"]) && !is("windows phone");
+        if is("ipados") { Some(Self::Tablet) } else { is_desktop.then_some(Self::Desktop) }
     }
 
     /// The class of a user agent's device, read each time.
