@@ -37,25 +37,6 @@ impl Device {
         Self::ALL.into_iter().find(|device| device.as_str().eq_ignore_ascii_case(text.trim()))
     }
 
-    /// The class of a device as a log names it, a browser and a system: `Chrome 126, Windows 10`. Of a phone's system only a
-    /// browser for phones tells which it is, and iOS may be a tablet's.
-    pub(in crate::store) fn of_name(name: &str) -> Option<Self> {
-        let (browser, system) = name.split_once(',')?;
-        let is_of_phones = browser.split_whitespace().any(|word| word.eq_ignore_ascii_case("mobile"));
-        let system = system.trim().to_ascii_lowercase();
-        let begins = |with: &str| {
-            system.strip_prefix(with).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
-        };
-        let is_desktop = ["windows", "mac os x", "macos", "linux", "ubuntu", "fedora", "chrome os"]
-            .into_iter()
-            .any(begins);
-        match (is_desktop && !begins("windows phone"), is_of_phones && begins("android")) {
-            (true, _) if !is_of_phones => Some(Self::Desktop),
-            (_, true) => Some(Self::Mobile),
-            (_, _) => None,
-        }
-    }
-
     /// The class of a user agent's device. Robots, television, consoles, headsets, cars, watches, readers of books,
     /// libraries and what is unknown have none.
     ///

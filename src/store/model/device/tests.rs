@@ -25,33 +25,6 @@ fn all(expected: Option<Device>, user_agents: &[&str]) {
     assert!(wrong.is_empty(), "these are {expected:?}:\n{}", wrong.join("\n"));
 }
 
-/// Threat protection's `deviceName`.
-#[test]
-fn a_device_is_what_a_log_names_its_browser_and_system() {
-    for (name, expected) in [
-        ("Chrome 126, Windows 10", DESKTOP),
-        ("Firefox 127, Mac OS X 10.15", DESKTOP),
-        ("Chrome 126, Chrome OS 14541.0.0", DESKTOP),
-        ("Firefox 127, Linux", DESKTOP),
-        ("Chrome Mobile 126, Android 14", MOBILE),
-        // A tablet's, or nobody knows.
-        ("Chrome 126, Android 14", None),
-        ("Mobile Safari 18, iOS 18.5", None),
-        ("IE Mobile 11, Windows Phone 8.1", None),
-        ("Chrome 126, Other", None),
-        ("Other, Windows 10", DESKTOP),
-        ("Other, Windows 10", Some(Desktop)),
-        ("Mobile Safari 18, Windows 10", None),
-        ("Other, Other", None),
-        ("Chrome 126, Linuxoid", None),
-        ("Windows 10", None),
-        (",", None),
-        ("", None),
-    ] {
-        assert_eq!(Device::of_name(name), expected, "{name}");
-    }
-}
-
 #[test]
 fn a_phone_whose_name_holds_another_word_is_a_phone() {
     all(
