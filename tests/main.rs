@@ -66,3 +66,4 @@ mod style;
 mod taken_names;
 mod trigger_contract;
 mod walls;
+mod where_from;

@@ -23,7 +23,7 @@ use crate::sqs::send::Sender;
 
 /// How long sending what an invocation holds may take. Together with [`LOOK_UP_BUDGET`] it must be shorter than the
 /// function's timeout.
-const SEND_BUDGET: Duration = Duration::from_secs(30);
+pub const SEND_BUDGET: Duration = Duration::from_secs(30);
 
 /// Why records are not on the queue, so that they must be handed over again. Names no user: it is logged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
