@@ -1,6 +1,7 @@
 //! The path of failed sign-ins: into their ledger, each once by its own id, and onto no row of anybody's. Many to a message,
 //! so that all failures of a batch are a few statements, however many there are.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -109,7 +110,13 @@ impl Applier {
     /// Commits rows, and says of each whether it is new.
     async fn try_record(&self, rows: &[Row<'_>]) -> Result<Vec<Outcome>, Failure> {
         let mut tx = self.database().begin(Purpose::Events).await.map_err(Failure::before_any_row)?;
-        let fresh = match failures::insert(&mut tx, rows).await.map_err(Failure::from) {
+        // Months that are being dropped: nobody waits for these, and the others go through.
+        let held = ledger::held_records(&mut tx, rows.iter().map(|row| row.id)).await?;
+        let open: Cow<'_, [Row<'_>]> = match held.is_empty() {
+            true => Cow::Borrowed(rows),
+            false => Cow::Owned(rows.iter().filter(|row| !held.contains(&row.id)).cloned().collect()),
+        };
+        let fresh = match failures::insert(&mut tx, &open).await.map_err(Failure::from) {
             Ok(fresh) => fresh,
             Err(failure) => {
                 if is_of_one_row(&failure) || !matches!(failure, Failure::Unavailable(_)) {
@@ -120,10 +127,14 @@ impl Applier {
             }
         };
         tx.commit().await?;
-        let count = fresh.as_ref().map_or(rows.len(), HashSet::len);
+        let count = fresh.as_ref().map_or(open.len(), HashSet::len);
         ::metrics::counter!("failures_recorded").increment(u64::try_from(count).unwrap_or(u64::MAX));
         let is_new = |row: &Row<'_>| fresh.as_ref().is_none_or(|fresh| fresh.contains(&row.id.uuid()));
-        let outcome = |row| if is_new(row) { Outcome::Applied } else { Outcome::Duplicate };
+        let outcome = |row: &Row<'_>| match is_new(row) {
+            _ if held.contains(&row.id) => Outcome::Retry(RetryCause::Conflict),
+            true => Outcome::Applied,
+            false => Outcome::Duplicate,
+        };
         Ok(rows.iter().map(outcome).collect())
     }
 }

@@ -14,15 +14,12 @@ use crate::store::model::claims::{Identifier, IdentifierKind};
 use crate::store::model::columns::{NAMELESS, Owned, Since, UserRow};
 use crate::store::model::contexts::Contexts;
 use crate::store::model::referral::referral_code;
-use crate::store::model::scrub::{IMPERSONAL, forget, forget_state};
+use crate::store::model::scrub::{IMPERSONAL, IMPERSONAL_OF_CONTEXTS, forget, forget_state};
 use crate::store::model::user::StoredUser;
 use crate::store::tables::failure::{Failure, OF_A_COMMAND, StoreError, retry_conflicts};
 use crate::store::tables::refusal::all_written;
 use crate::store::tables::{history, users};
 use crate::store::{locks, merge};
-
-/// Members of a context's data that say nothing of the person.
-const IMPERSONAL_OF_CONTEXTS: [&str; 5] = ["reported_by", "occasion", "witness", "client_id", "flow"];
 
 /// What was erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

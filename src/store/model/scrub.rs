@@ -10,6 +10,10 @@ use crate::store::model::state::{Delta, Login, STATUS, SignUp, USER_POOL_ID, Use
 pub(in crate::store) const IMPERSONAL: [&str; 6] =
     ["client_id", "status", "federated", "enabled", "created_at", "partial"];
 
+/// Members of a context's data that say nothing of the person.
+pub(in crate::store) const IMPERSONAL_OF_CONTEXTS: [&str; 5] =
+    ["reported_by", "occasion", "witness", "client_id", "flow"];
+
 /// What an event of an erased user says: that it was, and when.
 pub(in crate::store) fn scrub<'a>(event: &UserEvent<'a>) -> UserEvent<'a> {
     let Data {
@@ -127,8 +131,7 @@ mod tests {
             let id = EventId::new(Timestamp::from_unix_millis(1_700_000_000_000));
             let event = ContextEvent { id, user_pool_id: "p".into(), sub: Some(Uuid::nil()), data };
             let mut kept = serde_json::to_value(&event.data).unwrap();
-            let impersonal = ["reported_by", "occasion", "witness", "client_id", "flow"];
-            kept.as_object_mut().unwrap().retain(|key, _| impersonal.contains(&key.as_str()));
+            kept.as_object_mut().unwrap().retain(|key, _| IMPERSONAL_OF_CONTEXTS.contains(&key.as_str()));
             prop_assert_eq!(&kept, &serde_json::to_value(&scrub_context(&event).data).unwrap());
             prop_assert!(fold_contexts([&scrub_context(&event)], &GeoIp::default()).is_empty());
         }

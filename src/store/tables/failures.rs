@@ -66,8 +66,8 @@ pub(in crate::store) async fn insert(
 ) -> Result<Option<HashSet<Uuid>>, sqlx::Error> {
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id.uuid()).collect();
     // Only these rows have something to leave out.
-    let detailed: BTreeSet<Uuid> =
-        rows.iter().filter(|row| row.data.is_some()).filter_map(|row| row.user).collect();
+    let is_detailed = |row: &&Row<'_>| row.data.is_some() || row.network.is_some();
+    let detailed: BTreeSet<Uuid> = rows.iter().filter(is_detailed).filter_map(|row| row.user).collect();
     let fresh: Option<Vec<Uuid>> = sqlx::query_scalar(include_str!("insert_failures.sql"))
         .bind(&ids)
         .bind(rows.iter().map(|row| row.user).collect::<Vec<_>>())
