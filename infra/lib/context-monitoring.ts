@@ -17,6 +17,13 @@ export interface WatchedContexts extends Queues {
 const { NOT_BREACHING } = cloudwatch.TreatMissingData;
 const HOUR = { period: Duration.hours(1) };
 
+/** The age of what waits longest: for a row, or to be read. */
+function oldest(queue: sqs.Queue, records?: SignInRecords): cloudwatch.IMetric {
+  const age = (of: sqs.Queue) => of.metricApproximateAgeOfOldestMessage({ statistic: 'Maximum' });
+  if (!records?.raw) return age(queue);
+  return ofAny('MAX', { contexts: age(queue), raw: age(records.raw.queue) }, Duration.minutes(5));
+}
+
 /** Makes an alarm for each way in which records could be lost or say that logins were. */
 export function contextAlarms(
   make: (id: string, props: AlarmProps) => cloudwatch.Alarm,
@@ -31,7 +38,7 @@ export function contextAlarms(
       section: 'Context dead letters > 0',
     }),
     make('OldestContext', {
-      metric: queue.metricApproximateAgeOfOldestMessage({ statistic: 'Maximum' }),
+      metric: oldest(queue, records),
       // What waits behind an attack is no reason to wake anybody: sign-ins have a queue of their own.
       threshold: 3_600,
       missing: NOT_BREACHING,
@@ -58,7 +65,7 @@ export function contextAlarms(
         metric: unaccounted(auditFunction, { ...HOUR, statistic: 'Maximum' }),
         threshold: 0,
         missing: NOT_BREACHING,
-        says: 'AWS recorded sign-ins that are not in the ledger. `user-sync audit --list` names them.',
+        says: 'AWS or the application recorded sign-ins that are not in the ledger. `user-sync audit --list` names them.',
         section: 'Logins unaccounted for',
       }),
       make('AuditFails', {

@@ -504,12 +504,13 @@ describe('alarms', () => {
     const visible = ['AWS/SQS', 'ApproximateNumberOfMessagesVisible', 0];
     const both = (id: string) => watches(alarm('LoginContext', id));
     assert.deepEqual(both('ContextDeadLetters'), [...visible, 'SyncContextDeadLetterQueue']);
-    assert.deepEqual(both('OldestContext'), [
+    assert.deepEqual(watches(alarm('FargateThreatProtection', 'OldestContext')), [
       'AWS/SQS',
       'ApproximateAgeOfOldestMessage',
       3_600,
       'SyncContextQueue',
     ]);
+    assert.deepEqual(both('OldestContext').slice(2), [3_600, 'SyncContextQueue', 'SyncSignInRecordsQueue']);
     assert.deepEqual(both('SignInRecordFailures'), [
       ...visible,
       'SyncSignInRecordFailures',

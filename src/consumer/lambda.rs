@@ -31,6 +31,12 @@ pub enum BatchError {
         /// The column, from 1; 0 if the payload is not UTF-8, or at the end of a line.
         column: usize,
     },
+    /// The batch is of a queue that is not this consumer's.
+    #[error(
+        "a batch of a queue that is neither USER_SYNC_QUEUE_URL's nor USER_SYNC_CONTEXT_QUEUE_URL's: correct the variables, or \
+         remove the event source mapping"
+    )]
+    UnknownQueue,
     /// A record without an id failed, and Lambda cannot be told which one.
     #[error("a record without messageId failed, so the whole batch fails: check the event source")]
     AnonymousRecord,
@@ -90,7 +96,7 @@ where
 /// Applies a batch and reports the deliveries that Lambda must not delete. A batch is of one queue; which, its records say.
 ///
 /// # Errors
-/// When the batch cannot be read, or when a record without an id fails: an unknown id would fail the whole batch, too.
+/// When the batch cannot be read, is of a queue that is not known, or when a record without an id fails: an unknown id would fail the whole batch, too.
 pub async fn handle(
     applier: &Applier,
     queues: &Queues,
@@ -104,14 +110,22 @@ pub async fn handle(
             line: error.line(),
             column: error.column(),
         })?;
-    let carries = |record: &Record<'_>| queues.at(record.event_source_arn.as_deref().unwrap_or_default()).1;
-    let (events, records): (Vec<_>, Vec<_>) =
-        batch.records.into_iter().partition(|record| carries(record) == Carries::Events);
+    let at = |record: &Record<'_>| {
+        let arn = record.event_source_arn.as_deref().unwrap_or_default();
+        queues.at(arn).ok_or(BatchError::UnknownQueue)
+    };
+    let (mut events, mut records) = (Vec::new(), Vec::new());
+    for record in batch.records {
+        match at(&record)?.1 {
+            Carries::Events => events.push(record),
+            Carries::Records => records.push(record),
+        }
+    }
     let mut response = SqsBatchResponse::default();
-    for part in [events, records].into_iter().filter(|part| !part.is_empty()) {
-        let arn = part.first().and_then(|record| record.event_source_arn.clone()).unwrap_or_default();
+    for part in [events, records] {
+        let Some(first) = part.first() else { continue };
+        let (queue, carries) = at(first)?;
         let deliveries: Vec<Delivery<'_>> = part.into_iter().map(delivery).collect();
-        let (queue, carries) = queues.at(&arn);
         let settled = settle(applier, queue, carries, &deliveries).await;
         let failed = deliveries.iter().zip(settled.acknowledged).filter(|(_, acknowledged)| !acknowledged);
         let failed: Result<Vec<_>, _> = failed.map(|(delivery, _)| failure(delivery)).collect();

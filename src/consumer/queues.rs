@@ -37,12 +37,14 @@ impl Queues {
         std::iter::once(&self.events).chain(&self.records)
     }
 
-    /// The queue of an ARN, and what it carries. What is not the queue of records is the other one: that needs no ARN.
+    /// The queue of an ARN, and what it carries. Where there is no queue of records, all is of the queue of events. Where there
+    /// is one, a queue that is neither is `None`: whoever may send there is not known to be one who may count logins.
     #[must_use]
-    pub fn at(&self, arn: &str) -> (&Queue, Carries) {
-        match self.records.as_ref().filter(|records| records.is_at(arn)) {
-            Some(records) => (records, Carries::Records),
-            None => (&self.events, Carries::Events),
+    pub fn at(&self, arn: &str) -> Option<(&Queue, Carries)> {
+        match &self.records {
+            None => Some((&self.events, Carries::Events)),
+            Some(records) if records.is_at(arn) => Some((records, Carries::Records)),
+            Some(_) => self.events.is_at(arn).then_some((&self.events, Carries::Events)),
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use aws_smithy_types::base64;
 use cognito_user_sync_triggers::event::{
-    Context, ContextEvent, DecodeError, Event, EventId, FAILURES_MAX, Failure, FailureGroup, Failures,
-    FailuresEvent, MESSAGE_MAX_BYTES, Occasion, Reporter, TEXT_MAX_CHARS,
+    CLIENT_ID_MAX_CHARS, Context, ContextEvent, DecodeError, Event, EventId, FAILURES_MAX, Failure,
+    FailureGroup, Failures, FailuresEvent, MESSAGE_MAX_BYTES, Occasion, Reporter, TEXT_MAX_CHARS,
 };
 use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;
@@ -204,6 +204,7 @@ fn what_is_wrong_with_a_context_is_named_and_the_schema_rejects_it_too() {
         ("/data/occasion", Some(json!({ "sign_up": null })), "malformed", "data.occasion"),
         ("/data/witness", Some(json!("yes")), "malformed", "data.witness"),
         ("/data/ip", Some(json!(["203.0.113.9"])), "malformed", "data.ip"),
+        ("/data/client_id", Some(json!("a".repeat(CLIENT_ID_MAX_CHARS + 1))), "oversized", "data.client_id"),
         ("/subject", Some(json!("somebody")), "malformed", "subject"),
         ("/source", Some(json!("elsewhere/pool")), "malformed", "source"),
         ("/source", None, "malformed", "source"),
@@ -277,6 +278,13 @@ fn what_is_wrong_with_failures_is_named_and_the_schema_rejects_it_too() {
         (first("ip"), Some(json!(7)), "malformed", field("ip")),
     ];
     let long = || Some(json!("é".repeat(TEXT_MAX_CHARS + 1)));
+    let client_id = Some(json!("a".repeat(CLIENT_ID_MAX_CHARS + 1)));
+    cases.push((
+        "/data/groups/0/client_id".to_owned(),
+        client_id,
+        "oversized",
+        "data.groups.client_id".to_owned(),
+    ));
     for name in ["client_id", "reason", "network"] {
         cases.push((format!("/data/groups/0/{name}"), long(), "oversized", format!("data.groups.{name}")));
     }

@@ -137,7 +137,7 @@ pub(crate) async fn hand_over(database: &Database, run: Run<'_>, batches: Vec<Ve
     let url = if is_ours { &database.consumer_url } else { &database.owner_url };
     let environment = [
         ("DATABASE_URL", url.as_str()),
-        ("USER_SYNC_QUEUE_URL", "http://127.0.0.1:9/queue"),
+        ("USER_SYNC_QUEUE_URL", "http://127.0.0.1:9/111122223333/user-sync"),
         ("USER_SYNC_DLQ_URL", "http://127.0.0.1:9/dlq"),
         ("USER_SYNC_CONTEXT_QUEUE_URL", "http://127.0.0.1:9/111122223333/records"),
         ("USER_SYNC_CONTEXT_DLQ_URL", "http://127.0.0.1:9/111122223333/records-dlq"),

@@ -97,7 +97,7 @@ impl Clients {
                     tracing::warn!(
                         user_pool = pool.id(),
                         error = &error as &dyn std::error::Error,
-                        "the app clients of a pool cannot be listed: deletions by its users wait for reconcile"
+                        "the app clients of a pool cannot be listed: records that name no pool wait, and deletions for reconcile"
                     );
                     // What passes by itself makes Lambda ask again, so it is not forgotten for what does not.
                     if !round.failure.as_ref().is_some_and(PoolError::is_transient) {

@@ -55,8 +55,8 @@ pub(super) fn read(
         sub,
         what,
         origin_of: match leaf("hasContextData") {
-            Some(said) if said.eq_ignore_ascii_case("false") => OriginOf::Caller,
-            Some(_) | None => OriginOf::Person,
+            Some(said) if said.eq_ignore_ascii_case("true") => OriginOf::Person,
+            Some(_) | None => OriginOf::Caller,
         },
         origin: Origin {
             ip: leaf("ipAddress").and_then(|ip| address(&ip)),

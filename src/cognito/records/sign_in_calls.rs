@@ -94,11 +94,15 @@ fn outcome(record: &Object<'_>, purpose: Purpose) -> Result<(What, Option<uuid::
         }
         (Purpose::SignIn, None) => {
             // Its value is masked.
-            let token = scalar(&object(&response, "authenticationResult"), "accessToken");
-            if token.is_some_and(|token| !token.is_empty() && token != "null") {
+            let is_there = |text: Option<String>| text.is_some_and(|text| !text.is_empty() && text != "null");
+            let result = object(&response, "authenticationResult");
+            // All of it may be masked, as text.
+            if is_there(scalar(&result, "accessToken")) || is_there(scalar(&response, "authenticationResult"))
+            {
                 return Ok((What::Success(Occasion::SignIn), user));
             }
-            let goes_on = leaf(&response, "challengeName").is_some();
+            let goes_on =
+                leaf(&response, "challengeName").is_some() || is_there(scalar(&response, "session"));
             Err(if goes_on { Ignored::Challenge } else { Ignored::NoResult })
         }
     }

@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 
 use cognito_user_sync_triggers::event::{ContextEvent, EventId, Occasion, Reporter};
 use cognito_user_sync_triggers::timestamp::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use crate::geoip::{GeoIp, names_a_city};
@@ -41,7 +41,8 @@ pub(in crate::store) struct Kept {
     pub(in crate::store) client_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::store) ip: Option<IpAddr>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// A class that a later release knows is none here: a sign-in must not fail by it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "known_device")]
     pub(in crate::store) device: Option<Device>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::store) location: Option<String>,
@@ -51,7 +52,7 @@ pub(in crate::store) struct Kept {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store) struct Contexts {
     /// The [`KEPT`] latest of each reporter.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "known_reporters")]
     pub(in crate::store) sign_ins: BTreeMap<Reporter, BTreeMap<EventId, Kept>>,
     /// The least record of a sign-up that has an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -149,13 +150,29 @@ pub(in crate::store) fn fold<'a>(
     users
 }
 
+fn known_device<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Device>, D::Error> {
+    let name = Option::<String>::deserialize(deserializer)?;
+    Ok(name.and_then(|name| Device::parse(&name)))
+}
+
+fn known_reporters<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<Reporter, BTreeMap<EventId, Kept>>, D::Error> {
+    let all = BTreeMap::<String, BTreeMap<EventId, Kept>>::deserialize(deserializer)?;
+    Ok(all.into_iter().filter_map(|(name, kept)| Some((Reporter::parse(&name)?, kept))).collect())
+}
+
+/// Most characters of a place that is kept: the longest there are have some 200.
+const PLACE_MAX_CHARS: usize = 256;
+
 /// `city, country` where the reporter names a city, as it writes it.
 fn place(city: Option<&str>, country: Option<&str>) -> Option<String> {
     let city = city.and_then(profile::text).filter(|city| names_a_city(city))?;
-    Some(match country.and_then(profile::text).filter(|country| names_a_city(country)) {
+    let place = match country.and_then(profile::text).filter(|country| names_a_city(country)) {
         Some(country) => format!("{city}, {country}"),
         None => city.to_owned(),
-    })
+    };
+    Some(place).filter(|place| place.chars().count() <= PLACE_MAX_CHARS)
 }
 
 /// How much later `a` is than `b`, in milliseconds.
@@ -285,4 +302,32 @@ fn first<'a, T: PartialEq>(
         };
         word.map(|word| (source, word))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// A consumer of this release beside one of the next must apply the user's sign-ins.
+    #[test]
+    fn what_a_later_release_keeps_is_read_as_far_as_it_is_known() {
+        let state = r#"{"sign_ins":{"cloudtrail":{"019ad000-0000-7000-8000-000000000001":{"ip":"192.0.2.1","device":"Watch"}},
+            "network_firewall":{"019ad000-0000-7000-8000-000000000002":{"ip":"192.0.2.2"}}},"later":1}"#;
+        let contexts: Contexts = serde_json::from_str(state).unwrap();
+        let kept: Vec<_> = contexts.sign_ins.values().flat_map(BTreeMap::values).collect();
+        assert_eq!(contexts.sign_ins.keys().collect::<Vec<_>>(), [&Reporter::CloudTrail]);
+        assert_eq!((kept[0].ip, kept[0].device), (Some("192.0.2.1".parse().unwrap()), None));
+    }
+
+    #[test]
+    fn a_place_is_no_longer_than_places_are() {
+        assert_eq!(place(Some("Graz"), Some("Austria")).as_deref(), Some("Graz, Austria"));
+        assert_eq!(place(Some("Graz"), Some("null")).as_deref(), Some("Graz"));
+        assert_eq!(
+            place(Some(&"G".repeat(PLACE_MAX_CHARS)), None).map(|place| place.len()),
+            Some(PLACE_MAX_CHARS)
+        );
+        assert_eq!(place(Some(&"G".repeat(PLACE_MAX_CHARS)), Some("Austria")), None);
+    }
 }

@@ -96,11 +96,12 @@ pub(in crate::store) async fn write(
     let written = sqlx::query(upsert).bind(&users).bind(states.map_err(encode)?).execute(&mut *tx).await?;
     all_written("user_sync_context_states", users.len(), written.rows_affected())?;
 
-    // By itself, since little of a row is asked for: a record comes with most logins.
+    // By itself, since little of a row is asked for: a record comes with most logins. A row that no event has made is somebody
+    // else's.
     let rows = "select id, last_login_id, last_login_client_id, host(last_login_ip) as last_login_ip, last_login_device,
             last_login_location, last_login_own, sign_up_id, host(created_ip) as created_ip, created_ip_for,
             sign_up_referral_code
-        from users where id = any ($1)";
+        from users where id = any ($1) and attributes_version is not null";
     let rows = sqlx::query(rows).bind(&users).fetch_all(&mut *tx).await?;
     let read = |row: &PgRow| Ok((row.try_get("id")?, last_login(row)?, sign_up(row)?));
     let rows: Vec<(Uuid, Option<Login>, Option<SignUp>)> =

@@ -17,7 +17,8 @@ pub use self::limits::{
     MESSAGE_MAX_BYTES, TEXT_MAX_CHARS,
 };
 pub use self::records::{
-    Context, ContextEvent, FAILURES_MAX, Failure, FailureGroup, Failures, FailuresEvent, Occasion, Reporter,
+    CLIENT_ID_MAX_CHARS, Context, ContextEvent, FAILURES_MAX, Failure, FailureGroup, Failures, FailuresEvent,
+    Occasion, Reporter,
 };
 
 use std::collections::BTreeMap;

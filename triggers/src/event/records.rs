@@ -15,6 +15,9 @@ use crate::text::Text;
 /// Most failures of one message. Each is some hundred bytes without its details, so that a message has room for them.
 pub const FAILURES_MAX: usize = 10_000;
 
+/// Most characters of an app client's id: Cognito's own limit (`ClientIdType`, Amazon Cognito user pools API Reference).
+pub const CLIENT_ID_MAX_CHARS: usize = 128;
+
 /// Where a sign-in, or a sign-up, came from, as somebody recorded it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContextEvent<'a> {
@@ -405,14 +408,18 @@ fn strip((_, text): Named<'_, '_>) {
 }
 
 fn check((field, text): Named<'_, '_>) -> Result<(), DecodeError> {
-    check_chars(field, text.as_deref().unwrap_or_default(), TEXT_MAX_CHARS)
+    check_chars(field, text.as_deref().unwrap_or_default(), most(field))
 }
 
 fn bound((field, text): Named<'_, '_>) {
-    let is_over = text.as_deref().is_some_and(|text| text.chars().count() > TEXT_MAX_CHARS);
+    let is_over = text.as_deref().is_some_and(|text| text.chars().count() > most(field));
     if !is_over {
         return;
     }
     let head = |text: Text<'_>| text.chars().take(TEXT_MAX_CHARS).collect::<String>().into();
     *text = text.take().filter(|_| field.ends_with("user_agent")).map(head);
+}
+
+fn most(field: &str) -> usize {
+    if field.ends_with("client_id") { CLIENT_ID_MAX_CHARS } else { TEXT_MAX_CHARS }
 }

@@ -83,6 +83,9 @@ impl Run {
     }
 }
 
+/// App clients that are told apart: a pool has at most 1,000, unless its quota was raised ("Quotas in Amazon Cognito").
+const MOST_CLIENTS: usize = 10_000;
+
 /// The counts so far.
 pub(super) struct Tally<'a, F> {
     question: &'a Question,
@@ -105,8 +108,16 @@ impl<'a, F: FnMut(OneSided)> Tally<'a, F> {
         if let Some(number) = self.numbers.get(name) {
             return Some(*number);
         }
+        // Whoever may send contexts may name any.
+        if self.clients.len() >= MOST_CLIENTS {
+            return u32::try_from(MOST_CLIENTS - 1).ok();
+        }
+        let is_last = self.clients.len() == MOST_CLIENTS - 1;
         let number = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
-        self.clients.push(name.to_owned());
+        self.clients.push(if is_last { "(others)".to_owned() } else { name.to_owned() });
+        if is_last {
+            return Some(number);
+        }
         self.numbers.insert(name.to_owned(), number);
         Some(number)
     }
