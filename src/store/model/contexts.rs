@@ -317,7 +317,8 @@ mod tests {
         let contexts: Contexts = serde_json::from_str(state).unwrap();
         let kept: Vec<_> = contexts.sign_ins.values().flat_map(BTreeMap::values).collect();
         assert_eq!(contexts.sign_ins.keys().collect::<Vec<_>>(), [&Reporter::CloudTrail]);
-        assert_eq!((kept[0].ip, kept[0].device), (Some("192.0.2.1".parse().unwrap()), None));
+        let expected = Kept { ip: Some("192.0.2.1".parse().unwrap()), ..Kept::default() };
+        assert_eq!(kept, [&expected]);
     }
 
     #[test]
