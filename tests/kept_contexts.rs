@@ -185,6 +185,10 @@ async fn what_is_kept_of_contexts_is_proved_and_mended() {
     // A pass over everybody finds what belongs to nobody, too.
     run(&database, &format!("insert into {STATES} values ('{three}', '{some}'); delete from {STATES} where user_id <> '{three}'")).await;
     rederive(&operator, &geoip, Selection::default(), |_| {}).await.unwrap();
+    // Who has no row is left to `verify --repair`.
+    let left = users(&all_differences(&operator).await);
+    assert_eq!(left, BTreeSet::from([sub(2)]));
+    repair(&operator, &geoip, &left).await.unwrap();
     assert_eq!(all_differences(&operator).await, []);
     assert_eq!(database.count(STATES).await, 2);
 }
@@ -395,6 +399,8 @@ async fn a_folded_month_of_records_changes_no_row_and_no_proof() {
     run(&database, &format!("delete from {STATES}")).await;
     assert_eq!(differences(&operator, &geoip).await.len(), 4);
     rederive(&operator, &geoip, Selection::default(), |_| {}).await.unwrap();
+    // Of those with a row; the others are left to `verify --repair`.
+    repair(&operator, &geoip, &users(&all_differences(&operator).await)).await.unwrap();
     assert_eq!((all_differences(&operator).await, states(&database).await), (Vec::new(), kept));
 
     // A context that comes late, of a month that is there, is told beside those of months that are not; it is folded in its
