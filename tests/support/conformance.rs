@@ -108,6 +108,9 @@ async fn event_source_mapping(
     stop: Arc<AtomicBool>,
 ) -> Vec<String> {
     let client = deployment.client();
+    let path: Vec<&str> = deployment.queue_url.rsplit('/').take(2).collect();
+    let [name, account] = path[..] else { panic!("no queue's URL: {}", deployment.queue_url) };
+    let arn = format!("arn:aws:sqs:eu-west-1:{account}:{name}");
     while !stop.load(Ordering::SeqCst) {
         let mut messages = Vec::new();
         // Several receives a batch, as a mapping with a window has.
@@ -124,7 +127,7 @@ async fn event_source_mapping(
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         }
-        let records: Vec<Value> = messages.iter().map(record).collect();
+        let records: Vec<Value> = messages.iter().map(|message| record(message, &arn)).collect();
         let event = json!({ "Records": records }).to_string();
         let Invocation::Response { body, .. } = api.invoke(event, Duration::from_secs(60)).await else {
             // An error fails the whole batch: everything comes back after its visibility timeout.
@@ -148,13 +151,13 @@ async fn event_source_mapping(
     [function.stdout_lines(), function.stderr_lines()].concat()
 }
 
-fn record(message: &Message) -> Value {
+fn record(message: &Message, arn: &str) -> Value {
     let attributes = message.attributes().into_iter().flatten();
     let attributes: serde_json::Map<_, _> =
         attributes.map(|(name, value)| (name.as_str().to_owned(), Value::from(value.as_str()))).collect();
     json!({
         "messageId": message.message_id(), "receiptHandle": message.receipt_handle(), "body": message.body(),
         "attributes": attributes, "messageAttributes": {}, "md5OfBody": message.md5_of_body(),
-        "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:eu-west-1:000000000000:queue", "awsRegion": "eu-west-1",
+        "eventSource": "aws:sqs", "eventSourceARN": arn, "awsRegion": "eu-west-1",
     })
 }
