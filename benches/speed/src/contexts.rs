@@ -29,12 +29,12 @@ const LOGINS_PER_SECOND: u64 = 1_000;
 const FAILURES_PER_SECOND: usize = 10_000;
 const FAILURES_A_MESSAGE: usize = 1_000;
 
-pub(crate) async fn run(users: u64, quick: bool) -> Value {
+pub(crate) async fn run(users: u64, steady_seconds: u64, quick: bool) -> Value {
     let server = Server::start(SharedBuffers::Quarter).await;
     let settings = server.settings().await;
     let database = server.database("contexts", users).await;
     let drained = drain(&database, quick).await;
-    let (seconds, late) = if quick { (10, 5) } else { (600, 60) };
+    let (seconds, late) = if quick { (10, 5) } else { (steady_seconds, 60) };
     let steady = steady(&database, seconds, late).await;
     let seconds = if quick { 5 } else { 60 };
     let alone = attack(&database, seconds, None).await;

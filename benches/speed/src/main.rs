@@ -58,6 +58,9 @@ struct Options {
     /// Events a second offered to the worker.
     #[arg(long, value_delimiter = ',', default_values_t = [500, 1_000, 5_000])]
     rates: Vec<u64>,
+    /// Seconds of the steady rate with contexts.
+    #[arg(long, default_value_t = 600)]
+    steady: u64,
     /// Only this program and the limit.
     #[arg(long)]
     without_peers: bool,
@@ -125,7 +128,7 @@ async fn main() {
             Section::Renames => drain::run(&options.renames_plan(), &options.peers).await,
             Section::Growth => growth::run(&options.growth, options.ledger, options.quick).await,
             Section::Freshness => freshness::run(options.users, &options.rates, options.quick).await,
-            Section::Contexts => contexts::run(options.users, options.quick).await,
+            Section::Contexts => contexts::run(options.users, options.steady, options.quick).await,
         };
         measured["machine"] = machine.clone();
         results.insert(section.to_string(), measured);
