@@ -104,8 +104,7 @@ pub async fn maintain_within(
     let make = async |tx: &mut Transaction| Ok(make_months(tx, months_ahead).await?);
     let created = patiently(database, MAKING, &TABLES, patience, make).await?;
     let mut maintained = Maintained { created, folded: Vec::new() };
-    let retention = Duration::from_secs(u64::from(retention_days.max(MIN_RETENTION_DAYS)) * 24 * 60 * 60);
-    let horizon = OffsetDateTime::from(now) - retention;
+    let horizon = horizon(retention_days, now);
     let fold = async |tx: &mut Transaction| fold_oldest(tx, horizon, patience, &progress).await;
     while let Some(folded) = patiently(database, FOLDING, &TABLES, patience, fold).await? {
         maintained.folded.push(folded);
@@ -113,6 +112,12 @@ pub async fn maintain_within(
     let forget = async |tx: &mut Transaction| Ok(groups::forget_ended(tx).await?);
     patiently(database, FORGETTING, &TABLES, patience, forget).await?;
     Ok(maintained)
+}
+
+/// Before which moment a month must have ended to be folded.
+pub(super) fn horizon(retention_days: u32, now: Timestamp) -> OffsetDateTime {
+    let days = u64::from(retention_days.max(MIN_RETENTION_DAYS));
+    OffsetDateTime::from(now) - Duration::from_secs(days * 24 * 60 * 60)
 }
 
 const MAKING: &str = "making months ahead";

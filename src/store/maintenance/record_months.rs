@@ -13,7 +13,7 @@ use crate::postgres::{Database, Transaction, quoted};
 use crate::store::locks;
 use crate::store::maintenance::attempts::PATIENCE;
 use crate::store::maintenance::partitions::{
-    MIN_RETENTION_DAYS, MaintainError, Maintained, Stop, drop_tables, patiently, refuse_detached, time_of,
+    MaintainError, Maintained, Stop, drop_tables, horizon, patiently, refuse_detached, time_of,
 };
 use crate::store::tables::context_history::merge_into_baseline;
 use crate::store::tables::history::History;
@@ -60,8 +60,7 @@ pub async fn maintain_within(
     let make = async |tx: &mut Transaction| Ok(make_months(tx, months_ahead).await?);
     let created = patiently(database, MAKING, &TABLES, patience, make).await?;
     let mut maintained = Maintained { created, folded: Vec::new() };
-    let retention = Duration::from_secs(u64::from(retention_days.max(MIN_RETENTION_DAYS)) * 24 * 60 * 60);
-    let horizon = OffsetDateTime::from(now) - retention;
+    let horizon = horizon(retention_days, now);
     let fold = async |tx: &mut Transaction| fold_oldest(tx, horizon, patience, &progress).await;
     while let Some(folded) = patiently(database, FOLDING, &TABLES, patience, fold).await? {
         maintained.folded.push(folded);
