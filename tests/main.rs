@@ -57,6 +57,7 @@ mod regions;
 mod replay;
 mod report;
 mod restore;
+mod rows;
 mod rules;
 mod runbook;
 mod snapshots;
