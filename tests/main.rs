@@ -23,6 +23,7 @@ mod crash;
 mod credentials;
 mod databases;
 mod deployed;
+mod deployment_check;
 mod dlq;
 mod doctor;
 mod end_to_end;

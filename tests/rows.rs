@@ -1,7 +1,7 @@
 //! The rows, as whoever does not reach the database learns of them: by the release program behind Lambda's Invoke, which
 //! finds what a connection of one's own finds.
 
-pub mod inside;
+pub(crate) mod inside;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::support::lambda_runtime_api::{Function, Invocation, LambdaRuntimeApi}
 use crate::support::large_pool::{self, LargePool, Ranges};
 use crate::support::pool::{TestPool, apply};
 use crate::support::stale_pool::StalePool;
-use crate::support::{TestDatabase, binaries, deployment};
+use crate::support::{TestDatabase, binaries, deployment, refusing};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -29,6 +29,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 struct Scene {
     database: TestDatabase,
     inside: Inside,
+    _socket: tokio::net::TcpSocket,
 }
 
 impl Scene {
@@ -36,8 +37,12 @@ impl Scene {
         // First: building it may take longer than a test's users are to be new.
         binaries::operator();
         let database = TestDatabase::of(deployment().await).await;
-        let inside = Inside::start(&database.deployment.environment()).await;
-        Self { database, inside }
+        // Its subnets may have no way out: it asks nobody but the database.
+        let (socket, nowhere) = refusing();
+        let environment =
+            [&database.deployment.environment()[..], &[("AWS_ENDPOINT_URL", &nowhere)]].concat();
+        let inside = Inside::start(&environment).await;
+        Self { database, inside, _socket: socket }
     }
 
     async fn by_database(&self) -> Rows {
@@ -80,7 +85,7 @@ impl Outside {
     }
 }
 
-pub fn answer(invocation: Invocation) -> Result<Value, String> {
+pub(crate) fn answer(invocation: Invocation) -> Result<Value, String> {
     match invocation {
         Invocation::Response { body, .. } => Ok(serde_json::from_slice(&body).unwrap()),
         Invocation::Error { body, .. } => {
@@ -360,7 +365,7 @@ async fn a_database_that_refuses_is_told_outside() {
     let (login, server) = url.split_once('@').unwrap();
     let user = login.split_once("://").unwrap().1.split_once(':').unwrap().0;
     let refused = format!("postgres://{user}:wrong-5a1c@{server}");
-    let (_socket, nowhere) = crate::support::refusing();
+    let (_socket, nowhere) = refusing();
     let nowhere = nowhere.replace("http://", &format!("postgres://{user}:wrong-5a1c@")) + "/nothing";
     for (url, words) in [(refused, "the server refuses the login"), (nowhere, "the database does not answer")]
     {

@@ -148,7 +148,7 @@ impl RowsFunction {
                 RowsError::Late { function }
             }
             // It did not start, or ran out of memory: Lambda's own words.
-            "Runtime.ExitError" | "Runtime.OutOfMemory" => {
+            "Runtime.ExitError" | "Runtime.OutOfMemory" | "Runtime.InvalidEntrypoint" => {
                 let message = message(&error_message) + "; its log says why";
                 RowsError::Failed { function, message }
             }

@@ -17,15 +17,15 @@ use tokio::net::TcpListener;
 use crate::support::binaries;
 use crate::support::lambda_runtime_api::{Function, Invocation, LambdaRuntimeApi};
 
-pub const NAME: &str = "user-sync-rows";
+pub(crate) const NAME: &str = "user-sync-rows";
 /// What a synchronous call may carry, there and back.
-pub const CARRIES: usize = 6 * 1_048_576;
+pub(crate) const CARRIES: usize = 6 * 1_048_576;
 /// The function's own timeout.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What Lambda does with a call.
 #[derive(Debug, Clone)]
-pub enum Does {
+pub(crate) enum Does {
     Calls,
     /// Throttles so many calls, and calls the function then.
     Throttles(u32),
@@ -37,8 +37,8 @@ pub enum Does {
 }
 
 /// Lambda on a loopback port, and the function.
-pub struct Inside {
-    pub endpoint: String,
+pub(crate) struct Inside {
+    pub(crate) endpoint: String,
     shared: Arc<Shared>,
 }
 
@@ -52,7 +52,7 @@ struct Shared {
 
 impl Inside {
     /// The program with these variables, and Lambda's.
-    pub async fn start(environment: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(environment: &[(&str, &str)]) -> Self {
         let api = LambdaRuntimeApi::start().await;
         let environment = [environment, &[("USER_SYNC_OPERATION", "rows")]].concat();
         let function = Function::spawn(&binaries::operator(), &api, &environment);
@@ -68,21 +68,21 @@ impl Inside {
         Self { endpoint, shared }
     }
 
-    pub fn now(&self, does: Does) {
+    pub(crate) fn now(&self, does: Does) {
         *self.shared.does.lock().unwrap() = does;
     }
 
-    pub fn asked(&self) -> Vec<(String, usize, usize)> {
+    pub(crate) fn asked(&self) -> Vec<(String, usize, usize)> {
         self.shared.asked.lock().unwrap().clone()
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let function = &self.shared.function;
         [function.stdout_lines(), function.stderr_lines()].concat().join("\n")
     }
 
     /// Whoever asks it, without patience.
-    pub fn client(&self, patience: Duration) -> RowsFunction {
+    pub(crate) fn client(&self, patience: Duration) -> RowsFunction {
         let timeouts = Timeouts { connect: Duration::from_secs(1), attempt: patience };
         let config = aws_sdk_lambda::Config::builder()
             .behavior_version(aws_sdk_lambda::config::BehaviorVersion::latest())
