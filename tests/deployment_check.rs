@@ -185,8 +185,7 @@ async fn a_deployment_is_green_when_a_heartbeat_gets_through_and_else_says_why_n
         "The consumer: it logged last: events return to the queue: ",
         "the server refuses the login",
         "The rows: they can be read, and the latest heartbeat is of 20",
-        "1 are with the consumer or hidden until they are tried again",
-        "0 are dead letters",
+        "0 messages waiting, 1 with the consumer or hidden until it tries again, 0 dead letters",
     ] {
         assert!(red.contains(words), "{words}: {red}");
     }
@@ -217,7 +216,7 @@ async fn what_the_check_cannot_see_is_named() {
     for words in [
         "it has never logged, so nothing has ever run it",
         "the function nobody cannot be invoked (ResourceNotFoundException): check USER_SYNC_ROWS_FUNCTION",
-        "1 messages wait",
+        "1 messages waiting",
     ] {
         assert!(red.contains(words), "{words}: {red}");
     }

@@ -135,7 +135,8 @@ impl Check {
         let until = deadline.checked_sub(RESERVE).unwrap_or(deadline);
         let (sent_at, id) = (Instant::now(), EventId::new(Timestamp::now()));
         let publisher = aws::publisher(self.queue_url.clone()).await;
-        publisher.publish(&Event::Heartbeat { id }, SEND_BUDGET).await?;
+        let left = until.saturating_duration_since(sent_at);
+        publisher.publish(&Event::Heartbeat { id }, SEND_BUDGET.min(left)).await?;
         let said = match self.look(id, until).await {
             Ok(()) => {
                 let seconds = sent_at.elapsed().as_secs_f64();

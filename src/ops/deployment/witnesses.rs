@@ -45,24 +45,40 @@ impl Queues {
         let queue = match queue {
             Ok([waiting, hidden]) => {
                 format!(
-                    "{waiting} messages wait, and {hidden} are with the consumer or hidden until they are tried again"
+                    "{waiting} messages waiting, {hidden} with the consumer or hidden until it tries again"
                 )
             }
-            Err(error) => format!("the queue's are not known ({error}: permit sqs:GetQueueAttributes)"),
+            Err(error) => {
+                format!("the queue's counts are {}", unknown(&error, "SQS", "sqs:GetQueueAttributes"))
+            }
         };
         let dead = match dlq {
-            Ok([waiting, hidden]) => format!("{} are dead letters", waiting + hidden),
-            Err(error) => format!("the dead letters are not known ({error}: permit sqs:GetQueueAttributes)"),
+            Ok([waiting, hidden]) => format!("{} dead letters", waiting + hidden),
+            Err(error) => {
+                format!("the dead letters are {}", unknown(&error, "SQS", "sqs:GetQueueAttributes"))
+            }
         };
-        format!("{queue}; {dead}")
+        format!("{queue}, {dead}")
     }
 }
 
-async fn count((client, url): &(Sqs, String), names: [QueueAttributeName; 2]) -> Result<[u64; 2], String> {
+async fn count(
+    (client, url): &(Sqs, String),
+    names: [QueueAttributeName; 2],
+) -> Result<[u64; 2], RequestError> {
     let request = client.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.to_vec()));
-    let answer = request.send().await.map_err(|error| RequestError::of(&error).describe("SQS"))?;
+    let answer = request.send().await.map_err(|error| RequestError::of(&error))?;
     let attributes = answer.attributes.unwrap_or_default();
     Ok(names.map(|name| attributes.get(&name).and_then(|count| count.parse().ok()).unwrap_or(0)))
+}
+
+/// That something is not known, and why.
+fn unknown(error: &RequestError, service: &str, action: &str) -> String {
+    let remedy = match error.code() {
+        Some(code) if code.contains("AccessDenied") => format!(": permit {action}"),
+        Some(_) | None => String::new(),
+    };
+    format!("not known, {}{remedy}", error.describe(service))
 }
 
 /// The consumer, by its log.
@@ -116,11 +132,10 @@ impl Consumer {
                     self.group
                 )
             }
-            Err(error) => format!(
-                "its log cannot be read ({}): permit logs:FilterLogEvents on the log group {}",
-                error.describe("CloudWatch Logs"),
-                self.group
-            ),
+            Err(error) => {
+                let unknown = unknown(&error, "CloudWatch Logs", "logs:FilterLogEvents");
+                format!("its log is {unknown} (log group {})", self.group)
+            }
         }
     }
 
@@ -193,6 +208,17 @@ mod tests {
             error_in(&format!("Error: {}", "x".repeat(5_000))).map(|told| told.len()),
             Some(LINE_MAX_CHARS)
         );
+    }
+
+    #[test]
+    fn what_is_not_known_has_a_remedy_where_it_is_a_right() {
+        let refused =
+            |code: &str| RequestError::Refused { code: Some(code.to_owned()), is_server_error: false };
+        let told = |error: RequestError| unknown(&error, "CloudWatch Logs", "logs:FilterLogEvents");
+        let denied = "not known, AccessDeniedException: permit logs:FilterLogEvents";
+        assert_eq!(told(refused("AccessDeniedException")), denied);
+        assert_eq!(told(refused("ThrottlingException")), "not known, ThrottlingException");
+        assert_eq!(told(RequestError::TimedOut), "not known, no answer in time");
     }
 
     #[test]
