@@ -411,8 +411,11 @@ async fn the_command_leaves_out_what_is_not_settled_and_says_what_it_needs() {
 async fn the_operator_counts_what_is_lost_of_the_last_day_and_nothing_without_a_witness() {
     let database = TestDatabase::create().await;
     let stub = noted().await;
+    // It asks the database and its parameter, and nobody else: its subnets may have no way out.
+    let (_socket, nowhere) = crate::support::refusing();
     let variables = [
         ("USER_SYNC_OPERATION", "audit"),
+        ("AWS_ENDPOINT_URL", nowhere.as_str()),
         ("USER_SYNC_TRIGGERS_PARAMETER", NAME),
         ("AWS_ENDPOINT_URL_SSM", stub.endpoint.as_str()),
         ("USER_SYNC_MANAGED_LOGIN_CLIENTS", "other,hosted"),

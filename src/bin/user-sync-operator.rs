@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use cognito_user_sync::ops::deployment::{self, Operation};
+use cognito_user_sync::cognito::rows::OPERATION_FAILED;
+use cognito_user_sync::ops::deployment::{self, Kept, Operation};
 use cognito_user_sync::{logging, metrics};
 use cognito_user_sync_triggers::metrics::function_name;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
@@ -14,11 +15,11 @@ use serde_json::value::RawValue;
 async fn main() -> Result<(), Error> {
     logging::init("info");
     let metrics = metrics::embedded(function_name("user-sync-operator"))?;
-    let operation = Operation::from_env()?;
+    let (operation, kept) = (Operation::from_env()?, &Kept::default());
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| async move {
         let deadline = Instant::now() + time_left(event.context.deadline());
         // Boxed: a comparison under way is large.
-        let done = Box::pin(deployment::handle(operation, event.payload.get(), deadline)).await;
+        let done = Box::pin(deployment::handle(operation, kept, event.payload.get(), deadline)).await;
         // A metric that cannot be written must not undo what was done.
         drop(metrics.flush(std::io::stdout()));
         done.map_err(|error| {
@@ -27,7 +28,7 @@ async fn main() -> Result<(), Error> {
                 None => logging::causes(&error),
             };
             tracing::error!(error = message, "the operation failed");
-            Diagnostic { error_type: "UserSync.OperationFailed".to_owned(), error_message: message }
+            Diagnostic { error_type: OPERATION_FAILED.to_owned(), error_message: message }
         })
     }))
     .await

@@ -8,5 +8,6 @@ pub mod lifecycle;
 pub mod reconcile;
 pub mod records;
 pub mod restore;
+pub mod rows;
 pub mod triggers;
 pub mod user_pool;

@@ -8,6 +8,7 @@ use clap::Args;
 use cognito_user_sync::aws;
 use cognito_user_sync::config::Environment;
 use cognito_user_sync::postgres::Database;
+use cognito_user_sync::store::maintenance::heartbeat;
 use cognito_user_sync_triggers::event::{Event, EventId};
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use cognito_user_sync_triggers::timestamp::Timestamp;
@@ -77,7 +78,7 @@ async fn arrival(database: &Database, id: EventId, timeout: Duration) -> anyhow:
     let progress = ProgressBar::new_spinner().with_style(style);
     progress.enable_steady_tick(POLL_INTERVAL);
     let started = Instant::now();
-    while !has_arrived(database, id).await.context("cannot read sync_status")? {
+    while !heartbeat::arrival(database, id).await.context("cannot read sync_status")?.arrived {
         if started.elapsed() >= timeout {
             progress.finish_and_clear();
             let seconds = timeout.as_secs();
@@ -89,9 +90,4 @@ async fn arrival(database: &Database, id: EventId, timeout: Duration) -> anyhow:
     }
     progress.finish_and_clear();
     Ok(())
-}
-
-async fn has_arrived(database: &Database, id: EventId) -> Result<bool, sqlx::Error> {
-    let arrived = sqlx::query_scalar("select coalesce(heartbeat_id >= $1, false) from sync_status");
-    arrived.bind(id.uuid()).fetch_one(database.questions()).await
 }

@@ -145,7 +145,7 @@ async fn prepare(arguments: &Arguments) -> anyhow::Result<Reconcile> {
     }
     Ok(Reconcile {
         user_pool,
-        database: super::database(1).await?,
+        rows: super::database(1).await?.into(),
         publisher,
         settle: Duration::from_secs(arguments.settle_seconds),
         claim_rows_without_pool: arguments.claim_rows_without_pool,

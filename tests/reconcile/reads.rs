@@ -214,7 +214,7 @@ async fn of_large_pool(scene: &Scene, stub: &LargePool, per_second: u32) -> Reco
     let pool = UserPool::with_client(pool::client(&stub.endpoint()), large_pool::ID.parse().unwrap());
     Reconcile {
         user_pool: pool.at_rate(per_second),
-        database: postgres::connect(&DatabaseConfig::with_url(&scene.reader_url), 1).await.unwrap(),
+        rows: postgres::connect(&DatabaseConfig::with_url(&scene.reader_url), 1).await.unwrap().into(),
         publisher: None,
         settle: Duration::ZERO,
         claim_rows_without_pool: false,

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::cognito::reconcile::checkpoint::{Planned, Tally};
 use crate::cognito::reconcile::{Asked, Error, Listed, Reconcile};
 use crate::cognito::user_pool::{LookUp, PoolUser, deletion};
-use crate::store::maintenance::drift::{self, Drift, Kind, Row};
+use crate::store::maintenance::drift::{Drift, Kind, Row};
 
 /// Users who are looked up at once. [`UserPool`](crate::cognito::user_pool::UserPool) limits the requests; most of these
 /// wait before they ask a third time.
@@ -123,7 +123,7 @@ impl Reconcile {
         let snapshots: Vec<UserEvent<'static>> = page.users.iter().map(snapshot).collect();
         let modified = page.users.iter().map(|user| user.modified_at);
         let read: Vec<_> = snapshots.iter().zip(modified).collect();
-        let drifts = drift::compare(&self.database, &read).await?;
+        let drifts = self.rows.compare(&read).await?;
         let users = page.users.iter().zip(&snapshots).map(|(user, snapshot)| (user.sub, (user, snapshot)));
         let mut users: HashMap<Uuid, _> = users.collect();
         let (mut found, mut suspects, mut settling) = (Vec::new(), Vec::new(), 0);
@@ -246,7 +246,7 @@ impl Reconcile {
     ) -> Result<Findings, Error> {
         let (users, snapshots): (Vec<PoolUser>, Vec<UserEvent<'static>>) = present.into_values().unzip();
         let read: Vec<_> = snapshots.iter().zip(users.iter().map(|user| user.modified_at)).collect();
-        let drifts = drift::compare(&self.database, &read).await?;
+        let drifts = self.rows.compare(&read).await?;
         let mut kinds: HashMap<Uuid, BTreeSet<Kind>> =
             drifts.into_iter().map(|Drift { sub, kinds }| (sub, kinds)).collect();
         let mut findings = Findings::default();

@@ -7,6 +7,7 @@ use cognito_user_sync_triggers::publish::PublishError;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 
 use crate::cognito::reconcile::Mode;
+use crate::cognito::rows::{RowsError, VARIABLE};
 use crate::cognito::user_pool::PoolError;
 
 /// Why a reconcile ended early. Its checkpoint holds what it found and published until then.
@@ -26,6 +27,9 @@ pub enum Error {
     /// The table could not be read.
     #[error("cannot read the table; run the same command again to continue from here")]
     Database(#[from] sqlx::Error),
+    /// The function that reaches the table has no answer.
+    #[error("cannot read the table by the function of {VARIABLE}")]
+    Rows(#[from] RowsError),
     /// The table belongs to another pool.
     #[error(
         "the table has users of the pool {found:?} and none of {asked:?}: check --user-pool-id and DATABASE_URL, \

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::cognito::reconcile::spool::{Members, Spool};
 use crate::cognito::reconcile::{Checkpoint, Error, Phase, ROWS, Reconcile, Tally};
 use crate::cognito::user_pool;
-use crate::store::maintenance::drift::memberships::{self, Membership};
+use crate::store::maintenance::drift::memberships::{Membership, Outside};
 
 /// What was found of the groups.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,7 +152,7 @@ impl Reconcile {
         report(Phase::Groups, &checkpoint.progress.tally);
         let left_out = match () {
             () if !self.groups => Some(LeftOut::NotAsked),
-            () if !memberships::are_kept(&self.database).await? => Some(LeftOut::NoTables),
+            () if !self.rows.groups_are_kept().await? => Some(LeftOut::NoTables),
             () => match self.walk_and_compare(checkpoint, report).await {
                 Err(Error::Pool(error)) if error.code() == Some("AccessDeniedException") => {
                     Some(LeftOut::Denied)
@@ -235,10 +235,10 @@ impl Reconcile {
 
     /// Who of a group's page is not in it by the tables.
     async fn joined(&self, group: &str, listed: &[Uuid], asked_at: Timestamp) -> Result<Changes, Error> {
-        let outside = memberships::outside(&self.database, self.user_pool.id(), group, listed).await?;
+        let outside = self.rows.outside(self.user_pool.id(), group, listed).await?;
         let is_providers = group.strip_prefix(self.user_pool.id()).is_some_and(|rest| rest.starts_with('_'));
         let mut changes = Changes::default();
-        for memberships::Outside { sub, known_at } in outside {
+        for Outside { sub, known_at } in outside {
             match self.verdict(known_at, asked_at) {
                 Verdict::Known => {}
                 Verdict::Settling => changes.settling += 1,
@@ -271,7 +271,7 @@ impl Reconcile {
         };
         loop {
             let (sub, group) = &checkpoint.progress.walk.after;
-            let page = memberships::after(&self.database, self.user_pool.id(), (*sub, group), ROWS).await?;
+            let page = self.rows.memberships_after(self.user_pool.id(), (*sub, group), ROWS).await?;
             let Some(last) = page.last() else { return Ok(()) };
             let last = (last.sub, last.group.clone());
             let mut changes = Changes::default();

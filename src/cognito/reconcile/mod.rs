@@ -9,6 +9,7 @@ mod compare;
 mod error;
 mod groups;
 mod ranges;
+mod rows;
 mod seen;
 mod spool;
 
@@ -28,9 +29,9 @@ use crate::cognito::reconcile::compare::{Finding, Findings, Question, Suspect};
 pub use crate::cognito::reconcile::error::Error;
 pub use crate::cognito::reconcile::groups::{GroupTally, LeftOut};
 pub use crate::cognito::reconcile::ranges::{Range, RangeWalk, Walked};
+pub use crate::cognito::reconcile::rows::Rows;
 use crate::cognito::user_pool::{LookUp, Page, PoolError, UserPool, deletion};
-use crate::postgres::Database;
-use crate::store::maintenance::drift::{self, Kind};
+use crate::store::maintenance::drift::Kind;
 
 /// How long publishing one event may take: longer than at a sign-in, since nobody waits here.
 const PUBLISH_BUDGET: Duration = Duration::from_secs(30);
@@ -66,8 +67,8 @@ impl fmt::Display for Mode {
 pub struct Reconcile {
     /// The user pool.
     pub user_pool: UserPool,
-    /// The table's database; a role that may only read is enough.
-    pub database: Database,
+    /// The table.
+    pub rows: Rows,
     /// Sends to the queue; `None` for a dry run.
     pub publisher: Option<Publisher>,
     /// Users that changed within this time are skipped: their events are still under way.
@@ -119,7 +120,7 @@ impl Reconcile {
     /// [`Error::OtherPool`], or when the table cannot be read.
     pub async fn check_table(&self) -> Result<(), Error> {
         let asked = self.user_pool.id();
-        match drift::another_pool(&self.database, asked).await? {
+        match self.rows.another_pool(asked).await? {
             Some(found) => Err(Error::OtherPool { found, asked: asked.to_owned() }),
             None => Ok(()),
         }
@@ -130,7 +131,7 @@ impl Reconcile {
     /// # Errors
     /// When there is no such pool, or the table cannot be read.
     pub async fn estimate(&self) -> Result<(u64, u64), Error> {
-        let rows = drift::estimated_rows(&self.database).await?;
+        let rows = self.rows.estimate().await?;
         match self.user_pool.estimated_users().await {
             Ok(users) => Ok((users.unwrap_or(rows), rows)),
             Err(error) if error.code() == Some("ResourceNotFoundException") => {
@@ -210,7 +211,7 @@ impl Reconcile {
         let mut seen = checkpoint.sorted()?;
         let (mut suspects, mut after, mut read) = (Vec::new(), checkpoint.progress.after, 0);
         loop {
-            let rows = drift::rows_after(&self.database, after, ROWS).await?;
+            let rows = self.rows.after(self.user_pool.id(), after, ROWS).await?;
             for row in &rows {
                 if let Some(kind) = self.if_absent(row, checkpoint.progress.started_at)
                     && !seen.contains(row.sub).map_err(|error| checkpoint.failed(error))?

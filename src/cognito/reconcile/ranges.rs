@@ -13,7 +13,6 @@ use uuid::Uuid;
 use crate::cognito::reconcile::compare::Suspect;
 use crate::cognito::reconcile::{Asked, Error, ROWS, Reconcile, Tally};
 use crate::cognito::user_pool::{LookUp, Requests};
-use crate::store::maintenance::drift;
 
 /// About how many users a range should have.
 const RANGE_USERS: u64 = 100_000;
@@ -208,7 +207,7 @@ impl Reconcile {
         let mut after = Uuid::from_u128(range.least().saturating_sub(1));
         let (mut suspects, mut count) = (Vec::new(), 0);
         loop {
-            let rows = drift::rows_after(&self.database, after, ROWS).await?;
+            let rows = self.rows.after(self.user_pool.id(), after, ROWS).await?;
             let is_last = rows.last().is_none_or(|row| !range.contains(row.sub));
             for row in rows.iter().take_while(|row| range.contains(row.sub)) {
                 after = row.sub;

@@ -1,5 +1,7 @@
 //! Checks for drift: `reconcile` without a repair, in as many calls as it takes. Must not change a row or the pool.
 //!
+//! It asks Cognito itself, and the table by the function that `USER_SYNC_ROWS_FUNCTION` names, or else by its own connection.
+//!
 //! A pool that one call can walk is walked as a whole. A larger one is walked by ranges: a call that is not done answers
 //! `unfinished`, which is the next call's payload. Only the last call counts what was found.
 
@@ -10,7 +12,8 @@ use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::cognito::reconcile::{self, Checkpoint, Phase, RangeWalk, Reconcile, Tally, Walked};
+use crate::cognito::reconcile::{self, Checkpoint, Phase, RangeWalk, Reconcile, Rows, Tally, Walked};
+use crate::cognito::rows::{self, RowsFunction};
 use crate::cognito::user_pool::{self, DRIFT_SHARE, PAGE_USERS, Requests, SETTLES_AFTER, UserPool};
 use crate::config::{ConfigError, DatabaseConfig, Environment};
 use crate::postgres::{self, DatabaseError};
@@ -134,6 +137,14 @@ pub(super) async fn check(payload: &str, deadline: Instant) -> Result<Value, Dri
     check.ranges(RangeWalk::of(about)).await
 }
 
+/// The table, by whoever reaches it.
+async fn rows() -> Result<Rows, DriftError> {
+    match Environment::process().optional(rows::VARIABLE)? {
+        Some(function) => Ok(Rows::Function(RowsFunction::new(function).await)),
+        None => Ok(postgres::connect(&DatabaseConfig::from_env()?, 1).await?.into()),
+    }
+}
+
 /// One call.
 struct Check {
     reconcile: Reconcile,
@@ -150,7 +161,7 @@ impl Check {
             Environment::process().number(INTERVAL_VARIABLE, GIVEN_UP_AFTER, 1..=GIVEN_UP_AFTER)?;
         let reconcile = Reconcile {
             user_pool: UserPool::new(user_pool_id.clone()).await.at_rate(DRIFT_SHARE),
-            database: postgres::connect(&DatabaseConfig::from_env()?, 1).await?,
+            rows: rows().await?,
             publisher: None,
             settle: SETTLES_AFTER,
             claim_rows_without_pool: false,

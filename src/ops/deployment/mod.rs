@@ -1,15 +1,18 @@
-//! Sets a deployment up and keeps it so: the schema and its logins, the user pool's triggers, and checks for drift and for
-//! logins that were missed. Must not know the Lambda runtime.
+//! Sets a deployment up and keeps it so: the schema and its logins, the user pool's triggers, and checks that it works, for
+//! drift and for logins that were missed. Must not know the Lambda runtime.
 //!
 //! One program, deployed as one function for each [`Operation`], each with its own rights. What a function does, and to which
 //! pool and logins, its environment says; a request that asks for something else is refused ([`NotPinned`]).
 
 mod audit;
+mod check;
 mod drift;
 mod keep;
 mod logins;
+mod rows;
 mod schema;
 mod triggers;
+mod witnesses;
 
 use std::time::Instant;
 
@@ -20,13 +23,18 @@ use crate::config::{ConfigError, Environment};
 use crate::postgres::advice_for;
 
 pub use audit::AuditError;
+pub use check::CheckError;
 pub use drift::DriftError;
 pub use logins::LoginError;
+pub use rows::AnswerError;
 pub use schema::SchemaError;
 pub use triggers::PoolChanged;
 
 /// The name of the variable that names the operation of this function.
 pub const VARIABLE: &str = "USER_SYNC_OPERATION";
+
+/// Every value of it.
+const OPERATIONS: &str = "schema, drift, rows, deployment-check, pool-triggers, keep-triggers or audit";
 
 /// What a function does. The environment names it, not the payload: who may invoke one function cannot have it do the
 /// work of another.
@@ -36,6 +44,10 @@ pub enum Operation {
     Schema,
     /// Compares the user pool with the table.
     Drift,
+    /// Answers questions about rows.
+    Rows,
+    /// Sees a heartbeat through the deployment.
+    DeploymentCheck,
     /// Sets and restores the two triggers of an imported user pool.
     PoolTriggers,
     /// Looks whether the user pool calls the trigger, and puts it back where it is told to.
@@ -57,6 +69,8 @@ impl Operation {
         match environment.required(VARIABLE, "what this function does")?.as_str() {
             "schema" => Ok(Self::Schema),
             "drift" => Ok(Self::Drift),
+            "rows" => Ok(Self::Rows),
+            "deployment-check" => Ok(Self::DeploymentCheck),
             "pool-triggers" => Ok(Self::PoolTriggers),
             "keep-triggers" => {
                 // What it cannot do, it says before it is needed.
@@ -67,7 +81,7 @@ impl Operation {
             value => Err(ConfigError::Invalid {
                 variable: VARIABLE,
                 value: value.to_owned(),
-                expected: "schema, drift, pool-triggers, keep-triggers or audit".to_owned(),
+                expected: OPERATIONS.to_owned(),
             }),
         }
     }
@@ -88,6 +102,12 @@ pub enum Error {
     /// The comparison.
     #[error(transparent)]
     Drift(#[from] DriftError),
+    /// A question about rows.
+    #[error(transparent)]
+    Rows(#[from] AnswerError),
+    /// The check of the deployment.
+    #[error(transparent)]
+    Check(#[from] CheckError),
     /// The audit.
     #[error(transparent)]
     Audit(#[from] AuditError),
@@ -108,11 +128,13 @@ impl Error {
     pub fn advice(&self) -> Option<&'static str> {
         match self {
             Self::Schema(SchemaError::Maintain(error)) => advice_for(error),
+            Self::Rows(error) => advice_for(error),
             Self::Schema(_)
             | Self::Config(_)
             | Self::Payload(_)
             | Self::Drift(_)
             | Self::Audit(_)
+            | Self::Check(_)
             | Self::PoolTriggers(_)
             | Self::PoolChanged(_)
             | Self::NotPinned(_) => None,
@@ -166,16 +188,28 @@ fn answer(physical_resource_id: &str) -> Value {
     json!({ "PhysicalResourceId": physical_resource_id })
 }
 
+/// What an invocation leaves to the next one of the same process.
+#[derive(Debug, Default)]
+pub struct Kept(rows::Kept);
+
 /// Does the work of `operation` that `payload` asks for, before `deadline`.
 ///
 /// Idempotent: CloudFormation and schedules may ask twice.
 ///
 /// # Errors
 /// Says what failed, and what to do next.
-pub async fn handle(operation: Operation, payload: &str, deadline: Instant) -> Result<Value, Error> {
+pub async fn handle(
+    operation: Operation,
+    kept: &Kept,
+    payload: &str,
+    deadline: Instant,
+) -> Result<Value, Error> {
     match operation {
         Operation::Schema => schema::handle(payload).await,
         Operation::Drift => Ok(drift::check(payload, deadline).await?),
+        Operation::Rows => rows::handle(payload, &kept.0, deadline).await,
+        // Boxed: its clients make it large.
+        Operation::DeploymentCheck => Box::pin(check::handle(payload, deadline)).await,
         Operation::PoolTriggers => triggers::handle(payload).await,
         Operation::KeepTriggers => keep::handle(payload, deadline).await,
         Operation::Audit => Ok(audit::audit(deadline).await?),
@@ -194,9 +228,8 @@ mod tests {
             operation.map_err(|error| error.to_string())
         };
         assert_eq!(read("drift"), Ok(Operation::Drift));
-        let refused =
-            "USER_SYNC_OPERATION is \"all\": it must be schema, drift, pool-triggers, keep-triggers or audit";
-        assert_eq!(read("all"), Err(refused.to_owned()));
+        let refused = format!("USER_SYNC_OPERATION is \"all\": it must be {OPERATIONS}");
+        assert_eq!(read("all"), Err(refused));
         assert!(read("").unwrap_err().contains("is not set"));
     }
 

@@ -4,6 +4,7 @@
 //! how the pool was asked.
 
 pub mod memberships;
+pub mod questions;
 
 use std::collections::BTreeSet;
 
@@ -95,7 +96,7 @@ impl Kind {
 }
 
 /// One user of whom the pool and the row do not say the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drift {
     /// The user.
     pub sub: Uuid,
@@ -189,7 +190,7 @@ fn is_disabled(state: &UserState) -> bool {
 }
 
 /// A row, as far as it matters to whether the pool still has its user.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     /// The user.
     pub sub: Uuid,

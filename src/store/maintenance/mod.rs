@@ -8,6 +8,7 @@ pub mod drift;
 pub mod erase;
 pub mod explain;
 mod groups;
+pub mod heartbeat;
 mod origins;
 pub mod partitions;
 pub mod record_months;

@@ -2,6 +2,7 @@
 //! know how the pool was asked.
 
 use cognito_user_sync_triggers::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -18,7 +19,7 @@ pub async fn are_kept(database: &Database) -> Result<bool, sqlx::Error> {
 }
 
 /// A user whom the tables do not show in a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outside {
     /// The user, who may have no row.
     pub sub: Uuid,
@@ -53,7 +54,7 @@ pub async fn outside(
 }
 
 /// What the tables know of one user and one group.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
     /// The user.
     pub sub: Uuid,
