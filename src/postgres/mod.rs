@@ -14,7 +14,7 @@ mod tunnel;
 pub(crate) use self::advice::hint_suffix;
 pub use self::advice::{advice_for, next_step};
 pub use self::options::DatabaseError;
-use self::options::{Target, is_local, with_login};
+use self::options::{Target, as_login, is_local};
 pub(crate) use self::server_error::{Origin, ServerError};
 pub use self::session::Session;
 pub use self::statements::Between;
@@ -117,7 +117,7 @@ pub async fn connect_with(
 ) -> Result<Database, DatabaseError> {
     let target = Target::of(config)?;
     let login = source.fetch_first().await?;
-    let database = Database::of(config, target.as_login(&login), connections);
+    let database = Database::of(config, target.with_login(&login), connections);
     let now = SystemTime::now();
     let current = Mutex::new(Current { login, fetched_at: now, tried_at: now });
     let credentials = Credentials { source, generation: AtomicU64::new(0), current };
@@ -135,7 +135,7 @@ pub fn connect_as(
     connections: usize,
 ) -> Result<Database, DatabaseError> {
     let login = Login { user: user.to_owned(), password: password.clone() };
-    Ok(Database::of(config, Target::of(config)?.as_login(&login), connections))
+    Ok(Database::of(config, Target::of(config)?.with_login(&login), connections))
 }
 
 /// A token is signed for a user: the name of the process's own, which is the default, is never meant.
@@ -244,7 +244,8 @@ impl Database {
         let options = self.pool.connect_options();
         let mut connection = match self.hostaddr {
             None => options.connect().await?,
-            Some(address) => tunnel::connect(&options, address).await?,
+            // Boxed: it is rare, and large.
+            Some(address) => Box::pin(tunnel::connect(&options, address)).await?,
         };
         self.statements.ask(&mut connection).await.map(|()| connection)
     }
@@ -257,15 +258,11 @@ impl Database {
         match &self.credentials {
             Some(credentials) => {
                 let current = credentials.current.lock().await;
-                self.pool.set_connect_options(self.as_login(&current.login));
+                self.pool.set_connect_options(as_login(&self.options, &current.login));
             }
             None => self.pool.set_connect_options(self.options.as_ref().clone()),
         }
         true
-    }
-
-    fn as_login(&self, Login { user, password }: &Login) -> PgConnectOptions {
-        with_login(&self.options, user, password)
     }
 
     /// Closes all connections: those in use when they are given back, for which it waits 5 seconds at most.
@@ -341,7 +338,7 @@ impl Database {
             Ok(login) => {
                 current.fetched_at = current.tried_at;
                 if login != current.login {
-                    let options = self.statements.probing(self.as_login(&login));
+                    let options = self.statements.probing(as_login(&self.options, &login));
                     self.pool.set_connect_options(options);
                     credentials.generation.fetch_add(1, Ordering::SeqCst);
                     tracing::info!(database.user = login.user, "the database's credentials are new");

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::Url;
@@ -135,13 +135,13 @@ impl Target {
     }
 
     /// The same, as another login.
-    pub(super) fn as_login(self, Login { user, password }: &Login) -> Self {
-        Self { options: with_login(&self.options, user, password), ..self }
+    pub(super) fn with_login(self, login: &Login) -> Self {
+        Self { options: as_login(&self.options, login), ..self }
     }
 }
 
-pub(super) fn with_login(options: &PgConnectOptions, user: &str, password: &SecretString) -> PgConnectOptions {
-    options.clone().username(user).password(password.expose_secret())
+pub(super) fn as_login(options: &PgConnectOptions, login: &Login) -> PgConnectOptions {
+    options.clone().username(&login.user).password(login.password.expose_secret())
 }
 
 /// Takes `hostaddr` out of the parameters: an IP address, and a port.
@@ -302,7 +302,8 @@ mod tests {
             ("::1", 5432, "[::1]:5432"),
         ] {
             let given = if port == 5432 { String::new() } else { format!(":{port}") };
-            let url = format!("postgres://u@db.example.com{given}/x?hostaddr={hostaddr}&application_name=a%2Bb");
+            let url =
+                format!("postgres://u@db.example.com{given}/x?hostaddr={hostaddr}&application_name=a%2Bb");
             let Target { options, hostaddr } = target(&url);
             assert_eq!(hostaddr.unwrap().to_string(), dialled, "{url}");
             assert_eq!((options.get_host(), options.get_port()), ("db.example.com", port), "{url}");

@@ -43,11 +43,18 @@ pub(super) async fn connect(
         tokio::spawn(pass_on(listener, stream));
         options.clone().socket(folder.path()).connect().await
     };
-    opened.await.map_err(|error| match error {
-        sqlx::Error::Io(error) => sqlx::Error::Io(io::Error::new(error.kind(), format!("{server}: {error}"))),
-        sqlx::Error::Tls(error) => sqlx::Error::Tls(format!("{server}: {error}").into()),
-        error => error,
-    })
+    opened.await.map_err(|error| named(error, &server))
+}
+
+/// An error of the way there, with where it was to lead.
+fn named(error: sqlx::Error, server: &str) -> sqlx::Error {
+    if let sqlx::Error::Io(cause) = &error {
+        return io::Error::new(cause.kind(), format!("{server}: {cause}")).into();
+    }
+    if let sqlx::Error::Tls(cause) = &error {
+        return sqlx::Error::Tls(format!("{server}: {cause}").into());
+    }
+    error
 }
 
 /// Passes on what the driver and the server say, until both have ended.

@@ -309,7 +309,8 @@ mod tests {
         assert!(busy.contains("another reconcile"), "{busy}");
         drop(first);
 
-        for (pool, mode) in [("eu-west-1_B", REPAIR), ("eu-west-1_A", DRY_RUN), ("eu-west-1_A", PUBLISH_ALL)] {
+        for (pool, mode) in [("eu-west-1_B", REPAIR), ("eu-west-1_A", DRY_RUN), ("eu-west-1_A", PUBLISH_ALL)]
+        {
             let refused = open(&folder, pool, mode, false).unwrap_err();
             assert!(
                 refused.contains("a repair of eu-west-1_A") && refused.contains("--restart"),
