@@ -41,7 +41,7 @@ const TABLE_WIDTH: u16 = 120;
 /// With --publish-all it compares nothing, needs no database, and publishes a snapshot of everybody in the pool, and who is
 /// in which group: the first fill of a table that only the consumer reaches, from anywhere that reaches Cognito and the
 /// queue. Before it begins it says how many messages that makes, about what they cost, and how long it takes; with
-/// --dry-run it says only that. A second run leaves the rows as they are; counts, deletions and erasures stay. It does not
+/// --dry-run it says only that. A second run changes no value; counts, deletions and erasures stay. It does not
 /// find who was deleted, or left a group: only the table knows them.
 ///
 /// If a run ends early, for whatever reason, run the same command again: it continues from there.

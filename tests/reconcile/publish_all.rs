@@ -78,10 +78,21 @@ async fn everybody_is_published_without_a_database_and_once_is_as_good_as_twice(
     let statuses = "(select distinct cognito_status, enabled from users) as statuses";
     assert_eq!(scene.database.count(statuses).await, 4, "not all statuses are there");
 
-    let rows = scene.database.rows().await;
+    // All but which event has said it.
+    let rows = async || {
+        let mut rows = scene.database.rows().await;
+        for row in rows.iter_mut().filter_map(Value::as_object_mut) {
+            row.retain(|column, _| !column.ends_with("_version") && column != "whole_snapshot_id");
+        }
+        rows
+    };
+    let once = rows().await;
     scene.publish_all(&[]).await;
     scene.drain().await;
-    assert_eq!(scene.database.rows().await, rows);
+    let twice = rows().await;
+    assert_eq!(once.iter().zip(&twice).find(|(once, twice)| once != twice), None);
+    let snapshots = scene.database.count("user_events where type = 'user.snapshot'").await;
+    assert_eq!((once.len(), snapshots), (twice.len(), 260));
     scene.must_be_mended(0).await;
     scene.must_agree(131).await;
 }
@@ -142,7 +153,7 @@ async fn beside_sign_ins_nothing_that_the_table_knows_is_lost() {
     assert_eq!(column(gone, "is_deleted").await.as_deref(), Some("true"));
     assert_eq!(column(erased, "email").await, None);
     assert_eq!(column(erased, "cognito_username").await, None);
-    assert_eq!(column(changed, "given_name").await.as_deref(), Some("Newer"));
+    assert_eq!(column(changed, "first_name").await.as_deref(), Some("Newer"));
     assert_eq!(column(kept, "bio").await.as_deref(), Some("mine"));
     assert_eq!(scene.database.count("user_sync_user_groups").await, 0);
     assert_eq!(scene.database.count("users").await, 70);
