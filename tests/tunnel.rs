@@ -62,9 +62,13 @@ impl Tunnel {
     }
 
     async fn run(&self, arguments: &[&str], url: &str) -> Output {
+        self.run_in(&self.temporary(), arguments, url).await
+    }
+
+    async fn run_in(&self, temporary: &Path, arguments: &[&str], url: &str) -> Output {
         let mut command = tokio::process::Command::new(binaries::user_sync());
         command.args(arguments).env_clear().envs(self.database.deployment.environment());
-        command.env("DATABASE_URL", url).env("TMPDIR", self.temporary()).stdin(Stdio::null());
+        command.env("DATABASE_URL", url).env("TMPDIR", temporary).stdin(Stdio::null());
         command.output().await.unwrap()
     }
 }
@@ -163,6 +167,9 @@ async fn who_is_not_the_server_of_that_name_is_refused_and_both_are_named() {
             assert!(!output.status.success() && said(&output).contains(&both), "{}", said(&output));
         }
     }
+    let right = tunnel.url(url, NAME, &address);
+    let output = tunnel.run_in(Path::new("/nowhere"), &["verify"], &right).await;
+    assert!(!output.status.success() && said(&output).contains("TMPDIR"), "{}", said(&output));
     let output = tunnel.run(&["verify"], &tunnel.url(url, NAME, "localhost:15432")).await;
     assert!(said(&output).contains("hostaddr=127.0.0.1:15432"), "{}", said(&output));
     assert!(is_empty(&tunnel.temporary()), "nothing is left of the way there");

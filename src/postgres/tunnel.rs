@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, PgConnection};
+use tempfile::TempDir;
 use tokio::net::{TcpStream, UnixListener};
 
 /// How long the driver may take until it connects to the socket: it does so at once.
@@ -36,14 +37,21 @@ pub(super) async fn connect(
     let opened = async {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        // Its owner alone may enter it.
-        let folder = tempfile::Builder::new().prefix("user-sync-").tempdir()?;
-        let socket = folder.path().join(format!(".s.PGSQL.{}", options.get_port()));
-        let listener = UnixListener::bind(socket)?;
+        let (folder, listener) = listen(options.get_port()).map_err(|error| {
+            let why = format!("no socket in the folder for temporary files (TMPDIR): {error}");
+            io::Error::new(error.kind(), why)
+        })?;
         tokio::spawn(pass_on(listener, stream));
         options.clone().socket(folder.path()).connect().await
     };
     opened.await.map_err(|error| named(error, &server))
+}
+
+/// A socket as the driver looks for it, in a folder that its owner alone may enter.
+fn listen(port: u16) -> io::Result<(TempDir, UnixListener)> {
+    let folder = tempfile::Builder::new().prefix("user-sync-").tempdir()?;
+    let listener = UnixListener::bind(folder.path().join(format!(".s.PGSQL.{port}")))?;
+    Ok((folder, listener))
 }
 
 /// An error of the way there, with where it was to lead.

@@ -139,8 +139,8 @@ async fn beside_sign_ins_nothing_that_the_table_knows_is_lost() {
         sent
     };
     let fills = async {
-        scene.publish_all(&["--settle-seconds=60"]).await;
-        scene.publish_all(&["--settle-seconds=60"]).await;
+        scene.publish_all(&["--settle-seconds=600"]).await;
+        scene.publish_all(&["--settle-seconds=600"]).await;
     };
     let (sent, ()) = tokio::join!(sign_ins, fills);
     worker.drained(&scene.database.deployment).await;
