@@ -67,5 +67,6 @@ mod statements;
 mod style;
 mod taken_names;
 mod trigger_contract;
+mod tunnel;
 mod walls;
 mod where_from;

@@ -2,6 +2,7 @@
 //! often the program is killed.
 
 mod groups;
+mod publish_all;
 mod reads;
 
 use std::collections::BTreeMap;
@@ -39,14 +40,18 @@ struct Scene {
 impl Scene {
     /// Repairs again and again, and is killed at a message each time: the how manieth, and whether it goes on to the queue.
     async fn repair_killed_at(&self, messages: &[(u32, bool)]) {
+        self.killed_at("--repair", messages).await;
+    }
+
+    /// The same of another mode.
+    async fn killed_at(&self, mode: &str, messages: &[(u32, bool)]) {
         let endpoint = &self.database.deployment.endpoint;
         for &(nth, pass_on) in messages {
             let action = Action::Tell { pass_on };
             let words = "AmazonSQS.SendMessage";
             let trap = Trap { speaker: Speaker::Program, words, nth, repeats: false, action };
             let mut proxy = Proxy::in_front_of(endpoint, Some(trap)).await;
-            let mut command =
-                self.command(&["--repair", "--settle-seconds=0", "--max-requests-per-second=100"]);
+            let mut command = self.command(&[mode, "--settle-seconds=0", "--max-requests-per-second=100"]);
             command.env("AWS_ENDPOINT_URL", proxy.through(endpoint));
             let mut program = command.spawn().unwrap();
             let killed = tokio::select! {

@@ -2,6 +2,7 @@
 //! backfill). Must not write to the database.
 
 mod plan;
+mod publish_all;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -37,10 +38,16 @@ const TABLE_WIDTH: u16 = 120;
 /// lists the members of each group, 60 a request, compares them with the memberships in the database, and publishes
 /// user.group_joined, user.group_left and group.deleted.
 ///
+/// With --publish-all it compares nothing, needs no database, and publishes a snapshot of everybody in the pool, and who is
+/// in which group: the first fill of a table that only the consumer reaches, from anywhere that reaches Cognito and the
+/// queue. Before it begins it says how many messages that makes, about what they cost, and how long it takes; with
+/// --dry-run it says only that. A second run changes no value; counts, deletions and erasures stay. It does not
+/// find who was deleted, or left a group: only the table knows them.
+///
 /// If a run ends early, for whatever reason, run the same command again: it continues from there.
 ///
 /// Needs DATABASE_URL of a member of user_sync_reader, credentials that permit cognito-idp:ListUsers and
-/// DescribeUserPool, for groups ListGroups and ListUsersInGroup, and with --repair USER_SYNC_QUEUE_URL. Where the role may not list groups, it says so, and the exit code is that of the rest. Exits
+/// DescribeUserPool, for groups ListGroups and ListUsersInGroup, and with --repair or --publish-all USER_SYNC_QUEUE_URL. Where the role may not list groups, it says so, and the exit code is that of the rest. Exits
 /// with 0 if there is nothing to repair or every repair was published, with 2 if a dry run found drift, with 1 on an
 /// error. Users who differ only in created_at are reported but do not count as drift here: a trigger does not know the
 /// creation date.
@@ -55,9 +62,12 @@ pub(crate) struct Arguments {
     /// Publish the events that repair the differences.
     #[arg(long, conflicts_with = "dry_run")]
     repair: bool,
-    /// Only print the differences; the default.
+    /// Only print the differences; the default. With --publish-all, only say what it takes.
     #[arg(long)]
     dry_run: bool,
+    /// Publish everybody in the pool, without asking the database.
+    #[arg(long, conflicts_with_all = ["repair", "ask_admin_get_user", "claim_rows_without_pool", "max_deletions", "add_pool"])]
+    publish_all: bool,
     /// ListUsers and ListUsersInGroup requests a second. The quota is 30 for everybody in the account and Region, the
     /// application included; the default is half of it.
     #[arg(long, value_name = "N", default_value_t = WALK_SHARE, value_parser = clap::value_parser!(u32).range(1..=1_000))]
@@ -70,7 +80,8 @@ pub(crate) struct Arguments {
     /// With --ask-admin-get-user: its requests a second. The account's quota is 120, shared with the application.
     #[arg(long, value_name = "N", default_value_t = ADMIN_READ_SHARE, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     max_confirmations_per_second: u32,
-    /// Skip users and memberships that changed in the last N seconds: their events are under way.
+    /// Skip users and memberships that changed in the last N seconds: their events are under way. With --publish-all, date what
+    /// the pool says N seconds before it was asked.
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     settle_seconds: u64,
     /// The folder for the progress of the run [default: the user's state folder, user-sync/reconcile-ID].
@@ -99,6 +110,9 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let started = Instant::now();
+    if arguments.publish_all {
+        return publish_all::run(&arguments).await;
+    }
     let reconcile = prepare(&arguments).await?;
     let (users, rows) = reconcile.estimate().await?;
     if !arguments.add_pool {

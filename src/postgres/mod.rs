@@ -9,12 +9,12 @@ mod server_error;
 mod session;
 mod statements;
 mod transaction;
+mod tunnel;
 
 pub(crate) use self::advice::hint_suffix;
 pub use self::advice::{advice_for, next_step};
 pub use self::options::DatabaseError;
-use self::options::connect_options;
-pub(crate) use self::options::is_local;
+use self::options::{Target, as_login, is_local};
 pub(crate) use self::server_error::{Origin, ServerError};
 pub use self::session::Session;
 pub use self::statements::Between;
@@ -23,6 +23,7 @@ pub use crate::config::{NAME_MAX_BYTES, Role, RolePrefix, Schema, quoted};
 
 use std::convert::Infallible;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -59,6 +60,8 @@ pub struct Database {
     statements: Arc<Statements>,
     /// Where to connect, without a probe.
     options: Arc<PgConnectOptions>,
+    /// What is dialled in place of their host and port.
+    hostaddr: Option<SocketAddr>,
     /// `None` where the password does not change.
     credentials: Option<Arc<Credentials>>,
 }
@@ -82,18 +85,20 @@ struct Current {
 ///
 /// Fetches the password, where `config` says that it is not in the URL, and does not connect yet. A host that is
 /// not this machine is verified by its certificate (`sslmode=verify-full`) unless the URL says otherwise, and a
-/// weaker mode is refused unless it is asked for by name.
+/// weaker mode is refused unless it is asked for by name. With `hostaddr` in the URL that address is dialled, and the host
+/// stays what the certificate is verified against and a token is signed for.
 ///
 /// # Errors
 /// When the URL cannot be read or would connect unverified, and when there are no credentials.
 pub async fn connect(config: &DatabaseConfig, connections: usize) -> Result<Database, DatabaseError> {
-    let options = connect_options(config)?;
+    let target = Target::of(config)?;
     let source = match &config.auth {
-        DatabaseAuth::Url => return Ok(Database::of(config, options, connections)),
+        DatabaseAuth::Url => return Ok(Database::of(config, target, connections)),
         DatabaseAuth::Iam => {
             if !names_a_user(config.url.expose_secret()) {
                 return Err(DatabaseError::NoUser);
             }
+            let options = &target.options;
             Source::iam(options.get_host(), options.get_port(), options.get_username()).await?
         }
         DatabaseAuth::Secret { arn } => Source::secret(arn).await,
@@ -110,9 +115,9 @@ pub async fn connect_with(
     source: Source,
     connections: usize,
 ) -> Result<Database, DatabaseError> {
-    let options = connect_options(config)?;
+    let target = Target::of(config)?;
     let login = source.fetch_first().await?;
-    let database = Database::of(config, with_login(&options, &login), connections);
+    let database = Database::of(config, target.with_login(&login), connections);
     let now = SystemTime::now();
     let current = Mutex::new(Current { login, fetched_at: now, tried_at: now });
     let credentials = Credentials { source, generation: AtomicU64::new(0), current };
@@ -130,11 +135,7 @@ pub fn connect_as(
     connections: usize,
 ) -> Result<Database, DatabaseError> {
     let login = Login { user: user.to_owned(), password: password.clone() };
-    Ok(Database::of(config, with_login(&connect_options(config)?, &login), connections))
-}
-
-fn with_login(options: &PgConnectOptions, login: &Login) -> PgConnectOptions {
-    options.clone().username(&login.user).password(login.password.expose_secret())
+    Ok(Database::of(config, Target::of(config)?.with_login(&login), connections))
 }
 
 /// A token is signed for a user: the name of the process's own, which is the default, is never meant.
@@ -150,6 +151,7 @@ impl From<PgPool> for Database {
             schema: Arc::default(),
             statements: Arc::new(PreparedStatements::Named.into()),
             options: pool.connect_options(),
+            hostaddr: None,
             credentials: None,
             pool,
         }
@@ -164,7 +166,8 @@ impl fmt::Debug for Database {
 }
 
 impl Database {
-    fn of(config: &DatabaseConfig, options: PgConnectOptions, connections: usize) -> Self {
+    fn of(config: &DatabaseConfig, target: Target, connections: usize) -> Self {
+        let Target { options, hostaddr } = target;
         let statements = Arc::new(Statements::from(config.statements));
         let pool = PgPoolOptions::new()
             .max_connections(u32::try_from(connections).unwrap_or(u32::MAX))
@@ -175,15 +178,28 @@ impl Database {
             schema: Arc::new(config.schema.clone()),
             statements,
             options: Arc::new(options),
+            hostaddr,
             credentials: None,
         }
     }
 
     /// Connections for SQL that is not this crate's, apart from its own: they say nothing of their sessions, and the tables
-    /// are for [`Database::begin`].
+    /// are for [`Database::begin`]. They dial the host itself, whatever `hostaddr` says.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// Where it connects, for people: host and port, and what is dialled in their place.
+    #[must_use]
+    pub fn server(&self) -> String {
+        tunnel::describe(&self.options, self.hostaddr)
+    }
+
+    /// Whether the server is on this machine, so that the connection needs no certificate.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        is_local(&self.options, self.hostaddr)
     }
 
     /// The schema that holds the tables.
@@ -225,7 +241,12 @@ impl Database {
     }
 
     async fn open(&self) -> Result<PgConnection, sqlx::Error> {
-        let mut connection = self.pool.connect_options().connect().await?;
+        let options = self.pool.connect_options();
+        let mut connection = match self.hostaddr {
+            None => options.connect().await?,
+            // Boxed: it is rare, and large.
+            Some(address) => Box::pin(tunnel::connect(&options, address)).await?,
+        };
         self.statements.ask(&mut connection).await.map(|()| connection)
     }
 
@@ -237,7 +258,7 @@ impl Database {
         match &self.credentials {
             Some(credentials) => {
                 let current = credentials.current.lock().await;
-                self.pool.set_connect_options(with_login(&self.options, &current.login));
+                self.pool.set_connect_options(as_login(&self.options, &current.login));
             }
             None => self.pool.set_connect_options(self.options.as_ref().clone()),
         }
@@ -317,7 +338,7 @@ impl Database {
             Ok(login) => {
                 current.fetched_at = current.tried_at;
                 if login != current.login {
-                    let options = self.statements.probing(with_login(&self.options, &login));
+                    let options = self.statements.probing(as_login(&self.options, &login));
                     self.pool.set_connect_options(options);
                     credentials.generation.fetch_add(1, Ordering::SeqCst);
                     tracing::info!(database.user = login.user, "the database's credentials are new");

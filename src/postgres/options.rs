@@ -1,21 +1,26 @@
 //! The options of a connection: `DATABASE_URL`, TLS and the session's settings. Must not connect.
 
-use std::str::FromStr as _;
+use std::net::{IpAddr, SocketAddr};
 
 use secrecy::ExposeSecret as _;
+use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::Url;
 
 use crate::config::DatabaseConfig;
-use crate::postgres::credentials::CredentialsError;
+use crate::postgres::credentials::{CredentialsError, Login};
+
+/// The address that is dialled in place of the host's: the driver does not know it.
+const HOSTADDR: &str = "hostaddr";
 
 /// The parameters that `DATABASE_URL` may have, with their other names.
-const PARAMETERS: [&[&str]; 10] = [
+const PARAMETERS: [&[&str]; 11] = [
     &["sslmode", "ssl-mode"],
     &["sslrootcert", "ssl-root-cert", "ssl-ca"],
     &["sslcert", "ssl-cert"],
     &["sslkey", "ssl-key"],
-    &["host", "hostaddr"],
+    &["host"],
+    &[HOSTADDR],
     &["port"],
     &["dbname"],
     &["user"],
@@ -40,7 +45,7 @@ pub enum DatabaseError {
     /// A parameter that would have no effect.
     #[error(
         "DATABASE_URL has the parameter {name}, which has no meaning here{hint}: it may have sslmode, sslrootcert, \
-         sslcert, sslkey, host, port, dbname, user, password and application_name"
+         sslcert, sslkey, host, hostaddr, port, dbname, user, password and application_name"
     )]
     UnknownParameter {
         /// Its name; its value may be a secret.
@@ -54,6 +59,18 @@ pub enum DatabaseError {
         /// Its name.
         name: String,
     },
+    /// Nothing could be dialled there.
+    #[error(
+        "DATABASE_URL has a hostaddr that is no address to dial: it must be an IP address, with a port where that is not the \
+         host's, such as hostaddr=127.0.0.1:15432 or hostaddr=[::1]:15432; a name belongs into host"
+    )]
+    InvalidAddress,
+    /// Nobody could tell which server's certificate is expected there.
+    #[error(
+        "DATABASE_URL has hostaddr and names no host: write postgres://user@NAME:5432/database?hostaddr=127.0.0.1:15432, where \
+         NAME is what the server's certificate and its IAM token are for"
+    )]
+    AddressWithoutHost,
     /// The connection would not be encrypted.
     #[error(
         "DATABASE_URL names another host and sslmode {sslmode}, which does not verify it: \
@@ -73,36 +90,81 @@ pub enum DatabaseError {
     Credentials(#[from] CredentialsError),
 }
 
-pub(super) fn connect_options(config: &DatabaseConfig) -> Result<PgConnectOptions, DatabaseError> {
-    let url = config.url.expose_secret();
-    check_url(url)?;
-    let options = PgConnectOptions::from_str(url).map_err(|_| DatabaseError::InvalidUrl)?;
-    // A pooler refuses what it does not know, and floating point numbers are not sent as text here.
-    let options = options.extra_float_digits(None);
-    let options = match options.get_application_name() {
-        Some(_) => options,
-        None => options.application_name("user-sync"),
-    };
-    if is_local(&options) {
-        return Ok(options);
+/// A server, and how it is reached.
+#[derive(Clone)]
+pub(super) struct Target {
+    /// Its host and port are those that a certificate and a token are for.
+    pub(super) options: PgConnectOptions,
+    /// What is dialled in their place.
+    pub(super) hostaddr: Option<SocketAddr>,
+}
+
+impl Target {
+    /// The one that `config` names.
+    pub(super) fn of(config: &DatabaseConfig) -> Result<Self, DatabaseError> {
+        let text = config.url.expose_secret();
+        let mut url = check_url(text)?;
+        let address = take_hostaddr(&mut url)?;
+        let options = PgConnectOptions::from_url(&url).map_err(|_| DatabaseError::InvalidUrl)?;
+        if address.is_some() && (!names_a_host(&url) || options.get_socket().is_some()) {
+            return Err(DatabaseError::AddressWithoutHost);
+        }
+        let hostaddr = address.map(|(ip, port)| SocketAddr::new(ip, port.unwrap_or(options.get_port())));
+        // A pooler refuses what it does not know, and floating point numbers are not sent as text here.
+        let options = options.extra_float_digits(None);
+        let options = match options.get_application_name() {
+            Some(_) => options,
+            None => options.application_name("user-sync"),
+        };
+        if is_local(&options, hostaddr) {
+            return Ok(Self { options, hostaddr });
+        }
+        let is_default = !text.contains("sslmode=") && !text.contains("ssl-mode=");
+        let options = if is_default { options.ssl_mode(PgSslMode::VerifyFull) } else { options };
+        match options.get_ssl_mode() {
+            PgSslMode::VerifyFull | PgSslMode::VerifyCa => Ok(Self { options, hostaddr }),
+            PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer | PgSslMode::Require
+                if config.allow_plaintext =>
+            {
+                Ok(Self { options, hostaddr })
+            }
+            weak @ (PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer | PgSslMode::Require) => {
+                Err(DatabaseError::Plaintext { sslmode: format!("{weak:?}").to_lowercase() })
+            }
+        }
     }
-    let is_default = !url.contains("sslmode=") && !url.contains("ssl-mode=");
-    let options = if is_default { options.ssl_mode(PgSslMode::VerifyFull) } else { options };
-    match options.get_ssl_mode() {
-        PgSslMode::VerifyFull | PgSslMode::VerifyCa => Ok(options),
-        PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer | PgSslMode::Require
-            if config.allow_plaintext =>
-        {
-            Ok(options)
-        }
-        weak @ (PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer | PgSslMode::Require) => {
-            Err(DatabaseError::Plaintext { sslmode: format!("{weak:?}").to_lowercase() })
-        }
+
+    /// The same, as another login.
+    pub(super) fn with_login(self, login: &Login) -> Self {
+        Self { options: as_login(&self.options, login), ..self }
     }
 }
 
+pub(super) fn as_login(options: &PgConnectOptions, login: &Login) -> PgConnectOptions {
+    options.clone().username(&login.user).password(login.password.expose_secret())
+}
+
+/// Takes `hostaddr` out of the parameters: an IP address, and a port.
+fn take_hostaddr(url: &mut Url) -> Result<Option<(IpAddr, Option<u16>)>, DatabaseError> {
+    let (taken, left): (Vec<_>, Vec<_>) =
+        url.query_pairs().into_owned().partition(|(name, _)| name == HOSTADDR);
+    let Some((_, text)) = taken.first() else { return Ok(None) };
+    url.query_pairs_mut().clear().extend_pairs(left);
+    let with_port = || text.parse().ok().map(|address: SocketAddr| (address.ip(), Some(address.port())));
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let address = bare.parse().ok().map(|ip| (ip, None)).or_else(with_port);
+    let address = address.filter(|(_, port)| *port != Some(0));
+    address.map(Some).ok_or(DatabaseError::InvalidAddress)
+}
+
+fn names_a_host(url: &Url) -> bool {
+    let is_given = |host: &str| !host.is_empty();
+    url.host_str().is_some_and(is_given)
+        || url.query_pairs().any(|(name, value)| name == "host" && is_given(&value))
+}
+
 /// Refuses what would be ignored, by its name.
-fn check_url(url: &str) -> Result<(), DatabaseError> {
+fn check_url(url: &str) -> Result<Url, DatabaseError> {
     // Without `://`, what stands before the first colon may be a user.
     let (scheme, _) = url.split_once("://").ok_or(DatabaseError::InvalidUrl)?;
     let is_word = |scheme: &str| scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
@@ -127,7 +189,7 @@ fn check_url(url: &str) -> Result<(), DatabaseError> {
         }
         seen.push(known);
     }
-    if parsed.fragment().is_some() { Err(DatabaseError::InvalidUrl) } else { Ok(()) }
+    if parsed.fragment().is_some() { Err(DatabaseError::InvalidUrl) } else { Ok(parsed) }
 }
 
 /// What the URL says before its parameters.
@@ -157,13 +219,15 @@ fn hint(parameter: &str) -> &'static str {
     }
 }
 
-/// Whether the server is on this machine, so that the connection needs no certificate.
-pub(crate) fn is_local(options: &PgConnectOptions) -> bool {
+/// Whether the server is on this machine, so that the connection needs no certificate. One that is dialled here by another
+/// name is not: a tunnel leads to it.
+pub(super) fn is_local(options: &PgConnectOptions, hostaddr: Option<SocketAddr>) -> bool {
     let host = options.get_host();
-    options.get_socket().is_some()
+    let is_here = options.get_socket().is_some()
         || host == "localhost"
         || host.starts_with('/')
-        || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+        || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    is_here && hostaddr.is_none_or(|address| address.ip().is_loopback())
 }
 
 #[cfg(test)]
@@ -173,7 +237,7 @@ mod tests {
 
     fn mode(url: &str, allow_plaintext: bool) -> Result<PgSslMode, DatabaseError> {
         let config = DatabaseConfig { allow_plaintext, ..DatabaseConfig::with_url(url) };
-        connect_options(&config).map(|options| options.get_ssl_mode())
+        Target::of(&config).map(|target| target.options.get_ssl_mode())
     }
 
     #[test]
@@ -223,6 +287,52 @@ mod tests {
             "postgres://u:p%3F%23x@[::1]:5432/x",
         ] {
             assert!(mode(url, false).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_dialled_is_not_the_name_and_does_not_weaken_what_the_name_needs() {
+        let target = |url: &str| Target::of(&DatabaseConfig::with_url(url)).unwrap();
+        for (hostaddr, port, dialled) in [
+            ("127.0.0.1:15432", 5433, "127.0.0.1:15432"),
+            ("127.0.0.1", 5433, "127.0.0.1:5433"),
+            ("[::1]:15432", 5433, "[::1]:15432"),
+            ("%5B%3A%3A1%5D%3A15432", 5433, "[::1]:15432"),
+            ("[::1]", 5433, "[::1]:5433"),
+            ("::1", 5432, "[::1]:5432"),
+        ] {
+            let given = if port == 5432 { String::new() } else { format!(":{port}") };
+            let url =
+                format!("postgres://u@db.example.com{given}/x?hostaddr={hostaddr}&application_name=a%2Bb");
+            let Target { options, hostaddr } = target(&url);
+            assert_eq!(hostaddr.unwrap().to_string(), dialled, "{url}");
+            assert_eq!((options.get_host(), options.get_port()), ("db.example.com", port), "{url}");
+            assert_eq!(options.get_application_name(), Some("a+b"), "the others stay");
+            assert!(matches!(options.get_ssl_mode(), PgSslMode::VerifyFull), "{url}");
+        }
+        assert!(target("postgres://u@db.example.com/x").hostaddr.is_none());
+        assert!(target("postgres:///x?host=db.example.com&hostaddr=10.0.0.1").hostaddr.is_some());
+        // Only a server that is here by its name, too, needs no certificate.
+        let mode = |url: &str| target(url).options.get_ssl_mode();
+        assert!(matches!(mode("postgres://u@localhost/x?hostaddr=127.0.0.1"), PgSslMode::Prefer));
+        assert!(matches!(mode("postgres://u@localhost/x?hostaddr=10.0.0.1"), PgSslMode::VerifyFull));
+    }
+
+    #[test]
+    fn what_cannot_be_dialled_is_refused_with_what_can() {
+        for (url, words) in [
+            ("postgres://u@db.example.com/x?hostaddr=localhost:hunter2", "hostaddr=127.0.0.1:15432"),
+            ("postgres://u@db.example.com/x?hostaddr=", "IP address"),
+            ("postgres://u@db.example.com/x?hostaddr=127.0.0.1:0", "IP address"),
+            ("postgres://u@db.example.com/x?hostaddr=127.0.0.1:65536", "IP address"),
+            ("postgres://u@db.example.com/x?hostaddr=::1:15432:hunter2", "[::1]:15432"),
+            ("postgres://u@db.example.com/x?hostaddr=127.0.0.1&hostaddr=10.0.0.1", "hostaddr twice"),
+            ("postgres:///x?hostaddr=127.0.0.1", "names no host"),
+            ("postgres:///x?host=/run/postgresql&hostaddr=127.0.0.1", "names no host"),
+            ("postgres://u@db.example.com/x?hostaddr=127.0.0.1&sslmode=require", "sslmode require"),
+        ] {
+            let message = mode(url, false).unwrap_err().to_string();
+            assert!(message.contains(words) && !message.contains("hunter2"), "{url}: {message}");
         }
     }
 

@@ -13,7 +13,7 @@ fn ago(seconds: u64) -> Timestamp {
     Timestamp::from_unix_millis(Timestamp::now().unix_millis() - seconds * 1_000)
 }
 
-fn group_event(pool: &str, group: &str, change: GroupChange, at: Timestamp) -> Event<'static> {
+pub(super) fn group_event(pool: &str, group: &str, change: GroupChange, at: Timestamp) -> Event<'static> {
     let (user_pool_id, group) = (pool.to_owned().into(), group.to_owned().into());
     Event::Group(GroupEvent { id: EventId::new(at), user_pool_id, group, change })
 }
@@ -40,7 +40,7 @@ impl Scene {
     }
 
     /// Who is in which group by the application's view, and by the pool, by a question of the test's own.
-    async fn memberships(&self) -> [BTreeSet<(Uuid, String)>; 2] {
+    pub(super) async fn memberships(&self) -> [BTreeSet<(Uuid, String)>; 2] {
         let query = "select user_id, name from user_sync_user_groups";
         let shown: Vec<(Uuid, String)> = sqlx::query_as(query).fetch_all(&self.database.owner).await.unwrap();
         let mut listed = BTreeSet::new();
@@ -52,7 +52,7 @@ impl Scene {
         [shown.into_iter().collect(), listed]
     }
 
-    async fn must_agree(&self, members: usize) {
+    pub(super) async fn must_agree(&self, members: usize) {
         let [shown, listed] = self.memberships().await;
         assert_eq!((shown.len(), &shown), (members, &listed));
         let found = self.dry_run().await;

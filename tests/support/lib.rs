@@ -9,6 +9,7 @@
 )]
 
 pub mod binaries;
+pub mod certificates;
 pub mod cloudtrail;
 pub mod conformance;
 pub mod events;

@@ -13,8 +13,11 @@ use base64::engine::general_purpose::STANDARD;
 use cognito_user_sync::dev::local::REGION;
 use sha2::{Digest as _, Sha256};
 use time::{OffsetDateTime, PrimitiveDateTime};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use super::certificates::Certified;
 
 /// The AWS credentials that a token must be signed with: those of `Deployment::environment`.
 const ACCESS_KEY: (&str, &str) = ("test", "test");
@@ -47,6 +50,8 @@ struct Shared {
     password: String,
     /// What it says to a token that it does not take: RDS says 28000.
     refusal: &'static str,
+    /// What it is called, as `host:port`, and its certificate; without, its address, and none.
+    named: Option<(String, TlsAcceptor)>,
     attempts: Mutex<Vec<Attempt>>,
     expired: Mutex<HashSet<String>>,
 }
@@ -54,11 +59,23 @@ struct Shared {
 impl Rds {
     /// In front of `upstream`, where the user has this password.
     pub async fn start(upstream: SocketAddr, signed: Signed, password: &str, refusal: &'static str) -> Self {
+        Self::start_as(None, upstream, signed, password, refusal).await
+    }
+
+    /// The same, called `host:port` and certified.
+    pub async fn start_as(
+        named: Option<(String, &Certified)>,
+        upstream: SocketAddr,
+        signed: Signed,
+        password: &str,
+        refusal: &'static str,
+    ) -> Self {
+        let named = named.map(|(name, certified)| (name, TlsAcceptor::from(Arc::new(certified.config()))));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let password = password.to_owned();
         let (attempts, expired) = (Mutex::default(), Mutex::default());
-        let shared = Arc::new(Shared { upstream, signed, password, refusal, attempts, expired });
+        let shared = Arc::new(Shared { upstream, signed, password, refusal, named, attempts, expired });
         let serving = Arc::clone(&shared);
         tokio::spawn(async move {
             while let Ok((program, _)) = listener.accept().await {
@@ -89,16 +106,31 @@ impl Shared {
     async fn serve(&self, mut program: TcpStream, address: SocketAddr) -> std::io::Result<()> {
         let mut start = startup(&mut program).await?;
         if start[4..8] == 80_877_103_i32.to_be_bytes() {
+            if let Some((name, acceptor)) = &self.named {
+                program.write_all(b"S").await?;
+                let mut program = acceptor.accept(program).await?;
+                let start = startup(&mut program).await?;
+                return self.admit(program, start, name).await;
+            }
             // Asked for TLS: there is none on this machine.
             program.write_all(b"N").await?;
             start = startup(&mut program).await?;
         }
+        self.admit(program, start, &address.to_string()).await
+    }
+
+    async fn admit(
+        &self,
+        mut program: impl AsyncRead + AsyncWrite + Unpin,
+        start: Vec<u8>,
+        endpoint: &str,
+    ) -> std::io::Result<()> {
         program.write_all(&message(b'R', &3_i32.to_be_bytes())).await?;
         let (_, password) = read(&mut program).await?;
         let token = String::from_utf8_lossy(password.strip_suffix(b"\0").unwrap()).into_owned();
         let refused = match self.expired.lock().unwrap().contains(&token) {
             true => Some("expired".to_owned()),
-            false => verify(&token, &address.to_string(), &self.signed).err(),
+            false => verify(&token, endpoint, &self.signed).err(),
         };
         self.attempts.lock().unwrap().push(Attempt { token, refused: refused.clone() });
         if refused.is_some() {
@@ -115,7 +147,7 @@ impl Shared {
 }
 
 /// A message without a type, as the first ones are, its length included.
-async fn startup(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+async fn startup(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u8>> {
     let length = stream.read_u32().await?;
     let mut message = vec![0; length as usize];
     message[..4].copy_from_slice(&length.to_be_bytes());
@@ -123,7 +155,7 @@ async fn startup(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     Ok(message)
 }
 
-async fn read(stream: &mut TcpStream) -> std::io::Result<(u8, Vec<u8>)> {
+async fn read(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<(u8, Vec<u8>)> {
     let kind = stream.read_u8().await?;
     let length = stream.read_u32().await? as usize - 4;
     let mut body = vec![0; length];

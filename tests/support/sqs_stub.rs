@@ -14,13 +14,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::serve::Listener;
 use md5::{Digest, Md5};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::server::TlsStream;
+
+use super::certificates::Certified;
 
 /// Where a machine's own authorities are: on Debian, and on Amazon Linux.
 const BUNDLES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
@@ -44,7 +43,9 @@ struct Shared {
 impl SqsStub {
     /// Serves on a free port of this machine.
     pub async fn start() -> Self {
-        let (authority, config) = certified();
+        let certified = Certified::of("localhost");
+        let (authority, mut config) = (certified.authority.clone(), certified.config());
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let endpoint = format!("https://localhost:{}", listener.local_addr().unwrap().port());
         let shared = Arc::<Shared>::default();
@@ -80,24 +81,6 @@ impl SqsStub {
         std::fs::write(&file, own.expect("ca-certificates are installed") + &self.authority).unwrap();
         file
     }
-}
-
-/// A certificate for `localhost`, and its authority as PEM.
-fn certified() -> (String, ServerConfig) {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, "user-sync-bench");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = params.self_signed(&key).unwrap().pem();
-    let issuer = Issuer::new(params, key);
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
-    let certificate: CertificateDer<'static> = params.signed_by(&key, &issuer).unwrap().into();
-    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let mut config =
-        ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    (authority, config)
 }
 
 struct Tls {

@@ -284,9 +284,11 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    const REPAIR: Mode = Mode { repair: true, claim_rows_without_pool: false };
+    const REPAIR: Mode = Mode { repair: true, claim_rows_without_pool: false, publish_all: false };
 
-    const DRY_RUN: Mode = Mode { repair: false, claim_rows_without_pool: false };
+    const DRY_RUN: Mode = Mode { repair: false, ..REPAIR };
+
+    const PUBLISH_ALL: Mode = Mode { publish_all: true, ..DRY_RUN };
 
     fn open(folder: &Path, pool: &str, mode: Mode, restart: bool) -> Result<Checkpoint, String> {
         Checkpoint::open(folder, pool, mode, restart).map_err(|error| error.to_string())
@@ -307,7 +309,8 @@ mod tests {
         assert!(busy.contains("another reconcile"), "{busy}");
         drop(first);
 
-        for (pool, mode) in [("eu-west-1_B", REPAIR), ("eu-west-1_A", DRY_RUN)] {
+        for (pool, mode) in [("eu-west-1_B", REPAIR), ("eu-west-1_A", DRY_RUN), ("eu-west-1_A", PUBLISH_ALL)]
+        {
             let refused = open(&folder, pool, mode, false).unwrap_err();
             assert!(
                 refused.contains("a repair of eu-west-1_A") && refused.contains("--restart"),

@@ -9,6 +9,7 @@ use cognito_user_sync_triggers::timestamp::Timestamp;
 use crate::cognito::reconcile::Mode;
 use crate::cognito::rows::{RowsError, VARIABLE};
 use crate::cognito::user_pool::PoolError;
+use crate::sqs::queue::QueueError;
 
 /// Why a reconcile ended early. Its checkpoint holds what it found and published until then.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,9 @@ pub enum Error {
     /// An event did not reach the queue.
     #[error("an event did not reach the queue; run the same command again to continue from here")]
     Publish(#[from] PublishError),
+    /// Events did not reach the queue.
+    #[error("events did not reach the queue; run the same command again to continue from here")]
+    Queue(#[from] QueueError),
     /// The folder of the checkpoint cannot be read or written.
     #[error("cannot keep the checkpoint in {}", folder.display())]
     Checkpoint {
@@ -92,4 +96,15 @@ pub enum Error {
         /// When its run began.
         started_at: Timestamp,
     },
+}
+
+impl Error {
+    /// What the pool's answer to a request means, which may have had a pagination token.
+    pub(super) fn of_pool(error: PoolError, user_pool_id: &str, token: Option<&str>) -> Self {
+        match error.code() {
+            Some("ResourceNotFoundException") => Self::NoSuchPool(user_pool_id.to_owned()),
+            Some("InvalidParameterException") if token.is_some() => Self::TokenRefused,
+            _ => Self::Pool(error),
+        }
+    }
 }

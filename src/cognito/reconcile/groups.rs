@@ -185,16 +185,7 @@ impl Reconcile {
 
     async fn list_groups(&self, checkpoint: &mut Checkpoint, spool: &mut Spool) -> Result<(), Error> {
         let asked_at = Timestamp::now();
-        let (mut names, mut token) = (Vec::new(), None);
-        loop {
-            let listed = self.user_pool.groups(token.as_deref()).await;
-            let page = listed.map_err(|error| self.pool_error(error, token.as_deref()))?;
-            names.extend(page.names);
-            token = page.next;
-            if token.is_none() {
-                break;
-            }
-        }
+        let names = self.user_pool.all_groups().await.map_err(|error| self.pool_error(error, None))?;
         checkpoint.progress.tally.groups.groups = names.len() as u64;
         spool.list(names).map_err(|error| checkpoint.failed(error))?;
         checkpoint.progress.walk.listed_at = Some(asked_at);

@@ -8,6 +8,7 @@ mod checkpoint;
 mod compare;
 mod error;
 mod groups;
+mod publish_all;
 mod ranges;
 mod rows;
 mod seen;
@@ -28,6 +29,7 @@ pub use crate::cognito::reconcile::checkpoint::{Checkpoint, Phase, Tally};
 use crate::cognito::reconcile::compare::{Finding, Findings, Question, Suspect};
 pub use crate::cognito::reconcile::error::Error;
 pub use crate::cognito::reconcile::groups::{GroupTally, LeftOut};
+pub use crate::cognito::reconcile::publish_all::PublishAll;
 pub use crate::cognito::reconcile::ranges::{Range, RangeWalk, Walked};
 pub use crate::cognito::reconcile::rows::Rows;
 use crate::cognito::user_pool::{LookUp, Page, PoolError, UserPool, deletion};
@@ -53,10 +55,16 @@ pub struct Mode {
     pub repair: bool,
     /// Whether a row that names no pool counts as this pool's: if the pool does not have its user, it is deleted.
     pub claim_rows_without_pool: bool,
+    /// Whether it compares nothing and publishes every user: [`PublishAll`].
+    #[serde(default)]
+    pub publish_all: bool,
 }
 
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.publish_all {
+            return f.write_str("--publish-all");
+        }
         f.write_str(if self.repair { "a repair" } else { "a dry run" })?;
         f.write_str(if self.claim_rows_without_pool { " with --claim-rows-without-pool" } else { "" })
     }
@@ -111,7 +119,8 @@ impl Reconcile {
     /// What this reconcile does about the differences that it finds.
     #[must_use]
     pub fn mode(&self) -> Mode {
-        Mode { repair: self.publisher.is_some(), claim_rows_without_pool: self.claim_rows_without_pool }
+        let claim_rows_without_pool = self.claim_rows_without_pool;
+        Mode { repair: self.publisher.is_some(), claim_rows_without_pool, publish_all: false }
     }
 
     /// Refuses a table that holds another pool's users and none of this one's.
@@ -254,11 +263,7 @@ impl Reconcile {
     }
 
     fn pool_error(&self, error: PoolError, token: Option<&str>) -> Error {
-        match error.code() {
-            Some("ResourceNotFoundException") => Error::NoSuchPool(self.user_pool.id().to_owned()),
-            Some("InvalidParameterException") if token.is_some() => Error::TokenRefused,
-            _ => Error::Pool(error),
-        }
+        Error::of_pool(error, self.user_pool.id(), token)
     }
 
     async fn look_up(&self, question: &Question<'_>) -> Result<LookUp, Error> {

@@ -48,6 +48,22 @@ impl UserPool {
         Ok(Groups { names: names.collect(), next: listed.next_token })
     }
 
+    /// The names of all groups.
+    ///
+    /// # Errors
+    /// When Cognito refuses, or is unavailable for a minute.
+    pub async fn all_groups(&self) -> Result<Vec<String>, PoolError> {
+        let (mut names, mut token) = (Vec::new(), None);
+        loop {
+            let page = self.groups(token.as_deref()).await?;
+            names.extend(page.names);
+            token = page.next;
+            if token.is_none() {
+                return Ok(names);
+            }
+        }
+    }
+
     /// A page of a group's members: the first one, or the one after `token`. It counts as a ListUsers request; so
     /// Cognito does ("Quotas in Amazon Cognito", category UserList). `None` if there is no such group.
     ///

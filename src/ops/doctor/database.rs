@@ -57,6 +57,9 @@ async fn connect(config: &Result<DatabaseConfig, ConfigError>) -> (Finding, Opti
                 DatabaseError::UnknownParameter { .. } | DatabaseError::RepeatedParameter { .. } => {
                     "take the parameter out of DATABASE_URL"
                 }
+                DatabaseError::InvalidAddress | DatabaseError::AddressWithoutHost => {
+                    "set DATABASE_URL to postgres://user@NAME:5432/database?hostaddr=127.0.0.1:15432"
+                }
                 DatabaseError::InvalidUrl
                 | DatabaseError::Scheme { .. }
                 | DatabaseError::Plaintext { .. } => {
@@ -78,8 +81,7 @@ async fn greet(database: &Database) -> Result<Finding, Finding> {
         // One message, which a pooler cannot divide.
         sqlx::raw_sql("select session_user::text").fetch_one(&mut connection).await?.try_get::<String, _>(0)
     };
-    let options = database.pool().connect_options();
-    let address = format!("{}:{}", options.get_host(), options.get_port());
+    let address = database.server();
     let silent = "see that the server runs, that host and port in DATABASE_URL are right, and that its security group \
                   lets this machine in";
     match tokio::time::timeout(TIMEOUT, greeting).await {
@@ -166,9 +168,9 @@ async fn tls(database: &Database) -> Result<Finding, Finding> {
     let query = "select ssl, version from pg_stat_ssl where pid = pg_backend_pid()";
     let (encrypted, version): (bool, Option<String>) =
         bounded(sqlx::query_as(query).fetch_one(database.inspection())).await?;
-    let options = database.pool().connect_options();
+    let mode = database.pool().connect_options().get_ssl_mode();
     let version = encrypted.then(|| version.unwrap_or_else(|| "TLS".to_owned()));
-    Ok(tls_of(postgres::is_local(&options), version.as_deref(), options.get_ssl_mode()))
+    Ok(tls_of(database.is_local(), version.as_deref(), mode))
 }
 
 fn tls_of(is_local: bool, version: Option<&str>, mode: PgSslMode) -> Finding {
