@@ -1,11 +1,13 @@
 /** What the props of a `CognitoUserSync` must be, beside each other and beside the rest of the app. */
-import { Duration, IResource, Stack, Token } from 'aws-cdk-lib';
+import { Duration, Stack, Token } from 'aws-cdk-lib';
 import * as cognito from 'aws-cdk-lib/aws-cognito';
 import { Construct } from 'constructs';
 import { isChained } from './chains';
-import { refuse, schemaName, seconds, wholeNumber, databaseWord } from './limits';
+import { UserSyncCompute } from './compute';
+import { databaseWord, refuse, schemaName, seconds, wholeNumber } from './limits';
 import { Sources } from './login-context';
 import { Migrations } from './migrations';
+import { refuseSharedDatabase } from './neighbours';
 import { CognitoUserSyncProps } from './props';
 
 /** Fails where what is said does not go together. */
@@ -14,12 +16,13 @@ export function checkProps(scope: Construct, props: CognitoUserSyncProps): void 
   if (props.schema !== undefined) schemaName('schema', props.schema);
   checkPool(Stack.of(scope), props.userPool);
   checkTrigger(props);
+  refuseSharedDatabase(scope, props);
 }
 
 /** A trigger, its pool and Cognito's calls are of one account and one Region. */
 function checkPool(stack: Stack, userPool: cognito.IUserPool): void {
   for (const part of ['region', 'account'] as const) {
-    const [theirs, ours] = [(userPool as IResource).env[part], stack[part]];
+    const [theirs, ours] = [userPool.env[part], stack[part]];
     if (Token.isUnresolved(theirs) || Token.isUnresolved(ours) || theirs === ours) continue;
     throw new Error(
       `CognitoUserSync: userPool is of the ${part} ${theirs}, and the stack of ${ours}: Cognito calls functions of its own ` +
@@ -29,7 +32,7 @@ function checkPool(stack: Stack, userPool: cognito.IUserPool): void {
 }
 
 /** What is the trigger's own is said to the trigger. */
-function checkTrigger({ trigger, triggers, ...props }: CognitoUserSyncProps): void {
+function checkTrigger({ trigger, triggers, compute, ...props }: CognitoUserSyncProps): void {
   if (!trigger) return;
   if (!trigger._queues)
     throw new Error(
@@ -39,6 +42,15 @@ function checkTrigger({ trigger, triggers, ...props }: CognitoUserSyncProps): vo
   for (const prop of ['maxReceiveCount', 'clientMetadataKeys', 'referralCodeAttribute'] as const)
     if (props[prop] !== undefined)
       refuse(prop, props[prop], 'left out where a trigger is given: say it to the UserSyncTrigger');
+  const [needed, given] = [
+    (compute ?? UserSyncCompute.lambda())._queue.visibilityTimeout,
+    trigger._visibilityTimeout,
+  ];
+  if (needed.toSeconds() > given.toSeconds())
+    throw new Error(
+      `CognitoUserSync: trigger hides a message for ${given.toSeconds()} s, and compute needs ${needed.toSeconds()} s: ` +
+        `give UserSyncTrigger visibilityTimeout: Duration.seconds(${needed.toSeconds()})`,
+    );
   if (isChained(triggers?.attachOptions ?? {}))
     refuse(
       'triggers',

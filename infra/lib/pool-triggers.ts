@@ -1,4 +1,4 @@
-/** Sets the triggers of a pool, and what whoever sets them must know and may do. */
+/** Lets the pool call the trigger, and sets both triggers of the pool. */
 import {
   Aws,
   CfnDeletionPolicy,
@@ -8,7 +8,6 @@ import {
   RemovalPolicy,
   Stack,
   Token,
-  Validations,
 } from 'aws-cdk-lib';
 import * as cognito from 'aws-cdk-lib/aws-cognito';
 import * as iam from 'aws-cdk-lib/aws-iam';
@@ -16,20 +15,10 @@ import * as kms from 'aws-cdk-lib/aws-kms';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import { AttachOptions } from './attach-options';
-import { chainEnvironment, Chains } from './chains';
+import { Attachment, permitUpdate, pinned } from './attachment';
 import { deployment } from './deployment';
 import { Programs } from './programs';
 import { UserSyncTrigger } from './user-sync-trigger';
-
-/** Which function is to be both triggers of which pool. */
-export interface Attachment {
-  readonly userPool: cognito.IUserPool;
-  readonly triggerFunction: lambda.Function;
-  readonly chains: Chains;
-  readonly overwrite: boolean;
-  readonly smsRole?: iam.IRole;
-  readonly senderKey?: kms.IKey;
-}
 
 /** What the triggers of a pool are set with. */
 export interface PoolAttachmentProps {
@@ -57,8 +46,8 @@ export class PoolAttachment extends Construct {
     super(scope, id);
     this.programs = programs;
     const { triggerFunction } = trigger;
-    const isOwn = userPool instanceof cognito.UserPool && Stack.of(userPool) === Stack.of(this);
-    if (options && isOwn && !trigger._isAttachedTo(userPool)) trigger.attachTo(userPool);
+    const own = this.ownPool(userPool);
+    if (options && own && !trigger._isAttachedTo(userPool)) trigger.attachTo(userPool as cognito.UserPool);
     const isAttached = trigger._isAttachedTo(userPool);
     const permission = isAttached ? trigger._permission! : this.permission(userPool, triggerFunction);
     if (!options) {
@@ -79,10 +68,17 @@ export class PoolAttachment extends Construct {
     };
     const setter = this.setter(this.attachment);
     this.role = setter.role;
-    const staysSet = isOwn ? endsWithStack(userPool) : isAttached;
-    if (isOwn && staysSet && options.keep) refuseKeep();
+    // A pool that outlives the stack would go on calling a function that is gone.
+    const staysSet = own ? own.cfnOptions.deletionPolicy === CfnDeletionPolicy.DELETE : isAttached;
+    if (own && staysSet && options.keep) refuseKeep();
     this.resource = this.custom(setter, this.attachment, staysSet);
     this.resource.node.addDependency(permission, userPool);
+  }
+
+  /** The pool, if it is one of this stack. */
+  private ownPool(userPool: cognito.IUserPool): cognito.CfnUserPool | undefined {
+    const isOwn = userPool instanceof cognito.UserPool && Stack.of(userPool) === Stack.of(this);
+    return isOwn ? (userPool.node.defaultChild as cognito.CfnUserPool) : undefined;
   }
 
   /** By the pool's own ARN, where no template says the triggers. */
@@ -136,67 +132,19 @@ export class PoolAttachment extends Construct {
     });
   }
 
-  /** The role with which a pool of this app sends SMS, which CDK makes itself. */
+  /** The role with which a pool of this stack sends SMS, which CDK makes itself. */
   private smsRole(userPool: cognito.IUserPool): iam.IRole | undefined {
-    const made = userPool.node.defaultChild;
-    if (!(made instanceof cognito.CfnUserPool)) return undefined;
-    const sms = Stack.of(userPool).resolve(made.smsConfiguration)?.snsCallerArn;
+    const made = this.ownPool(userPool);
+    const sms = made && Stack.of(this).resolve(made.smsConfiguration)?.snsCallerArn;
     return sms && iam.Role.fromRoleArn(this, 'SmsRole', Token.asString(sms), { mutable: false });
   }
 
-  /** The key of the custom senders of a pool of this app. */
+  /** The key of the custom senders of a pool of this stack. */
   private senderKey(userPool: cognito.IUserPool): kms.IKey | undefined {
-    const made = userPool.node.defaultChild;
-    if (!(made instanceof cognito.CfnUserPool)) return undefined;
-    const key = Stack.of(userPool).resolve(made.lambdaConfig)?.kmsKeyId;
+    const made = this.ownPool(userPool);
+    const key = made && Stack.of(this).resolve(made.lambdaConfig)?.kmsKeyId;
     return key && kms.Key.fromKeyArn(this, 'SenderKey', Token.asString(key));
   }
-}
-
-/** What a function may set, whatever it is asked: who may invoke it could else make any function the trigger. */
-export function pinned({ userPool, triggerFunction, chains, overwrite }: Attachment): Record<string, string> {
-  return {
-    USER_SYNC_USER_POOL_ID: userPool.userPoolId,
-    USER_SYNC_TRIGGER_ARN: triggerFunction.functionArn,
-    ...chainEnvironment(chains),
-    USER_SYNC_OVERWRITE_TRIGGERS: String(overwrite),
-  };
-}
-
-/** Permits to read all settings of the pool and to send them back, and to know our own function by its tag. */
-export function permitUpdate(setter: lambda.Function, { userPool, smsRole, senderKey }: Attachment): void {
-  const permit = (actions: string[], resource: string, conditions?: Record<string, unknown>) =>
-    setter.grantPrincipal.addToPrincipalPolicy(
-      new iam.PolicyStatement({ actions, resources: [resource], conditions }),
-    );
-  permit(
-    [
-      'cognito-idp:DescribeUserPool',
-      'cognito-idp:UpdateUserPool',
-      // The factors of MFA are no part of the two above, and an update must not change them.
-      'cognito-idp:GetUserPoolMfaConfig',
-      'cognito-idp:SetUserPoolMfaConfig',
-    ],
-    userPool.userPoolArn,
-  );
-  if (smsRole)
-    permit(['iam:PassRole'], smsRole.roleArn, {
-      StringEquals: { 'iam:PassedToService': 'cognito-idp.amazonaws.com' },
-    });
-  senderKey?.grant(setter, 'kms:CreateGrant');
-  const functions = Stack.of(setter).formatArn({ service: 'lambda', resource: 'function:*' });
-  permit(['lambda:ListTags'], functions);
-  Validations.of(setter.role!).acknowledge({
-    id: 'AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:lambda:<AWS::Region>:<AWS::AccountId>:function:*]',
-    reason:
-      'Whether a trigger is a former one of ours is said by its tag, and which function it is is not known before.',
-  });
-}
-
-function endsWithStack(userPool: cognito.UserPool): boolean {
-  const made = userPool.node.defaultChild as cognito.CfnUserPool;
-  // A pool that outlives the stack would go on calling a function that is gone.
-  return made.cfnOptions.deletionPolicy === CfnDeletionPolicy.DELETE;
 }
 
 function refuseKeep(): never {

@@ -5,7 +5,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as ssm from 'aws-cdk-lib/aws-ssm';
 import { Construct } from 'constructs';
-import { Attachment, permitUpdate, pinned } from './pool-triggers';
+import { Attachment, permitUpdate, pinned } from './attachment';
 import { Programs } from './programs';
 import { schedule } from './schedules';
 

@@ -10,6 +10,7 @@ import * as logs from 'aws-cdk-lib/aws-logs';
 import * as rds from 'aws-cdk-lib/aws-rds';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import * as sns from 'aws-cdk-lib/aws-sns';
+import * as sqs from 'aws-cdk-lib/aws-sqs';
 import {
   CognitoUserSync,
   CognitoUserSyncProps,
@@ -20,6 +21,7 @@ import {
   PoolTriggers,
   UserSyncCompute,
   UserSyncDatabase,
+  UserSyncTrigger,
 } from '../lib';
 
 type Changes = Partial<CognitoUserSyncProps>;
@@ -78,7 +80,8 @@ function userAuthEvents(stack: Stack): logs.ILogGroup {
 export function sync(stack: Stack, code: string, changes: Changes = {}): CognitoUserSync {
   const database = () =>
     UserSyncDatabase.fromAttributes({
-      host: 'db.example.eu-west-1.rds.amazonaws.com',
+      // Each stack has a server of its own: two on one would be refused.
+      host: `db.${stack.stackName}.eu-west-1.rds.amazonaws.com`,
       resourceId: 'db-ABC',
       securityGroup: ec2.SecurityGroup.fromSecurityGroupId(stack, 'DatabaseGroup', 'sg-0123456789abcdef0'),
       adminSecret: adminSecret(stack),
@@ -221,6 +224,13 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
     loginContext: [LoginContext.threatProtection({ logGroup: userAuthEvents(stack) })],
   }),
   ContextQueue: () => ({ contextQueue: true, recordRetention: Duration.days(90) }),
+  DeploymentCheck: () => ({ deploymentCheck: true, driftCheck: DriftCheck.none() }),
+  Traced: () => ({
+    tracing: lambda.Tracing.ACTIVE,
+    logLevel: lambda.ApplicationLogLevel.WARN,
+    heartbeatInterval: Duration.minutes(30),
+    removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+  }),
 };
 
 /** All variants, in one app. */
@@ -230,4 +240,58 @@ export function variants(app: App, code: string): Map<string, { stack: Stack; sy
     return [name, { stack, sync: sync(stack, code, changes(stack)) }] as const;
   });
   return new Map(made);
+}
+
+/** What one composition consists of. */
+export interface Composition {
+  readonly trigger?: Stack;
+  readonly pool?: Stack;
+  readonly stack: Stack;
+  readonly sync?: CognitoUserSync;
+}
+
+/** The trigger first, then the pool that calls it, then the rest. */
+export function threeStacks(app: App, code: string): Required<Composition> {
+  const [trigger, pool, stack] = ['ThreeTrigger', 'ThreePool', 'Three'].map((name) => new Stack(app, name));
+  const made = new UserSyncTrigger(trigger!, 'Trigger', { code });
+  const userPool = new cognito.UserPool(pool!, 'Pool');
+  made.attachTo(userPool);
+  return {
+    trigger: trigger!,
+    pool: pool!,
+    stack: stack!,
+    sync: sync(stack!, code, { userPool, trigger: made, deploymentCheck: true }),
+  };
+}
+
+const QUEUE_ARN = 'arn:aws:sqs:eu-west-1:123456789012:user-sync';
+
+/** What is composed of several stacks, or of several deployments. */
+export function compositions(app: App, code: string): Map<string, Composition> {
+  const elsewhere = (name: string) =>
+    new Stack(app, name, { env: { account: '123456789012', region: 'us-east-1' } });
+  const [far, own] = [elsewhere('SecondRegion'), elsewhere('SecondRegionOwnQueue')];
+  const queue = sqs.Queue.fromQueueArn(far, 'Queue', QUEUE_ARN);
+  new UserSyncTrigger(far, 'Trigger', { code, queue });
+  new UserSyncTrigger(own, 'Trigger', { code });
+  const [one, other] = [new Stack(app, 'One'), new Stack(app, 'Other')];
+  const database = (stack: Stack) =>
+    UserSyncDatabase.fromAttributes({
+      host: 'db.shared.eu-west-1.rds.amazonaws.com',
+      resourceId: 'db-ABC',
+      adminSecret: adminSecret(stack),
+    });
+  return new Map<string, Composition>([
+    ['ThreeStacks', threeStacks(app, code)],
+    ['SecondRegion', { stack: far }],
+    ['SecondRegionOwnQueue', { stack: own }],
+    ['One', { stack: one, sync: sync(one, code, { database: database(one) }) }],
+    [
+      'Other',
+      {
+        stack: other,
+        sync: sync(other, code, { database: database(other), schema: 'other', rolePrefix: 'other_sync' }),
+      },
+    ],
+  ]);
 }
