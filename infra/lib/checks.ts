@@ -16,6 +16,7 @@ export function checkProps(scope: Construct, props: CognitoUserSyncProps): void 
   if (props.schema !== undefined) schemaName('schema', props.schema);
   checkPool(Stack.of(scope), props.userPool);
   checkTrigger(props);
+  retention(props);
   refuseSharedDatabase(scope, props);
 }
 

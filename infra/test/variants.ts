@@ -266,6 +266,15 @@ export function threeStacks(app: App, code: string): Required<Composition> {
 
 const QUEUE_ARN = 'arn:aws:sqs:eu-west-1:123456789012:user-sync';
 
+/** One server, whichever stack says so. */
+export function sharedDatabase(stack: Stack): UserSyncDatabase {
+  return UserSyncDatabase.fromAttributes({
+    host: 'db.shared.eu-west-1.rds.amazonaws.com',
+    resourceId: 'db-ABC',
+    adminSecret: adminSecret(stack),
+  });
+}
+
 /** What is composed of several stacks, or of several deployments. */
 export function compositions(app: App, code: string): Map<string, Composition> {
   const elsewhere = (name: string) =>
@@ -275,22 +284,20 @@ export function compositions(app: App, code: string): Map<string, Composition> {
   new UserSyncTrigger(far, 'Trigger', { code, queue });
   new UserSyncTrigger(own, 'Trigger', { code });
   const [one, other] = [new Stack(app, 'One'), new Stack(app, 'Other')];
-  const database = (stack: Stack) =>
-    UserSyncDatabase.fromAttributes({
-      host: 'db.shared.eu-west-1.rds.amazonaws.com',
-      resourceId: 'db-ABC',
-      adminSecret: adminSecret(stack),
-    });
   return new Map<string, Composition>([
     ['ThreeStacks', threeStacks(app, code)],
     ['SecondRegion', { stack: far }],
     ['SecondRegionOwnQueue', { stack: own }],
-    ['One', { stack: one, sync: sync(one, code, { database: database(one) }) }],
+    ['One', { stack: one, sync: sync(one, code, { database: sharedDatabase(one) }) }],
     [
       'Other',
       {
         stack: other,
-        sync: sync(other, code, { database: database(other), schema: 'other', rolePrefix: 'other_sync' }),
+        sync: sync(other, code, {
+          database: sharedDatabase(other),
+          schema: 'other',
+          rolePrefix: 'other_sync',
+        }),
       },
     ],
   ]);
