@@ -99,7 +99,7 @@ export class Parts {
     if (props.commandTask) new CommandTask(scope, 'CommandTask', consumerProps, props.commandTask);
     const watched = this.watched();
     this.metrics = new Metrics(watched);
-    this.alarms = alarms(scope, watched, this.metrics, props.alarmTopic);
+    this.alarms = alarms(scope, watched, this.metrics, props.alarmActions);
     this.dashboard = dashboard(scope, watched, this.metrics, this.alarms);
     if (props.deploymentCheck) this.deploymentCheck = this.check(this.rows!);
   }

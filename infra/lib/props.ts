@@ -1,8 +1,8 @@
 /** What a `CognitoUserSync` can be told. */
 import { Duration } from 'aws-cdk-lib';
+import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import * as cognito from 'aws-cdk-lib/aws-cognito';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
-import * as sns from 'aws-cdk-lib/aws-sns';
 import { PoolTriggers } from './attach-options';
 import { CommandTaskOptions } from './command-task';
 import { TriggerOptions } from './common-props';
@@ -165,9 +165,9 @@ export interface CognitoUserSyncProps extends TriggerOptions, LoginContextProps 
   readonly endpoints?: EndpointOptions;
 
   /**
-   * Where the alarms say that they are raised, and that they are over.
+   * What is done when an alarm is raised, and when it is over, such as `[new SnsAction(topic)]`.
    *
-   * @default - nowhere: they are only shown
+   * @default - nothing: alarms are only shown
    */
-  readonly alarmTopic?: sns.ITopic;
+  readonly alarmActions?: cloudwatch.IAlarmAction[];
 }

@@ -143,6 +143,20 @@ export class UserSyncTrigger extends Construct {
   }
 
   /**
+   * Permits a pool that is no construct of this app to call the function, such as a replica in a second Region. Its triggers
+   * are set otherwise: docs/operating.md, "Two Regions".
+   */
+  public permit(userPool: cognito.IUserPool): void {
+    new lambda.CfnPermission(this, `Permission${userPool.node.addr}`, {
+      action: 'lambda:InvokeFunction',
+      functionName: this.triggerFunction.functionArn,
+      principal: 'cognito-idp.amazonaws.com',
+      sourceAccount: Aws.ACCOUNT_ID,
+      sourceArn: userPool.userPoolArn,
+    });
+  }
+
+  /**
    * Whether the pool's own template says that this is its trigger.
    *
    * @internal

@@ -221,6 +221,11 @@ describe('a trigger', () => {
         .Resource,
       'arn:aws:sqs:eu-west-1:123456789012:user-sync',
     );
+    const permission = far.properties('AWS::Lambda::Permission', 'TriggerPermission');
+    assert.equal(
+      permission.SourceArn,
+      'arn:aws:cognito-idp:us-east-1:123456789012:userpool/eu-west-1_Abc123Def',
+    );
     const own = all.get('SecondRegionOwnQueue')!;
     const [queue] = own.ids('AWS::SQS::Queue', 'TriggerQueue');
     assert.deepEqual(own.properties('AWS::Lambda::Function', 'TriggerFunction').Environment.Variables, {

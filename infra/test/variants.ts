@@ -1,5 +1,6 @@
 /** Every way in which the construct can be had that changes what is deployed, each as a stack. */
 import { App, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import * as cognito from 'aws-cdk-lib/aws-cognito';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
@@ -71,6 +72,11 @@ function updaters(stack: Stack) {
   };
 }
 
+/** Whom alarms tell. */
+function told(stack: Stack): SnsAction[] {
+  return [new SnsAction(new sns.Topic(stack, 'Topic', { enforceSSL: true }))];
+}
+
 /** Where Cognito delivers what threat protection sees. */
 function userAuthEvents(stack: Stack): logs.ILogGroup {
   return logs.LogGroup.fromLogGroupName(stack, 'UserAuthEvents', '/aws/vendedlogs/cognito/app');
@@ -97,7 +103,7 @@ export function sync(stack: Stack, code: string, changes: Changes = {}): Cognito
 }
 
 const VARIANTS: Record<string, (stack: Stack) => Changes> = {
-  ImportedPool: (stack) => ({ alarmTopic: new sns.Topic(stack, 'Topic', { enforceSSL: true }) }),
+  ImportedPool: (stack) => ({ alarmActions: told(stack) }),
   OwnPool: (stack) => ({ userPool: ownPool(stack) }),
   Secret: () => ({ auth: DatabaseAuth.secret() }),
   SecretRotated: () => ({ auth: DatabaseAuth.secret({ rotateAfter: Duration.days(30) }), endpoints: CLOSED }),
@@ -183,7 +189,7 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
   }),
   Keep: (stack) => ({
     triggers: PoolTriggers.attach({ keep: true, ...updaters(stack) }),
-    alarmTopic: new sns.Topic(stack, 'Topic', { enforceSSL: true }),
+    alarmActions: told(stack),
   }),
   // What sends SMS, and has a key for a sender of its own.
   KeepOwnPool: (stack) => ({
@@ -206,7 +212,7 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
       LoginContext.cloudTrail(),
       LoginContext.threatProtection({ logGroup: userAuthEvents(stack) }),
     ],
-    alarmTopic: new sns.Topic(stack, 'Topic', { enforceSSL: true }),
+    alarmActions: told(stack),
   }),
   // CloudTrail alone, of clients that are named, onto queues with a key.
   LoginContextCloudTrail: (stack) => {
@@ -264,6 +270,7 @@ export function threeStacks(app: App, code: string): Required<Composition> {
   };
 }
 
+const REPLICA_ARN = 'arn:aws:cognito-idp:us-east-1:123456789012:userpool/eu-west-1_Abc123Def';
 const QUEUE_ARN = 'arn:aws:sqs:eu-west-1:123456789012:user-sync';
 
 /** One server, whichever stack says so. */
@@ -281,7 +288,8 @@ export function compositions(app: App, code: string): Map<string, Composition> {
     new Stack(app, name, { env: { account: '123456789012', region: 'us-east-1' } });
   const [far, own] = [elsewhere('SecondRegion'), elsewhere('SecondRegionOwnQueue')];
   const queue = sqs.Queue.fromQueueArn(far, 'Queue', QUEUE_ARN);
-  new UserSyncTrigger(far, 'Trigger', { code, queue });
+  const replica = cognito.UserPool.fromUserPoolArn(far, 'Replica', REPLICA_ARN);
+  new UserSyncTrigger(far, 'Trigger', { code, queue }).permit(replica);
   new UserSyncTrigger(own, 'Trigger', { code });
   const [one, other] = [new Stack(app, 'One'), new Stack(app, 'Other')];
   return new Map<string, Composition>([
