@@ -206,6 +206,11 @@ describe('three stacks', () => {
     assert.deepEqual(of('').ids('AWS::Lambda::Permission', 'SyncPoolTriggersPermission'), []);
     const { USER_SYNC_QUEUE_URL } = of('').environment('Consumer');
     assert.match(JSON.stringify(USER_SYNC_QUEUE_URL), /ThreeTrigger:ExportsOutput.*TriggerQueue/);
+    // The queue's key is the trigger's, and the consumer may use it.
+    const uses = of('')
+      .allowed('SyncConsumerFunctionRole')
+      .filter((action) => action.startsWith('kms:'));
+    assert.deepEqual(uses, ['kms:Decrypt', 'kms:GenerateDataKey']);
   });
 });
 

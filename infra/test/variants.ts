@@ -259,7 +259,8 @@ export interface Composition {
 /** The trigger first, then the pool that calls it, then the rest. */
 export function threeStacks(app: App, code: string): Required<Composition> {
   const [trigger, pool, stack] = ['ThreeTrigger', 'ThreePool', 'Three'].map((name) => new Stack(app, name));
-  const made = new UserSyncTrigger(trigger!, 'Trigger', { code });
+  const encryptionKey = new kms.Key(trigger!, 'Key', { enableKeyRotation: true });
+  const made = new UserSyncTrigger(trigger!, 'Trigger', { code, encryptionKey });
   const userPool = new cognito.UserPool(pool!, 'Pool');
   made.attachTo(userPool);
   return {
@@ -291,11 +292,14 @@ export function compositions(app: App, code: string): Map<string, Composition> {
   const replica = cognito.UserPool.fromUserPoolArn(far, 'Replica', REPLICA_ARN);
   new UserSyncTrigger(far, 'Trigger', { code, queue }).permit(replica);
   new UserSyncTrigger(own, 'Trigger', { code });
+  const env = { account: '123456789012', region: 'eu-west-1' };
+  const known = new Stack(app, 'KnownAccount', { env });
   const [one, other] = [new Stack(app, 'One'), new Stack(app, 'Other')];
   return new Map<string, Composition>([
     ['ThreeStacks', threeStacks(app, code)],
     ['SecondRegion', { stack: far }],
     ['SecondRegionOwnQueue', { stack: own }],
+    ['KnownAccount', { stack: known, sync: sync(known, code) }],
     ['One', { stack: one, sync: sync(one, code, { database: sharedDatabase(one) }) }],
     [
       'Other',
