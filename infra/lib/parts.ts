@@ -5,7 +5,6 @@ import * as cognito from 'aws-cdk-lib/aws-cognito';
 import { Construct } from 'constructs';
 import { AttachOptions, PoolTriggers } from './attach-options';
 import { Certificates } from './certificates';
-import { isChained } from './chains';
 import {
   checkProps,
   hasContextQueue,
@@ -26,7 +25,7 @@ import { Lifecycle } from './lifecycle';
 import { rolePrefix } from './limits';
 import { Sources, sources } from './login-context';
 import { Logins } from './logins';
-import { alarms, dashboard, Metrics, Watched } from './monitoring';
+import { alarms, dashboard, Metrics } from './monitoring';
 import { Network } from './network';
 import { PoolAttachment } from './pool-triggers';
 import { Programs } from './programs';
@@ -36,6 +35,7 @@ import { Rows } from './rows';
 import { Schema } from './schema';
 import { TriggerKeeper } from './trigger-keeper';
 import { UserSyncTrigger } from './user-sync-trigger';
+import { watched } from './watching';
 
 /** The parts, each a construct of its own below the whole. */
 export class Parts {
@@ -51,6 +51,7 @@ export class Parts {
   public readonly lifecycle: Lifecycle;
   public readonly keeper?: TriggerKeeper;
   public readonly rows?: Rows;
+  public readonly driftCheck: DriftCheck;
   public readonly drift?: Drift;
   public readonly metrics: Metrics;
   public readonly alarms: cloudwatch.Alarm[];
@@ -62,7 +63,6 @@ export class Parts {
   private readonly compute: UserSyncCompute;
   private readonly sources?: Sources;
   private readonly attachOptions?: AttachOptions;
-  private readonly driftCheck: DriftCheck;
 
   constructor(
     private readonly scope: Construct,
@@ -97,10 +97,10 @@ export class Parts {
     if (this.driftCheck.interval) this.drift = this.compare(this.driftCheck.interval, this.rows!);
     if (this.sources) this.readRecords(this.sources);
     if (props.commandTask) new CommandTask(scope, 'CommandTask', consumerProps, props.commandTask);
-    const watched = this.watched();
-    this.metrics = new Metrics(watched);
-    this.alarms = alarms(scope, watched, this.metrics, props.alarmActions);
-    this.dashboard = dashboard(scope, watched, this.metrics, this.alarms);
+    const parts = watched(this);
+    this.metrics = new Metrics(parts);
+    this.alarms = alarms(scope, parts, this.metrics, props.alarmActions);
+    this.dashboard = dashboard(scope, parts, this.metrics, this.alarms);
     if (props.deploymentCheck) this.deploymentCheck = this.check(this.rows!);
   }
 
@@ -203,33 +203,6 @@ export class Parts {
     const triggersParameter = this.props.endpoints ? undefined : this.keeper?.parameter;
     const audit = { ...this.reading(), userPool: this.userPool, triggersParameter };
     this.contexts!.read(read, this.consumer.construct, audit);
-  }
-
-  private watched(): Watched {
-    const { queues, trigger, consumer, lifecycle, keeper, contexts, poolTriggers } = this;
-    return {
-      ...queues,
-      triggerFunction: trigger.triggerFunction,
-      isAttached: poolTriggers.resource !== undefined,
-      isChained: isChained(trigger._chains),
-      consumerService: consumer.metricsService,
-      consumerFunction: consumer.consumerFunction,
-      worker: consumer.consumerService,
-      lifecycleFunction: lifecycle.lifecycleFunction,
-      lifecycleFailures: lifecycle.failures,
-      triggerKeeper: keeper?.keeperFunction,
-      triggersParameter: keeper?.parameter,
-      migrator: this.schema?.migrator,
-      driftFunction: this.drift?.driftFunction,
-      driftInterval: this.driftCheck.interval,
-      contexts: contexts && {
-        queue: contexts.queue,
-        deadLetterQueue: contexts.deadLetterQueue,
-        consumerService: consumer.metricsService,
-        records: contexts.records,
-        auditFunction: contexts.audit?.auditFunction,
-      },
-    };
   }
 
   private check({ rowsFunction }: Rows): DeploymentCheck {
