@@ -83,7 +83,7 @@ describe('a change of the pool', () => {
       const rules = questions
         .ids('AWS::Events::Rule')
         .filter((id) => /^Sync(Lifecycle(PoolChanges|Heartbeat)|TriggerKeeperSchedule)/.test(id));
-      assert.equal(rules.length, name.startsWith('Keep') ? 3 : 2, name);
+      assert.equal(rules.length, questions.sync.triggerKeeper ? 3 : 2, name);
       for (const id of rules)
         assert.ok(questions.resources[id]!.DependsOn!.includes(resource), `${name}: ${id}`);
     }
@@ -143,7 +143,7 @@ describe('a deployment', () => {
 describe('the keeper', () => {
   test('is there only if it is asked for', () => {
     for (const [name, questions] of all) {
-      const keeps = name.startsWith('Keep');
+      const keeps = /^Keep|^FargatePublic$/.test(name);
       assert.equal(questions.ids('AWS::SSM::Parameter').length, keeps ? 1 : 0, name);
       assert.equal(questions.ids('AWS::Lambda::Function', 'SyncTriggerKeeper').length, keeps ? 1 : 0, name);
       assert.equal(questions.sync.triggerKeeper !== undefined, keeps, name);
