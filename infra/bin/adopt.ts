@@ -1,4 +1,5 @@
 import { Stack, StackProps, Validations } from 'aws-cdk-lib';
+import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import * as cognito from 'aws-cdk-lib/aws-cognito';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
@@ -67,8 +68,8 @@ export class Adopt extends Stack {
         chainPostAuthentication: chained('PostAuthentication', props.chainPostAuthenticationArn),
         keep: props.keepTriggers,
       }),
-      alarmTopic: props.alarmTopicArn
-        ? sns.Topic.fromTopicArn(this, 'Topic', props.alarmTopicArn)
+      alarmActions: props.alarmTopicArn
+        ? [new SnsAction(sns.Topic.fromTopicArn(this, 'Topic', props.alarmTopicArn))]
         : undefined,
     });
     operatorsOutputs(this, sync, props.userPoolId);

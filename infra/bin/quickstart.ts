@@ -1,4 +1,5 @@
 import { RemovalPolicy, Stack, StackProps, Validations } from 'aws-cdk-lib';
+import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import * as cognito from 'aws-cdk-lib/aws-cognito';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as rds from 'aws-cdk-lib/aws-rds';
@@ -32,8 +33,8 @@ export class Quickstart extends Stack {
       database,
       databaseName: 'app',
       code: props.code,
-      endpoints: true,
-      alarmTopic,
+      endpoints: { sqs: true, secretsManager: true },
+      alarmActions: alarmTopic && [new SnsAction(alarmTopic)],
     });
     operatorsOutputs(this, sync, userPool.userPoolId);
   }

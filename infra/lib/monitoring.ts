@@ -4,10 +4,8 @@
  */
 import { Aws, Duration } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
-import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
-import * as sns from 'aws-cdk-lib/aws-sns';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import * as ssm from 'aws-cdk-lib/aws-ssm';
 import { Construct } from 'constructs';
@@ -128,9 +126,8 @@ export function alarms(
   scope: Construct,
   watched: Watched,
   metrics: Metrics,
-  topic?: sns.ITopic,
+  actions: cloudwatch.IAlarmAction[] = [],
 ): cloudwatch.Alarm[] {
-  const action = topic && new SnsAction(topic);
   const parent = new Construct(scope, 'Alarms');
   const make = (id: string, props: AlarmProps): cloudwatch.Alarm => {
     const alarm = new cloudwatch.Alarm(parent, id, {
@@ -142,10 +139,8 @@ export function alarms(
       treatMissingData: props.missing,
       alarmDescription: `${props.says} What to do: docs/runbook.md, "${props.section}".`,
     });
-    if (action) {
-      alarm.addAlarmAction(action);
-      alarm.addOkAction(action);
-    }
+    alarm.addAlarmAction(...actions);
+    alarm.addOkAction(...actions);
     return alarm;
   };
   const trigger = watched.triggerFunction;

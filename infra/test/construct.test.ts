@@ -30,7 +30,7 @@ const all = new Map<string, Questions & { sync: CognitoUserSync }>();
 
 const of = (variant: string): Questions & { sync: CognitoUserSync } => all.get(variant)!;
 const container = (variant: string) =>
-  of(variant).properties('AWS::ECS::TaskDefinition', 'SyncWorkerTask').ContainerDefinitions[0];
+  of(variant).properties('AWS::ECS::TaskDefinition', 'SyncConsumerTask').ContainerDefinitions[0];
 /** The worker's environment. */
 const worker = (variant: string): Record<string, unknown> =>
   Object.fromEntries(
@@ -50,13 +50,13 @@ after(() => fs.rmSync(code, { recursive: true }));
 describe('the queues', () => {
   test('keep messages for 14 days, encrypted, and the queue redrives to the dead-letter queue', () => {
     for (const [name, questions] of all) {
-      const queue = questions.properties('AWS::SQS::Queue', 'SyncQueue');
-      const deadLetters = questions.properties('AWS::SQS::Queue', 'SyncDeadLetterQueue');
+      const queue = questions.properties('AWS::SQS::Queue', 'SyncTriggerQueue');
+      const deadLetters = questions.properties('AWS::SQS::Queue', 'SyncTriggerDeadLetterQueue');
       for (const properties of [queue, deadLetters]) {
         assert.equal(properties.MessageRetentionPeriod, 14 * 24 * 3_600, name);
         assert.ok(properties.SqsManagedSseEnabled === true || properties.KmsMasterKeyId !== undefined, name);
       }
-      const [deadLettersId] = questions.ids('AWS::SQS::Queue', 'SyncDeadLetterQueue');
+      const [deadLettersId] = questions.ids('AWS::SQS::Queue', 'SyncTriggerDeadLetterQueue');
       assert.deepEqual(
         queue.RedrivePolicy.deadLetterTargetArn,
         { 'Fn::GetAtt': [deadLettersId, 'Arn'] },
@@ -90,8 +90,8 @@ describe('the queues', () => {
 
   test('hide a message for six times the consumer’s timeout and the window', () => {
     for (const [name, questions] of lambdas()) {
-      const mapping = questions.properties('AWS::Lambda::EventSourceMapping', 'SyncMapping');
-      const queue = questions.properties('AWS::SQS::Queue', 'SyncQueue');
+      const mapping = questions.properties('AWS::Lambda::EventSourceMapping', 'SyncConsumerMapping');
+      const queue = questions.properties('AWS::SQS::Queue', 'SyncTriggerQueue');
       const { Timeout } = questions.function('Consumer');
       assert.ok(queue.VisibilityTimeout >= 6 * Timeout + mapping.MaximumBatchingWindowInSeconds, name);
     }
@@ -102,9 +102,9 @@ describe('the queues', () => {
       of('Key')
         .allowed(role)
         .filter((action) => action.startsWith('kms:'));
-    assert.deepEqual(uses('SyncTriggerRole'), ['kms:Decrypt', 'kms:GenerateDataKey']);
-    assert.deepEqual(uses('SyncConsumerRole'), ['kms:Decrypt', 'kms:GenerateDataKey']);
-    assert.deepEqual(uses('SyncLifecycleRole'), ['kms:Decrypt', 'kms:GenerateDataKey']);
+    assert.deepEqual(uses('SyncTriggerFunctionRole'), ['kms:Decrypt', 'kms:GenerateDataKey']);
+    assert.deepEqual(uses('SyncConsumerFunctionRole'), ['kms:Decrypt', 'kms:GenerateDataKey']);
+    assert.deepEqual(uses('SyncLifecycleFunctionRole'), ['kms:Decrypt', 'kms:GenerateDataKey']);
   });
 });
 
@@ -154,7 +154,7 @@ describe('the encryption key', () => {
 describe('the consumer', () => {
   test('reports what failed of a batch, and is bounded', () => {
     for (const [name, questions] of lambdas()) {
-      const mapping = questions.properties('AWS::Lambda::EventSourceMapping', 'SyncMapping');
+      const mapping = questions.properties('AWS::Lambda::EventSourceMapping', 'SyncConsumerMapping');
       assert.deepEqual(mapping.FunctionResponseTypes, ['ReportBatchItemFailures'], name);
       assert.deepEqual(mapping.ScalingConfig, { MaximumConcurrency: 4 }, name);
       assert.equal(mapping.BatchSize, 1_000, name);
@@ -164,7 +164,7 @@ describe('the consumer', () => {
 
   test('may use one queue, send to the other, and log in as one user', () => {
     const allowed = of('ImportedPool')
-      .allowed('SyncConsumerRole')
+      .allowed('SyncConsumerFunctionRole')
       .filter((action) => !/^(ec2|logs):/.test(action));
     const queue = [
       'sqs:ChangeMessageVisibility',
@@ -175,13 +175,13 @@ describe('the consumer', () => {
     ];
     assert.deepEqual(allowed, ['rds-db:connect', ...queue]);
     const connect = of('ImportedPool')
-      .statements('SyncConsumerRole')
+      .statements('SyncConsumerFunctionRole')
       .find(({ Action }) => Action === 'rds-db:connect')!;
     assert.match(JSON.stringify(connect.Resource), /:dbuser:db-ABC\/user_sync_consumer_login"/);
     const send = of('ImportedPool')
-      .statements('SyncConsumerRole')
+      .statements('SyncConsumerFunctionRole')
       .find(({ Action }) => Action === 'sqs:SendMessage')!;
-    assert.match(JSON.stringify(send.Resource), /SyncDeadLetterQueue/);
+    assert.match(JSON.stringify(send.Resource), /SyncTriggerDeadLetterQueue/);
   });
 
   test('has no password in its environment, and RDS’s authorities at hand', () => {
@@ -286,7 +286,7 @@ describe('the consumer', () => {
       MetricName: 'heartbeats',
       Dimensions: [{ Name: 'service', Value: service }],
     });
-    assert.equal(questions.properties('AWS::ECS::Service', 'SyncWorker').DesiredCount, 2);
+    assert.equal(questions.properties('AWS::ECS::Service', 'SyncConsumerService').DesiredCount, 2);
     assert.deepEqual(questions.ids('AWS::Lambda::EventSourceMapping'), []);
     assert.ok(questions.sync.consumer === questions.sync.consumerService);
   });
@@ -299,7 +299,9 @@ describe('the trigger', () => {
       assert.equal(trigger.VpcConfig, undefined, name);
       assert.equal(trigger.Timeout, 5, name);
       assert.equal(trigger.Runtime, 'provided.al2023', name);
-      const allowed = questions.allowed('SyncTriggerRole').filter((action) => !/^(logs|kms):/.test(action));
+      const allowed = questions
+        .allowed('SyncTriggerFunctionRole')
+        .filter((action) => !/^(logs|kms|xray):/.test(action));
       const chain = /^Chained|^KeepOwnPool$/.test(name) ? ['lambda:InvokeFunction'] : [];
       assert.deepEqual(allowed, [...chain, 'sqs:GetQueueAttributes', 'sqs:SendMessage'], name);
       assert.ok(!JSON.stringify(trigger.Environment).includes('DATABASE'), name);
@@ -354,7 +356,7 @@ describe('the trigger', () => {
       'arn:aws:lambda:eu-west-1:123456789012:function:Audit',
     );
     assert.equal(resource.Properties.Overwrite, 'false');
-    const [permission] = questions.ids('AWS::Lambda::Permission', 'SyncTriggerPermission');
+    const [permission] = questions.ids('AWS::Lambda::Permission', 'SyncPoolTriggersPermission');
     assert.ok(resource.DependsOn!.includes(permission!));
     assert.equal(questions.resources[permission!]!.Properties.Principal, 'cognito-idp.amazonaws.com');
     assert.match(
@@ -369,8 +371,9 @@ describe('the trigger', () => {
       const [id] = questions.ids('Custom::UserSyncPoolTriggers');
       if (id === undefined) continue;
       const asked = questions.resources[id]!.Properties;
+      const { USER_SYNC_LOG: _, ...environment } = questions.environment('PoolTriggers');
       assert.deepEqual(
-        questions.environment('PoolTriggers'),
+        environment,
         JSON.parse(
           JSON.stringify({
             USER_SYNC_OPERATION: 'pool-triggers',
@@ -393,14 +396,26 @@ describe('the trigger', () => {
   });
 
   test('is set by rights on the one pool, on its sender’s key and on its one role', () => {
-    const role = 'SyncPoolTriggersRole';
-    const pool = ['DescribeUserPool', 'GetUserPoolMfaConfig', 'SetUserPoolMfaConfig', 'UpdateUserPool'].map(
-      (action) => `cognito-idp:${action}`,
-    );
+    const role = 'SyncPoolTriggersFunctionRole';
+    const pool = [
+      'DescribeUserPool',
+      'GetUserPoolMfaConfig',
+      'SetUserPoolMfaConfig',
+      // An update of a pool with tags sends them, too.
+      'TagResource',
+      'UntagResource',
+      'UpdateUserPool',
+    ].map((action) => `cognito-idp:${action}`);
     const others = of('Chained')
       .allowed(role)
       .filter((action) => !action.startsWith('logs:'));
-    assert.deepEqual(others, [...pool, 'iam:PassRole', 'kms:CreateGrant']);
+    assert.deepEqual(others, [
+      ...pool,
+      'iam:CreateServiceLinkedRole',
+      'iam:PassRole',
+      'kms:CreateGrant',
+      'lambda:ListTags',
+    ]);
     const pass = of('Chained')
       .statements(role)
       .find(({ Action }) => Action === 'iam:PassRole')!;
@@ -422,7 +437,7 @@ describe('the trigger', () => {
       'arn:aws:lambda:eu-west-1:123456789012:function:Audit',
     );
     const invoke = of('Chained')
-      .statements('SyncTriggerRole')
+      .statements('SyncTriggerFunctionRole')
       .find(({ Action }) => Action === 'lambda:InvokeFunction')!;
     assert.deepEqual(
       invoke.Resource,
@@ -444,7 +459,7 @@ describe('the trigger', () => {
       Value: arn,
       Description: Match.stringLikeRegexp('PostConfirmation and PostAuthentication'),
     });
-    assert.equal(of('OutputOnly').ids('AWS::Lambda::Permission', 'SyncTriggerPermission').length, 1);
+    assert.equal(of('OutputOnly').ids('AWS::Lambda::Permission', 'SyncPoolTriggersPermission').length, 1);
   });
 
   test('of a pool in another stack of the app is set without the two waiting for each other', () => {
@@ -479,6 +494,10 @@ describe('rights', () => {
       'NetworkInterfaces',
       'ec2:AssignPrivateIpAddresses,ec2:CreateNetworkInterface,ec2:DeleteNetworkInterface,ec2:DescribeNetworkInterfaces,ec2:DescribeSubnets,ec2:UnassignPrivateIpAddresses',
     ],
+    // A trigger that is found may be any function of the account: its tag says whether it is a former one of ours.
+    ['tags', 'lambda:ListTags'],
+    // "Actions, resources, and condition keys for AWS X-Ray", Service Authorization Reference.
+    ['xray', 'xray:PutTelemetryRecords,xray:PutTraceSegments'],
     // "Actions, resources, and condition keys for Amazon Elastic Container Registry", Service Authorization Reference.
     ['ecr', 'ecr:GetAuthorizationToken'],
   ]);
@@ -536,7 +555,7 @@ describe('rights', () => {
       for (const { Role, LoggingConfig } of functions) {
         const writes = questions
           .statements(Role['Fn::GetAtt'][0])
-          .filter(({ Action }) => asList(Action).some((action) => action.startsWith('logs:')));
+          .filter(({ Action }) => asList(Action).some((action) => action.startsWith('logs:Put')));
         assert.deepEqual(
           writes.map(({ Resource }) => Resource),
           [{ 'Fn::GetAtt': [LoggingConfig.LogGroup.Ref, 'Arn'] }],
@@ -549,8 +568,7 @@ describe('rights', () => {
 
   test('to read the owner’s secret are the migrator’s alone', () => {
     for (const [name, questions] of all) {
-      const secret =
-        questions.sync.migrator && questions.environment('Migrator').USER_SYNC_DATABASE_SECRET_ARN;
+      const secret = questions.sync.migrator && questions.environment('Schema').USER_SYNC_DATABASE_SECRET_ARN;
       const holders = questions.ids('AWS::IAM::Policy').filter((id) => {
         const { Statement } = questions.resources[id]!.Properties.PolicyDocument;
         return (
@@ -562,7 +580,7 @@ describe('rights', () => {
       });
       assert.deepEqual(
         holders.map((id) => id.replace(/RoleDefaultPolicy.*/, '')),
-        secret ? ['SyncMigrator'] : [],
+        secret ? ['SyncSchemaFunction'] : [],
         name,
       );
       const named = questions
@@ -585,7 +603,7 @@ describe('rights', () => {
       for (const action of asked)
         assert.match(
           action,
-          /:(Describe|List|GetUserPoolMfaConfig$|(Update|Set)UserPool)/,
+          /:(Describe|List|GetUserPoolMfaConfig$|(Update|Set)UserPool|(Tag|Untag)Resource$)/,
           `${name}: ${action}`,
         );
     }
@@ -593,7 +611,7 @@ describe('rights', () => {
 
   test('of the drift check are to read, and to say that it goes on', () => {
     const allowed = of('ImportedPool')
-      .allowed('SyncDriftRole')
+      .allowed('SyncDriftFunctionRole')
       .filter((action) => !/^(ec2|logs):/.test(action));
     assert.deepEqual(allowed, [
       'cognito-idp:DescribeUserPool',
@@ -601,10 +619,23 @@ describe('rights', () => {
       'cognito-idp:ListUsers',
       'cognito-idp:ListUsersInGroup',
       'events:PutEvents',
-      'rds-db:connect',
+      'lambda:InvokeFunction',
     ]);
+    const asked = of('ImportedPool')
+      .statements('SyncDriftFunctionRole')
+      .filter(({ Action }) => Action === 'lambda:InvokeFunction');
+    const [rows] = of('ImportedPool').ids('AWS::Lambda::Function', 'SyncRowsFunction');
+    assert.deepEqual(
+      asked.map(({ Resource }) => Resource),
+      [{ 'Fn::GetAtt': [rows, 'Arn'] }],
+    );
+    assert.deepEqual(of('ImportedPool').environment('Drift').USER_SYNC_ROWS_FUNCTION, { Ref: rows });
+    const inside = of('ImportedPool')
+      .allowed('SyncRowsFunctionRole')
+      .filter((action) => !/^(ec2|logs):/.test(action));
+    assert.deepEqual(inside, ['rds-db:connect']);
     assert.match(
-      JSON.stringify(of('ImportedPool').environment('Drift').DATABASE_URL),
+      JSON.stringify(of('ImportedPool').environment('Rows').DATABASE_URL),
       /user_sync_reader_login@/,
     );
   });
@@ -637,7 +668,10 @@ describe('the database', () => {
       ['ImportedPool', 5_432],
       ['MigrationsSkipped', 6_432],
     ] as const) {
-      const egress = of(name).properties('AWS::EC2::SecurityGroup', 'SyncSecurityGroup').SecurityGroupEgress;
+      const egress = of(name).properties(
+        'AWS::EC2::SecurityGroup',
+        'SyncNetworkSecurityGroup',
+      ).SecurityGroupEgress;
       const separate = of(name)
         .ids('AWS::EC2::SecurityGroupEgress')
         .map((id) => of(name).resources[id]!.Properties);
@@ -650,10 +684,10 @@ describe('the database', () => {
   });
 
   test('behind a proxy is migrated directly', () => {
-    assert.match(JSON.stringify(of('Proxy').environment('Migrator').DATABASE_URL), /Endpoint\.Address/);
+    assert.match(JSON.stringify(of('Proxy').environment('Schema').DATABASE_URL), /Endpoint\.Address/);
     assert.match(JSON.stringify(of('Proxy').environment('Consumer').DATABASE_URL), /DatabaseProxy.*Endpoint/);
     const connect = of('Proxy')
-      .statements('SyncConsumerRole')
+      .statements('SyncConsumerFunctionRole')
       .find(({ Action }) => Action === 'rds-db:connect')!;
     assert.match(JSON.stringify(connect.Resource), /user_sync_consumer_login/);
   });
@@ -686,7 +720,7 @@ describe('the database', () => {
     assert.equal(secrets.Auth, 'secret');
     assert.match(
       JSON.stringify([secrets.ConsumerSecretArn, secrets.ReaderSecretArn]),
-      /SyncConsumerSecret.*SyncReaderSecret/,
+      /SyncLoginsConsumerSecret.*SyncLoginsReaderSecret/,
     );
   });
 
@@ -694,7 +728,7 @@ describe('the database', () => {
     for (const [name, questions] of all) {
       if (!questions.sync.migrator) continue;
       const asked = questions.properties('Custom::UserSyncSchema', 'Sync');
-      const said = questions.environment('Migrator');
+      const said = questions.environment('Schema');
       assert.deepEqual(
         [
           said.USER_SYNC_LOGINS_AUTH,
@@ -712,7 +746,7 @@ describe('the database', () => {
 
   test('has secrets in RDS’s form, rotated when that is asked for and there is a login to rotate', () => {
     const template = JSON.stringify(
-      of('Secret').properties('AWS::SecretsManager::Secret', 'SyncConsumerSecret').GenerateSecretString
+      of('Secret').properties('AWS::SecretsManager::Secret', 'SyncLoginsConsumerSecret').GenerateSecretString
         .SecretStringTemplate,
     );
     for (const key of ['username', 'engine', 'host', 'port', 'dbname'])
@@ -726,7 +760,7 @@ describe('the database', () => {
   });
 
   test('is maintained daily, unless migrations are skipped', () => {
-    const [rule] = of('ImportedPool').ids('AWS::Events::Rule', 'SyncMaintenance');
+    const [rule] = of('ImportedPool').ids('AWS::Events::Rule', 'SyncSchemaMaintenance');
     const { ScheduleExpression, Targets } = of('ImportedPool').resources[rule!]!.Properties;
     assert.equal(ScheduleExpression, 'rate(1 day)');
     assert.deepEqual(JSON.parse(Targets[0].Input), { maintain: { retentionDays: 400, monthsAhead: 3 } });
@@ -747,7 +781,7 @@ describe('the lifecycle function', () => {
     const [all, ofPool] = blocks.map(([, block]) => JSON.parse(block!));
     assert.equal(blocks.length, 2);
     const pattern = (rule: string) => of('ImportedPool').properties('AWS::Events::Rule', rule).EventPattern;
-    const [users, pool] = [pattern('SyncLifecycleRule'), pattern('SyncPoolChangesRule')];
+    const [users, pool] = [pattern('SyncLifecycleRule'), pattern('SyncLifecyclePoolChanges')];
     assert.deepEqual(pool, ofPool);
     // By hand it is one rule; the construct knows which pool's changes it is to be told of.
     const eventName = [...users.detail.eventName, ...pool.detail.eventName];
@@ -765,7 +799,7 @@ describe('the lifecycle function', () => {
   test('may read what it follows', () => {
     assert.deepEqual(
       of('ImportedPool')
-        .allowed('SyncLifecycleRole')
+        .allowed('SyncLifecycleFunctionRole')
         .filter((action) => !action.startsWith('logs:')),
       ['DescribeUserPool', 'ListUserPoolClients', 'ListUsers']
         .map((action) => `cognito-idp:${action}`)
@@ -773,16 +807,19 @@ describe('the lifecycle function', () => {
     );
   });
 
-  test('sends a heartbeat every 5 minutes, and nothing else when it is off', () => {
+  test('sends a heartbeat every 5 minutes or as often as is said, and nothing else when it is off', () => {
     for (const [name, questions] of all) {
-      const { ScheduleExpression, Targets } = questions.properties('AWS::Events::Rule', 'SyncHeartbeat');
-      assert.equal(ScheduleExpression, 'rate(5 minutes)', name);
+      const { ScheduleExpression, Targets } = questions.properties(
+        'AWS::Events::Rule',
+        'SyncLifecycleHeartbeat',
+      );
+      assert.equal(ScheduleExpression, name === 'Traced' ? 'rate(30 minutes)' : 'rate(5 minutes)', name);
       assert.deepEqual(JSON.parse(Targets[0].Input), { heartbeat: true }, name);
     }
-    assert.deepEqual(of('LifecycleOff').ids('AWS::Events::Rule', 'SyncLifecycle'), []);
+    assert.deepEqual(of('LifecycleOff').ids('AWS::Events::Rule', 'SyncLifecycleRule'), []);
     assert.deepEqual(
       of('LifecycleOff')
-        .allowed('SyncLifecycleRole')
+        .allowed('SyncLifecycleFunctionRole')
         .filter((action) => action.startsWith('cognito-idp:')),
       ['cognito-idp:DescribeUserPool'],
     );
@@ -795,7 +832,7 @@ describe('the lifecycle function', () => {
       };
       const expected = name === 'OutputOnly' ? undefined : trigger;
       assert.deepEqual(questions.environment('Lifecycle').USER_SYNC_TRIGGER_ARN, expected, name);
-      const may = questions.allowed('SyncLifecycleRole').includes('cognito-idp:DescribeUserPool');
+      const may = questions.allowed('SyncLifecycleFunctionRole').includes('cognito-idp:DescribeUserPool');
       assert.equal(may, expected !== undefined, name);
       assert.equal(names(questions).includes('TriggersMissing'), may, name);
     }
@@ -860,24 +897,17 @@ describe('endpoints', () => {
 
   test('are those that are needed, and only if asked for', () => {
     assert.deepEqual(services('ImportedPool'), []);
-    assert.deepEqual(services('Endpoints'), ['cognito-idp', 'secretsmanager', 'sqs']);
-    assert.deepEqual(services('Fargate'), [
-      'cognito-idp',
-      'ecr.api',
-      'ecr.dkr',
-      'logs',
-      's3',
-      'secretsmanager',
-      'sqs',
-    ]);
+    assert.deepEqual(services('Endpoints'), ['secretsmanager', 'sqs']);
+    assert.deepEqual(services('Fargate'), ['ecr.api', 'ecr.dkr', 'logs', 's3', 'secretsmanager', 'sqs']);
   });
 
-  test('let in the one security group', () => {
+  test('let in whoever is in the VPC, since each takes its service’s name for all of it', () => {
     for (const id of of('Endpoints').ids('AWS::EC2::VPCEndpoint')) {
       const [group] = of('Endpoints').resources[id]!.Properties.SecurityGroupIds;
-      assert.equal(
-        of('Endpoints').resources[group['Fn::GetAtt'][0]]!.Properties.SecurityGroupIngress,
-        undefined,
+      const { SecurityGroupIngress } = of('Endpoints').resources[group['Fn::GetAtt'][0]]!.Properties;
+      assert.deepEqual(
+        SecurityGroupIngress.map(({ CidrIp, FromPort }: any) => [CidrIp, FromPort]),
+        [['10.0.0.0/16', 443]],
       );
     }
   });
@@ -990,7 +1020,7 @@ describe('alarms', () => {
     assert.deepEqual(dimension(made.metricFreshness()), service('Consumer'));
     assert.deepEqual(dimension(made.metricHeartbeats()), service('Consumer'));
     assert.deepEqual(dimension(made.metricDrift()), service('Drift'));
-    assert.deepEqual(dimension(made.metricLedgerDaysAhead()), service('Migrator'));
+    assert.deepEqual(dimension(made.metricLedgerDaysAhead()), service('Schema'));
     assert.equal(made.metricFreshness().statistic, 'p99');
     assert.equal(made.metricFreshness({ statistic: 'p50' }).statistic, 'p50');
     for (const metric of [made.metricOldestMessage(), made.metricDeadLetters()])
@@ -1025,27 +1055,35 @@ describe('what cannot be', () => {
   const aurora = (resourceId?: string) =>
     UserSyncDatabase.fromAttributes({ host: 'db.example.com', resourceId });
   const CASES: [string, (stack: Stack) => object, RegExp][] = [
-    ['no message', () => ({ batchSize: 0 }), /batchSize is 0: it must be a whole number from 1 to 10000/],
+    [
+      'no message',
+      () => ({ compute: UserSyncCompute.lambda({ batchSize: 0 }) }),
+      /batchSize is 0: it must be a whole number from 1 to 10000/,
+    ],
     [
       'too many messages',
-      () => ({ batchSize: 10_001 }),
+      () => ({ compute: UserSyncCompute.lambda({ batchSize: 10_001 }) }),
       /batchSize is 10001: it must be a whole number from 1 to 10000/,
     ],
-    ['half a message', () => ({ batchSize: 1.5 }), /batchSize is 1\.5: it must be a whole number/],
+    [
+      'half a message',
+      () => ({ compute: UserSyncCompute.lambda({ batchSize: 1.5 }) }),
+      /batchSize is 1\.5: it must be a whole number/,
+    ],
     [
       'a long window',
-      () => ({ batchingWindow: Duration.minutes(6) }),
-      /batchingWindow is "360 s": it must be whole seconds from 0 to 300/,
+      () => ({ compute: UserSyncCompute.lambda({ maxBatchingWindow: Duration.minutes(6) }) }),
+      /maxBatchingWindow is "360 s": it must be whole seconds from 0 to 300/,
     ],
     [
       'no window',
-      () => ({ batchingWindow: Duration.seconds(0) }),
-      /batchingWindow is "0 s": it must be 1 s at least, since batchSize is 1000/,
+      () => ({ compute: UserSyncCompute.lambda({ maxBatchingWindow: Duration.seconds(0) }) }),
+      /maxBatchingWindow is "0 s": it must be 1 s at least, since batchSize is 1000/,
     ],
     [
       'one consumer',
-      () => ({ maximumConcurrency: 1 }),
-      /maximumConcurrency is 1: it must be a whole number from 2 to 1000/,
+      () => ({ compute: UserSyncCompute.lambda({ maxConcurrency: 1 }) }),
+      /maxConcurrency is 1: it must be a whole number from 2 to 1000/,
     ],
     [
       'no receives',
@@ -1054,13 +1092,13 @@ describe('what cannot be', () => {
     ],
     [
       'a short ledger',
-      () => ({ retentionDays: 30 }),
-      /retentionDays is 30: it must be a whole number from 31 to 3650/,
+      () => ({ ledgerRetention: Duration.days(30) }),
+      /ledgerRetention is 30: it must be a whole number from 31 to 3650/,
     ],
     [
       'no memory',
-      () => ({ consumerMemorySize: 64 }),
-      /consumerMemorySize is 64: it must be a whole number from 128 to 10240/,
+      () => ({ compute: UserSyncCompute.lambda({ memorySize: 64 }) }),
+      /memorySize is 64: it must be a whole number from 128 to 10240/,
     ],
     [
       'a strange name',
@@ -1095,8 +1133,8 @@ describe('what cannot be', () => {
     ],
     [
       'no tasks',
-      () => ({ compute: UserSyncCompute.fargate({ tasks: 0 }) }),
-      /tasks is 0: it must be a whole number from 1 to 100/,
+      () => ({ compute: UserSyncCompute.fargate({ desiredCount: 0 }) }),
+      /desiredCount is 0: it must be a whole number from 1 to 100/,
     ],
     [
       'many batches at once',
@@ -1144,19 +1182,20 @@ describe('what cannot be', () => {
   }
 
   test('a region whose authorities are not at hand is refused, unless they are given', () => {
-    const stack = (region: string) =>
-      new Stack(new App(), 'Stack', { env: { region, account: '123456789012' } });
-    for (const region of ['us-east-1', 'eu-west-1', 'eu-central-2', 'ap-southeast-4'])
-      sync(stack(region), code);
+    const made = (region: string, changes: object = {}) => {
+      const stack = new Stack(new App(), 'Stack', { env: { region, account: '123456789012' } });
+      return sync(stack, code, { userPool: new cognito.UserPool(stack, 'Own'), ...changes });
+    };
+    for (const region of ['us-east-1', 'eu-west-1', 'eu-central-2', 'ap-southeast-4']) made(region);
     for (const region of ['il-central-1', 'cn-north-1', 'us-gov-west-1']) {
       assert.throws(
-        () => sync(stack(region), code),
+        () => made(region),
         new RegExp(`certificateAuthorities is missing, and in ${region} it is needed`),
       );
     }
     const file = path.join(code, 'given.pem');
     fs.writeFileSync(file, 'given');
-    sync(stack('il-central-1'), code, { certificateAuthorities: file });
+    made('il-central-1', { certificateAuthorities: file });
   });
 });
 

@@ -77,11 +77,11 @@ describe('the schema', () => {
   test('is told to whatever connects, and another one runs the migrations', () => {
     const schema = 'Größe 1';
     const questions = made(() => ({ schema }));
-    const expected = { Consumer: schema, Drift: schema, Migrator: schema };
+    const expected = { Consumer: schema, Rows: schema, Schema: schema };
     assert.deepEqual(having(questions, 'USER_SYNC_DATABASE_SCHEMA'), expected);
     assert.equal(migration(questions).Schema, schema);
     const worker = made(() => ({ schema, compute, auth: DatabaseAuth.secret() }));
-    const withWorker = { Worker: schema, Drift: schema, Migrator: schema };
+    const withWorker = { Worker: schema, Rows: schema, Schema: schema };
     assert.deepEqual(having(worker, 'USER_SYNC_DATABASE_SCHEMA'), withWorker);
     assert.equal(questions.environment('Trigger').USER_SYNC_DATABASE_SCHEMA, undefined);
   });
@@ -100,7 +100,7 @@ describe('the schema', () => {
 describe('the prefix of roles', () => {
   test('is told to the migrator alone, and another one runs it', () => {
     const questions = made(() => ({ rolePrefix: 'eu_sync' }));
-    const expected = { Consumer: undefined, Drift: undefined, Migrator: 'eu_sync' };
+    const expected = { Consumer: undefined, Rows: undefined, Schema: 'eu_sync' };
     assert.deepEqual(having(questions, 'USER_SYNC_ROLE_PREFIX'), expected);
     assert.equal(migration(questions).RolePrefix, 'eu_sync');
   });
@@ -109,19 +109,19 @@ describe('the prefix of roles', () => {
     const questions = made(() => ({ rolePrefix: 'eu_sync' }));
     const { ConsumerUser, ReaderUser } = migration(questions);
     assert.deepEqual([ConsumerUser, ReaderUser], ['eu_sync_consumer_login', 'eu_sync_reader_login']);
-    assert.deepEqual(connects(questions, 'SyncConsumerRole'), ['eu_sync_consumer_login']);
-    assert.deepEqual(connects(questions, 'SyncDriftRole'), ['eu_sync_reader_login']);
+    assert.deepEqual(connects(questions, 'SyncConsumerFunctionRole'), ['eu_sync_consumer_login']);
+    assert.deepEqual(connects(questions, 'SyncRowsFunctionRole'), ['eu_sync_reader_login']);
     const urls = having(questions, 'DATABASE_URL');
     assert.match(JSON.stringify(urls.Consumer), /postgres:\/\/eu_sync_consumer_login@/);
-    assert.match(JSON.stringify(urls.Drift), /postgres:\/\/eu_sync_reader_login@/);
+    assert.match(JSON.stringify(urls.Rows), /postgres:\/\/eu_sync_reader_login@/);
     const worker = made(() => ({ rolePrefix: 'eu_sync', compute }));
-    assert.deepEqual(connects(worker, 'SyncWorkerTask'), ['eu_sync_consumer_login']);
+    assert.deepEqual(connects(worker, 'SyncConsumerTask'), ['eu_sync_consumer_login']);
   });
 
   test('is that of generated secrets, and not of a login that has a name', () => {
     const auth = DatabaseAuth.secret({ readerUser: 'auditor' });
     const questions = made(() => ({ rolePrefix: 'eu_sync', auth }));
-    const [consumer, reader] = ['SyncConsumerSecret', 'SyncReaderSecret'].map((id) => {
+    const [consumer, reader] = ['SyncLoginsConsumerSecret', 'SyncLoginsReaderSecret'].map((id) => {
       const { GenerateSecretString } = questions.properties('AWS::SecretsManager::Secret', id);
       return JSON.stringify(GenerateSecretString.SecretStringTemplate);
     });
@@ -155,8 +155,8 @@ describe('a proxy', () => {
     const [lambdas, worker] = [made(behindProxy), made((stack) => behindProxy(stack, { compute }))];
     assert.deepEqual(having(lambdas, 'USER_SYNC_PREPARED_STATEMENTS'), {
       Consumer: 'unnamed',
-      Drift: 'unnamed',
-      Migrator: undefined,
+      Rows: 'unnamed',
+      Schema: undefined,
     });
     assert.equal(having(worker, 'USER_SYNC_PREPARED_STATEMENTS').Worker, 'unnamed');
   });
@@ -171,7 +171,7 @@ describe('a proxy', () => {
       });
       return { database: UserSyncDatabase.fromProxy(proxy), migrations: Migrations.SKIP };
     });
-    const expected = { Consumer: 'unnamed', Drift: 'unnamed' };
+    const expected = { Consumer: 'unnamed', Rows: 'unnamed' };
     assert.deepEqual(having(questions, 'USER_SYNC_PREPARED_STATEMENTS'), expected);
   });
 });

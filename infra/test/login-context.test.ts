@@ -87,7 +87,7 @@ test('nothing of it is there where it is not asked for', () => {
   const more = changed({ contextQueue: true });
   assert.deepEqual(
     more.filter((id) => plain[id]).map((id) => id.slice(0, -8)),
-    ['SyncConsumerRoleDefaultPolicy', 'SyncConsumerFunction', 'SyncDashboard'],
+    ['SyncConsumerFunctionRoleDefaultPolicy', 'SyncConsumerFunction', 'SyncDashboard'],
   );
   const { resources } = made({ contextQueue: true });
   assert.deepEqual(
@@ -111,11 +111,11 @@ describe('the queue of contexts', () => {
   test('is as the queue of sign-ins is, and is not that one', () => {
     for (const name of QUEUES) {
       const questions = of(name);
-      const [queue, main] = ['ContextQueue', 'Queue'].map((id) =>
+      const [queue, main] = ['ContextsQueue', 'TriggerQueue'].map((id) =>
         questions.properties('AWS::SQS::Queue', `Sync${id}`),
       );
       assert.deepEqual(queue.RedrivePolicy, {
-        deadLetterTargetArn: arn(queueOf(questions, 'ContextDeadLetterQueue')),
+        deadLetterTargetArn: arn(queueOf(questions, 'ContextsDeadLetterQueue')),
         maxReceiveCount: main.RedrivePolicy.maxReceiveCount,
       });
       const alike = (properties: Record<string, unknown>) => {
@@ -124,7 +124,7 @@ describe('the queue of contexts', () => {
       };
       assert.deepEqual(alike(queue), alike(main), name);
       assert.notDeepEqual(queue.QueueName, main.QueueName, name);
-      const deadLetters = questions.properties('AWS::SQS::Queue', 'SyncContextDeadLetterQueue');
+      const deadLetters = questions.properties('AWS::SQS::Queue', 'SyncContextsDeadLetterQueue');
       const [source] = deadLetters.RedriveAllowPolicy.sourceQueueArns;
       assert.ok(JSON.stringify(source).includes(JSON.stringify(queue.QueueName)), name);
       assert.ok(questions.sync.contextQueue && questions.sync.contextDeadLetterQueue, name);
@@ -135,14 +135,14 @@ describe('the queue of contexts', () => {
   test('is applied by the same consumer, two at once, whatever waits there', () => {
     for (const name of QUEUES.filter((variant) => !variant.startsWith('Fargate'))) {
       const questions = of(name);
-      const mapping = questions.properties('AWS::Lambda::EventSourceMapping', 'SyncContextMapping');
-      const main = questions.properties('AWS::Lambda::EventSourceMapping', 'SyncMapping');
+      const mapping = questions.properties('AWS::Lambda::EventSourceMapping', 'SyncConsumerContextMapping');
+      const main = questions.properties('AWS::Lambda::EventSourceMapping', 'SyncConsumerMapping');
       assert.deepEqual(mapping.FunctionName, main.FunctionName, name);
-      assert.deepEqual(mapping.EventSourceArn, arn(queueOf(questions, 'ContextQueue')), name);
+      assert.deepEqual(mapping.EventSourceArn, arn(queueOf(questions, 'ContextsQueue')), name);
       assert.deepEqual(mapping.ScalingConfig, { MaximumConcurrency: 2 }, name);
       assert.deepEqual(mapping.FunctionResponseTypes, ['ReportBatchItemFailures'], name);
       assert.deepEqual(main.ScalingConfig, { MaximumConcurrency: 4 }, name);
-      const { VisibilityTimeout } = questions.properties('AWS::SQS::Queue', 'SyncContextQueue');
+      const { VisibilityTimeout } = questions.properties('AWS::SQS::Queue', 'SyncContextsQueue');
       const { Timeout } = questions.function('Consumer');
       assert.ok(VisibilityTimeout >= 6 * Timeout + mapping.MaximumBatchingWindowInSeconds, name);
     }
@@ -155,39 +155,47 @@ describe('the queue of contexts', () => {
       const given: Record<string, unknown> = isFargate
         ? Object.fromEntries(
             questions
-              .properties('AWS::ECS::TaskDefinition', 'SyncWorkerTask')
+              .properties('AWS::ECS::TaskDefinition', 'SyncConsumerTask')
               .ContainerDefinitions[0].Environment.map((each: any) => [each.Name, each.Value]),
           )
         : questions.environment('Consumer');
-      assert.deepEqual(given.USER_SYNC_CONTEXT_QUEUE_URL, { Ref: queueOf(questions, 'ContextQueue') }, name);
+      assert.deepEqual(given.USER_SYNC_CONTEXT_QUEUE_URL, { Ref: queueOf(questions, 'ContextsQueue') }, name);
       assert.deepEqual(
         given.USER_SYNC_CONTEXT_DLQ_URL,
-        { Ref: queueOf(questions, 'ContextDeadLetterQueue') },
+        { Ref: queueOf(questions, 'ContextsDeadLetterQueue') },
         name,
       );
-      const may = rights(questions, isFargate ? 'SyncWorkerTaskTaskRole' : 'SyncConsumerRole');
+      const may = rights(questions, isFargate ? 'SyncConsumerTaskTaskRole' : 'SyncConsumerFunctionRole');
       for (const action of [
         'ReceiveMessage',
         'DeleteMessage',
         'ChangeMessageVisibility',
         'GetQueueAttributes',
       ])
-        assert.deepEqual(may[`sqs:${action}`], ['SyncContextQueue', 'SyncQueue'], `${name}: ${action}`);
-      assert.deepEqual(may['sqs:SendMessage'], ['SyncContextDeadLetterQueue', 'SyncDeadLetterQueue'], name);
+        assert.deepEqual(
+          may[`sqs:${action}`],
+          ['SyncContextsQueue', 'SyncTriggerQueue'],
+          `${name}: ${action}`,
+        );
+      assert.deepEqual(
+        may['sqs:SendMessage'],
+        ['SyncContextsDeadLetterQueue', 'SyncTriggerDeadLetterQueue'],
+        name,
+      );
     }
   });
 
   test('is all that a backend may send to', () => {
     const grant = (construct: CognitoUserSync, to: iam.Role) => construct.grantSendContext(to);
     assert.deepEqual(rights(made({ contextQueue: true }, grant), 'Backend'), {
-      'sqs:SendMessage': ['SyncContextQueue'],
+      'sqs:SendMessage': ['SyncContextsQueue'],
     });
     const stack = new Stack(new App(), 'Keyed');
     const to = new iam.Role(stack, 'Backend', { assumedBy: new iam.AccountRootPrincipal() });
     const encryptionKey = new kms.Key(stack, 'Key');
     sync(stack, code, { contextQueue: true, encryptionKey }).grantSendContext(to);
     assert.deepEqual(rights(new Questions(Template.fromStack(stack)), 'Backend'), {
-      'sqs:SendMessage': ['SyncContextQueue'],
+      'sqs:SendMessage': ['SyncContextsQueue'],
       'kms:GenerateDataKey': ['Key'],
       'kms:Decrypt': ['Key'],
     });
@@ -202,12 +210,12 @@ describe('the queue of contexts', () => {
       rights(made({ contextQueue: true }, grant), 'Backend');
     const redrive = may((construct, to) => construct.grantRedrive(to));
     assert.deepEqual(redrive['sqs:StartMessageMoveTask'], [
-      'SyncContextDeadLetterQueue',
-      'SyncDeadLetterQueue',
+      'SyncContextsDeadLetterQueue',
+      'SyncTriggerDeadLetterQueue',
     ]);
-    assert.deepEqual(redrive['sqs:SendMessage'], ['SyncContextQueue', 'SyncQueue']);
+    assert.deepEqual(redrive['sqs:SendMessage'], ['SyncContextsQueue', 'SyncTriggerQueue']);
     const replay = may((construct, to) => construct.grantReplay(to));
-    assert.deepEqual(replay['sqs:SendMessage'], ['SyncContextQueue', 'SyncQueue']);
+    assert.deepEqual(replay['sqs:SendMessage'], ['SyncContextsQueue', 'SyncTriggerQueue']);
   });
 });
 
@@ -215,12 +223,12 @@ describe('the records function', () => {
   test('is the lifecycle program, outside the VPC, told of its queue, its pool and its clients', () => {
     for (const name of SOURCES) {
       const questions = of(name);
-      const { VpcConfig, Environment, Code } = questions.function('SignInRecords');
+      const { VpcConfig, Environment, Code } = questions.function('ContextsRecords');
       assert.equal(VpcConfig, undefined, name);
       assert.deepEqual(Code, questions.function('Lifecycle').Code, name);
       const { USER_SYNC_CONTEXT_CLIENTS: clients, ...rest } = Environment.Variables;
       assert.deepEqual(rest, {
-        USER_SYNC_CONTEXT_QUEUE_URL: { Ref: queueOf(questions, 'ContextQueue') },
+        USER_SYNC_CONTEXT_QUEUE_URL: { Ref: queueOf(questions, 'ContextsQueue') },
         USER_SYNC_USER_POOL_ID: questions.environment('Lifecycle').USER_SYNC_USER_POOL_ID,
       });
       if (name === 'LoginContextCloudTrail')
@@ -231,7 +239,7 @@ describe('the records function', () => {
 
   test('may send to the queue of contexts and to its failures, and read clients’ settings only where it must', () => {
     const pool = /userpool\/eu-west-1_Abc123Def/;
-    const both = rights(of('LoginContext'), 'SyncSignInRecordsRole');
+    const both = rights(of('LoginContext'), 'SyncContextsRecordsFunctionRole');
     const consume = ['ChangeMessageVisibility', 'DeleteMessage', 'GetQueueAttributes', 'ReceiveMessage'];
     assert.deepEqual(Object.keys(both).sort(), [
       'cognito-idp:DescribeUserPoolClient',
@@ -240,22 +248,23 @@ describe('the records function', () => {
     ]);
     for (const action of ['DescribeUserPoolClient', 'ListUserPoolClients'])
       assert.match(both[`cognito-idp:${action}`]!.join(), pool);
-    for (const action of consume) assert.deepEqual(both[`sqs:${action}`], ['SyncSignInRecordsQueue'], action);
+    for (const action of consume)
+      assert.deepEqual(both[`sqs:${action}`], ['SyncContextsRecordsQueue'], action);
 
-    const named = rights(of('LoginContextCloudTrail'), 'SyncSignInRecordsRole');
+    const named = rights(of('LoginContextCloudTrail'), 'SyncContextsRecordsFunctionRole');
     assert.deepEqual(
       Object.keys(named).filter((action) => action.startsWith('cognito-idp:')),
       ['cognito-idp:ListUserPoolClients'],
     );
     // Whose a client is decides whose the address is of a call without context data.
-    assert.deepEqual(Object.keys(rights(of('FargateThreatProtection'), 'SyncSignInRecordsRole')).sort(), [
-      'cognito-idp:DescribeUserPoolClient',
-      'sqs:SendMessage',
-    ]);
+    assert.deepEqual(
+      Object.keys(rights(of('FargateThreatProtection'), 'SyncContextsRecordsFunctionRole')).sort(),
+      ['cognito-idp:DescribeUserPoolClient', 'sqs:SendMessage'],
+    );
     for (const name of SOURCES)
       assert.deepEqual(
-        rights(of(name), 'SyncSignInRecordsRole')['sqs:SendMessage'],
-        ['SyncContextQueue', 'SyncSignInRecordFailures'],
+        rights(of(name), 'SyncContextsRecordsFunctionRole')['sqs:SendMessage'],
+        ['SyncContextsQueue', 'SyncContextsRecordsFailures'],
         name,
       );
   });
@@ -267,15 +276,15 @@ describe('the records function', () => {
         ...questions.ids('AWS::Lambda::Function', 'SyncConsumerFunction'),
         ...questions.ids('AWS::ECS::Service'),
       ];
-      const [sender] = questions.ids('AWS::Lambda::Function', 'SyncSignInRecords');
+      const [sender] = questions.ids('AWS::Lambda::Function', 'SyncContextsRecords');
       assert.ok(questions.resources[sender!]!.DependsOn!.includes(consumers[0]!), name);
     }
   });
 
   test('keeps what it had to give up', () => {
     for (const name of SOURCES) {
-      const config = of(name).properties('AWS::Lambda::EventInvokeConfig', 'SyncSignInRecords');
-      const failures = queueOf(of(name), 'SignInRecordFailures');
+      const config = of(name).properties('AWS::Lambda::EventInvokeConfig', 'SyncContextsRecords');
+      const failures = queueOf(of(name), 'ContextsRecordsFailures');
       assert.deepEqual(config.DestinationConfig.OnFailure.Destination, arn(failures), name);
     }
   });
@@ -290,7 +299,7 @@ describe('CloudTrail', () => {
 
   test('hands over sign-ins and sign-ups, and no refresh', () => {
     for (const name of TRAILS) {
-      const pattern = of(name).properties('AWS::Events::Rule', 'SyncSignInRecordsRule').EventPattern;
+      const pattern = of(name).properties('AWS::Events::Rule', 'SyncContextsRecordsRule').EventPattern;
       const takes = (eventName: string, parameters?: object) => matches(pattern, call(eventName, parameters));
       for (const authFlow of ['USER_PASSWORD_AUTH', 'USER_SRP_AUTH', 'CUSTOM_AUTH', 'USER_AUTH'])
         assert.ok(takes('InitiateAuth', { authFlow }), authFlow);
@@ -310,41 +319,44 @@ describe('CloudTrail', () => {
     const text = fs.readFileSync(path.join(INFRA, '..', 'docs', 'deploying.md'), 'utf8');
     const [shown, ...others] = [...text.matchAll(/```json\n( *\{\n *"source"[^`]+)```/g)];
     assert.deepEqual(others, []);
-    const made = of('LoginContext').properties('AWS::Events::Rule', 'SyncSignInRecordsRule').EventPattern;
+    const made = of('LoginContext').properties('AWS::Events::Rule', 'SyncContextsRecordsRule').EventPattern;
     assert.deepEqual(made, JSON.parse(shown![1]!));
   });
 
   test('comes by way of a queue, a thousand records to an invocation', () => {
     for (const name of TRAILS) {
       const questions = of(name);
-      const raw = queueOf(questions, 'SignInRecordsQueue');
-      const failures = queueOf(questions, 'SignInRecordFailures');
-      const [target, ...others] = questions.properties('AWS::Events::Rule', 'SyncSignInRecordsRule').Targets;
+      const raw = queueOf(questions, 'ContextsRecordsQueue');
+      const failures = queueOf(questions, 'ContextsRecordsFailures');
+      const [target, ...others] = questions.properties(
+        'AWS::Events::Rule',
+        'SyncContextsRecordsRule',
+      ).Targets;
       assert.deepEqual(
         [target.Arn, target.DeadLetterConfig.Arn, others],
         [arn(raw), arn(failures), []],
         name,
       );
-      const mapping = questions.properties('AWS::Lambda::EventSourceMapping', 'SyncSignInRecordsMapping');
+      const mapping = questions.properties('AWS::Lambda::EventSourceMapping', 'SyncContextsRecordsMapping');
       assert.deepEqual(mapping.EventSourceArn, arn(raw), name);
-      const [reader] = questions.ids('AWS::Lambda::Function', 'SyncSignInRecords');
+      const [reader] = questions.ids('AWS::Lambda::Function', 'SyncContextsRecords');
       assert.deepEqual(mapping.FunctionName, { Ref: reader }, name);
       assert.deepEqual(mapping.FunctionResponseTypes, ['ReportBatchItemFailures'], name);
       assert.deepEqual(mapping.ScalingConfig, { MaximumConcurrency: 2 }, name);
       assert.deepEqual([mapping.BatchSize, mapping.MaximumBatchingWindowInSeconds], [1_000, 5], name);
       const { VisibilityTimeout, RedrivePolicy } = questions.resources[raw]!.Properties;
-      assert.ok(VisibilityTimeout >= 6 * questions.function('SignInRecords').Timeout + 5, name);
-      const deadLetters = queueOf(questions, 'SignInRecordsDeadLetterQueue');
+      assert.ok(VisibilityTimeout >= 6 * questions.function('ContextsRecords').Timeout + 5, name);
+      const deadLetters = queueOf(questions, 'ContextsRecordsDeadLetterQueue');
       assert.deepEqual(RedrivePolicy.deadLetterTargetArn, arn(deadLetters), name);
     }
-    assert.deepEqual(of('FargateThreatProtection').ids('AWS::SQS::Queue', 'SyncSignInRecordsQueue'), []);
+    assert.deepEqual(of('FargateThreatProtection').ids('AWS::SQS::Queue', 'SyncContextsRecordsQueue'), []);
   });
 
   test('is permitted to EventBridge for the one rule, and the key for this account’s', () => {
     for (const name of TRAILS) {
       const questions = of(name);
-      const [rule] = questions.ids('AWS::Events::Rule', 'SyncSignInRecordsRule');
-      for (const queue of ['SignInRecordsQueue', 'SignInRecordFailures']) {
+      const [rule] = questions.ids('AWS::Events::Rule', 'SyncContextsRecordsRule');
+      for (const queue of ['ContextsRecordsQueue', 'ContextsRecordsFailures']) {
         const policies = questions
           .ids('AWS::SQS::QueuePolicy')
           .map((id) => questions.resources[id]!.Properties);
@@ -378,12 +390,12 @@ describe('threat protection', () => {
   test('is subscribed to, and CloudWatch Logs may invoke the function for that one log group', () => {
     for (const name of ['LoginContext', 'FargateThreatProtection']) {
       const questions = of(name);
-      const [reader] = questions.ids('AWS::Lambda::Function', 'SyncSignInRecords');
-      const filter = questions.one('AWS::Logs::SubscriptionFilter', 'SyncUserAuthEvents');
+      const [reader] = questions.ids('AWS::Lambda::Function', 'SyncContextsRecords');
+      const filter = questions.one('AWS::Logs::SubscriptionFilter', 'SyncContextsRecordsUserAuthEvents');
       assert.equal(filter.Properties.LogGroupName, '/aws/vendedlogs/cognito/app', name);
       assert.deepEqual(filter.Properties.DestinationArn, arn(reader!), name);
       assert.equal(filter.Properties.FilterPattern, '', name);
-      const [id] = questions.ids('AWS::Lambda::Permission', 'SyncUserAuthEvents');
+      const [id] = questions.ids('AWS::Lambda::Permission', 'SyncContextsRecordsUserAuthEvents');
       const { Principal, SourceAccount, SourceArn, FunctionName } = questions.resources[id!]!.Properties;
       assert.equal(Principal, 'logs.amazonaws.com', name);
       assert.deepEqual(SourceAccount, { Ref: 'AWS::AccountId' }, name);
@@ -399,15 +411,15 @@ describe('the audit', () => {
   test('runs every hour as the reader, and may do nothing else', () => {
     for (const name of SOURCES) {
       const questions = of(name);
-      const rule = questions.properties('AWS::Events::Rule', 'SyncAuditSchedule');
+      const rule = questions.properties('AWS::Events::Rule', 'SyncContextsAuditSchedule');
       assert.equal(rule.ScheduleExpression, 'rate(1 hour)', name);
       assert.deepEqual(JSON.parse(rule.Targets[0].Input), { audit: true }, name);
       assert.deepEqual(
         rule.Targets[0].Arn,
-        arn(questions.ids('AWS::Lambda::Function', 'SyncAudit')[0]!),
+        arn(questions.ids('AWS::Lambda::Function', 'SyncContextsAudit')[0]!),
         name,
       );
-      const { USER_SYNC_OPERATION, USER_SYNC_USER_POOL_ID } = questions.environment('Audit');
+      const { USER_SYNC_OPERATION, USER_SYNC_USER_POOL_ID } = questions.environment('ContextsAudit');
       assert.equal(USER_SYNC_OPERATION, 'audit', name);
       assert.deepEqual(
         USER_SYNC_USER_POOL_ID,
@@ -415,13 +427,13 @@ describe('the audit', () => {
         name,
       );
       const isSecret = name.startsWith('Fargate');
-      const may = Object.keys(rights(questions, 'SyncAuditRole')).sort();
+      const may = Object.keys(rights(questions, 'SyncContextsAuditFunctionRole')).sort();
       const login = isSecret
         ? ['secretsmanager:DescribeSecret', 'secretsmanager:GetSecretValue']
         : ['rds-db:connect'];
       assert.deepEqual(may, login, name);
-      const said = JSON.stringify(questions.environment('Audit'));
-      assert.match(said, isSecret ? /SyncReaderSecret/ : /user_sync_reader_login@/, name);
+      const said = JSON.stringify(questions.environment('ContextsAudit'));
+      assert.match(said, isSecret ? /SyncLoginsReaderSecret/ : /user_sync_reader_login@/, name);
     }
     assert.equal(of('ContextQueue').sync.auditFunction, undefined);
   });
@@ -433,8 +445,8 @@ describe('the audit', () => {
       migrations: Migrations.SKIP,
       driftCheck: DriftCheck.none(),
     });
-    const [secret] = questions.ids('AWS::SecretsManager::Secret', 'SyncReaderSecret');
-    assert.deepEqual(questions.environment('Audit').USER_SYNC_DATABASE_SECRET_ARN, { Ref: secret });
+    const [secret] = questions.ids('AWS::SecretsManager::Secret', 'SyncLoginsReaderSecret');
+    assert.deepEqual(questions.environment('ContextsAudit').USER_SYNC_DATABASE_SECRET_ARN, { Ref: secret });
   });
 
   test('knows when triggers were away, where somebody notes it and it can be read', () => {
@@ -446,26 +458,29 @@ describe('the audit', () => {
       });
     const kept = of({});
     const [parameter] = kept.ids('AWS::SSM::Parameter');
-    assert.deepEqual(kept.environment('Audit').USER_SYNC_TRIGGERS_PARAMETER, { Ref: parameter });
-    assert.deepEqual(Object.keys(rights(kept, 'SyncAuditRole')).sort(), [
+    assert.deepEqual(kept.environment('ContextsAudit').USER_SYNC_TRIGGERS_PARAMETER, { Ref: parameter });
+    assert.deepEqual(Object.keys(rights(kept, 'SyncContextsAuditFunctionRole')).sort(), [
       'rds-db:connect',
       'ssm:GetParameter',
     ]);
-    for (const without of [of({ triggers: PoolTriggers.attach() }), of({ endpoints: true })]) {
-      assert.equal(without.environment('Audit').USER_SYNC_TRIGGERS_PARAMETER, undefined);
-      assert.deepEqual(Object.keys(rights(without, 'SyncAuditRole')), ['rds-db:connect']);
+    for (const without of [
+      of({ triggers: PoolTriggers.attach() }),
+      of({ endpoints: { sqs: true, onImportedVpc: true } }),
+    ]) {
+      assert.equal(without.environment('ContextsAudit').USER_SYNC_TRIGGERS_PARAMETER, undefined);
+      assert.deepEqual(Object.keys(rights(without, 'SyncContextsAuditFunctionRole')), ['rds-db:connect']);
     }
   });
 
   test('waits for the tables that it reads', () => {
-    const [audit] = of('LoginContext').ids('AWS::Lambda::Function', 'SyncAudit');
+    const [audit] = of('LoginContext').ids('AWS::Lambda::Function', 'SyncContextsAudit');
     const [migration] = of('LoginContext').ids('Custom::UserSyncSchema');
     assert.ok(of('LoginContext').resources[audit!]!.DependsOn!.includes(migration!));
   });
 });
 
 test('what is kept of records is told to who maintains the ledger', () => {
-  const retention = (name: string) => of(name).environment('Migrator').USER_SYNC_RECORD_RETENTION_DAYS;
+  const retention = (name: string) => of(name).environment('Schema').USER_SYNC_RECORD_RETENTION_DAYS;
   assert.equal(retention('ContextQueue'), '90');
   assert.equal(retention('LoginContext'), undefined);
 });
@@ -503,25 +518,34 @@ describe('alarms', () => {
     ];
     const visible = ['AWS/SQS', 'ApproximateNumberOfMessagesVisible', 0];
     const both = (id: string) => watches(alarm('LoginContext', id));
-    assert.deepEqual(both('ContextDeadLetters'), [...visible, 'SyncContextDeadLetterQueue']);
+    assert.deepEqual(both('ContextDeadLetters'), [...visible, 'SyncContextsDeadLetterQueue']);
     assert.deepEqual(watches(alarm('FargateThreatProtection', 'OldestContext')), [
       'AWS/SQS',
       'ApproximateAgeOfOldestMessage',
       3_600,
-      'SyncContextQueue',
+      'SyncContextsQueue',
     ]);
-    assert.deepEqual(both('OldestContext').slice(2), [3_600, 'SyncContextQueue', 'SyncSignInRecordsQueue']);
+    assert.deepEqual(both('OldestContext').slice(2), [
+      3_600,
+      'SyncContextsQueue',
+      'SyncContextsRecordsQueue',
+    ]);
     assert.deepEqual(both('SignInRecordFailures'), [
       ...visible,
-      'SyncSignInRecordFailures',
-      'SyncSignInRecordsDeadLetterQueue',
+      'SyncContextsRecordsFailures',
+      'SyncContextsRecordsDeadLetterQueue',
     ]);
     assert.deepEqual(watches(alarm('FargateThreatProtection', 'SignInRecordFailures')), [
       ...visible,
-      'SyncSignInRecordFailures',
+      'SyncContextsRecordsFailures',
     ]);
-    assert.deepEqual(both('LoginsUnaccounted'), ['UserSync', 'logins_unaccounted', 0, 'SyncAuditFunction']);
-    assert.deepEqual(both('AuditFails'), ['AWS/Lambda', 'Errors', 0, 'SyncAuditFunction']);
+    assert.deepEqual(both('LoginsUnaccounted'), [
+      'UserSync',
+      'logins_unaccounted',
+      0,
+      'SyncContextsAuditFunction',
+    ]);
+    assert.deepEqual(both('AuditFails'), ['AWS/Lambda', 'Errors', 0, 'SyncContextsAuditFunction']);
     assert.equal(alarm('LoginContext', 'AuditFails').EvaluationPeriods, 3);
     assert.equal(alarm('LoginContext', 'LoginsUnaccounted').TreatMissingData, 'notBreaching');
   });

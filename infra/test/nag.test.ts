@@ -7,7 +7,7 @@ import { App, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { Quickstart } from '../bin/quickstart';
 import { dist } from './support';
-import { variants } from './variants';
+import { compositions, variants } from './variants';
 
 interface Violation {
   readonly ruleName: string;
@@ -22,6 +22,7 @@ test('cdk-nag finds nothing that is not acknowledged with its reason', () => {
   const app = new App({ outdir: directory });
   const code = dist();
   variants(app, code);
+  compositions(app, code);
   new Quickstart(app, 'Quickstart', { code });
   Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
   const write = process.stderr.write;
@@ -43,7 +44,7 @@ test('cdk-nag finds nothing that is not acknowledged with its reason', () => {
   // What a variant puts the construct beside is as plain as can be, and is found: the rules were asked.
   assert.ok(found.includes('AwsSolutions-COG1 OwnPool/Pool/Resource'), found.join('\n'));
   assert.deepEqual(
-    found.filter((line) => /^\S+ (\w+\/Sync\/|Quickstart\/)/.test(line)),
+    found.filter((line) => /^\S+ (\w+\/(Sync|Trigger)\/|Quickstart\/)/.test(line)),
     [],
   );
 

@@ -42,7 +42,7 @@ test('a password is rotated at the database itself, not at its proxy', () => {
   sync(to, code, { vpc, database: UserSyncDatabase.fromProxy(proxy, { behind }), auth });
   const secret = new Questions(Template.fromStack(to)).properties(
     'AWS::SecretsManager::Secret',
-    'SyncConsumerSecret',
+    'SyncLoginsConsumerSecret',
   );
   assert.match(JSON.stringify(secret.GenerateSecretString.SecretStringTemplate), /"Endpoint\.Address"/);
 });
@@ -51,6 +51,6 @@ test('the migrator ends before the framework that answers CloudFormation for it'
   const to = stack('Framework');
   sync(to, code);
   const questions = new Questions(Template.fromStack(to));
-  const framework = questions.properties('AWS::Lambda::Function', 'SyncMigrationProvider');
-  assert.ok(questions.function('Migrator').Timeout < framework.Timeout);
+  const framework = questions.properties('AWS::Lambda::Function', 'SyncSchemaProvider');
+  assert.ok(questions.function('Schema').Timeout < framework.Timeout);
 });

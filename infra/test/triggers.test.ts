@@ -17,7 +17,7 @@ process.env.CDK_VALIDATION = 'false';
 const code = dist();
 const all = new Map<string, Questions & { sync: CognitoUserSync }>();
 const of = (variant: string) => all.get(variant)!;
-const RULE = 'SyncPoolChangesRule';
+const RULE = 'SyncLifecyclePoolChanges';
 const RESOURCE = 'Custom::UserSyncPoolTriggers';
 
 before(() => {
@@ -82,8 +82,8 @@ describe('a change of the pool', () => {
       if (!resource) continue;
       const rules = questions
         .ids('AWS::Events::Rule')
-        .filter((id) => /^Sync(PoolChangesRule|HeartbeatSchedule|KeepSchedule)/.test(id));
-      assert.equal(rules.length, name.startsWith('Keep') ? 3 : 2, name);
+        .filter((id) => /^Sync(Lifecycle(PoolChanges|Heartbeat)|TriggerKeeperSchedule)/.test(id));
+      assert.equal(rules.length, questions.sync.triggerKeeper ? 3 : 2, name);
       for (const id of rules)
         assert.ok(questions.resources[id]!.DependsOn!.includes(resource), `${name}: ${id}`);
     }
@@ -133,7 +133,7 @@ describe('a deployment', () => {
         .map(({ Resource }) => Resource);
     const [sms] = Object.keys(questions.resources).filter((id) => id.startsWith('PoolsmsRole'));
     const [key] = questions.ids('AWS::KMS::Key', 'Sender');
-    for (const role of ['SyncPoolTriggersRole', 'SyncTriggerKeeperRole']) {
+    for (const role of ['SyncPoolTriggersFunctionRole', 'SyncTriggerKeeperFunctionRole']) {
       assert.deepEqual(resources(role, 'iam:PassRole'), [{ 'Fn::GetAtt': [sms, 'Arn'] }], role);
       assert.deepEqual(resources(role, 'kms:CreateGrant'), [{ 'Fn::GetAtt': [key, 'Arn'] }], role);
     }
@@ -143,7 +143,7 @@ describe('a deployment', () => {
 describe('the keeper', () => {
   test('is there only if it is asked for', () => {
     for (const [name, questions] of all) {
-      const keeps = name.startsWith('Keep');
+      const keeps = /^Keep|^FargatePublic$/.test(name);
       assert.equal(questions.ids('AWS::SSM::Parameter').length, keeps ? 1 : 0, name);
       assert.equal(questions.ids('AWS::Lambda::Function', 'SyncTriggerKeeper').length, keeps ? 1 : 0, name);
       assert.equal(questions.sync.triggerKeeper !== undefined, keeps, name);
@@ -179,13 +179,13 @@ describe('the keeper', () => {
           .allowed(role)
           .filter((action) => !action.startsWith('logs:'));
       assert.deepEqual(
-        may('SyncTriggerKeeperRole'),
-        [...may('SyncPoolTriggersRole'), 'ssm:GetParameter', 'ssm:PutParameter'],
+        may('SyncTriggerKeeperFunctionRole'),
+        [...may('SyncPoolTriggersFunctionRole'), 'ssm:GetParameter', 'ssm:PutParameter'],
         name,
       );
       const [parameter] = of(name).ids('AWS::SSM::Parameter');
       const used = of(name)
-        .statements('SyncTriggerKeeperRole')
+        .statements('SyncTriggerKeeperFunctionRole')
         .filter(({ Action }) => JSON.stringify(Action).includes('ssm:'));
       assert.equal(used.length, 1, name);
       // IAM's resource is the name, without the version that is asked for.
@@ -203,9 +203,9 @@ describe('the keeper', () => {
       [arn(of('Keep'), 'Lifecycle'), undefined],
       [keeper, undefined],
     ]);
-    const { ScheduleExpression } = of('Keep').properties('AWS::Events::Rule', 'SyncKeepSchedule');
+    const { ScheduleExpression } = of('Keep').properties('AWS::Events::Rule', 'SyncTriggerKeeperSchedule');
     assert.equal(ScheduleExpression, 'rate(5 minutes)');
-    assert.deepEqual(invoked(of('Keep'), 'SyncKeepSchedule'), [[keeper, { keep: true }]]);
+    assert.deepEqual(invoked(of('Keep'), 'SyncTriggerKeeperSchedule'), [[keeper, { keep: true }]]);
     const { MaximumRetryAttempts } = of('Keep').properties(
       'AWS::Lambda::EventInvokeConfig',
       'SyncTriggerKeeper',
@@ -232,8 +232,7 @@ describe('the keeper', () => {
   });
 
   /** All that it consists of, but its log. */
-  const PARTS =
-    /^Sync(TriggerKeeper(?!Log)|TriggersParameter|KeepSchedule|PoolChangesRuleAllow.*TriggerKeeper)/;
+  const PARTS = /^Sync(TriggerKeeper(?!Log)|LifecyclePoolChangesAllow.*TriggerKeeper)/;
   const parts = (questions: Questions) =>
     Object.keys(questions.resources)
       .filter((id) => PARTS.test(id))
@@ -256,9 +255,10 @@ describe('the keeper', () => {
       for (const id of [...parts(questions), ...questions.ids('AWS::Events::Rule', RULE)])
         assert.ok(questions.waitsFor(id).has(resource!), `${name}: ${id}`);
       const setter = Object.keys(questions.resources).filter((id) =>
-        /^Sync(PoolTriggers(Function|RoleDefaultPolicy)|Trigger(Function|Permission))/.test(id),
+        /^Sync(PoolTriggers|Trigger)(Function(?!Role[0-9A-F]{8}$)|Permission)/.test(id),
       );
-      assert.equal(setter.length, 4, name);
+      // Both functions with their rights, and what permits Cognito.
+      assert.equal(setter.length, 5, name);
       for (const id of setter)
         assert.ok(questions.waitsFor(resource!).has(id), `${name}: ${id} is there when they are taken away`);
     }
@@ -284,7 +284,10 @@ describe('the keeper', () => {
       const same = [
         ...before.ids(RESOURCE),
         ...before.ids('AWS::Lambda::Function', 'SyncTriggerFunction'),
-        ...before.ids('AWS::Lambda::Permission', 'SyncTriggerPermission'),
+        ...before.ids(
+          'AWS::Lambda::Permission',
+          isOwn ? 'SyncTriggerPermission' : 'SyncPoolTriggersPermission',
+        ),
         ...before.ids('AWS::Cognito::UserPool', 'Pool'),
       ];
       assert.equal(same.length, isOwn ? 4 : 3);
@@ -304,11 +307,11 @@ describe('the keeper', () => {
       for (const id of parts(before)) assert.ok(before.waitsFor(id).has(resource!), id);
       const [pool] = before.ids('AWS::Cognito::UserPool', 'Pool');
       assert.equal(pool && after.resources[pool]!.Properties.LambdaConfig, undefined);
-      // Until then the pool may call it.
-      assert.ok(!without.some((id) => /^SyncTrigger(Function|Role|Permission)/.test(id)));
+      // Until then the pool may call it, and afterwards by a permission that is made before this one goes.
+      assert.ok(!without.some((id) => /^SyncTriggerFunction/.test(id)));
       const { FunctionName, SourceArn } = after.properties(
         'AWS::Lambda::Permission',
-        'SyncTriggerPermission',
+        'SyncPoolTriggersPermission',
       );
       assert.deepEqual(FunctionName, arn(after, 'Trigger'));
       const named = isOwn ? `"Fn::GetAtt":["${pool}","Arn"]` : 'userpool/eu-west-1_Abc123Def';
@@ -471,13 +474,14 @@ describe('a drift check that is not finished', () => {
   test('is told of by the function’s answers, which Lambda sends to the default bus', () => {
     for (const [name, questions] of all) {
       const configs = questions.ids('AWS::Lambda::EventInvokeConfig', 'SyncDrift');
-      assert.equal(configs.length, name === 'DriftOff' ? 0 : 1, name);
-      if (name === 'DriftOff') continue;
+      const isOff = questions.sync.driftFunction === undefined;
+      assert.equal(configs.length, isOff ? 0 : 1, name);
+      if (isOff) continue;
       const { DestinationConfig } = questions.resources[configs[0]!]!.Properties;
       const bus = DestinationConfig.OnSuccess.Destination;
       assert.match(JSON.stringify(bus), /:events:.*:event-bus\/default"/, name);
       const puts = questions
-        .statements('SyncDriftRole')
+        .statements('SyncDriftFunctionRole')
         .filter(({ Action }) => Action === 'events:PutEvents');
       assert.deepEqual(
         puts.map(({ Resource }) => Resource),

@@ -1,6 +1,9 @@
 /** All variants as an app, for the real CLI. */
 import { App } from 'aws-cdk-lib';
 import { dist } from './support';
-import { variants } from './variants';
+import { compositions, variants } from './variants';
 
-variants(new App(), dist());
+const app = new App();
+const code = dist();
+variants(app, code);
+compositions(app, code);

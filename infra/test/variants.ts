@@ -1,5 +1,6 @@
 /** Every way in which the construct can be had that changes what is deployed, each as a stack. */
 import { App, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import * as cognito from 'aws-cdk-lib/aws-cognito';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
@@ -10,6 +11,7 @@ import * as logs from 'aws-cdk-lib/aws-logs';
 import * as rds from 'aws-cdk-lib/aws-rds';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import * as sns from 'aws-cdk-lib/aws-sns';
+import * as sqs from 'aws-cdk-lib/aws-sqs';
 import {
   CognitoUserSync,
   CognitoUserSyncProps,
@@ -20,6 +22,7 @@ import {
   PoolTriggers,
   UserSyncCompute,
   UserSyncDatabase,
+  UserSyncTrigger,
 } from '../lib';
 
 type Changes = Partial<CognitoUserSyncProps>;
@@ -30,6 +33,9 @@ const POSTGRES = rds.DatabaseInstanceEngine.postgres({ version: rds.PostgresEngi
 const AURORA = rds.DatabaseClusterEngine.auroraPostgres({
   version: rds.AuroraPostgresEngineVersion.VER_16_13,
 });
+
+/** What closed subnets need. */
+const CLOSED = { sqs: true, secretsManager: true, onImportedVpc: true };
 
 function importedPool(stack: Stack): cognito.IUserPool {
   return cognito.UserPool.fromUserPoolArn(stack, 'Pool', POOL_ARN);
@@ -66,6 +72,11 @@ function updaters(stack: Stack) {
   };
 }
 
+/** Whom alarms tell. */
+function told(stack: Stack): SnsAction[] {
+  return [new SnsAction(new sns.Topic(stack, 'Topic', { enforceSSL: true }))];
+}
+
 /** Where Cognito delivers what threat protection sees. */
 function userAuthEvents(stack: Stack): logs.ILogGroup {
   return logs.LogGroup.fromLogGroupName(stack, 'UserAuthEvents', '/aws/vendedlogs/cognito/app');
@@ -75,7 +86,8 @@ function userAuthEvents(stack: Stack): logs.ILogGroup {
 export function sync(stack: Stack, code: string, changes: Changes = {}): CognitoUserSync {
   const database = () =>
     UserSyncDatabase.fromAttributes({
-      host: 'db.example.eu-west-1.rds.amazonaws.com',
+      // Each stack has a server of its own: two on one would be refused.
+      host: `db.${stack.stackName}.eu-west-1.rds.amazonaws.com`,
       resourceId: 'db-ABC',
       securityGroup: ec2.SecurityGroup.fromSecurityGroupId(stack, 'DatabaseGroup', 'sg-0123456789abcdef0'),
       adminSecret: adminSecret(stack),
@@ -91,10 +103,10 @@ export function sync(stack: Stack, code: string, changes: Changes = {}): Cognito
 }
 
 const VARIANTS: Record<string, (stack: Stack) => Changes> = {
-  ImportedPool: (stack) => ({ alarmTopic: new sns.Topic(stack, 'Topic', { enforceSSL: true }) }),
+  ImportedPool: (stack) => ({ alarmActions: told(stack) }),
   OwnPool: (stack) => ({ userPool: ownPool(stack) }),
   Secret: () => ({ auth: DatabaseAuth.secret() }),
-  SecretRotated: () => ({ auth: DatabaseAuth.secret({ rotateAfter: Duration.days(30) }), endpoints: true }),
+  SecretRotated: () => ({ auth: DatabaseAuth.secret({ rotateAfter: Duration.days(30) }), endpoints: CLOSED }),
   SecretGiven: (stack) => {
     const given = (name: string) => secretsmanager.Secret.fromSecretNameV2(stack, name, name);
     return { auth: DatabaseAuth.secret({ consumer: given('consumer'), reader: given('reader') }) };
@@ -134,11 +146,14 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
       database: UserSyncDatabase.fromProxy(proxy, { behind: UserSyncDatabase.fromInstance(instance) }),
     };
   },
-  Fargate: () => ({ compute: UserSyncCompute.fargate(), endpoints: true }),
+  Fargate: () => ({
+    compute: UserSyncCompute.fargate(),
+    endpoints: { ...CLOSED, ecr: true, logs: true, s3: true },
+  }),
   FargateSecretArm: () => ({
     compute: UserSyncCompute.fargate({
       image: ecs.ContainerImage.fromRegistry('example/user-sync'),
-      tasks: 1,
+      desiredCount: 1,
       cpu: 512,
       memoryLimitMiB: 1_024,
     }),
@@ -174,7 +189,7 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
   }),
   Keep: (stack) => ({
     triggers: PoolTriggers.attach({ keep: true, ...updaters(stack) }),
-    alarmTopic: new sns.Topic(stack, 'Topic', { enforceSSL: true }),
+    alarmActions: told(stack),
   }),
   // What sends SMS, and has a key for a sender of its own.
   KeepOwnPool: (stack) => ({
@@ -187,7 +202,7 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
   }),
   SchemaAndPrefix: () => ({ schema: 'eu', rolePrefix: 'eu_sync', auth: DatabaseAuth.secret() }),
   Endpoints: () => ({
-    endpoints: true,
+    endpoints: CLOSED,
     architecture: lambda.Architecture.ARM_64,
     driftCheck: DriftCheck.every(Duration.hours(36)),
     lifecycleConcurrency: 2,
@@ -197,7 +212,7 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
       LoginContext.cloudTrail(),
       LoginContext.threatProtection({ logGroup: userAuthEvents(stack) }),
     ],
-    alarmTopic: new sns.Topic(stack, 'Topic', { enforceSSL: true }),
+    alarmActions: told(stack),
   }),
   // CloudTrail alone, of clients that are named, onto queues with a key.
   LoginContextCloudTrail: (stack) => {
@@ -215,6 +230,13 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
     loginContext: [LoginContext.threatProtection({ logGroup: userAuthEvents(stack) })],
   }),
   ContextQueue: () => ({ contextQueue: true, recordRetention: Duration.days(90) }),
+  DeploymentCheck: () => ({ deploymentCheck: true, driftCheck: DriftCheck.none() }),
+  Traced: () => ({
+    tracing: lambda.Tracing.ACTIVE,
+    logLevel: lambda.ApplicationLogLevel.WARN,
+    heartbeatInterval: Duration.minutes(30),
+    removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+  }),
 };
 
 /** All variants, in one app. */
@@ -224,4 +246,71 @@ export function variants(app: App, code: string): Map<string, { stack: Stack; sy
     return [name, { stack, sync: sync(stack, code, changes(stack)) }] as const;
   });
   return new Map(made);
+}
+
+/** What one composition consists of. */
+export interface Composition {
+  readonly trigger?: Stack;
+  readonly pool?: Stack;
+  readonly stack: Stack;
+  readonly sync?: CognitoUserSync;
+}
+
+/** The trigger first, then the pool that calls it, then the rest. */
+export function threeStacks(app: App, code: string): Required<Composition> {
+  const [trigger, pool, stack] = ['ThreeTrigger', 'ThreePool', 'Three'].map((name) => new Stack(app, name));
+  const encryptionKey = new kms.Key(trigger!, 'Key', { enableKeyRotation: true });
+  const made = new UserSyncTrigger(trigger!, 'Trigger', { code, encryptionKey });
+  const userPool = new cognito.UserPool(pool!, 'Pool');
+  made.attachTo(userPool);
+  return {
+    trigger: trigger!,
+    pool: pool!,
+    stack: stack!,
+    sync: sync(stack!, code, { userPool, trigger: made, deploymentCheck: true }),
+  };
+}
+
+const REPLICA_ARN = 'arn:aws:cognito-idp:us-east-1:123456789012:userpool/eu-west-1_Abc123Def';
+const QUEUE_ARN = 'arn:aws:sqs:eu-west-1:123456789012:user-sync';
+
+/** One server, whichever stack says so. */
+export function sharedDatabase(stack: Stack): UserSyncDatabase {
+  return UserSyncDatabase.fromAttributes({
+    host: 'db.shared.eu-west-1.rds.amazonaws.com',
+    resourceId: 'db-ABC',
+    adminSecret: adminSecret(stack),
+  });
+}
+
+/** What is composed of several stacks, or of several deployments. */
+export function compositions(app: App, code: string): Map<string, Composition> {
+  const elsewhere = (name: string) =>
+    new Stack(app, name, { env: { account: '123456789012', region: 'us-east-1' } });
+  const [far, own] = [elsewhere('SecondRegion'), elsewhere('SecondRegionOwnQueue')];
+  const queue = sqs.Queue.fromQueueArn(far, 'Queue', QUEUE_ARN);
+  const replica = cognito.UserPool.fromUserPoolArn(far, 'Replica', REPLICA_ARN);
+  new UserSyncTrigger(far, 'Trigger', { code, queue }).permit(replica);
+  new UserSyncTrigger(own, 'Trigger', { code });
+  const env = { account: '123456789012', region: 'eu-west-1' };
+  const known = new Stack(app, 'KnownAccount', { env });
+  const [one, other] = [new Stack(app, 'One'), new Stack(app, 'Other')];
+  return new Map<string, Composition>([
+    ['ThreeStacks', threeStacks(app, code)],
+    ['SecondRegion', { stack: far }],
+    ['SecondRegionOwnQueue', { stack: own }],
+    ['KnownAccount', { stack: known, sync: sync(known, code) }],
+    ['One', { stack: one, sync: sync(one, code, { database: sharedDatabase(one) }) }],
+    [
+      'Other',
+      {
+        stack: other,
+        sync: sync(other, code, {
+          database: sharedDatabase(other),
+          schema: 'other',
+          rolePrefix: 'other_sync',
+        }),
+      },
+    ],
+  ]);
 }

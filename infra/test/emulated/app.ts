@@ -7,7 +7,14 @@ import * as cognito from 'aws-cdk-lib/aws-cognito';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
-import { CognitoUserSync, DatabaseAuth, UserSyncDatabase } from '../../lib';
+import {
+  CognitoUserSync,
+  CognitoUserSyncProps,
+  DatabaseAuth,
+  UserSyncCompute,
+  UserSyncDatabase,
+  UserSyncTrigger,
+} from '../../lib';
 
 function given(name: string): string {
   const value = process.env[name];
@@ -16,9 +23,33 @@ function given(name: string): string {
 }
 
 const app = new App();
-const stack = new Stack(app, 'Emulated', { env: { account: given('ACCOUNT'), region: given('REGION') } });
+const env = { account: given('ACCOUNT'), region: given('REGION') };
+const common = { code: given('DIST'), removalPolicy: RemovalPolicy.DESTROY };
+// The emulator gives a message up by its receives; one that can never be applied does not wait for them.
+const maxReceiveCount = 5;
+
+/** The trigger before the pool, and the pool before the rest: each in a stack of its own, where that is asked for. */
+function before(stack: Stack): Pick<CognitoUserSyncProps, 'userPool' | 'trigger' | 'maxReceiveCount'> {
+  if (process.env.THREE_STACKS !== 'true')
+    return {
+      userPool: cognito.UserPool.fromUserPoolArn(stack, 'Pool', given('USER_POOL_ARN')),
+      maxReceiveCount,
+    };
+  const trigger = new UserSyncTrigger(new Stack(app, 'EmulatedTrigger', { env }), 'Trigger', {
+    ...common,
+    maxReceiveCount,
+  });
+  const pools = new Stack(app, 'EmulatedPool', { env });
+  const userPool = new cognito.UserPool(pools, 'Pool', { removalPolicy: RemovalPolicy.DESTROY });
+  trigger.attachTo(userPool);
+  new CfnOutput(pools, 'UserPoolId', { value: userPool.userPoolId });
+  return { userPool, trigger };
+}
+
+const stack = new Stack(app, 'Emulated', { env });
 const sync = new CognitoUserSync(stack, 'Sync', {
-  userPool: cognito.UserPool.fromUserPoolArn(stack, 'Pool', given('USER_POOL_ARN')),
+  ...common,
+  ...before(stack),
   // Zones by name: to look them up would write them into the context of this folder.
   vpc: new ec2.Vpc(stack, 'Vpc', {
     natGateways: 0,
@@ -35,11 +66,8 @@ const sync = new CognitoUserSync(stack, 'Sync', {
   schema: 'identity',
   rolePrefix: 'shop',
   auth: DatabaseAuth.secret(),
-  code: given('DIST'),
-  batchSize: 10,
-  // The emulator gives a message up by its receives; one that can never be applied does not wait for them.
-  maxReceiveCount: 5,
-  removalPolicy: RemovalPolicy.DESTROY,
+  compute: UserSyncCompute.lambda({ batchSize: 10 }),
+  deploymentCheck: process.env.DEPLOYMENT_CHECK === 'true',
 });
 const outputs: Record<string, string> = {
   QueueUrl: sync.queue.queueUrl,
