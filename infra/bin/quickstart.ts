@@ -32,7 +32,7 @@ export class Quickstart extends Stack {
       database,
       databaseName: 'app',
       code: props.code,
-      endpoints: true,
+      endpoints: { sqs: true, secretsManager: true },
       alarmTopic,
     });
     operatorsOutputs(this, sync, userPool.userPoolId);

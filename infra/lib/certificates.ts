@@ -1,8 +1,10 @@
+/** The authorities that the database's certificate is checked against, for functions and for images. */
 import { X509Certificate } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
-import { Token } from 'aws-cdk-lib';
+import { Stack, Token } from 'aws-cdk-lib';
+import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as cxapi from 'aws-cdk-lib/cx-api';
 import { Construct } from 'constructs';
 
@@ -13,7 +15,39 @@ export const CERTIFICATES_FILE = 'rds-ca.pem';
  * RDS's certificate authorities and those of its proxies ("Using SSL/TLS to encrypt a connection to a DB
  * instance", "Using TLS/SSL with RDS Proxy", Amazon RDS User Guide), or those of the file that was given.
  */
-export function certificates(file?: string): string {
+export class Certificates extends Construct {
+  private made?: lambda.LayerVersion;
+
+  constructor(
+    scope: Construct,
+    id: string,
+    private readonly file?: string,
+  ) {
+    super(scope, id);
+    requireAuthorities(Stack.of(this).region, file);
+  }
+
+  /** `/opt/rds-ca.pem` for functions. */
+  public get layer(): lambda.LayerVersion {
+    this.made ??= staged(
+      this,
+      (folder) => fs.writeFileSync(path.join(folder, CERTIFICATES_FILE), this.pem()),
+      (folder) =>
+        new lambda.LayerVersion(this, 'Layer', {
+          description: "The authorities of Amazon RDS's certificates, in /opt/rds-ca.pem",
+          code: lambda.Code.fromAsset(folder),
+        }),
+    );
+    return this.made;
+  }
+
+  /** What is in the file. */
+  public pem(): string {
+    return certificates(this.file);
+  }
+}
+
+function certificates(file?: string): string {
   if (file !== undefined) {
     if (!fs.existsSync(file))
       throw new Error(`CognitoUserSync: certificateAuthorities is "${file}": there is no such file`);
@@ -30,7 +64,7 @@ function packaged(): string[] {
 }
 
 /** Fails where a connection would fail, for want of the region's authorities. */
-export function requireAuthorities(region: string, file?: string): void {
+function requireAuthorities(region: string, file?: string): void {
   if (file !== undefined || Token.isUnresolved(region)) return;
   const subject = `CN=Amazon RDS ${region} Root CA RSA2048 G1`;
   if (

@@ -1,20 +1,15 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { ArnFormat, Duration, FileSystem, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
-import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Provider } from 'aws-cdk-lib/custom-resources';
 import { Construct } from 'constructs';
-
-/** Where functions in the VPC stand. */
-export interface Network {
-  readonly vpc: ec2.IVpc;
-  readonly vpcSubnets?: ec2.SubnetSelection;
-  readonly securityGroup: ec2.ISecurityGroup;
-}
+import { CommonProps } from './common-props';
+import { refuse } from './limits';
+import { Network } from './network';
 
 /** What one function is. */
 export interface ProgramProps {
@@ -33,8 +28,8 @@ export interface ProgramProps {
   readonly reservedConcurrentExecutions?: number;
   /** Whether the function may be what invokes it. */
   readonly recursiveLoop?: lambda.RecursiveLoop;
-  /** Whether its log outlives the stack. */
-  readonly keepLog?: boolean;
+  /** What becomes of its log with the stack; it goes if it is left out. */
+  readonly logRemovalPolicy?: RemovalPolicy;
   /** What its log is encrypted with, if not with a key of CloudWatch's own. */
   readonly logKey?: kms.IKey;
 }
@@ -44,11 +39,26 @@ export const WORKER_FILES = ['user-sync', 'Dockerfile'];
 
 /** Makes functions of the built programs, each with a role and a log group of its own. */
 export class Programs {
-  constructor(
-    private readonly folder: string,
-    private readonly architecture: lambda.Architecture,
-    private readonly retention: logs.RetentionDays,
-  ) {}
+  /** What they were built for. */
+  public readonly architecture: lambda.Architecture;
+
+  private readonly folder: string;
+  private readonly retention: logs.RetentionDays;
+  private readonly tracing?: lambda.Tracing;
+  private readonly logging: Record<string, string>;
+
+  constructor(props: CommonProps) {
+    this.folder = props.code ?? path.join(__dirname, '..', '..', 'dist');
+    this.architecture = props.architecture ?? lambda.Architecture.X86_64;
+    this.retention = props.logRetention ?? logs.RetentionDays.THREE_MONTHS;
+    this.tracing = props.tracing;
+    this.logging = logging(props.logLevel);
+  }
+
+  /** What every program is told of its log, in a function and elsewhere. */
+  public get environment(): Record<string, string> {
+    return this.logging;
+  }
 
   /** The folder of a built program. */
   public path(program: string): string {
@@ -66,8 +76,12 @@ export class Programs {
   }
 
   /** A log group for whatever is not a program. */
-  public logGroup(scope: Construct, id: string, keep = false, encryptionKey?: kms.IKey): logs.LogGroup {
-    const removalPolicy = keep ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY;
+  public logGroup(
+    scope: Construct,
+    id: string,
+    removalPolicy = RemovalPolicy.DESTROY,
+    encryptionKey?: kms.IKey,
+  ): logs.LogGroup {
     if (encryptionKey) permitLogs(Stack.of(scope), encryptionKey);
     return new logs.LogGroup(scope, id, { retention: this.retention, removalPolicy, encryptionKey });
   }
@@ -79,12 +93,12 @@ export class Programs {
     return role;
   }
 
-  /** The function that runs a program. */
-  public function(scope: Construct, id: string, props: ProgramProps): lambda.Function {
-    const logGroup = this.logGroup(scope, `${id}Log`, props.keepLog, props.logKey);
-    const role = this.role(scope, `${id}Role`, logGroup);
+  /** The function that runs a program: the one of its concept, which is the scope. */
+  public function(scope: Construct, props: ProgramProps): lambda.Function {
+    const logGroup = this.logGroup(scope, 'Log', props.logRemovalPolicy, props.logKey);
+    const role = this.role(scope, 'FunctionRole', logGroup);
     if (props.network) permitNetworkInterfaces(role);
-    const made = new lambda.Function(scope, `${id}Function`, {
+    const made = new lambda.Function(scope, 'Function', {
       code: lambda.Code.fromAsset(this.path(props.program)),
       handler: 'bootstrap',
       runtime: lambda.Runtime.PROVIDED_AL2023,
@@ -92,7 +106,7 @@ export class Programs {
       description: props.description,
       timeout: props.timeout,
       memorySize: props.memorySize,
-      environment: props.environment,
+      environment: { ...this.environment, ...props.environment },
       layers: props.layers,
       onFailure: props.onFailure,
       onSuccess: props.onSuccess,
@@ -107,19 +121,20 @@ export class Programs {
         securityGroups: [props.network.securityGroup],
       }),
     });
-    if (props.network) denyNetworkInterfacesToCode(scope, `${id}NoNetworkInterfaces`, role, made);
+    if (props.network) denyNetworkInterfacesToCode(scope, role, made);
+    if (this.tracing) trace(made, role, this.tracing);
     return made;
   }
 
-  /** CDK's framework for custom resources around a function. */
-  public provider(scope: Construct, id: string, onEventHandler: lambda.Function): Provider {
-    const logGroup = this.logGroup(scope, `${id}Log`);
-    const role = this.role(scope, `${id}Role`, logGroup);
+  /** CDK's framework for custom resources around the function of the same concept. */
+  public provider(scope: Construct, onEventHandler: lambda.Function): Provider {
+    const logGroup = this.logGroup(scope, 'ProviderLog');
+    const role = this.role(scope, 'ProviderRole', logGroup);
     const actions = ['lambda:InvokeFunction', 'lambda:GetFunction'];
     role.addToPolicy(new iam.PolicyStatement({ actions, resources: [onEventHandler.functionArn] }));
     // By itself the framework would permit itself every version of the handler; it calls the one.
     const frameworkOnEventRole = role.withoutPolicyUpdates();
-    const provider = new Provider(scope, id, { onEventHandler, logGroup, frameworkOnEventRole });
+    const provider = new Provider(scope, 'Provider', { onEventHandler, logGroup, frameworkOnEventRole });
     Validations.of(provider).acknowledge({
       id: 'AwsSolutions-L1',
       reason: "The runtime of CDK's framework function is chosen by aws-cdk-lib.",
@@ -193,13 +208,8 @@ function permitNetworkInterfaces(role: iam.Role): void {
  * The rights above are Lambda's, not the code's: the same page's example. A policy of its own, since it names the
  * function, which waits for the policies of its role.
  */
-function denyNetworkInterfacesToCode(
-  scope: Construct,
-  id: string,
-  role: iam.Role,
-  target: lambda.Function,
-): void {
-  const policy = new iam.Policy(scope, id, {
+function denyNetworkInterfacesToCode(scope: Construct, role: iam.Role, target: lambda.Function): void {
+  const policy = new iam.Policy(scope, 'NoNetworkInterfaces', {
     statements: [
       new iam.PolicyStatement({
         sid: 'NotByTheCode',
@@ -222,5 +232,30 @@ function denyNetworkInterfacesToCode(
   Validations.of(policy).acknowledge({
     id: 'AwsSolutions-IAM5[Resource::*]',
     reason: 'A denial: the wider, the safer.',
+  });
+}
+
+/** `USER_SYNC_LOG`, in the words of the programs; nothing where they are to log as they do by themselves. */
+function logging(level?: lambda.ApplicationLogLevel): Record<string, string> {
+  if (level === undefined) return {};
+  if (level === lambda.ApplicationLogLevel.FATAL)
+    refuse('logLevel', level, 'ERROR at most: the programs know no other level above it');
+  return { USER_SYNC_LOG: level.toLowerCase() };
+}
+
+/** As `tracing` of a function, but with the rights in the role's own policy, which the function waits for. */
+function trace(target: lambda.Function, role: iam.Role, mode: lambda.Tracing): void {
+  (target.node.defaultChild as lambda.CfnFunction).tracingConfig = { mode };
+  if (mode === lambda.Tracing.DISABLED) return;
+  role.addToPolicy(
+    new iam.PolicyStatement({
+      sid: 'Tracing',
+      actions: ['xray:PutTraceSegments', 'xray:PutTelemetryRecords'],
+      resources: ['*'],
+    }),
+  );
+  Validations.of(role).acknowledge({
+    id: 'AwsSolutions-IAM5[Resource::*]',
+    reason: 'X-Ray takes no narrower resource ("Actions, resources, and condition keys for AWS X-Ray").',
   });
 }

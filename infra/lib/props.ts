@@ -1,35 +1,41 @@
-import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+/** What a `CognitoUserSync` can be told. */
+import { Duration } from 'aws-cdk-lib';
 import * as cognito from 'aws-cdk-lib/aws-cognito';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
-import * as kms from 'aws-cdk-lib/aws-kms';
-import * as lambda from 'aws-cdk-lib/aws-lambda';
-import * as logs from 'aws-cdk-lib/aws-logs';
 import * as sns from 'aws-cdk-lib/aws-sns';
+import { PoolTriggers } from './attach-options';
+import { CommandTaskOptions } from './command-task';
+import { TriggerOptions } from './common-props';
+import { UserSyncCompute } from './compute';
 import { UserSyncDatabase } from './database';
+import { DatabaseAuth } from './database-auth';
+import { DriftCheck } from './drift-check';
+import { EndpointOptions } from './endpoints';
 import { LoginContextProps } from './login-context';
-import {
-  ClientMetadataKeys,
-  DatabaseAuth,
-  DriftCheck,
-  Migrations,
-  PoolTriggers,
-  UserSyncCompute,
-} from './options';
+import { Migrations } from './migrations';
+import { UserSyncTrigger } from './user-sync-trigger';
 
 /** What a `CognitoUserSync` needs to know. */
-export interface CognitoUserSyncProps extends LoginContextProps {
+export interface CognitoUserSyncProps extends TriggerOptions, LoginContextProps {
   /**
-   * The user pool whose users become rows. A pool of this stack gets its triggers directly, any other by a
-   * custom resource; see `triggers`.
+   * The user pool whose users become rows, of this account and Region. A pool of this stack gets its triggers directly, any
+   * other by a custom resource; see `triggers`.
    */
   readonly userPool: cognito.IUserPool;
+
+  /**
+   * The trigger and its queue, where they are made before, in a stack of their own. Then what is the trigger's own is said
+   * to it: `maxReceiveCount`, `clientMetadataKeys`, `referralCodeAttribute`, and the functions that it chains.
+   *
+   * @default - one is made
+   */
+  readonly trigger?: UserSyncTrigger;
 
   /** The VPC from which the database can be reached. The trigger function stays outside. */
   readonly vpc: ec2.IVpc;
 
   /**
-   * The subnets of the consumer, the migrator and the drift check. They need a way to SQS: a NAT gateway, or
-   * `endpoints`.
+   * The subnets of all that connects to the database. They need a way to SQS: a NAT gateway, or `endpoints`.
    *
    * @default - the private subnets, else the isolated ones
    */
@@ -59,7 +65,7 @@ export interface CognitoUserSyncProps extends LoginContextProps {
   readonly rolePrefix?: string;
 
   /**
-   * How the consumer and the drift check log in to the database.
+   * How programs log in to the database.
    *
    * @default DatabaseAuth.iam()
    */
@@ -80,79 +86,11 @@ export interface CognitoUserSyncProps extends LoginContextProps {
   readonly compute?: UserSyncCompute;
 
   /**
-   * The folder of the built programs, as `make lambda` leaves it: `lambda/<program>/bootstrap`, and for the worker
-   * `worker/user-sync` and `worker/Dockerfile`. For arm64 the folders are `lambda-arm64` and `worker-arm64`.
+   * A task in the VPC in which the commands of `user-sync` run once, and outputs with the lines that run them.
    *
-   * @default - the folder `dist` beside `infra`
+   * @default - none
    */
-  readonly code?: string;
-
-  /**
-   * What the programs were built for.
-   *
-   * @default lambda.Architecture.X86_64
-   */
-  readonly architecture?: lambda.Architecture;
-
-  /**
-   * Most messages that are applied in one transaction, 1 to 10,000.
-   *
-   * @default 1000
-   */
-  readonly batchSize?: number;
-
-  /**
-   * How long Lambda gathers a batch, 0 to 300 s; 1 s at least where `batchSize` is above 10.
-   *
-   * @default Duration.seconds(1)
-   */
-  readonly batchingWindow?: Duration;
-
-  /**
-   * Most consumer functions at once, 2 to 1,000. Each takes one connection, so this bounds the database's.
-   *
-   * @default 4
-   */
-  readonly maximumConcurrency?: number;
-
-  /**
-   * How often a message is received before it is given up as a dead letter, 1 to 1,000. What can never be
-   * applied does not wait for it. Lambda goes on receiving while the database is unavailable, and retries are 2 s to
-   * 15 min apart: 1,000 outlast about ten days. The worker does not receive meanwhile.
-   *
-   * @default - 1000 for Lambda, 100 for the worker
-   */
-  readonly maxReceiveCount?: number;
-
-  /**
-   * Memory of the consumer function in MiB, 128 to 10,240.
-   *
-   * @default 512
-   */
-  readonly consumerMemorySize?: number;
-
-  /**
-   * A key for the queue, the dead-letter queue, the trigger's log, which may hold events, and the generated secrets. It
-   * must be symmetric. The policy of a key that is made in the app is added to; that of an imported one must permit
-   * `logs.<region>.amazonaws.com` to use it, and `events.amazonaws.com` with `LoginContext.cloudTrail`.
-   *
-   * @default - keys that SQS, CloudWatch Logs and Secrets Manager own
-   */
-  readonly encryptionKey?: kms.IKey;
-
-  /**
-   * How long logs are kept. An undelivered event is in the trigger's log and nowhere else: replay it before.
-   *
-   * @default logs.RetentionDays.THREE_MONTHS
-   */
-  readonly logRetention?: logs.RetentionDays;
-
-  /**
-   * What becomes of the queues and the trigger's log, which may hold events, with the stack.
-   *
-   * @default RemovalPolicy.RETAIN
-   */
-  readonly removalPolicy?: RemovalPolicy;
+  readonly commandTask?: CommandTaskOptions;
 
   /**
    * Whether users whom an administrator creates, changes, disables or deletes are followed by CloudTrail's
@@ -174,12 +112,28 @@ export interface CognitoUserSyncProps extends LoginContextProps {
   readonly lifecycleConcurrency?: number;
 
   /**
+   * How often a heartbeat goes all the way into the database, in whole minutes from 1 minute to 1 hour. Each one wakes a
+   * database that pauses by itself.
+   *
+   * @default Duration.minutes(5)
+   */
+  readonly heartbeatInterval?: Duration;
+
+  /**
    * How often the pool is compared with the table, of any size: what does not fit into the Lambda's 15 minutes is gone
-   * on with by its next invocation. Needs a way to Cognito from `vpcSubnets`.
+   * on with by its next invocation. It asks Cognito outside of the VPC, and the rows by a function inside.
    *
    * @default DriftCheck.daily()
    */
   readonly driftCheck?: DriftCheck;
+
+  /**
+   * Whether a deployment ends with a heartbeat that must arrive in the database within five minutes. If it does not, the
+   * deployment fails with the consumer's own error.
+   *
+   * @default false
+   */
+  readonly deploymentCheck?: boolean;
 
   /**
    * Who migrates the database.
@@ -189,12 +143,12 @@ export interface CognitoUserSyncProps extends LoginContextProps {
   readonly migrations?: Migrations;
 
   /**
-   * For how many days logins stay in the ledger one by one, 31 to 3,650; older ones are folded into the
+   * For how long logins stay in the ledger one by one, 31 to 3,650 days; older ones are folded into the
    * baseline, and stay counted.
    *
-   * @default 400
+   * @default Duration.days(400)
    */
-  readonly retentionDays?: number;
+  readonly ledgerRetention?: Duration;
 
   /**
    * Who makes the trigger function the pool's.
@@ -204,27 +158,11 @@ export interface CognitoUserSyncProps extends LoginContextProps {
   readonly triggers?: PoolTriggers;
 
   /**
-   * The names under which your clients send ClientMetadata.
+   * The VPC endpoints that are to be made where `vpcSubnets` have no way out, each for the whole VPC.
    *
-   * @default - the documented names
+   * @default - none
    */
-  readonly clientMetadataKeys?: ClientMetadataKeys;
-
-  /**
-   * The user attribute that has the referral code of a sign-up, such as `custom:referral_code`, where its
-   * ClientMetadata has none: in managed login, and with identity providers, where no ClientMetadata reaches.
-   *
-   * @default - none: referral codes come from ClientMetadata only
-   */
-  readonly referralCodeAttribute?: string;
-
-  /**
-   * Whether to make the VPC endpoints that are needed where `vpcSubnets` have no way out. A VPC takes one
-   * endpoint of a service: leave it out where they are there, and open them to `connections`.
-   *
-   * @default false
-   */
-  readonly endpoints?: boolean;
+  readonly endpoints?: EndpointOptions;
 
   /**
    * Where the alarms say that they are raised, and that they are over.

@@ -1,6 +1,8 @@
+/** The queues, and what whoever uses one may do. */
 import { Aws, Duration, Fn, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as kms from 'aws-cdk-lib/aws-kms';
+import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 
@@ -45,6 +47,35 @@ export function queues(scope: Construct, props: QueuesProps): Queues {
     deadLetterQueue: { queue: deadLetterQueue, maxReceiveCount: props.maxReceiveCount },
   });
   return { queue, deadLetterQueue };
+}
+
+/** How long Lambda gathers records: they come minutes late as it is, and more at once cost less. */
+const RECORDS_WINDOW = Duration.seconds(5);
+
+/** Most functions at once that read records: the least that Lambda takes. A consumer takes one connection each. */
+const RECORDS_CONCURRENCY = 2;
+
+/** "Configuring an Amazon SQS queue to use with Lambda": six times the timeout, and the window. */
+export function hiddenFor(timeout: Duration): Duration {
+  return Duration.seconds(6 * timeout.toSeconds() + RECORDS_WINDOW.toSeconds());
+}
+
+/** Hands records of a queue to a function, of which so few run at once that all else goes on. */
+export function mapRecords(
+  scope: Construct,
+  id: string,
+  queue: sqs.IQueue,
+  target: lambda.Function,
+  batchSize: number,
+): lambda.EventSourceMapping {
+  return new lambda.EventSourceMapping(scope, id, {
+    target,
+    eventSourceArn: queue.queueArn,
+    batchSize,
+    maxBatchingWindow: RECORDS_WINDOW,
+    maxConcurrency: RECORDS_CONCURRENCY,
+    reportBatchItemFailures: true,
+  });
 }
 
 /** Where Lambda and EventBridge put what they could not hand over. */

@@ -1,3 +1,4 @@
+/** Schedules of functions. */
 import * as events from 'aws-cdk-lib/aws-events';
 import * as targets from 'aws-cdk-lib/aws-events-targets';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
@@ -12,7 +13,7 @@ export function schedule(
   input: object,
 ): events.Rule {
   const event = events.RuleTargetInput.fromObject(input);
-  return new events.Rule(scope, `${id}Schedule`, {
+  return new events.Rule(scope, id, {
     schedule: at,
     targets: [new targets.LambdaFunction(target, { event })],
   });

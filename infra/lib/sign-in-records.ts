@@ -9,10 +9,9 @@ import * as logs from 'aws-cdk-lib/aws-logs';
 import { LambdaDestination } from 'aws-cdk-lib/aws-logs-destinations';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
-import { hiddenFor, mapRecords } from './context-queue';
 import { namedClients, Sources, ThreatProtectionContextOptions } from './login-context';
 import { Programs } from './programs';
-import { CONSUME, failureQueue, grantQueue, Queues, queues } from './queues';
+import { CONSUME, failureQueue, grantQueue, hiddenFor, mapRecords, Queues, queues } from './queues';
 
 /** The calls that may be a sign-in, and those that are a sign-up, whose address is the user's first. */
 const SIGN_INS = [
@@ -38,6 +37,7 @@ const MAX_RECEIVES = 100;
 
 /** What the records go through. */
 export interface RecordsProps {
+  readonly programs: Programs;
   readonly sources: Sources;
   readonly userPool: cognito.IUserPool;
   readonly contextQueue: sqs.Queue;
@@ -45,7 +45,7 @@ export interface RecordsProps {
   readonly removalPolicy: RemovalPolicy;
 }
 
-/** What reads AWS's records. */
+/** What of it is watched. */
 export interface SignInRecords {
   /** The function that makes contexts and failures of records. */
   readonly recordsFunction: lambda.Function;
@@ -57,38 +57,45 @@ export interface SignInRecords {
   readonly raw?: Queues;
 }
 
-/** Makes the function and its sources. */
-export function signInRecords(scope: Construct, programs: Programs, props: RecordsProps): SignInRecords {
-  const { cloudTrail, threatProtection } = props.sources;
-  const clients = namedClients(props.sources);
-  const failures = failureQueue(scope, 'SignInRecordFailures');
-  const recordsFunction = programs.function(scope, 'SignInRecords', {
-    program: 'user-sync-lifecycle',
-    description: "Makes contexts of logins, and failed sign-ins, of AWS's own records",
-    timeout: TIMEOUT,
-    memorySize: 256,
-    environment: {
-      USER_SYNC_CONTEXT_QUEUE_URL: props.contextQueue.queueUrl,
-      USER_SYNC_USER_POOL_ID: props.userPool.userPoolId,
-      ...(clients && { USER_SYNC_CONTEXT_CLIENTS: clients.join(',') }),
-    },
-    // CloudWatch Logs invokes it asynchronously.
-    onFailure: { bind: () => ({ destination: failures.queueArn }) },
-  });
-  grantQueue(failures, recordsFunction, 'sqs:SendMessage');
-  grantQueue(props.contextQueue, recordsFunction, 'sqs:SendMessage');
-  if (threatProtection) subscription(scope, recordsFunction, threatProtection);
-  // CloudTrail's records of sign-ins name a client, and no pool; and whose a client is decides whose the address is.
-  const actions = [
-    ...(cloudTrail ? ['cognito-idp:ListUserPoolClients'] : []),
-    ...(clients ? [] : ['cognito-idp:DescribeUserPoolClient']),
-  ];
-  if (actions.length > 0)
-    recordsFunction.addToRolePolicy(
-      new iam.PolicyStatement({ actions, resources: [props.userPool.userPoolArn] }),
-    );
-  if (!cloudTrail) return { recordsFunction, failures };
-  return { recordsFunction, failures, raw: trail(scope, recordsFunction, failures, props) };
+/** The function and its sources. */
+export class Records extends Construct implements SignInRecords {
+  public readonly recordsFunction: lambda.Function;
+  public readonly failures: sqs.Queue;
+  public readonly raw?: Queues;
+
+  constructor(scope: Construct, id: string, props: RecordsProps) {
+    super(scope, id);
+    const { cloudTrail, threatProtection } = props.sources;
+    const clients = namedClients(props.sources);
+    const failures = failureQueue(this, 'Failures');
+    this.failures = failures;
+    this.recordsFunction = props.programs.function(this, {
+      program: 'user-sync-lifecycle',
+      description: "Makes contexts of logins, and failed sign-ins, of AWS's own records",
+      timeout: TIMEOUT,
+      memorySize: 256,
+      environment: {
+        USER_SYNC_CONTEXT_QUEUE_URL: props.contextQueue.queueUrl,
+        USER_SYNC_USER_POOL_ID: props.userPool.userPoolId,
+        ...(clients && { USER_SYNC_CONTEXT_CLIENTS: clients.join(',') }),
+      },
+      // CloudWatch Logs invokes it asynchronously.
+      onFailure: { bind: () => ({ destination: failures.queueArn }) },
+    });
+    grantQueue(failures, this.recordsFunction, 'sqs:SendMessage');
+    grantQueue(props.contextQueue, this.recordsFunction, 'sqs:SendMessage');
+    // CloudTrail's records of sign-ins name a client, and no pool; and whose a client is decides whose the address is.
+    const actions = [
+      ...(cloudTrail ? ['cognito-idp:ListUserPoolClients'] : []),
+      ...(clients ? [] : ['cognito-idp:DescribeUserPoolClient']),
+    ];
+    if (actions.length > 0) {
+      const resourceArns = [props.userPool.userPoolArn];
+      iam.Grant.addToPrincipal({ grantee: this.recordsFunction, actions, resourceArns });
+    }
+    if (threatProtection) subscription(this, this.recordsFunction, threatProtection);
+    if (cloudTrail) this.raw = trail(this, this.recordsFunction, failures, props);
+  }
 }
 
 /**
@@ -101,13 +108,13 @@ function trail(
   failures: sqs.Queue,
   { encryptionKey, removalPolicy }: RecordsProps,
 ): Queues {
-  const raw = queues(new Construct(scope, 'SignInRecords'), {
+  const raw = queues(scope, {
     visibilityTimeout: hiddenFor(TIMEOUT),
     maxReceiveCount: MAX_RECEIVES,
     encryptionKey,
     removalPolicy,
   });
-  const rule = new events.Rule(scope, 'SignInRecordsRule', {
+  const rule = new events.Rule(scope, 'Rule', {
     description: 'Sign-ins and sign-ups, as CloudTrail records them',
     eventPattern: {
       source: ['aws.cognito-idp'],
@@ -125,7 +132,7 @@ function trail(
   for (const queue of [raw.queue, failures]) permitRule(queue, rule);
   if (encryptionKey) permitEventBridge(Stack.of(scope), encryptionKey);
   grantQueue(raw.queue, target, ...CONSUME);
-  mapRecords(scope, 'SignInRecordsMapping', raw.queue, target, BATCH_SIZE);
+  mapRecords(scope, 'Mapping', raw.queue, target, BATCH_SIZE);
   return raw;
 }
 

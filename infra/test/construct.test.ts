@@ -1095,8 +1095,8 @@ describe('what cannot be', () => {
     ],
     [
       'no tasks',
-      () => ({ compute: UserSyncCompute.fargate({ tasks: 0 }) }),
-      /tasks is 0: it must be a whole number from 1 to 100/,
+      () => ({ compute: UserSyncCompute.fargate({ desiredCount: 0 }) }),
+      /desiredCount is 0: it must be a whole number from 1 to 100/,
     ],
     [
       'many batches at once',

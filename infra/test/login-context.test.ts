@@ -451,7 +451,10 @@ describe('the audit', () => {
       'rds-db:connect',
       'ssm:GetParameter',
     ]);
-    for (const without of [of({ triggers: PoolTriggers.attach() }), of({ endpoints: true })]) {
+    for (const without of [
+      of({ triggers: PoolTriggers.attach() }),
+      of({ endpoints: { sqs: true, onImportedVpc: true } }),
+    ]) {
       assert.equal(without.environment('Audit').USER_SYNC_TRIGGERS_PARAMETER, undefined);
       assert.deepEqual(Object.keys(rights(without, 'SyncAuditRole')), ['rds-db:connect']);
     }

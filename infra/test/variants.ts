@@ -31,6 +31,9 @@ const AURORA = rds.DatabaseClusterEngine.auroraPostgres({
   version: rds.AuroraPostgresEngineVersion.VER_16_13,
 });
 
+/** What closed subnets need. */
+const CLOSED = { sqs: true, secretsManager: true, onImportedVpc: true };
+
 function importedPool(stack: Stack): cognito.IUserPool {
   return cognito.UserPool.fromUserPoolArn(stack, 'Pool', POOL_ARN);
 }
@@ -94,7 +97,7 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
   ImportedPool: (stack) => ({ alarmTopic: new sns.Topic(stack, 'Topic', { enforceSSL: true }) }),
   OwnPool: (stack) => ({ userPool: ownPool(stack) }),
   Secret: () => ({ auth: DatabaseAuth.secret() }),
-  SecretRotated: () => ({ auth: DatabaseAuth.secret({ rotateAfter: Duration.days(30) }), endpoints: true }),
+  SecretRotated: () => ({ auth: DatabaseAuth.secret({ rotateAfter: Duration.days(30) }), endpoints: CLOSED }),
   SecretGiven: (stack) => {
     const given = (name: string) => secretsmanager.Secret.fromSecretNameV2(stack, name, name);
     return { auth: DatabaseAuth.secret({ consumer: given('consumer'), reader: given('reader') }) };
@@ -134,11 +137,14 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
       database: UserSyncDatabase.fromProxy(proxy, { behind: UserSyncDatabase.fromInstance(instance) }),
     };
   },
-  Fargate: () => ({ compute: UserSyncCompute.fargate(), endpoints: true }),
+  Fargate: () => ({
+    compute: UserSyncCompute.fargate(),
+    endpoints: { ...CLOSED, ecr: true, logs: true, s3: true },
+  }),
   FargateSecretArm: () => ({
     compute: UserSyncCompute.fargate({
       image: ecs.ContainerImage.fromRegistry('example/user-sync'),
-      tasks: 1,
+      desiredCount: 1,
       cpu: 512,
       memoryLimitMiB: 1_024,
     }),
@@ -187,7 +193,7 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
   }),
   SchemaAndPrefix: () => ({ schema: 'eu', rolePrefix: 'eu_sync', auth: DatabaseAuth.secret() }),
   Endpoints: () => ({
-    endpoints: true,
+    endpoints: CLOSED,
     architecture: lambda.Architecture.ARM_64,
     driftCheck: DriftCheck.every(Duration.hours(36)),
     lifecycleConcurrency: 2,

@@ -7,7 +7,7 @@ import * as cognito from 'aws-cdk-lib/aws-cognito';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
-import { CognitoUserSync, DatabaseAuth, UserSyncDatabase } from '../../lib';
+import { CognitoUserSync, DatabaseAuth, UserSyncCompute, UserSyncDatabase } from '../../lib';
 
 function given(name: string): string {
   const value = process.env[name];
@@ -36,7 +36,7 @@ const sync = new CognitoUserSync(stack, 'Sync', {
   rolePrefix: 'shop',
   auth: DatabaseAuth.secret(),
   code: given('DIST'),
-  batchSize: 10,
+  compute: UserSyncCompute.lambda({ batchSize: 10 }),
   // The emulator gives a message up by its receives; one that can never be applied does not wait for them.
   maxReceiveCount: 5,
   removalPolicy: RemovalPolicy.DESTROY,

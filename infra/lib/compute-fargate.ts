@@ -1,0 +1,88 @@
+/** The consumer as a service of tasks that run `user-sync worker`. */
+import { Duration, Names, Validations } from 'aws-cdk-lib';
+import * as ecs from 'aws-cdk-lib/aws-ecs';
+import * as logs from 'aws-cdk-lib/aws-logs';
+import { Construct, IConstruct } from 'constructs';
+import type { FargateComputeOptions } from './compute';
+import { BoundConsumer, consumerEnvironment, ConsumerProps, grantConsume } from './consumer';
+import { runtimePlatform, workerImage } from './worker-image';
+
+/** Where the worker says whether it is well: to its own task only. */
+const HEALTH_ADDRESS = '127.0.0.1:9464';
+
+/** The service, its task, and the cluster where none is given. */
+export class FargateConsumer extends Construct implements BoundConsumer {
+  public readonly construct: IConstruct;
+  public readonly consumerService: ecs.FargateService;
+  public readonly metricsService: string;
+  public readonly logGroup: logs.ILogGroup;
+
+  constructor(scope: Construct, id: string, props: ConsumerProps, options: FargateComputeOptions) {
+    super(scope, id);
+    const { vpc, vpcSubnets, securityGroup } = props.network;
+    this.metricsService = `${Names.uniqueResourceName(scope, { separator: '-', maxLength: 60 })}-worker`;
+    this.logGroup = props.programs.logGroup(this, 'Log');
+    const cluster =
+      options.cluster ??
+      new ecs.Cluster(this, 'Cluster', { vpc, containerInsightsV2: ecs.ContainerInsights.ENABLED });
+    this.consumerService = new ecs.FargateService(this, 'Service', {
+      cluster,
+      taskDefinition: this.task(props, options),
+      desiredCount: options.desiredCount ?? 2,
+      assignPublicIp: options.assignPublicIp,
+      vpcSubnets,
+      securityGroups: [securityGroup],
+      circuitBreaker: { rollback: true },
+      // Any number of workers may run at once, of either version.
+      minHealthyPercent: 100,
+      maxHealthyPercent: 200,
+    });
+    this.construct = this.consumerService;
+  }
+
+  private task(props: ConsumerProps, options: FargateComputeOptions): ecs.FargateTaskDefinition {
+    const { programs, certificates } = props;
+    const task = new ecs.FargateTaskDefinition(this, 'Task', {
+      cpu: options.cpu ?? 256,
+      memoryLimitMiB: options.memoryLimitMiB ?? 512,
+      runtimePlatform: runtimePlatform(programs),
+    });
+    task.addContainer('worker', {
+      image: options.image ?? workerImage(this, programs, certificates),
+      command: ['worker'],
+      environment: {
+        ...consumerEnvironment(props),
+        USER_SYNC_BATCH_SIZE: String(options.batchSize ?? 1_000),
+        USER_SYNC_CONCURRENCY: String(options.concurrency ?? 2),
+        USER_SYNC_EMF_SERVICE: this.metricsService,
+        USER_SYNC_METRICS_ADDR: HEALTH_ADDRESS,
+        ...props.login.bind(task.taskRole),
+      },
+      logging: ecs.LogDriver.awsLogs({ logGroup: this.logGroup, streamPrefix: 'worker' }),
+      // ECS replaces a task whose loops make no progress. It does not read the image's own health check.
+      healthCheck: {
+        command: ['CMD', 'user-sync', 'health'],
+        interval: Duration.seconds(30),
+        timeout: Duration.seconds(5),
+        retries: 3,
+        startPeriod: Duration.seconds(60),
+      },
+      readonlyRootFilesystem: true,
+      // A batch under way is finished first, or returns to the queue.
+      stopTimeout: Duration.seconds(90),
+    });
+    grantConsume(props, task.taskRole);
+    Validations.of(task).acknowledge(
+      {
+        id: 'AwsSolutions-ECS2',
+        reason: 'The variables hold URLs and names; the password is in Secrets Manager, or there is none.',
+      },
+      {
+        id: 'AwsSolutions-IAM5[Resource::*]',
+        reason:
+          'ecr:GetAuthorizationToken takes no narrower resource ("Actions, resources, and condition keys for Amazon ECR").',
+      },
+    );
+    return task;
+  }
+}
