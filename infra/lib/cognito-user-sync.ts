@@ -77,6 +77,9 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
   /** The function that compares the pool with the table, if there is one. */
   public readonly driftFunction?: lambda.Function;
 
+  /** The one-off task in which commands run, with `commandTask`: `grantRun` of it permits to run them. */
+  public readonly commandTaskDefinition?: ecs.FargateTaskDefinition;
+
   /** The network side of whatever connects to the database. */
   public readonly connections: ec2.Connections;
 
@@ -118,6 +121,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     this.triggersParameter = parts.keeper?.parameter;
     this.rowsFunction = parts.rows?.rowsFunction;
     this.driftFunction = parts.drift?.driftFunction;
+    this.commandTaskDefinition = parts.commandTask?.taskDefinition;
     this.connections = parts.network.securityGroup.connections;
     this.consumerSecret = parts.logins.consumerSecret;
     this.readerSecret = parts.logins.readerSecret;

@@ -13,6 +13,9 @@ const SIZES: Record<number, [least: number, most: number, step: number]> = {
   16_384: [32_768, 122_880, 8_192],
 };
 
+/** What a task has if nothing is said. */
+export const SMALLEST = { cpu: 256, memoryLimitMiB: 512 };
+
 /** Fails where Fargate has no such task; what is known at deployment only is not checked. */
 export function fargateSize(prefix: string, cpu: number, memoryLimitMiB: number): void {
   if (Token.isUnresolved(cpu)) return;

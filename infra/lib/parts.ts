@@ -52,6 +52,7 @@ export class Parts {
   public readonly keeper?: TriggerKeeper;
   public readonly rows?: Rows;
   public readonly drift?: Drift;
+  public readonly commandTask?: CommandTask;
   public readonly metrics: Metrics;
   public readonly alarms: cloudwatch.Alarm[];
   public readonly dashboard: cloudwatch.Dashboard;
@@ -96,7 +97,8 @@ export class Parts {
     if (this.asksRows) this.rows = new Rows(scope, 'Rows', this.reading());
     if (this.driftCheck.interval) this.drift = this.compare(this.driftCheck.interval, this.rows!);
     if (this.sources) this.readRecords(this.sources);
-    if (props.commandTask) new CommandTask(scope, 'CommandTask', consumerProps, props.commandTask);
+    const task = { consumer: consumerProps, parts: this, encryptionKey: props.encryptionKey };
+    if (props.commandTask) this.commandTask = new CommandTask(scope, 'CommandTask', task, props.commandTask);
     const watched = this.watched();
     this.metrics = new Metrics(watched);
     this.alarms = alarms(scope, watched, this.metrics, props.alarmTopic);
@@ -190,6 +192,7 @@ export class Parts {
   private reading() {
     const { programs, network, certificates } = this;
     const login = this.logins.reader;
+    network.functionsNeed(...login.needs);
     return { programs, network, certificates, login, migration: this.schema?.migration };
   }
 
@@ -199,8 +202,8 @@ export class Parts {
   }
 
   private readRecords(read: Sources): void {
-    // There is no way to Systems Manager where there are only the endpoints.
-    const triggersParameter = this.props.endpoints ? undefined : this.keeper?.parameter;
+    // There is no endpoint to Systems Manager.
+    const triggersParameter = this.network.isClosed() ? undefined : this.keeper?.parameter;
     const audit = { ...this.reading(), userPool: this.userPool, triggersParameter };
     this.contexts!.read(read, this.consumer.construct, audit);
   }

@@ -123,6 +123,7 @@ describe('in subnets with a way out', () => {
     assert.deepEqual(allowed, [
       'cognito-idp:DescribeUserPool',
       'cognito-idp:ListGroups',
+      'cognito-idp:ListUserPoolReplicas',
       'cognito-idp:ListUsers',
       'cognito-idp:ListUsersInGroup',
       'rds-db:connect',
@@ -224,18 +225,19 @@ describe('in public subnets', () => {
 
 describe('the task', () => {
   test('hears each of its props', () => {
-    const questions = synthesized(
-      (stack) => {
-        const vpc = new ec2.Vpc(stack, 'Vpc');
-        const cluster = new ecs.Cluster(stack, 'Mine', { vpc });
-        return { vpc, commandTask: { image, cluster, cpu: 512, memoryLimitMiB: 2_048 } };
-      },
-    );
+    const questions = synthesized((stack) => {
+      const vpc = new ec2.Vpc(stack, 'Vpc');
+      const cluster = new ecs.Cluster(stack, 'Mine', { vpc });
+      return { vpc, commandTask: { image, cluster, cpu: 512, memoryLimitMiB: 2_048 } };
+    });
     const { Cpu, Memory } = questions.properties('AWS::ECS::TaskDefinition', 'SyncCommandTask');
     assert.deepEqual([Cpu, Memory], ['512', '2048']);
     assert.equal(container(questions).Image, 'example/user-sync');
     assert.deepEqual(questions.ids('AWS::ECS::Cluster'), []);
-    assert.equal(flag(typed(commands(questions).Doctor!), 'cluster'), `${questions.ids('AWS::ECS::Cluster', 'Mine')[0]}.Arn`);
+    assert.equal(
+      flag(typed(commands(questions).Doctor!), 'cluster'),
+      `${questions.ids('AWS::ECS::Cluster', 'Mine')[0]}.Arn`,
+    );
   });
 
   test('runs in the cluster of the worker, where there is one', () => {

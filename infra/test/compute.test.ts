@@ -135,7 +135,10 @@ describe('the architecture', () => {
     for (const architecture of [lambda.Architecture.ARM_64, lambda.Architecture.custom('arm64')]) {
       const functions = synthesized(() => ({ architecture }));
       assert.deepEqual(functions.function('Consumer').Architectures, ['arm64']);
-      assert.deepEqual(functions.properties('AWS::Lambda::LayerVersion', 'Sync').CompatibleArchitectures, undefined);
+      assert.deepEqual(
+        functions.properties('AWS::Lambda::LayerVersion', 'Sync').CompatibleArchitectures,
+        undefined,
+      );
       const tasks = synthesized(() => ({ architecture, compute: UserSyncCompute.fargate({ image }) }));
       const { RuntimePlatform } = tasks.properties('AWS::ECS::TaskDefinition', 'SyncConsumer');
       assert.equal(RuntimePlatform.CpuArchitecture, 'ARM64');

@@ -257,10 +257,7 @@ describe('in the public subnets of a default VPC', () => {
       () => worker(),
       /assignPublicIp is false: it must be true in public subnets \(Made\/Vpc\/PublicSubnet1, .*\), where a task has no other way to AWS; or give endpoints: \{ sqs: true, ecr: true, logs: true, s3: true, onImportedVpc: true \}/,
     );
-    const { AwsvpcConfiguration } = worker(true).properties(
-      'AWS::ECS::Service',
-      'Sync',
-    ).NetworkConfiguration;
+    const { AwsvpcConfiguration } = worker(true).properties('AWS::ECS::Service', 'Sync').NetworkConfiguration;
     assert.equal(AwsvpcConfiguration.AssignPublicIp, 'ENABLED');
   });
 
