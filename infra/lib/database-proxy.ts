@@ -64,8 +64,8 @@ function permitProxy(proxy: rds.IDatabaseProxy, user: string, behind?: UserSyncD
   }
   Annotations.of(proxy).addWarningV2(
     'cognito-user-sync:proxyRole',
-    `database is the proxy ${proxy.node.path}, whose role is ${behind ? 'its own prop' : 'not permitted, for want of `behind`'}: ` +
-      `see to it that the role may rds-db:connect to the database as ${user}`,
+    `database is the proxy ${proxy.node.path}, and nobody here permits its role to rds-db:connect to the database as ${user}: ` +
+      'give `behind` to UserSyncDatabase.fromProxy and leave `role` out of the proxy, or permit it yourself',
   );
 }
 

@@ -1,5 +1,5 @@
 /** The VPC endpoints that are asked for. Never one to Cognito: a pool with a domain refuses it. */
-import { Resource, Stack } from 'aws-cdk-lib';
+import { Resource, Stack, Validations } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import { Construct, IConstruct } from 'constructs';
 import { refuse } from './limits';
@@ -89,6 +89,12 @@ export class Endpoints extends Construct {
       const endpoint = new ec2.InterfaceVpcEndpoint(this, name, { vpc, service, subnets, open: false });
       endpoint.connections.allowDefaultPortFrom(securityGroup, 'user-sync');
       for (const peer of peers) endpoint.connections.allowDefaultPortFrom(peer, 'Whoever else uses it');
+      // Peers that are named are looked at.
+      if (!options.peers)
+        Validations.of(endpoint).acknowledge({
+          id: 'AwsSolutions-EC23',
+          reason: "The VPC's own block is let in, which is known at deployment only.",
+        });
     }
     if (options.s3) {
       const service = ec2.GatewayVpcEndpointAwsService.S3;
