@@ -103,9 +103,10 @@ export class CommandTask extends Construct {
     });
   }
 
-  /** Permits to run commands in it: to pass the roles of the task, too. */
+  /** Permits to run commands in it, to pass the roles of the task, and to read what was printed. */
   public grantRun(grantee: iam.IGrantable): iam.Grant {
-    return this.taskDefinition.grantRun(grantee);
+    const read = this.logGroup.grant(grantee, 'logs:FilterLogEvents', 'logs:GetLogEvents');
+    return this.taskDefinition.grantRun(grantee).combine(read);
   }
 
   private task(

@@ -6,6 +6,7 @@ import { App, Stack } from 'aws-cdk-lib';
 import { Annotations, Match, Template } from 'aws-cdk-lib/assertions';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
+import * as iam from 'aws-cdk-lib/aws-iam';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import { CognitoUserSyncProps, CommandTaskOptions, PoolTriggers, UserSyncCompute } from '../lib';
 import { dist } from './support';
@@ -21,9 +22,8 @@ const image = ecs.ContainerImage.fromRegistry('example/user-sync');
 
 function synthesized(changes: (stack: Stack) => Changes, options: CommandTaskOptions = {}) {
   const stack = new Stack(new App(), 'Made');
-  const made = sync(stack, code, { commandTask: { image, ...options }, ...changes(stack) });
-  const questions = new Questions(Template.fromStack(stack));
-  return Object.assign(questions, { stack, made });
+  sync(stack, code, { commandTask: { image, ...options }, ...changes(stack) });
+  return Object.assign(new Questions(Template.fromStack(stack)), { stack });
 }
 
 const isolated = (stack: Stack) =>
@@ -252,6 +252,30 @@ describe('the task', () => {
       () => synthesized(() => ({}), { cpu: 1_024 }),
       /commandTask\.memoryLimitMiB is 512: it must be from 2048 to 8192, in steps of 1024, since commandTask\.cpu is 1024/,
     );
+  });
+
+  test('is run, and its log is read, by whom `grantOperate` permits it', () => {
+    const stack = new Stack(new App(), 'Made');
+    const made = sync(stack, code, { commandTask: { image } });
+    const person = new iam.Role(stack, 'Person', { assumedBy: new iam.AccountRootPrincipal() });
+    made.grantOperate(person);
+    const questions = new Questions(Template.fromStack(stack));
+    const statement = (action: string) =>
+      questions.statements('Person').filter(({ Action }) => Action === action || Action.includes(action));
+    const [task] = questions.ids('AWS::ECS::TaskDefinition');
+    assert.deepEqual(
+      statement('ecs:RunTask').map(({ Resource }) => Resource),
+      [{ Ref: task }],
+    );
+    const passed = statement('iam:PassRole').flatMap(({ Resource }) => Resource);
+    const roles = questions
+      .ids('AWS::IAM::Role', 'SyncCommandTask')
+      .map((id) => ({ 'Fn::GetAtt': [id, 'Arn'] }));
+    assert.equal(roles.length, 2);
+    for (const role of roles) assert.ok(JSON.stringify(passed).includes(JSON.stringify(role)));
+    const [log] = questions.ids('AWS::Logs::LogGroup', 'SyncCommandTask');
+    const read = statement('logs:FilterLogEvents').flatMap(({ Resource }) => Resource);
+    assert.ok(JSON.stringify(read).includes(log!));
   });
 
   test('prints to a log with the key, since what it prints may be of persons', () => {
