@@ -9,7 +9,8 @@ export class Subnets {
   /** Those without a way out. */
   public readonly isolated: ec2.ISubnet[];
 
-  private readonly others: ec2.ISubnet[];
+  /** Whether a public address would be of use to nothing there, as far as all of them are known. */
+  public readonly takesNoPublicIp: boolean;
 
   constructor(vpc: ec2.IVpc, selection?: ec2.SubnetSelection) {
     const { subnets, isPendingLookup } = vpc.selectSubnets(selection);
@@ -17,15 +18,8 @@ export class Subnets {
     const among = (kind: ec2.ISubnet[]) => (isPendingLookup ? [] : intersection(subnets, kind));
     this.public = among(vpc.publicSubnets);
     this.isolated = among(vpc.isolatedSubnets);
-    this.others = isPendingLookup ? [] : intersection(subnets, vpc.privateSubnets);
-    this.known = this.public.length + this.isolated.length + this.others.length === subnets.length;
-  }
-
-  private readonly known: boolean;
-
-  /** Whether a public address would be of use to nothing there. */
-  public get takesNoPublicIp(): boolean {
-    return this.known && this.public.length === 0;
+    const withoutPublic = this.isolated.length + among(vpc.privateSubnets).length;
+    this.takesNoPublicIp = !isPendingLookup && withoutPublic === subnets.length;
   }
 
   /** Whether something that stands there, with a public address or without, does not get out. */

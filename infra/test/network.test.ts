@@ -261,6 +261,16 @@ describe('in the public subnets of a default VPC', () => {
     assert.equal(AwsvpcConfiguration.AssignPublicIp, 'ENABLED');
   });
 
+  test('a VPC is not judged before the CLI has looked it up', () => {
+    const env = { account: '123456789012', region: 'eu-west-1' };
+    const stack = new Stack(new App(), 'Made', { env });
+    const vpc = ec2.Vpc.fromLookup(stack, 'Vpc', { isDefault: true });
+    const compute = UserSyncCompute.fargate({ image, assignPublicIp: true });
+    const endpoints = { secretsManager: true, onImportedVpc: true };
+    sync(stack, code, { vpc, compute, endpoints });
+    assert.deepEqual(warnings(stack), []);
+  });
+
   test('an address is refused where it is of no use', () => {
     const compute = UserSyncCompute.fargate({ image, assignPublicIp: true });
     assert.throws(
