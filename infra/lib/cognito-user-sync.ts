@@ -77,6 +77,9 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
   /** The function that compares the pool with the table, if there is one. */
   public readonly driftFunction?: lambda.Function;
 
+  /** The one-off task in which commands run, with `commandTask`. */
+  public readonly commandTaskDefinition?: ecs.FargateTaskDefinition;
+
   /** The network side of whatever connects to the database. */
   public readonly connections: ec2.Connections;
 
@@ -118,6 +121,7 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     this.triggersParameter = parts.keeper?.parameter;
     this.rowsFunction = parts.rows?.rowsFunction;
     this.driftFunction = parts.drift?.driftFunction;
+    this.commandTaskDefinition = parts.commandTask?.taskDefinition;
     this.connections = parts.network.securityGroup.connections;
     this.consumerSecret = parts.logins.consumerSecret;
     this.readerSecret = parts.logins.readerSecret;
@@ -154,7 +158,8 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
 
   /**
    * Permits whoever is on call what docs/runbook.md asks for but the login of the database: `doctor`, `verify`, `reconcile`,
-   * `dlq`, `replay`, `triggers hold` where the triggers are kept, and to ask for a drift check.
+   * `dlq`, `replay`, `triggers hold` where the triggers are kept, to ask for a drift check, and with `commandTask` to run
+   * commands in it and to read what they print.
    */
   public grantOperate(grantee: iam.IGrantable): iam.Grant {
     return grantOperate(this.parts, grantee);

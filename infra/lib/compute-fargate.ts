@@ -1,11 +1,13 @@
 /** The consumer as a service of tasks that run `user-sync worker`. */
-import { Duration, Names, Validations } from 'aws-cdk-lib';
+import { Duration, Names } from 'aws-cdk-lib';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct, IConstruct } from 'constructs';
 import type { FargateComputeOptions } from './compute';
 import { BoundConsumer, consumerEnvironment, ConsumerProps, grantConsume } from './consumer';
-import { runtimePlatform, workerImage } from './worker-image';
+import { SMALLEST } from './fargate-sizes';
+import { acknowledgeTask, clusterIn, runtimePlatform, TASK_NEEDS } from './tasks';
+import { workerImage } from './worker-image';
 
 /** Where the worker says whether it is well: to its own task only. */
 const HEALTH_ADDRESS = '127.0.0.1:9464';
@@ -19,12 +21,12 @@ export class FargateConsumer extends Construct implements BoundConsumer {
 
   constructor(scope: Construct, id: string, props: ConsumerProps, options: FargateComputeOptions) {
     super(scope, id);
-    const { vpc, vpcSubnets, securityGroup } = props.network;
+    const { vpcSubnets, securityGroup } = props.network;
+    const needs = new Set([...TASK_NEEDS, ...props.login.needs]);
+    props.network.tasksNeed('assignPublicIp', options.assignPublicIp ?? false, ...needs);
     this.metricsService = `${Names.uniqueResourceName(scope, { separator: '-', maxLength: 60 })}-worker`;
     this.logGroup = props.programs.logGroup(this, 'Log');
-    const cluster =
-      options.cluster ??
-      new ecs.Cluster(this, 'Cluster', { vpc, containerInsightsV2: ecs.ContainerInsights.ENABLED });
+    const cluster = options.cluster ?? clusterIn(this, props.network);
     this.consumerService = new ecs.FargateService(this, 'Service', {
       cluster,
       taskDefinition: this.task(props, options),
@@ -43,14 +45,15 @@ export class FargateConsumer extends Construct implements BoundConsumer {
   private task(props: ConsumerProps, options: FargateComputeOptions): ecs.FargateTaskDefinition {
     const { programs, certificates } = props;
     const task = new ecs.FargateTaskDefinition(this, 'Task', {
-      cpu: options.cpu ?? 256,
-      memoryLimitMiB: options.memoryLimitMiB ?? 512,
+      cpu: options.cpu ?? SMALLEST.cpu,
+      memoryLimitMiB: options.memoryLimitMiB ?? SMALLEST.memoryLimitMiB,
       runtimePlatform: runtimePlatform(programs),
     });
     task.addContainer('worker', {
       image: options.image ?? workerImage(this, programs, certificates),
       command: ['worker'],
       environment: {
+        ...programs.environment,
         ...consumerEnvironment(props),
         USER_SYNC_BATCH_SIZE: String(options.batchSize ?? 1_000),
         USER_SYNC_CONCURRENCY: String(options.concurrency ?? 2),
@@ -72,17 +75,7 @@ export class FargateConsumer extends Construct implements BoundConsumer {
       stopTimeout: Duration.seconds(90),
     });
     grantConsume(props, task.taskRole);
-    Validations.of(task).acknowledge(
-      {
-        id: 'AwsSolutions-ECS2',
-        reason: 'The variables hold URLs and names; the password is in Secrets Manager, or there is none.',
-      },
-      {
-        id: 'AwsSolutions-IAM5[Resource::*]',
-        reason:
-          'ecr:GetAuthorizationToken takes no narrower resource ("Actions, resources, and condition keys for Amazon ECR").',
-      },
-    );
+    acknowledgeTask(task);
     return task;
   }
 }

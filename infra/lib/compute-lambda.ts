@@ -19,6 +19,7 @@ export class LambdaConsumer extends Construct implements BoundConsumer {
 
   constructor(scope: Construct, id: string, props: ConsumerProps, options: LambdaComputeOptions) {
     super(scope, id);
+    props.network.functionsNeed('sqs', ...props.login.needs);
     const { batchSize = 1_000, maxConcurrency = 4, memorySize = 512 } = options;
     const made = props.programs.function(this, {
       program: 'user-sync-consumer',

@@ -5,6 +5,7 @@ import { Construct } from 'constructs';
 import { FargateConsumer } from './compute-fargate';
 import { CONSUMER_TIMEOUT, LambdaConsumer } from './compute-lambda';
 import { BoundConsumer, ConsumerProps } from './consumer';
+import { fargateSize, SMALLEST } from './fargate-sizes';
 import { refuse, seconds, wholeNumber } from './limits';
 
 /** The consumer as a Lambda function. */
@@ -49,14 +50,14 @@ export interface FargateComputeOptions {
   readonly image?: ecs.ContainerImage;
 
   /**
-   * CPU units of a task.
+   * CPU units of a task: 256, 512, 1024, 2048, 4096, 8192 or 16384.
    *
    * @default 256
    */
   readonly cpu?: number;
 
   /**
-   * Memory of a task in MiB.
+   * Memory of a task in MiB: what Fargate offers with `cpu`. With 256 that is 512, 1024 and 2048.
    *
    * @default 512
    */
@@ -70,7 +71,7 @@ export interface FargateComputeOptions {
   readonly desiredCount?: number;
 
   /**
-   * Whether tasks have public addresses, which they need in public subnets.
+   * Whether tasks have public addresses, which they need in public subnets, and which are of no use in others.
    *
    * @default false
    */
@@ -159,6 +160,8 @@ class FargateCompute extends UserSyncCompute {
     wholeNumber('desiredCount', options.desiredCount ?? 2, 1, 100);
     wholeNumber('concurrency', options.concurrency ?? 2, 1, 64);
     wholeNumber('batchSize', options.batchSize ?? 1_000, 1, 10_000);
+    const { cpu, memoryLimitMiB } = { ...SMALLEST, ...options };
+    fargateSize('', cpu, memoryLimitMiB);
   }
 
   /** @internal */

@@ -4,6 +4,8 @@ import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { refuse, seconds } from './limits';
 import { Logins, LoginsProps } from './logins';
+import { IamLogins } from './logins-iam';
+import { SecretLogins } from './logins-secret';
 
 /** The names of the two logins that the migrator makes. */
 export interface DatabaseLogins {
@@ -46,53 +48,16 @@ export interface SecretAuthOptions extends DatabaseLogins {
   readonly rotateAfter?: Duration;
 }
 
-/** How the consumer and the drift check log in to the database. */
-export class DatabaseAuth {
+/** How programs log in to the database: each way makes its logins itself, and holds its own props. */
+export abstract class DatabaseAuth {
   /** With a token that lasts 15 minutes, made from the function's role: there is no password. */
   public static iam(logins: DatabaseLogins = {}): DatabaseAuth {
-    return new DatabaseAuth(false, logins);
+    return new IamAuth(logins);
   }
 
   /** With passwords in Secrets Manager, read again when they have changed. */
   public static secret(options: SecretAuthOptions = {}): DatabaseAuth {
-    return new DatabaseAuth(true, options);
-  }
-
-  /** The consumer's login, if it was named. */
-  public readonly consumerUser?: string;
-
-  /** The drift check's login, if it was named. */
-  public readonly readerUser?: string;
-
-  /** The consumer's secret, if one was given. */
-  public readonly consumerSecret?: secretsmanager.ISecret;
-
-  /** The drift check's secret, if one was given. */
-  public readonly readerSecret?: secretsmanager.ISecret;
-
-  /** How often generated secrets are rotated. */
-  public readonly rotateAfter?: Duration;
-
-  /**
-   * @param usesSecrets Whether logins have passwords in Secrets Manager.
-   */
-  private constructor(
-    public readonly usesSecrets: boolean,
-    options: SecretAuthOptions,
-  ) {
-    this.consumerUser = options.consumerUser;
-    this.readerUser = options.readerUser;
-    this.consumerSecret = options.consumer;
-    this.readerSecret = options.reader;
-    // "Rotation schedules", AWS Secrets Manager User Guide.
-    this.rotateAfter = options.rotateAfter && seconds('rotateAfter', options.rotateAfter, 14_400, 86_400_000);
-    if (options.rotateAfter && options.consumer && options.reader) {
-      refuse(
-        'rotateAfter',
-        options.rotateAfter.toString(),
-        'left out when both secrets are given: they are yours to rotate',
-      );
-    }
+    return new SecretAuth(options);
   }
 
   /**
@@ -100,7 +65,37 @@ export class DatabaseAuth {
    *
    * @internal
    */
+  public abstract _bind(scope: Construct, props: LoginsProps): Logins;
+}
+
+class IamAuth extends DatabaseAuth {
+  constructor(private readonly logins: DatabaseLogins) {
+    super();
+  }
+
+  /** @internal */
   public _bind(scope: Construct, props: LoginsProps): Logins {
-    return new Logins(scope, this, props);
+    return new IamLogins(scope, this.logins, props);
+  }
+}
+
+class SecretAuth extends DatabaseAuth {
+  constructor(private readonly options: SecretAuthOptions) {
+    super();
+    const { consumer, reader, rotateAfter } = options;
+    if (!rotateAfter) return;
+    // "Rotation schedules", AWS Secrets Manager User Guide.
+    seconds('rotateAfter', rotateAfter, 14_400, 86_400_000);
+    if (consumer && reader)
+      refuse(
+        'rotateAfter',
+        rotateAfter.toString(),
+        'left out when both secrets are given: they are yours to rotate',
+      );
+  }
+
+  /** @internal */
+  public _bind(scope: Construct, props: LoginsProps): Logins {
+    return new SecretLogins(scope, this.options, props);
   }
 }

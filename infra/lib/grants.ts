@@ -7,7 +7,7 @@ import { grantQueue, Queues } from './queues';
 import { permitParameter } from './trigger-keeper';
 
 /** What `doctor`, `verify` and `reconcile` read of the pool. None of it makes a user an active one. */
-const POOL_READS = [
+export const POOL_READS = [
   'DescribeUserPool',
   'ListGroups',
   'ListUserPoolReplicas',
@@ -56,12 +56,13 @@ export function grantOperate(parts: Parts, grantee: iam.IGrantable): iam.Grant {
   const invoke = [parts.rows?.rowsFunction, parts.drift?.driftFunction].flatMap(
     (made) => made?.functionArn ?? [],
   );
-  const { userPool, trigger, allQueues, keeper } = parts;
+  const { userPool, trigger, allQueues, keeper, commandTask } = parts;
   return combined([
     grantRedrive(allQueues, grantee),
     grantReplay(trigger.logGroup, allQueues, grantee),
     iam.Grant.addToPrincipal({ grantee, actions: POOL_READS, resourceArns: [userPool.userPoolArn] }),
     ...(keeper ? [permitParameter(keeper.parameter, grantee)] : []),
+    ...(commandTask ? [commandTask.grantRun(grantee)] : []),
     ...(invoke.length > 0
       ? [iam.Grant.addToPrincipal({ grantee, actions: ['lambda:InvokeFunction'], resourceArns: invoke })]
       : []),

@@ -1,4 +1,6 @@
+/** What a prop may be, and what is said of one that cannot. */
 import { Duration, Token } from 'aws-cdk-lib';
+import * as lambda from 'aws-cdk-lib/aws-lambda';
 
 /** A prop that cannot be used, with the limit and what was given. */
 export function refuse(prop: string, given: unknown, expected: string): never {
@@ -42,4 +44,11 @@ export function rolePrefix(prop: string, given: string): string {
 export function databaseWord(prop: string, given: string): string {
   if (Token.isUnresolved(given) || /^[A-Za-z_][A-Za-z0-9_-]{0,62}$/.test(given)) return given;
   return refuse(prop, given, '1 to 63 letters, digits, _ or -, beginning with a letter or _');
+}
+
+/** What the programs are built for: the architecture itself, or a custom one of its name. */
+export function architecture(prop: string, given: lambda.Architecture): lambda.Architecture {
+  const { X86_64, ARM_64 } = lambda.Architecture;
+  const known = [X86_64, ARM_64].find(({ name }) => name === given.name);
+  return known ?? refuse(prop, given.name, 'lambda.Architecture.X86_64 or lambda.Architecture.ARM_64');
 }

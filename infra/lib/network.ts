@@ -1,8 +1,11 @@
-/** Where in the VPC programs stand, and how they get out of it. */
+/** Where in the VPC programs stand, and whether they reach from there what they need. */
+import { Annotations, Stack } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import { Construct, IConstruct } from 'constructs';
 import { UserSyncDatabase } from './database';
-import { EndpointOptions, Endpoints } from './endpoints';
+import { asProp, EndpointOptions, Endpoints, Service } from './endpoints';
+import { refuse } from './limits';
+import { paths, Subnets } from './subnets';
 
 /** What the network is made of. */
 export interface NetworkProps {
@@ -21,25 +24,123 @@ export class Network extends Construct {
   /** What must be there before anybody connects. */
   public readonly ways: IConstruct[];
 
+  private readonly subnets: Subnets;
+  private readonly endpoints: EndpointOptions;
+  private readonly warned = new Set<Service>();
+
   constructor(scope: Construct, id: string, { vpc, vpcSubnets, database, endpoints }: NetworkProps) {
     super(scope, id);
     this.vpc = vpc;
     this.vpcSubnets = vpcSubnets;
-    this.securityGroup = this.group(database);
+    this.subnets = new Subnets(vpc, vpcSubnets);
+    this.endpoints = endpoints ?? {};
+    const description = 'Connects to the database and to AWS, and is connected to by nobody';
+    this.securityGroup = new ec2.SecurityGroup(this, 'SecurityGroup', {
+      vpc,
+      description,
+      allowAllOutbound: false,
+    });
+    this.securityGroup.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.HTTPS, 'HTTPS, to AWS');
+    for (const each of new Set([database, database.owner])) this.open(each);
     this.ways = [this.securityGroup];
-    if (endpoints) this.ways.push(new Endpoints(this, 'Endpoints', { vpc, vpcSubnets, options: endpoints }));
+    if (endpoints) {
+      const { securityGroup } = this;
+      this.ways.push(
+        new Endpoints(this, 'Endpoints', { vpc, vpcSubnets, securityGroup, options: endpoints }),
+      );
+    }
   }
 
-  private group(database: UserSyncDatabase): ec2.SecurityGroup {
-    const { vpc } = this;
-    const description = 'Connects to the database and to AWS, and is connected to by nobody';
-    const group = new ec2.SecurityGroup(this, 'SecurityGroup', { vpc, description, allowAllOutbound: false });
-    group.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.HTTPS, 'HTTPS, to AWS');
-    for (const { connections, port } of new Set([database, database.owner])) {
-      if (connections)
-        group.connections.allowTo(connections, ec2.Port.tcp(port), 'PostgreSQL, for user-sync');
-      else group.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.tcp(port), 'PostgreSQL');
-    }
-    return group;
+  /** Whether functions are permitted in public subnets: what they need there is checked by `functionsNeed`. */
+  public get allowPublicSubnet(): boolean {
+    return this.subnets.public.length > 0;
   }
+
+  /** Whether what stands there, with a public address or without, has no way to services that have no endpoint here. */
+  public isClosed(hasPublicIp = false): boolean {
+    return this.subnets.isClosed(hasPublicIp);
+  }
+
+  /** Refuses functions that could not reach a service, or warns where nobody knows. */
+  public functionsNeed(...services: Service[]): void {
+    const missing = this.missing(services);
+    if (missing.length === 0) return;
+    if (this.subnets.public.length > 0) {
+      refuse(
+        'vpcSubnets',
+        `public: ${paths(this.subnets.public)}`,
+        'private subnets with a NAT gateway, since a Lambda function in a public one has no public address and reaches ' +
+          `nothing through the internet gateway; or give endpoints: ${asProp(missing, this.vpc)}`,
+      );
+    }
+    this.warn(missing, 'functions');
+  }
+
+  /** Refuses tasks that could not reach a service, or warns where nobody knows. */
+  public tasksNeed(prop: string, assignPublicIp: boolean, ...services: Service[]): void {
+    if (assignPublicIp && this.subnets.takesNoPublicIp)
+      refuse(
+        prop,
+        assignPublicIp,
+        'left out, since none of vpcSubnets is public: an address is of no use there',
+      );
+    const missing = this.missing(services);
+    if (missing.length === 0) return;
+    if (this.subnets.public.length > 0 && !assignPublicIp)
+      refuse(
+        prop,
+        assignPublicIp,
+        `true in public subnets (${paths(this.subnets.public)}), where a task has no other way to AWS; or give ` +
+          `endpoints: ${asProp(missing, this.vpc)}, or private subnets with a NAT gateway as vpcSubnets`,
+      );
+    this.warn(missing, 'tasks');
+  }
+
+  private missing(services: Service[]): Service[] {
+    return services.filter((service) => !this.endpoints[service]);
+  }
+
+  private warn(missing: Service[], who: string): void {
+    if (this.subnets.isolated.length === 0) return;
+    for (const service of missing.filter((each) => !this.warned.has(each))) {
+      this.warned.add(service);
+      Annotations.of(this).addWarningV2(
+        `cognito-user-sync:endpoint-${service}`,
+        `endpoints has no ${service}, which ${who} in vpcSubnets need (${paths(this.subnets.isolated)} have no way out): ` +
+          `give endpoints: ${asProp([service], this.vpc)}, or let \`connections\` into the endpoint that is there`,
+      );
+    }
+  }
+
+  /** Lets the security group out to a database, and in where its group is known and ours to change. */
+  private open({ connections, port }: UserSyncDatabase): void {
+    const group = this.securityGroup;
+    if (!connections) {
+      group.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.tcp(port), 'PostgreSQL');
+      return;
+    }
+    group.connections.allowTo(connections, ec2.Port.tcp(port), 'PostgreSQL, for user-sync');
+    for (const theirs of connections.securityGroups) {
+      if (isOpened(theirs, group)) continue;
+      const { stackName } = Stack.of(this);
+      Annotations.of(this).addWarningV2(
+        'cognito-user-sync:databaseSecurityGroup',
+        `database has the security group ${theirs.node.path} (${theirs.securityGroupId}), imported with mutable: false, so ` +
+          `nothing was opened in it: import it without mutable, or let the security group of ${group.node.path} in at port ` +
+          `${port} yourself. That group is made by ${stackName}, so its first deployment needs migrations: Migrations.SKIP, ` +
+          'or a group that lets the subnets in',
+      );
+    }
+  }
+}
+
+/** Whether a rule lets one group into another; an import that may not be changed ignores what it is told. */
+function isOpened(theirs: ec2.ISecurityGroup, ours: ec2.ISecurityGroup): boolean {
+  return [theirs, ours].some(({ node }) =>
+    node.children.some((child) => {
+      if (!(child instanceof ec2.CfnSecurityGroupIngress)) return false;
+      const resolved = (text?: string) => JSON.stringify(Stack.of(child).resolve(text));
+      return resolved(child.groupId) === resolved(theirs.securityGroupId);
+    }),
+  );
 }

@@ -1,6 +1,5 @@
 /** Makes every part of a deployment, each after what it needs. */
 import { Duration, RemovalPolicy } from 'aws-cdk-lib';
-import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import * as cognito from 'aws-cdk-lib/aws-cognito';
 import { Construct } from 'constructs';
 import { AttachOptions, PoolTriggers } from './attach-options';
@@ -25,7 +24,7 @@ import { Lifecycle } from './lifecycle';
 import { rolePrefix } from './limits';
 import { Sources, sources } from './login-context';
 import { Logins } from './logins';
-import { alarms, dashboard, Metrics } from './monitoring';
+import { Monitoring } from './monitoring/monitoring';
 import { Network } from './network';
 import { PoolAttachment } from './pool-triggers';
 import { Programs } from './programs';
@@ -53,9 +52,8 @@ export class Parts {
   public readonly rows?: Rows;
   public readonly driftCheck: DriftCheck;
   public readonly drift?: Drift;
-  public readonly metrics: Metrics;
-  public readonly alarms: cloudwatch.Alarm[];
-  public readonly dashboard: cloudwatch.Dashboard;
+  public readonly commandTask?: CommandTask;
+  public readonly monitoring: Monitoring;
   public readonly deploymentCheck?: DeploymentCheck;
 
   private readonly programs: Programs;
@@ -96,11 +94,9 @@ export class Parts {
     if (this.asksRows) this.rows = new Rows(scope, 'Rows', this.reading());
     if (this.driftCheck.interval) this.drift = this.compare(this.driftCheck.interval, this.rows!);
     if (this.sources) this.readRecords(this.sources);
-    if (props.commandTask) new CommandTask(scope, 'CommandTask', consumerProps, props.commandTask);
-    const parts = watched(this);
-    this.metrics = new Metrics(parts);
-    this.alarms = alarms(scope, parts, this.metrics, props.alarmActions);
-    this.dashboard = dashboard(scope, parts, this.metrics, this.alarms);
+    const task = { consumer: consumerProps, parts: this, encryptionKey: props.encryptionKey };
+    if (props.commandTask) this.commandTask = new CommandTask(scope, 'CommandTask', task, props.commandTask);
+    this.monitoring = this.monitor();
     if (props.deploymentCheck) this.deploymentCheck = this.check(this.rows!);
   }
 
@@ -190,6 +186,7 @@ export class Parts {
   private reading() {
     const { programs, network, certificates } = this;
     const login = this.logins.reader;
+    network.functionsNeed(...login.needs);
     return { programs, network, certificates, login, migration: this.schema?.migration };
   }
 
@@ -199,10 +196,17 @@ export class Parts {
   }
 
   private readRecords(read: Sources): void {
-    // There is no way to Systems Manager where there are only the endpoints.
-    const triggersParameter = this.props.endpoints ? undefined : this.keeper?.parameter;
+    // There is no endpoint to Systems Manager.
+    const triggersParameter = this.network.isClosed() ? undefined : this.keeper?.parameter;
     const audit = { ...this.reading(), userPool: this.userPool, triggersParameter };
     this.contexts!.read(read, this.consumer.construct, audit);
+  }
+
+  private monitor(): Monitoring {
+    const { alarmActions, alarmThresholds: thresholds } = this.props;
+    const interval = heartbeatInterval(this.props);
+    const monitored = { watched: watched(this), alarmActions, thresholds, heartbeatInterval: interval };
+    return new Monitoring(this.scope, 'Monitoring', monitored);
   }
 
   private check({ rowsFunction }: Rows): DeploymentCheck {

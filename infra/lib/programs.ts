@@ -8,7 +8,7 @@ import * as logs from 'aws-cdk-lib/aws-logs';
 import { Provider } from 'aws-cdk-lib/custom-resources';
 import { Construct } from 'constructs';
 import { CommonProps } from './common-props';
-import { refuse } from './limits';
+import { architecture, refuse } from './limits';
 import { Network } from './network';
 import { denyNetworkInterfacesToCode, permitNetworkInterfaces } from './network-interfaces';
 
@@ -50,7 +50,7 @@ export class Programs {
 
   constructor(props: CommonProps) {
     this.folder = props.code ?? path.join(__dirname, '..', '..', 'dist');
-    this.architecture = props.architecture ?? lambda.Architecture.X86_64;
+    this.architecture = architecture('architecture', props.architecture ?? lambda.Architecture.X86_64);
     this.retention = props.logRetention ?? logs.RetentionDays.THREE_MONTHS;
     this.tracing = props.tracing;
     this.logging = logging(props.logLevel);
@@ -120,6 +120,7 @@ export class Programs {
         vpc: props.network.vpc,
         vpcSubnets: props.network.vpcSubnets,
         securityGroups: [props.network.securityGroup],
+        allowPublicSubnet: props.network.allowPublicSubnet,
       }),
     });
     if (props.network) denyNetworkInterfacesToCode(scope, role, made);

@@ -49,6 +49,7 @@ export class Schema extends Construct {
     const { programs, network, certificates, database, databaseName, schema, rolePrefix } = this.props;
     const { logins, retention } = this.props;
     const adminSecret = database.owner.adminSecret!;
+    network.functionsNeed('secretsManager');
     const made = programs.function(this, {
       program: 'user-sync-operator',
       description: 'Migrates the database when the stack is deployed, and maintains the ledger daily',

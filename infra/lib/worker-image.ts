@@ -8,15 +8,6 @@ import { Construct } from 'constructs';
 import { Certificates, CERTIFICATES_FILE, staged } from './certificates';
 import { Programs, WORKER_FILES } from './programs';
 
-/** What a task of the worker's image runs on. */
-export function runtimePlatform(programs: Programs): ecs.RuntimePlatform {
-  const isArm = programs.architecture === lambda.Architecture.ARM_64;
-  return {
-    cpuArchitecture: isArm ? ecs.CpuArchitecture.ARM64 : ecs.CpuArchitecture.X86_64,
-    operatingSystemFamily: ecs.OperatingSystemFamily.LINUX,
-  };
-}
-
 /** Builds the image. */
 export function workerImage(
   scope: Construct,

@@ -1129,7 +1129,7 @@ describe('what cannot be', () => {
     [
       'IAM without an id',
       () => ({ database: aurora(), migrations: Migrations.SKIP }),
-      /database has no resourceId/,
+      /database is db\.example\.com without resourceId: .* give resourceId/,
     ],
     [
       'no tasks',

@@ -146,7 +146,8 @@ describe('a proxy', () => {
     const vpc = new ec2.Vpc(stack, 'Vpc', { natGateways: 1 });
     const engine = rds.DatabaseInstanceEngine.postgres({ version: rds.PostgresEngineVersion.VER_16_13 });
     const instance = new rds.DatabaseInstance(stack, 'Database', { engine, vpc, storageEncrypted: true });
-    const proxy = instance.addProxy('Proxy', { vpc, secrets: [instance.secret!], iamAuth: true });
+    const defaultAuthScheme = rds.DefaultAuthScheme.IAM_AUTH;
+    const proxy = instance.addProxy('Proxy', { vpc, defaultAuthScheme });
     const behind = UserSyncDatabase.fromInstance(instance);
     return { vpc, database: UserSyncDatabase.fromProxy(proxy, { behind }), ...changes };
   }

@@ -36,7 +36,13 @@ test('a password is rotated at the database itself, not at its proxy', () => {
   const to = stack('Proxy');
   const vpc = new ec2.Vpc(to, 'Vpc', { natGateways: 1 });
   const instance = new rds.DatabaseInstance(to, 'Database', { engine, vpc, storageEncrypted: true });
-  const proxy = instance.addProxy('Proxy', { vpc, secrets: [instance.secret!] });
+  // One of this app would have to know the secret before it is generated.
+  const proxy = rds.DatabaseProxy.fromDatabaseProxyAttributes(to, 'Proxy', {
+    dbProxyName: 'proxy',
+    dbProxyArn: 'arn:aws:rds:eu-west-1:123456789012:db-proxy:prx-0123456789abcdef0',
+    endpoint: 'proxy.example.com',
+    securityGroups: [],
+  });
   const behind = UserSyncDatabase.fromInstance(instance);
   const auth = DatabaseAuth.secret({ rotateAfter: Duration.days(30) });
   sync(to, code, { vpc, database: UserSyncDatabase.fromProxy(proxy, { behind }), auth });

@@ -140,12 +140,68 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
       vpc,
       storageEncrypted: true,
     });
-    const proxy = instance.addProxy('Proxy', { vpc, secrets: [instance.secret!], iamAuth: true });
+    const defaultAuthScheme = rds.DefaultAuthScheme.IAM_AUTH;
+    const proxy = instance.addProxy('Proxy', { vpc, defaultAuthScheme });
     return {
       vpc,
       database: UserSyncDatabase.fromProxy(proxy, { behind: UserSyncDatabase.fromInstance(instance) }),
     };
   },
+  ProxySecret: (stack) => {
+    const vpc = new ec2.Vpc(stack, 'Vpc', { natGateways: 1 });
+    const instance = new rds.DatabaseInstanceFromSnapshot(stack, 'Database', {
+      engine: POSTGRES,
+      vpc,
+      snapshotIdentifier: 'before',
+      credentials: rds.SnapshotCredentials.fromGeneratedSecret('owner'),
+    });
+    const [consumer, reader] = ['consumer', 'reader'].map((login) =>
+      secretsmanager.Secret.fromSecretNameV2(stack, login, login),
+    );
+    const proxy = instance.addProxy('Proxy', { vpc, secrets: [consumer!, reader!] });
+    return {
+      vpc,
+      database: UserSyncDatabase.fromProxy(proxy, { behind: UserSyncDatabase.fromInstance(instance) }),
+      auth: DatabaseAuth.secret({ consumer, reader }),
+    };
+  },
+  // A password that RDS manages, and commands beside a database that nothing leads out of.
+  CommandTaskClosed: (stack) => {
+    const vpc = new ec2.Vpc(stack, 'Vpc', {
+      natGateways: 0,
+      subnetConfiguration: [{ name: 'Isolated', subnetType: ec2.SubnetType.PRIVATE_ISOLATED }],
+    });
+    const cluster = new rds.DatabaseCluster(stack, 'Database', {
+      engine: AURORA,
+      vpc,
+      vpcSubnets: { subnetType: ec2.SubnetType.PRIVATE_ISOLATED },
+      writer: rds.ClusterInstance.serverlessV2('writer'),
+      iamAuthentication: true,
+      storageEncrypted: true,
+      manageMasterUserPassword: true,
+    });
+    return {
+      vpc,
+      database: UserSyncDatabase.fromCluster(cluster),
+      endpoints: { sqs: true, secretsManager: true, ecr: true, logs: true, s3: true },
+      commandTask: {},
+      encryptionKey: new kms.Key(stack, 'Key', { enableKeyRotation: true }),
+    };
+  },
+  // The subnets of a default VPC.
+  FargatePublic: (stack) => ({
+    vpc: ec2.Vpc.fromVpcAttributes(stack, 'Vpc', {
+      vpcId: 'vpc-0123456789abcdef0',
+      availabilityZones: ['eu-west-1a', 'eu-west-1b'],
+      publicSubnetIds: ['subnet-0123456789abcdef0', 'subnet-0123456789abcdef1'],
+      publicSubnetRouteTableIds: ['rtb-0123456789abcdef0', 'rtb-0123456789abcdef1'],
+      vpcCidrBlock: '172.31.0.0/16',
+    }),
+    endpoints: { secretsManager: true, onImportedVpc: true },
+    compute: UserSyncCompute.fargate({ assignPublicIp: true }),
+    commandTask: { assignPublicIp: true },
+    triggers: PoolTriggers.attach({ keep: true }),
+  }),
   Fargate: () => ({
     compute: UserSyncCompute.fargate(),
     endpoints: { ...CLOSED, ecr: true, logs: true, s3: true },
