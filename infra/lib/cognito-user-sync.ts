@@ -17,6 +17,7 @@ import {
   Validations,
 } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
+import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import * as cognito from 'aws-cdk-lib/aws-cognito';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import { DockerImageAsset, Platform } from 'aws-cdk-lib/aws-ecr-assets';
@@ -37,7 +38,8 @@ import { contextEnvironment, contextQueues, grantSend, mapRecords } from './cont
 import { goOn } from './drift';
 import { keeper, Keeper, permitParameter, poolChanges } from './keeper';
 import { refuse } from './limits';
-import { alarms, dashboard, Metrics } from './monitoring';
+import { Metrics } from './monitoring/metrics';
+import { Monitoring } from './monitoring/monitoring';
 import { AttachOptions, ClientMetadataKeys, FargateComputeOptions } from './options';
 import { Attachment, chains, poolTriggers } from './pool-triggers';
 import { Network, Programs, WORKER_FILES } from './programs';
@@ -248,9 +250,16 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
         auditFunction: this.auditFunction,
       },
     };
-    this.metrics = new Metrics(watched);
-    this.alarms = alarms(this, watched, this.metrics, props.alarmTopic);
-    this.dashboard = dashboard(this, watched, this.metrics, this.alarms);
+    const alarmActions = props.alarmTopic ? [new SnsAction(props.alarmTopic)] : [];
+    ({
+      metrics: this.metrics,
+      alarms: this.alarms,
+      dashboard: this.dashboard,
+    } = new Monitoring(this, 'Monitoring', {
+      watched,
+      alarmActions,
+      heartbeatInterval: Duration.minutes(5),
+    }));
   }
 
   /** Permits `user-sync dlq` in all its forms: list, show, redrive, drop. Of contexts, too, where there is a queue of them. */

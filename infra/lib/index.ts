@@ -6,5 +6,6 @@ export {
   LoginContextProps,
   ThreatProtectionContextOptions,
 } from './login-context';
+export { AlarmThresholds } from './monitoring/thresholds';
 export * from './options';
 export * from './props';
