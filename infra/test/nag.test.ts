@@ -5,7 +5,7 @@ import * as path from 'node:path';
 import { test } from 'node:test';
 import { App, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
-import { Quickstart } from '../bin/quickstart';
+import { Quickstart } from '../bin/quickstart-stack';
 import { dist } from './support';
 import { variants } from './variants';
 
