@@ -95,12 +95,12 @@ async function newest(): Promise<string> {
   fs.rmSync(source, { recursive: true, force: true });
   for (const part of ['lib', 'test', 'worker'])
     fs.cpSync(path.join(INFRA, part), path.join(source, part), { recursive: true });
-  fs.mkdirSync(path.join(source, 'node_modules'));
-  const packages = path.join(INFRA, 'node_modules');
-  fs.symlinkSync(path.join(packages, 'aws-cdk-lib-newest'), path.join(source, 'node_modules', 'aws-cdk-lib'));
+  const packages = path.join(INFRA, 'newest', 'node_modules');
+  assert.ok(fs.existsSync(packages), 'infra/newest has no packages: make infra-packages, or npm ci there');
+  fs.symlinkSync(packages, path.join(source, 'node_modules'));
   const config = { extends: path.join(INFRA, 'tsconfig.json'), include: ['lib', 'test/variants-app.ts'] };
   fs.writeFileSync(path.join(source, 'tsconfig.json'), JSON.stringify(config));
-  await promisify(execFile)(path.join(packages, '.bin', 'tsc'), ['-p', source]);
+  await promisify(execFile)(path.join(INFRA, 'node_modules', '.bin', 'tsc'), ['-p', source]);
   return path.join(source, 'test', 'variants-app.ts');
 }
 
