@@ -35,12 +35,8 @@ export function alarmMaker(scope: Construct, actions: cloudwatch.IAlarmAction[])
       treatMissingData: props.missing,
       alarmDescription: `${props.says} What to do: docs/runbook.md, "${props.section}".`,
     });
-    // Bound once: some, such as Lambda's, make something beside the alarm.
-    const bound = actions
-      .map((action) => action.bind(alarm, alarm))
-      .map((config) => ({ bind: () => config }));
-    alarm.addAlarmAction(...bound);
-    alarm.addOkAction(...bound);
+    alarm.addAlarmAction(...actions);
+    alarm.addOkAction(...actions);
     return alarm;
   };
 }
