@@ -195,6 +195,7 @@ infra: infra-packages ## check the CDK construct: types, tests, cdk-nag, the CDK
 # npm writes the file in node_modules last.
 infra-packages: needs-infra
 	@cd infra && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-progress --loglevel=error; }
+	@cd infra/newest && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-progress --loglevel=error; }
 
 # What the examples of docs/examples need. Said is where it is.
 EXAMPLES := $(CACHE)/examples

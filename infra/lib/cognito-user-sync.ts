@@ -9,7 +9,7 @@ import * as sqs from 'aws-cdk-lib/aws-sqs';
 import * as ssm from 'aws-cdk-lib/aws-ssm';
 import { Construct, IConstruct } from 'constructs';
 import { grantOperate, grantRedrive, grantReplay, grantSend } from './grants';
-import { Metrics } from './monitoring';
+import { Metrics } from './monitoring/metrics';
 import { Parts } from './parts';
 import { CognitoUserSyncProps } from './props';
 import { permitParameter } from './trigger-keeper';
@@ -125,9 +125,9 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     this.connections = parts.network.securityGroup.connections;
     this.consumerSecret = parts.logins.consumerSecret;
     this.readerSecret = parts.logins.readerSecret;
-    this.metrics = parts.metrics;
-    this.alarms = parts.alarms;
-    this.dashboard = parts.dashboard;
+    this.metrics = parts.monitoring.metrics;
+    this.alarms = parts.monitoring.alarms;
+    this.dashboard = parts.monitoring.dashboard;
   }
 
   /** Permits `user-sync dlq` in all its forms: list, show, redrive, drop. Of contexts, too, where there is a queue of them. */

@@ -15,5 +15,6 @@ export {
   ThreatProtectionContextOptions,
 } from './login-context';
 export { Migrations } from './migrations';
+export { AlarmThresholds } from './monitoring/thresholds';
 export { CognitoUserSyncProps } from './props';
 export { UserSyncTrigger, UserSyncTriggerProps } from './user-sync-trigger';

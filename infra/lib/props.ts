@@ -13,6 +13,7 @@ import { DriftCheck } from './drift-check';
 import { EndpointOptions } from './endpoints';
 import { LoginContextProps } from './login-context';
 import { Migrations } from './migrations';
+import { AlarmThresholds } from './monitoring/thresholds';
 import { UserSyncTrigger } from './user-sync-trigger';
 
 /** What a `CognitoUserSync` needs to know. */
@@ -170,4 +171,11 @@ export interface CognitoUserSyncProps extends TriggerOptions, LoginContextProps 
    * @default - nothing: alarms are only shown
    */
   readonly alarmActions?: cloudwatch.IAlarmAction[];
+
+  /**
+   * From where on the alarms ring.
+   *
+   * @default - as `AlarmThresholds` says of each
+   */
+  readonly alarmThresholds?: AlarmThresholds;
 }

@@ -1,6 +1,6 @@
 /** Which parts of a deployment are watched. */
 import { isChained } from './chains';
-import { Watched } from './monitoring';
+import { Watched } from './monitoring/watched';
 import type { Parts } from './parts';
 
 /** The parts, as alarms and the dashboard name them. */
@@ -21,6 +21,7 @@ export function watched(parts: Parts): Watched {
     migrator: parts.schema?.migrator,
     driftFunction: parts.drift?.driftFunction,
     driftInterval: parts.driftCheck.interval,
+    rowsFunction: parts.rows?.rowsFunction,
     contexts: contexts && {
       queue: contexts.queue,
       deadLetterQueue: contexts.deadLetterQueue,

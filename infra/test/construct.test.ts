@@ -934,7 +934,7 @@ describe('alarms', () => {
       'TriggersMissing',
       'Undelivered',
     ];
-    const drift = ['Drift', 'DriftCheckMissing'];
+    const drift = ['Drift', 'DriftCheckFails', 'DriftCheckMissing'];
     assert.deepEqual(
       names(of('ImportedPool')),
       [...always, ...drift, 'ConsumerErrors', 'LedgerHorizon'].sort(),
@@ -978,7 +978,7 @@ describe('alarms', () => {
       }
     }
     assert.deepEqual(
-      silent('ImportedPool').map((id) => /^SyncAlarms(.*)[0-9A-F]{8}$/.exec(id)![1]),
+      silent('ImportedPool').map((id) => /^SyncMonitoring(.*)[0-9A-F]{8}$/.exec(id)![1]),
       ['HeartbeatMissing', 'LedgerHorizon', 'DriftCheckMissing'],
     );
   });
@@ -1028,7 +1028,10 @@ describe('alarms', () => {
   });
 
   test('are on a dashboard, below the answers', () => {
-    const body = of('ImportedPool').properties('AWS::CloudWatch::Dashboard', 'SyncDashboard').DashboardBody;
+    const body = of('ImportedPool').properties(
+      'AWS::CloudWatch::Dashboard',
+      'SyncMonitoringDashboard',
+    ).DashboardBody;
     const shown = JSON.stringify(body);
     const order = [
       'Is anybody not synced?',

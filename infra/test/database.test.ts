@@ -179,7 +179,7 @@ describe('a proxy', () => {
 
 describe('a database that refuses rows', () => {
   const alarm = (questions: Questions) =>
-    questions.properties('AWS::CloudWatch::Alarm', 'SyncAlarmsDatabaseMisconfigured');
+    questions.properties('AWS::CloudWatch::Alarm', 'SyncMonitoringDatabaseMisconfigured');
 
   test('raises an alarm within minutes, which lasts until a retry has had its time', () => {
     const { Period, EvaluationPeriods, DatapointsToAlarm, ...rest } = alarm(made());

@@ -65,8 +65,7 @@ const queueOf = (questions: Questions, name: string) => questions.ids('AWS::SQS:
 const arn = (id: string) => ({ 'Fn::GetAtt': [id, 'Arn'] });
 
 test('nothing of it is there where it is not asked for', () => {
-  const OURS =
-    /^Sync(Context|SignIn|UserAuth|Audit|AlarmsContext|AlarmsOldestContext|AlarmsSignIn|AlarmsLogins|AlarmsAudit)/;
+  const OURS = /^Sync(Contexts|Monitoring(?:Context|OldestContext|SignIn|Logins|Audit))/;
   for (const [name, questions] of all) {
     const ours = Object.keys(questions.resources).filter((id) => OURS.test(id));
     assert.equal(ours.length > 0, QUEUES.includes(name), `${name}: ${ours.join()}`);
@@ -87,7 +86,7 @@ test('nothing of it is there where it is not asked for', () => {
   const more = changed({ contextQueue: true });
   assert.deepEqual(
     more.filter((id) => plain[id]).map((id) => id.slice(0, -8)),
-    ['SyncConsumerFunctionRoleDefaultPolicy', 'SyncConsumerFunction', 'SyncDashboard'],
+    ['SyncConsumerFunctionRoleDefaultPolicy', 'SyncConsumerFunction', 'SyncMonitoringDashboard'],
   );
   const { resources } = made({ contextQueue: true });
   assert.deepEqual(
@@ -494,7 +493,7 @@ describe('alarms', () => {
       .sort();
   };
   const alarm = (name: string, id: string) =>
-    of(name).properties('AWS::CloudWatch::Alarm', `SyncAlarms${id}`);
+    of(name).properties('AWS::CloudWatch::Alarm', `SyncMonitoring${id}`);
 
   test('are one for each way in which records could be lost, or say that logins were', () => {
     const queue = ['ContextDeadLetters', 'OldestContext'];
@@ -552,7 +551,7 @@ describe('alarms', () => {
 
   test('and graphs are on the dashboard, with the names of the queues', () => {
     const shown = (name: string) =>
-      JSON.stringify(of(name).properties('AWS::CloudWatch::Dashboard', 'SyncDashboard'));
+      JSON.stringify(of(name).properties('AWS::CloudWatch::Dashboard', 'SyncMonitoringDashboard'));
     for (const name of QUEUES) assert.match(shown(name), /Where logins came from/, name);
     assert.match(shown('LoginContext'), /logins_unaccounted/);
     assert.ok(!shown('ContextQueue').includes('logins_unaccounted'));

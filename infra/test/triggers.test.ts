@@ -279,7 +279,7 @@ describe('the keeper', () => {
   test('that is left out takes nothing with it: the pool goes on calling the trigger', () => {
     for (const isOwn of [false, true]) {
       const [before, after] = changed(isOwn, PoolTriggers.attach());
-      const without = gone(before, after).filter((id) => !/^SyncTriggerKeeperLog|^SyncAlarms/.test(id));
+      const without = gone(before, after).filter((id) => !/^SyncTriggerKeeperLog|^SyncMonitoring/.test(id));
       assert.deepEqual(without, parts(before));
       const same = [
         ...before.ids(RESOURCE),
@@ -348,7 +348,7 @@ describe('the keeper', () => {
 
 describe('the alarms', () => {
   const alarm = (name: string, id: string) =>
-    of(name).properties('AWS::CloudWatch::Alarm', `SyncAlarms${id}`);
+    of(name).properties('AWS::CloudWatch::Alarm', `SyncMonitoring${id}`);
   const stats = (name: string, id: string) =>
     Object.fromEntries(
       alarm(name, id)
@@ -406,7 +406,9 @@ describe('the alarms', () => {
 
   test('have their lines on the dashboard', () => {
     const shown = (name: string) =>
-      JSON.stringify(of(name).properties('AWS::CloudWatch::Dashboard', 'SyncDashboard').DashboardBody);
+      JSON.stringify(
+        of(name).properties('AWS::CloudWatch::Dashboard', 'SyncMonitoringDashboard').DashboardBody,
+      );
     assert.match(shown('Keep'), /Triggers that do not call us.*triggers_put_back.*triggers_not_put_back/);
     assert.match(shown('ImportedPool'), /Triggers that do not call us/);
     // What whoever is on call needs for `user-sync triggers`.

@@ -1,6 +1,7 @@
-/** What alarms and graphs are made of. */
+/** What a metric of the programs is made of; knows no alarm and no graph. */
 import { Duration } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
+import * as sqs from 'aws-cdk-lib/aws-sqs';
 
 /** The namespace of all metrics of the programs. */
 const NAMESPACE = 'UserSync';
@@ -45,24 +46,13 @@ export function byLabel(service: string, metric: string, label: string): cloudwa
   });
 }
 
-/** What an alarm watches, and what it says. */
-export interface AlarmProps {
-  readonly metric: cloudwatch.IMetric;
-  readonly threshold: number;
-  readonly below?: boolean;
-  readonly periods?: number;
-  /** How many of the periods raise it; all of them if it is left out. */
-  readonly datapoints?: number;
-  /** What silence means: all is well, or that somebody should have spoken. */
-  readonly missing: cloudwatch.TreatMissingData;
-  readonly says: string;
-  /** The section of docs/runbook.md. */
-  readonly section: string;
+/** The most messages that waited in a queue in a minute. */
+export function waiting(queue: sqs.Queue, options: cloudwatch.MetricOptions = {}): cloudwatch.Metric {
+  const most = { period: Duration.minutes(1), statistic: 'Maximum', ...options };
+  return queue.metricApproximateNumberOfMessagesVisible(most);
 }
 
-/** Makes a graph of the dashboard. */
-export type Graph = (
-  title: string,
-  left: cloudwatch.IMetric[],
-  props?: Partial<cloudwatch.GraphWidgetProps>,
-) => cloudwatch.GraphWidget;
+/** The age of a queue's oldest message, in seconds. */
+export function oldest(queue: sqs.Queue, options: cloudwatch.MetricOptions = {}): cloudwatch.Metric {
+  return queue.metricApproximateAgeOfOldestMessage({ statistic: 'Maximum', ...options });
+}
