@@ -43,7 +43,7 @@ impl Patient {
         let database = TestDatabase::create().await;
         let deployment = &database.deployment;
         let now = Timestamp::now();
-        database.apply(&[login(1, now).build(), Event::Heartbeat { id: EventId::new(now) }]).await;
+        database.apply(&[login(1, now).build(), Event::heartbeat(EventId::new(now))]).await;
         let attributes = [
             (QueueAttributeName::MessageRetentionPeriod, "1209600"),
             (QueueAttributeName::SqsManagedSseEnabled, "true"),

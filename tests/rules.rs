@@ -478,7 +478,7 @@ async fn an_event_that_the_database_refuses_holds_nobody_back() {
     database.apply(&[login(1, at(1)).attributes(&[("name", "x")]).build()]).await;
     let broken = "update users set cognito_attributes = '{\"name\": 7}'";
     sqlx::query(broken).execute(&database.owner).await.unwrap();
-    let beat = Event::Heartbeat { id: EventId::new(at(9)) };
+    let beat = Event::heartbeat(EventId::new(at(9)));
     let batch: Vec<Event<'static>> = (1..8).map(|user| login(user, at(2)).build()).chain([beat]).collect();
     let outcomes = database.apply(&batch).await;
     assert!(
@@ -523,7 +523,7 @@ async fn what_an_event_leaves_out_or_empties_is_the_same_in_any_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_heartbeat_stamps_its_arrival_and_an_older_one_does_not() {
     let database = TestDatabase::create().await;
-    let beat = |seconds| Event::Heartbeat { id: EventId::new(at(seconds)) };
+    let beat = |seconds| Event::heartbeat(EventId::new(at(seconds)));
     assert_eq!(database.apply(&[beat(5)]).await, [Outcome::Applied]);
     assert_eq!(
         database.apply(&[beat(2), login(1, at(1)).build()]).await,

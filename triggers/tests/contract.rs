@@ -90,7 +90,7 @@ fn the_wire_is_what_it_was() {
         ("group_deleted", group(GroupChange::Deleted)),
         ("snapshot", Event::User(snapshot)),
         ("deleted", Event::User(deleted)),
-        ("heartbeat", Event::Heartbeat { id: fixed_id() }),
+        ("heartbeat", Event::heartbeat(fixed_id())),
     ] {
         insta::assert_json_snapshot!(name, serde_json::from_str::<Value>(&event.encode()).unwrap());
     }
@@ -270,7 +270,7 @@ fn data_that_is_not_read_may_be_anything() {
             message["data"] = data.clone();
             Event::decode(&message.to_string()).map(Event::into_owned)
         };
-        assert_eq!(read("/type", json!("heartbeat")), Ok(Event::Heartbeat { id: fixed_id() }), "{data}");
+        assert_eq!(read("/type", json!("heartbeat")), Ok(Event::heartbeat(fixed_id())), "{data}");
         assert_eq!(read("/type", json!("user.promoted")), Err(DecodeError::UnknownType), "{data}");
         let later = read("/schemaversion", json!(2)).unwrap_err();
         assert_eq!(later.reason(), "unknown_version", "{data}");
