@@ -29,6 +29,7 @@ fn wanted(user_pool_id: &str, function_arn: &str) -> Wanted {
         chain_post_authentication: None,
         overwrite: false,
         keep_foreign: false,
+        replaceable: Vec::new(),
     }
 }
 
