@@ -196,7 +196,8 @@ impl Lifecycle {
         let seen = self.look_at_triggers().await;
         let sent = join_all(self.queues().map(|first| {
             let of_queue = self.pools.iter().filter(|pool| Arc::ptr_eq(&pool.publisher, &first.publisher));
-            let of_queue = of_queue.filter_map(|pool| seen.iter().find(|seen| seen.user_pool_id == pool.user_pool.id()));
+            let of_queue =
+                of_queue.filter_map(|pool| seen.iter().find(|seen| seen.user_pool_id == pool.user_pool.id()));
             first.heartbeat(of_queue.take(POOLS_SEEN_MAX).cloned().collect())
         }));
         sent.await.into_iter().collect::<Result<(), _>>()?;

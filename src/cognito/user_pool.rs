@@ -241,7 +241,8 @@ impl UserPool {
             .unwrap_or_default()
             .map(|arn| arn.filter(|arn| !arn.is_empty()));
         let is_ours = |arn: &Option<String>| arn.as_ref().is_some_and(|arn| is_ours(arn, function_arn));
-        let missing = [&post_confirmation, &post_authentication].map(|arn| u8::from(!is_ours(arn))).iter().sum();
+        let missing =
+            [&post_confirmation, &post_authentication].map(|arn| u8::from(!is_ours(arn))).iter().sum();
         let region = self.client.config().region().map(ToString::to_string).unwrap_or_default();
         let user_pool_id = self.id().to_owned();
         Ok(PoolSeen { user_pool_id, region, missing, post_confirmation, post_authentication })

@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use cognito_user_sync::cognito::lifecycle::TRIGGER_VARIABLE;
 use cognito_user_sync::cognito::triggers::{
-    self, Before, Functions, Hook, Notes, PUT_BACK_AT_MOST, Parameter, ParameterError, REASON_MAX_CHARS, Triggers,
-    Wanted,
+    self, Before, Functions, Hook, Notes, PUT_BACK_AT_MOST, Parameter, ParameterError, REASON_MAX_CHARS,
+    Triggers, Wanted,
 };
 use cognito_user_sync::cognito::user_pool::{self, UserPool};
 use cognito_user_sync::config::Environment;

@@ -57,7 +57,12 @@ impl Functions {
     }
 
     /// Those that `now` names and that may be replaced, never to be put back: our own of before, and those that are gone.
-    pub async fn replaceable(&self, now: &Triggers, wanted: &Wanted, ours_before: Option<&str>) -> Vec<String> {
+    pub async fn replaceable(
+        &self,
+        now: &Triggers,
+        wanted: &Wanted,
+        ours_before: Option<&str>,
+    ) -> Vec<String> {
         let is_known = |arn: &str| {
             is_ours(arn, &wanted.function_arn) || ours_before.is_some_and(|before| is_ours(arn, before))
         };
@@ -121,9 +126,12 @@ impl Functions {
         let function = format!("{prefix}{name}");
         let ask = || async {
             let answer = self.client.list_tags().resource(&function).send().await;
-            answer.map_err(|error| (error.code() == Some("ResourceNotFoundException"), RequestError::of(&error)))
+            answer.map_err(|error| {
+                (error.code() == Some("ResourceNotFoundException"), RequestError::of(&error))
+            })
         };
-        let answer = SCHEDULE.retry(RETRY_BUDGET, |(_, error): &(bool, RequestError)| error.is_transient(), ask).await;
+        let answer =
+            SCHEDULE.retry(RETRY_BUDGET, |(_, error): &(bool, RequestError)| error.is_transient(), ask).await;
         match answer {
             Ok(answer) => {
                 let program = answer.tags.as_ref().and_then(|tags| tags.get(PROGRAM_TAG));

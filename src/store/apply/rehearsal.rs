@@ -1,9 +1,7 @@
 //! A write that is undone: what a user's first events, a known user's login and events of groups do, by the very statements of both paths. Must
 //! not judge why it fails.
 
-use cognito_user_sync_triggers::event::{
-    Data, EventId, GroupChange, GroupEvent, Kind, PoolSeen, UserEvent,
-};
+use cognito_user_sync_triggers::event::{Data, EventId, GroupChange, GroupEvent, Kind, PoolSeen, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use uuid::Uuid;
 
