@@ -638,7 +638,9 @@ async fn a_renamed_construct_replaces_its_own_former_function_whichever_resource
         let (former, next) = (of(OURS), of(OURS_NEXT));
         let (of_former, of_next) =
             (Resource::pinned(&strict, &former).await, Resource::pinned(&strict, &next).await);
-        [OURS, OURS_NEXT].map(|arn| tag_as_ours(&strict, arn));
+        for arn in [OURS, OURS_NEXT] {
+            tag_as_ours(&strict, arn);
+        }
         let former_name = of_former.asked("Create", "", &former).await.unwrap();
         let name = of_next.asked("Create", "", &next).await.unwrap();
         assert_eq!(both(&strict), arns([Some(OURS_NEXT), Some(OURS_NEXT)]));

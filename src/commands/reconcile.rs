@@ -98,6 +98,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    super::needs_cognito("reconcile")?;
     let started = Instant::now();
     let reconcile = prepare(&arguments).await?;
     let (users, rows) = reconcile.estimate().await?;

@@ -147,6 +147,10 @@ struct Hold {
 struct Release {}
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    // Who only holds or releases asks SSM.
+    if !matches!(arguments.command, Command::Hold(_) | Command::Release(_)) {
+        super::needs_cognito("triggers")?;
+    }
     match arguments.command {
         Command::Show(show) => show.run().await,
         Command::Attach(attach) => attach.run().await,
