@@ -388,6 +388,16 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_replaced_is_not_what_was_there_before() {
+        for (chain, overwrite) in [(None, false), (None, true), (Some(OTHER), false), (Some(THEIRS), true)] {
+            let wanted = Wanted { replaceable: vec![OTHER.to_owned()], ..wanted(chain, overwrite) };
+            let (shall, before) = plan(&wanted, None, None, &triggers(Some(OTHER), None)).unwrap();
+            assert_eq!(shall, triggers(Some(OURS), Some(OURS)), "{chain:?} {overwrite}");
+            assert_eq!(before, triggers(chain.filter(|arn| *arn != OTHER), None), "{chain:?} {overwrite}");
+        }
+    }
+
+    #[test]
     fn a_refusal_names_each_trigger_and_both_ways_out() {
         let error = plan(&wanted(None, false), None, None, &triggers(Some(THEIRS), Some(OTHER))).unwrap_err();
         let message = error.to_string();
