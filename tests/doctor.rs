@@ -883,7 +883,7 @@ async fn where_cognito_is_not_asked_the_pools_lines_say_what_heartbeats_told() {
     patient.fails_only(
         &[],
         "triggers",
-        "not asked; 60 s ago, not set: PostAuthentication",
+        " s ago, not set: PostAuthentication",
         "set PostAuthentication",
     );
 
