@@ -880,12 +880,7 @@ async fn where_cognito_is_not_asked_the_pools_lines_say_what_heartbeats_told() {
     tell(told(&patient, 2, "eu-west-1", [Some(OTHER), Some(OTHER)], 2)).await;
     patient.fails_only(&[], "triggers", "2 of them should call another function", "USER_SYNC_TRIGGER_ARN");
     tell(told(&patient, 1, "eu-west-1", [Some(TRIGGER), None], 1)).await;
-    patient.fails_only(
-        &[],
-        "triggers",
-        " s ago, not set: PostAuthentication",
-        "set PostAuthentication",
-    );
+    patient.fails_only(&[], "triggers", " s ago, not set: PostAuthentication", "set PostAuthentication");
 
     // A replica has a line of its own, while anything is heard of it.
     tell(told(&patient, 0, "us-east-1", both, 0)).await;
