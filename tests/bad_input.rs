@@ -155,7 +155,7 @@ async fn the_largest_message_there_can_be_is_applied() {
 async fn heartbeats_far_away_in_time_are_refused_too() {
     let database = TestDatabase::create().await;
     for (time, reason) in [("1970-01-01T00:00:00Z", "too_old"), ("2100-01-01T00:00:00Z", "future")] {
-        let beat = Event::Heartbeat { id: EventId::new(Timestamp::parse(time).unwrap()) };
+        let beat = Event::heartbeat(EventId::new(Timestamp::parse(time).unwrap()));
         let outcomes = database.apply(&[beat]).await;
         assert!(
             matches!(&outcomes[..], [Outcome::Rejected(rejection)] if rejection.reason == reason),

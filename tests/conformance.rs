@@ -160,7 +160,7 @@ async fn another_pools_users_are_dead_letters_until_the_pool_is_accepted(adapter
     let theirs = login(2, at(1)).pool(OTHER).build().encode();
     // One of the contract that is no id of a pool, as only somebody else would send it.
     let nobodys = login(3, at(1)).pool("*").build().encode();
-    let heartbeat = Event::Heartbeat { id: EventId::new(Timestamp::now()) }.encode();
+    let heartbeat = Event::heartbeat(EventId::new(Timestamp::now())).encode();
     send(deployment, &[ours, theirs.clone(), nobodys.clone(), heartbeat]).await;
     drain_with(adapter, deployment, &[("USER_SYNC_USER_POOL_ID", POOL)]).await;
     assert_eq!(database.count("users where login_count = 1").await, 1);

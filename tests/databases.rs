@@ -261,6 +261,7 @@ async fn said_by_doctor(url: &str, name: &str) -> String {
         context_dlq_url: None,
         user_pool_id: None,
         accepts_every_pool: false,
+        asks_cognito: true,
         trigger_arn: None,
         triggers_parameter: None,
         consumer_timeout_seconds: 60,
@@ -440,5 +441,5 @@ async fn several_may_migrate_at_once() {
         .fetch_one(database.questions())
         .await
         .unwrap();
-    assert_eq!(ran, 20);
+    assert_eq!(ran, 21);
 }

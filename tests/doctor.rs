@@ -9,7 +9,7 @@ use aws_sdk_cognitoidentityprovider::types::LambdaConfigType;
 use aws_sdk_sqs::types::QueueAttributeName;
 use cognito_user_sync::dev::local;
 use cognito_user_sync::ops::doctor::grants;
-use cognito_user_sync_triggers::event::{Event, EventId};
+use cognito_user_sync_triggers::event::{Event, EventId, PoolSeen};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
@@ -43,7 +43,7 @@ impl Patient {
         let database = TestDatabase::create().await;
         let deployment = &database.deployment;
         let now = Timestamp::now();
-        database.apply(&[login(1, now).build(), Event::Heartbeat { id: EventId::new(now) }]).await;
+        database.apply(&[login(1, now).build(), Event::heartbeat(EventId::new(now))]).await;
         let attributes = [
             (QueueAttributeName::MessageRetentionPeriod, "1209600"),
             (QueueAttributeName::SqsManagedSseEnabled, "true"),
@@ -811,4 +811,117 @@ async fn of_a_detached_month_maintain_says_the_same() {
         let maintained = maintain();
         assert!(maintained.status.success(), "{}", String::from_utf8_lossy(&maintained.stderr));
     }
+}
+
+/// What is recorded of the patient's pool: so many minutes ago, in this Region.
+fn told(
+    patient: &Patient,
+    minutes: u64,
+    region: &str,
+    triggers: [Option<&str>; 2],
+    missing: u8,
+) -> Event<'static> {
+    let at = Timestamp::from_unix_millis(Timestamp::now().unix_millis() - minutes * 60_000);
+    let [post_confirmation, post_authentication] = triggers.map(|arn| arn.map(str::to_owned));
+    let (user_pool_id, region) = (patient.pool.clone(), region.to_owned());
+    let seen = PoolSeen { user_pool_id, region, missing, post_confirmation, post_authentication };
+    Event::Heartbeat { id: EventId::new(at), pools: vec![seen] }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_cognito_is_not_asked_the_pools_lines_say_what_heartbeats_told() {
+    let mut patient = Patient::healthy().await;
+    let cognito = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    cognito.set_nonblocking(true).unwrap();
+    let endpoint = format!("http://{}", cognito.local_addr().unwrap());
+    patient.set("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", &endpoint);
+    patient.set("USER_SYNC_ASK_COGNITO", "false");
+    let line = |answer: &Answer, status: &str, found: &str, fix: Option<&str>| {
+        let line = answer.line("pool", "triggers");
+        assert_eq!(line["status"], status, "{line}");
+        assert!(line["found"].as_str().unwrap().contains(found), "no {found:?} in {line}");
+        match fix {
+            Some(fix) => assert!(line["fix"].as_str().unwrap().contains(fix), "no {fix:?} in {line}"),
+            None => assert_eq!(line["fix"], Value::Null),
+        }
+    };
+    line(
+        &patient.examine(&[]),
+        "warning",
+        "not asked; no heartbeat has told of the triggers",
+        Some("USER_SYNC_TRIGGER_ARN"),
+    );
+
+    let tell = async |event: Event<'static>| drop(patient.database.apply(&[event]).await);
+    let both = [Some(TRIGGER), Some(TRIGGER)];
+    tell(told(&patient, 20, "eu-west-1", both, 0)).await;
+    let late = patient.examine(&[]);
+    line(&late, "warning", "not asked; 20 min ago, both called ", Some("what user-sync-lifecycle logs"));
+    line(&late, "warning", "should be within 15 min", Some("with each heartbeat"));
+    line(&patient.examine(&["--max-heartbeat-age-minutes", "30"]), "ok", TRIGGER, None);
+
+    tell(told(&patient, 3, "eu-west-1", both, 0)).await;
+    for arguments in [&[][..], &["--trigger-arn", TRIGGER]] {
+        let answer = patient.examine(arguments);
+        line(&answer, "ok", "not asked; 3 min ago, both call", None);
+        let reached = answer.line("pool", "reachable");
+        let found = format!("{}: not asked, for USER_SYNC_ASK_COGNITO is false", patient.pool);
+        assert_eq!(
+            (&reached["status"], &reached["found"], &reached["fix"]),
+            (&json!("skipped"), &json!(found), &Value::Null)
+        );
+    }
+    let text = String::from_utf8(patient.run(&[]).stdout).unwrap();
+    assert!(text.contains("  skip  reachable  ") && text.contains(" 0 failed, 1 skipped\n"), "{text}");
+    assert!(text.lines().count() <= 40, "more than a screen: {text}");
+    patient.fails_only(&["--trigger-arn", OTHER], "triggers", TRIGGER, OTHER);
+
+    // The lifecycle function knows which function it should be.
+    tell(told(&patient, 2, "eu-west-1", [Some(OTHER), Some(OTHER)], 2)).await;
+    patient.fails_only(&[], "triggers", "2 of them should call another function", "USER_SYNC_TRIGGER_ARN");
+    tell(told(&patient, 1, "eu-west-1", [Some(TRIGGER), None], 1)).await;
+    patient.fails_only(&[], "triggers", " s ago, not set: PostAuthentication", "set PostAuthentication");
+
+    // A replica has a line of its own, while anything is heard of it.
+    tell(told(&patient, 0, "us-east-1", both, 0)).await;
+    let answer = patient.fails_only(&[], "replica's triggers", "eu-west-1: ", "set PostAuthentication");
+    line(&answer, "ok", "us-east-1: ", None);
+
+    assert!(cognito.accept().is_err(), "nobody asked Cognito");
+    patient.set("USER_SYNC_ASK_COGNITO", "no");
+    let refused = String::from_utf8(patient.run(&[]).stderr).unwrap();
+    assert!(refused.contains("USER_SYNC_ASK_COGNITO is \"no\": it must be true or false"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_needs_cognito_refuses_at_once_where_it_may_not_be_asked() {
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(binaries::user_sync());
+        command.args(arguments).env_clear().stdin(Stdio::null());
+        command.envs([("USER_SYNC_ASK_COGNITO", "false"), ("USER_SYNC_USER_POOL_ID", "eu-west-1_Abc123Def")]);
+        command.env("USER_SYNC_TRIGGER_ARN", TRIGGER);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let sub = Uuid::nil().to_string();
+    for arguments in [
+        &["reconcile"][..],
+        &["reconcile", "--repair"],
+        &["restore", &sub],
+        &["flows", "--client-id", "abc"],
+        &["triggers", "show"],
+        &["triggers", "attach"],
+        &["triggers", "detach"],
+    ] {
+        let said = run(arguments);
+        for part in
+            [arguments[0], "USER_SYNC_ASK_COGNITO=false", "nothing was done", "reconcile --publish-all"]
+        {
+            assert!(said.contains(part), "no {part:?} in {said}");
+        }
+    }
+    // On a bad night: that asks SSM.
+    let said = run(&["triggers", "hold"]);
+    assert!(said.contains("USER_SYNC_TRIGGERS_PARAMETER is not set"), "{said}");
 }

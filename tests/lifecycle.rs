@@ -10,7 +10,7 @@ use cognito_user_sync::aws;
 use cognito_user_sync::store::outcome::Outcome;
 use cognito_user_sync_triggers::event::{Data, Event, EventId, GroupChange, GroupEvent, Kind, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::conformance::Adapter;
@@ -463,7 +463,19 @@ async fn a_trigger_that_somebody_took_away_is_missed_at_the_next_heartbeat() {
     // A pool that cannot be asked fails no heartbeat.
     followed.client.delete_user_pool().user_pool_id(&followed.pool).send().await.unwrap();
     succeeded(&followed.invoke(&name, Uuid::nil()).await);
-    assert_eq!(queued(&followed.database.deployment).await.len(), 4);
+    let bodies = queued(&followed.database.deployment).await;
+    // In the order of their ids, and so of their times.
+    let told: Vec<Value> =
+        bodies.iter().map(|body| serde_json::from_str::<Value>(body).unwrap()["data"].clone()).collect();
+    let seen = |confirmation: Option<&str>, authentication: Option<&str>, missing: u8| {
+        let mut seen = json!({ "user_pool_id": followed.pool, "region": "eu-west-1", "missing": missing });
+        confirmation.into_iter().for_each(|arn| seen["post_confirmation"] = arn.into());
+        authentication.into_iter().for_each(|arn| seen["post_authentication"] = arn.into());
+        json!({ "pools": [seen] })
+    };
+    let expected =
+        [seen(None, None, 2), seen(Some(ours), None, 1), seen(Some(ours), Some(&alias), 0), Value::Null];
+    assert_eq!(told, expected);
     let said: Vec<String> =
         followed.log().into_iter().filter(|line| line.contains("triggers_missing")).collect();
     let missing = ["[2.0]", "[1.0]", "[0.0]"].map(|values| format!("\"triggers_missing\":{values}"));

@@ -281,7 +281,7 @@ async fn a_held_heartbeat_costs_itself_only() {
     let database = TestDatabase::create().await;
     let mut holder = database.owner.begin().await.unwrap();
     sqlx::query("select from sync_status for update").execute(&mut *holder).await.unwrap();
-    let heartbeat = Event::Heartbeat { id: EventId::new(Timestamp::now()) };
+    let heartbeat = Event::heartbeat(EventId::new(Timestamp::now()));
     let events = [confirmed(1, at(1)).build(), heartbeat.clone(), login(2, at(1)).build()];
     let conflict = Outcome::Retry(RetryCause::Conflict);
     assert_eq!(database.apply(&events).await, [Outcome::Applied, conflict, Outcome::Applied]);

@@ -72,7 +72,7 @@ pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
 /// Three applied, of them one a heartbeat; a duplicate; one that can never be applied.
 fn messages() -> Vec<String> {
     let first = login(1, at(1)).build().encode();
-    let heartbeat = Event::Heartbeat { id: EventId::new(Timestamp::now()) }.encode();
+    let heartbeat = Event::heartbeat(EventId::new(Timestamp::now())).encode();
     vec![first.clone(), first, login(2, at(2)).build().encode(), heartbeat, "{".to_owned()]
 }
 

@@ -29,6 +29,7 @@ fn wanted(user_pool_id: &str, function_arn: &str) -> Wanted {
         chain_post_authentication: None,
         overwrite: false,
         keep_foreign: false,
+        replaceable: Vec::new(),
     }
 }
 
@@ -620,4 +621,204 @@ async fn a_setting_that_arrives_from_the_primary_meanwhile_leaves_no_trigger_beh
     assert_eq!(strict.trigger("PostAuthentication"), None);
     // The next time it is there already.
     assert_eq!(attach(&strict.client, &wanted(ID, OURS), None, None).await, Ok(before()));
+}
+
+/// Says of a function that it is a trigger of this service, as every deployment does of its own.
+fn tag_as_ours(strict: &StrictPool, arn: &str) {
+    let tags = json!({ "user-sync:program": "trigger", "team": "identity" });
+    strict.pool().functions.insert(arn.to_owned(), tags);
+}
+
+/// CloudFormation makes the resource of the new name before it deletes that of the former one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_construct_replaces_its_own_former_function_whichever_resource_goes_first() {
+    for overwrite in ["false", "true"] {
+        let strict = StrictPool::start().await;
+        let of = |function| but(&properties(ID, function, THEIRS), "Overwrite", overwrite);
+        let (former, next) = (of(OURS), of(OURS_NEXT));
+        let (of_former, of_next) =
+            (Resource::pinned(&strict, &former).await, Resource::pinned(&strict, &next).await);
+        for arn in [OURS, OURS_NEXT] {
+            tag_as_ours(&strict, arn);
+        }
+        let former_name = of_former.asked("Create", "", &former).await.unwrap();
+        let name = of_next.asked("Create", "", &next).await.unwrap();
+        assert_eq!(both(&strict), arns([Some(OURS_NEXT), Some(OURS_NEXT)]));
+        assert_eq!(name, former_name, "what is put back is what ours is called with, and never ours");
+        let updates = strict.pool().updates.len();
+        // Twice, as CloudFormation may.
+        for _ in 0..2 {
+            of_former.asked("Delete", &former_name, &former).await.unwrap();
+        }
+        assert_eq!(both(&strict), arns([Some(OURS_NEXT), Some(OURS_NEXT)]));
+        assert_eq!(strict.pool().updates.len(), updates);
+        of_next.asked("Delete", &name, &next).await.unwrap();
+        assert_eq!(both(&strict), arns([Some(THEIRS), None]));
+
+        // The other order: two stacks, or another tool.
+        let former_name = of_former.asked("Create", "", &former).await.unwrap();
+        of_former.asked("Delete", &former_name, &former).await.unwrap();
+        assert_eq!(both(&strict), arns([Some(THEIRS), None]));
+        let name = of_next.asked("Create", "", &next).await.unwrap();
+        assert_eq!(both(&strict), arns([Some(OURS_NEXT), Some(OURS_NEXT)]));
+        of_next.asked("Delete", &name, &next).await.unwrap();
+        assert_eq!(both(&strict), arns([Some(THEIRS), None]));
+
+        // A rename that is rolled back: the function of before is not put back, for it may be gone the next time.
+        of_former.asked("Create", "", &former).await.unwrap();
+        let name = of_next.asked("Create", "", &next).await.unwrap();
+        of_next.asked("Delete", &name, &next).await.unwrap();
+        assert_eq!(both(&strict), arns([Some(THEIRS), None]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_replaces_our_own_former_function_too_also_by_an_alias() {
+    let strict = StrictPool::start().await;
+    tag_as_ours(&strict, STRANGE);
+    let wanted = properties(ID, OURS, THEIRS);
+    let resource = Resource::pinned(&strict, &wanted).await;
+    let name = resource.asked("Create", "", &wanted).await.unwrap();
+    strict.set_trigger("PostAuthentication", Some(&format!("{STRANGE}:live")));
+    assert_eq!(resource.asked("Update", &name, &wanted).await, Ok(name));
+    assert_eq!(both(&strict), arns([Some(OURS), Some(OURS)]));
+    let pool = strict.pool();
+    assert!(pool.tags_asked.iter().all(|asked| asked != OURS), "ours is known: {:?}", pool.tags_asked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_is_not_known_to_be_ours_is_somebody_elses() {
+    let elsewhere = STRANGE.replace("eu-west-1", "eu-central-1");
+    let account = STRANGE.replace("111122223333", "999988887777");
+    for (arn, denied) in [(STRANGE, true), (&elsewhere, false), (&account, false)] {
+        let strict = StrictPool::start().await;
+        tag_as_ours(&strict, arn);
+        strict.set_trigger("PostAuthentication", Some(arn));
+        if denied {
+            strict.pool().faults.denied = vec![("ListTags", "")];
+        }
+        let wanted = properties(ID, OURS, THEIRS);
+        let resource = Resource::pinned(&strict, &wanted).await;
+        let refused = resource.asked("Create", "", &wanted).await.unwrap_err();
+        assert!(refused.contains(&format!("{arn} as its PostAuthentication trigger")), "{refused}");
+        assert_eq!((both(&strict), strict.pool().updates.len()), (arns([Some(THEIRS), Some(arn)]), 0));
+    }
+    // Another value of the tag, and another tag.
+    for tags in [json!({ "user-sync:program": "consumer" }), json!({ "program": "trigger" })] {
+        let strict = StrictPool::start().await;
+        strict.pool().functions.insert(STRANGE.to_owned(), tags);
+        strict.set_trigger("PostAuthentication", Some(STRANGE));
+        let wanted = properties(ID, OURS, THEIRS);
+        let refused = Resource::pinned(&strict, &wanted).await.asked("Create", "", &wanted).await;
+        assert!(refused.unwrap_err().contains(STRANGE));
+    }
+}
+
+/// Nobody can sign in at a pool whose function is gone: that is mended, and not made again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_is_gone_is_replaced_and_never_put_back() {
+    let strict = StrictPool::start().await;
+    strict.pool().functions.insert(STRANGE.to_owned(), Value::Null);
+    strict.set_trigger("PostAuthentication", Some(STRANGE));
+    let wanted = but(&properties(ID, OURS, THEIRS), "Overwrite", "true");
+    let resource = Resource::pinned(&strict, &wanted).await;
+    let name = resource.asked("Create", "", &wanted).await.unwrap();
+    assert_eq!((both(&strict), name.contains(STRANGE)), (arns([Some(OURS), Some(OURS)]), false));
+    // Nor where it was there when ours was set.
+    let known = format!("user-sync-triggers/{ID}/{THEIRS},{STRANGE}");
+    resource.asked("Delete", &known, &wanted).await.unwrap();
+    assert_eq!(both(&strict), arns([Some(THEIRS), None]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_own_function_is_never_put_back_whatever_the_resource_is_called() {
+    let strict = StrictPool::start().await;
+    tag_as_ours(&strict, STRANGE);
+    let wanted = but(&properties(ID, OURS, THEIRS), "Overwrite", "true");
+    let resource = Resource::pinned(&strict, &wanted).await;
+    resource.asked("Create", "", &wanted).await.unwrap();
+    let known = format!("user-sync-triggers/{ID}/{THEIRS},{STRANGE}");
+    resource.asked("Delete", &known, &wanted).await.unwrap();
+    assert_eq!(both(&strict), arns([Some(THEIRS), None]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_own_function_is_not_chained_unless_it_was_already() {
+    let strict = StrictPool::start().await;
+    let theirs = THEIRS.trim_end_matches(":live");
+    let (wanted, unchained) = (properties(ID, OURS, THEIRS), properties(ID, OURS, STRANGE));
+    let resource = Resource::pinned(&strict, &wanted).await;
+    let name = resource.asked("Create", "", &wanted).await.unwrap();
+    tag_as_ours(&strict, theirs);
+    for (request, before) in [("Create", &wanted), ("Update", &unchained)] {
+        let refused = resource.asked_after(request, &name, &wanted, before).await.unwrap_err();
+        for part in [THEIRS, "user-sync:program", "counted twice", "take it out of the chain"] {
+            assert!(refused.contains(part), "{refused}");
+        }
+    }
+    // A rollback to it must succeed.
+    assert_eq!(resource.asked_after("Update", &name, &wanted, &wanted).await, Ok(name));
+}
+
+/// The emulator's Lambda says what a tag says, and that a function is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_lambda_our_former_function_is_recognised_by_hand_too() {
+    use aws_sdk_lambda::types::{FunctionCode, Runtime};
+    let endpoint = stack().await.sqs.endpoint();
+    let config = aws_sdk_lambda::Config::builder()
+        .behavior_version(aws_sdk_lambda::config::BehaviorVersion::latest())
+        .region(aws_sdk_lambda::config::Region::new("eu-west-1"))
+        .endpoint_url(endpoint)
+        .credentials_provider(aws_sdk_lambda::config::Credentials::new("test", "test", None, None, "test"))
+        .http_client(cognito_user_sync::aws::http_client());
+    let lambda = aws_sdk_lambda::Client::from_conf(config.build());
+    let empty_zip = aws_sdk_lambda::primitives::Blob::new([&b"PK\x05\x06"[..], &[0; 18]].concat());
+    let create = async |tags: Option<(&str, &str)>| {
+        let tags = tags.map(|(name, value)| HashMap::from([(name.to_owned(), value.to_owned())]));
+        let created = lambda
+            .create_function()
+            .function_name(format!("former-{}", uuid::Uuid::now_v7().simple()))
+            .runtime(Runtime::Providedal2023)
+            .handler("bootstrap")
+            .role("arn:aws:iam::000000000000:role/function")
+            .code(FunctionCode::builder().zip_file(empty_zip.clone()).build())
+            .set_tags(tags);
+        created.send().await.unwrap().function_arn.unwrap()
+    };
+    let client = pool::client(endpoint);
+    let ours = create(Some(("user-sync:program", "trigger"))).await;
+    let (former, theirs) = (create(Some(("user-sync:program", "trigger"))).await, create(None).await);
+    let created = client.create_user_pool().pool_name("renamed").send().await.unwrap();
+    let id = created.user_pool.unwrap().id.unwrap();
+    let set = async |confirmation: &str, authentication: &str| {
+        let config = cognito::LambdaConfigType::builder();
+        let config = config.post_confirmation(confirmation).post_authentication(authentication).build();
+        client.update_user_pool().user_pool_id(&id).lambda_config(config).send().await.unwrap();
+    };
+    let attach = async |arguments: &[&str]| {
+        let mut command = tokio::process::Command::new(binaries::user_sync());
+        let credentials = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
+        command
+            .env_clear()
+            .envs(credentials)
+            .env("AWS_REGION", "eu-west-1")
+            .env("AWS_ENDPOINT_URL", endpoint);
+        command.args(["triggers", "attach", "--user-pool-id", &id, "--trigger-arn", &ours]);
+        let output = command.args(arguments).output().await.unwrap();
+        let said = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.success(), said.concat())
+    };
+    set(&former, &theirs).await;
+    let (succeeded, said) = attach(&[]).await;
+    assert!(!succeeded && said.contains(&theirs) && !said.contains(&format!("{former} as its")), "{said}");
+    let (succeeded, said) = attach(&["--chain-post-confirmation", &former]).await;
+    assert!(!succeeded && said.contains("is not chained"), "{said}");
+    set(&former, &former).await;
+    lambda.delete_function().function_name(&theirs).send().await.unwrap();
+    set(&former, &theirs).await;
+    let (succeeded, said) = attach(&[]).await;
+    assert!(succeeded && said.contains("--put-back ','"), "{said}");
+    let described = client.describe_user_pool().user_pool_id(&id).send().await.unwrap();
+    let config = described.user_pool.unwrap().lambda_config.unwrap();
+    assert_eq!([config.post_confirmation, config.post_authentication], [Some(ours.clone()), Some(ours)]);
 }

@@ -108,7 +108,7 @@ async fn each_queue_takes_what_it_carries_and_nothing_else() {
     let forged = [
         login(1, at(1)).build().encode(),
         Event::Group(group("admins", GroupChange::Joined(sub(1)), at(1))).encode(),
-        Event::Heartbeat { id: EventId::new(Timestamp::now()) }.encode(),
+        Event::heartbeat(EventId::new(Timestamp::now())).encode(),
         "{".to_owned(),
     ];
     let real = [context(1, 1), message(vec![failure(1, Some(1)), failure(2, None)])];

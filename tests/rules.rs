@@ -6,9 +6,10 @@ use std::time::Duration;
 use cognito_user_sync::geoip::GeoIp;
 use cognito_user_sync::store::outcome::Outcome;
 use cognito_user_sync::store::referral_code;
-use cognito_user_sync_triggers::event::{Data, Event, EventId, Kind};
+use cognito_user_sync_triggers::event::{Data, Event, EventId, Kind, PoolSeen};
 use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;
+use serde_json::{Value, json};
 
 use crate::model::Tables;
 use crate::support::events::{at, confirmed, event, login, sub};
@@ -478,7 +479,7 @@ async fn an_event_that_the_database_refuses_holds_nobody_back() {
     database.apply(&[login(1, at(1)).attributes(&[("name", "x")]).build()]).await;
     let broken = "update users set cognito_attributes = '{\"name\": 7}'";
     sqlx::query(broken).execute(&database.owner).await.unwrap();
-    let beat = Event::Heartbeat { id: EventId::new(at(9)) };
+    let beat = Event::heartbeat(EventId::new(at(9)));
     let batch: Vec<Event<'static>> = (1..8).map(|user| login(user, at(2)).build()).chain([beat]).collect();
     let outcomes = database.apply(&batch).await;
     assert!(
@@ -523,7 +524,7 @@ async fn what_an_event_leaves_out_or_empties_is_the_same_in_any_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_heartbeat_stamps_its_arrival_and_an_older_one_does_not() {
     let database = TestDatabase::create().await;
-    let beat = |seconds| Event::Heartbeat { id: EventId::new(at(seconds)) };
+    let beat = |seconds| Event::heartbeat(EventId::new(at(seconds)));
     assert_eq!(database.apply(&[beat(5)]).await, [Outcome::Applied]);
     assert_eq!(
         database.apply(&[beat(2), login(1, at(1)).build()]).await,
@@ -533,6 +534,57 @@ async fn a_heartbeat_stamps_its_arrival_and_an_older_one_does_not() {
         sqlx::query_scalar("select heartbeat_at from sync_status").fetch_one(&database.owner).await.unwrap();
     assert_eq!(Timestamp::from(sent), at(5));
     assert_eq!(database.count("user_events").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_each_pool_and_region_the_latest_heartbeat_that_told_of_it_counts() {
+    let database = TestDatabase::create().await;
+    let seen = |pool: &str, region: &str, missing| PoolSeen {
+        user_pool_id: pool.to_owned(),
+        region: region.to_owned(),
+        missing,
+        ..PoolSeen::default()
+    };
+    let beat = |seconds, pools| Event::Heartbeat { id: EventId::new(at(seconds)), pools };
+    let recorded = async || {
+        let pools: Value =
+            sqlx::query_scalar("select pools from sync_status").fetch_one(&database.owner).await.unwrap();
+        let mut pools: Vec<_> = pools.as_array().unwrap().clone();
+        pools.sort_by_key(|seen| seen["user_pool_id"].to_string() + &seen["region"].to_string());
+        pools.iter().map(|seen| (seen["at"].clone(), seen["missing"].clone())).collect::<Vec<_>>()
+    };
+    let (a, b) = ("eu-west-1_A", "eu-west-1_B");
+    let batch = [
+        beat(7, vec![seen(a, "eu-west-1", 0)]),
+        beat(5, vec![seen(a, "eu-west-1", 2), seen(b, "eu-west-1", 1)]),
+        beat(6, vec![seen(a, "us-east-1", 1)]),
+    ];
+    for event in &batch {
+        assert_eq!(database.apply(std::slice::from_ref(event)).await, [Outcome::Applied]);
+    }
+    let expected = [(7, 0), (6, 1), (5, 1)].map(|(seconds, missing)| (json!(at(seconds)), json!(missing)));
+    assert_eq!(recorded().await, expected);
+    // Together, in whichever order; and one that tells of nothing, as of a release before, takes nothing away.
+    let other = TestDatabase::create().await;
+    assert_eq!(other.apply(&batch).await, [Outcome::Applied, Outcome::Applied, Outcome::Applied]);
+    let text = "select pools::text from sync_status";
+    let pools = async |database: &TestDatabase| -> String {
+        sqlx::query_scalar(text).fetch_one(&database.owner).await.unwrap()
+    };
+    assert_eq!(pools(&other).await, pools(&database).await);
+    database.apply(&[Event::heartbeat(EventId::new(at(9)))]).await;
+    assert_eq!(recorded().await, expected);
+
+    // Nobody fills the row, and what an owner wrote there is no obstacle.
+    for round in 0..4 {
+        let many = (0..32).map(|number| seen(&format!("eu-west-1_{round}x{number}"), "eu-west-1", 0));
+        assert_eq!(database.apply(&[beat(10 + round, many.collect())]).await, [Outcome::Applied]);
+    }
+    assert_eq!(recorded().await.len(), 64);
+    assert!(recorded().await.iter().all(|(seen, _)| *seen == json!(at(12)) || *seen == json!(at(13))));
+    sqlx::query("update sync_status set pools = '7'").execute(&database.owner).await.unwrap();
+    database.apply(&[beat(20, vec![seen(a, "eu-west-1", 0)])]).await;
+    assert_eq!(recorded().await, [(json!(at(20)), json!(0))]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

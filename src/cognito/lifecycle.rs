@@ -13,7 +13,7 @@ pub(in crate::cognito) mod settings;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cognito_user_sync_triggers::event::{Event, EventId, GroupEvent};
+use cognito_user_sync_triggers::event::{Event, EventId, GroupEvent, POOLS_SEEN_MAX, PoolSeen};
 use cognito_user_sync_triggers::publish::{PublishError, Publisher};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use futures::future::{BoxFuture, FutureExt as _, join_all};
@@ -157,7 +157,7 @@ impl Lifecycle {
             Notice::Ignored(why) => return Ok(Handled::Ignored(why)),
             Notice::Heartbeat => return self.heartbeat().boxed().await,
             Notice::PoolChanged => {
-                self.look_at_triggers().boxed().await;
+                drop(self.look_at_triggers().boxed().await);
                 return Ok(Handled::Looked);
             }
             Notice::Group { user_pool_id, group, change, at } => self.pool(&user_pool_id).map(|pool| {
@@ -190,27 +190,34 @@ impl Lifecycle {
         pools.filter(move |(at, pool)| is_first(*at, &pool.publisher)).map(|(_, pool)| pool)
     }
 
-    /// Sends a heartbeat to each queue. One that takes nothing keeps no other from it.
+    /// Sends a heartbeat to each queue, with what was just seen of the triggers of its pools. One that takes nothing keeps no
+    /// other from it, nor does a pool that cannot be asked.
     async fn heartbeat(&self) -> Result<Handled, LifecycleError> {
-        let sent = join_all(self.queues().map(Followed::heartbeat));
-        let (sent, ()) = tokio::join!(sent, self.look_at_triggers());
-        sent.into_iter().collect::<Result<(), _>>()?;
+        let seen = self.look_at_triggers().await;
+        let sent = join_all(self.queues().map(|first| {
+            let of_queue = self.pools.iter().filter(|pool| Arc::ptr_eq(&pool.publisher, &first.publisher));
+            let of_queue =
+                of_queue.filter_map(|pool| seen.iter().find(|seen| seen.user_pool_id == pool.user_pool.id()));
+            first.heartbeat(of_queue.take(POOLS_SEEN_MAX).cloned().collect())
+        }));
+        sent.await.into_iter().collect::<Result<(), _>>()?;
         Ok(Handled::Published)
     }
 
-    /// Counts the triggers that do not call our function, of all pools together: one look is one value. A failure is only
-    /// logged: there is another look with the next heartbeat.
-    async fn look_at_triggers(&self) {
+    /// Looks at the triggers of the pools that can be asked, and counts those that do not call our function, of all pools
+    /// together: one look is one value. A failure is only logged: there is another look with the next heartbeat.
+    async fn look_at_triggers(&self) -> Vec<PoolSeen> {
         let looks = self.pools.iter().filter_map(|pool| {
             let trigger_arn = pool.trigger_arn.as_deref()?;
-            Some(pool.missing_triggers(trigger_arn))
+            Some(pool.look_at_triggers(trigger_arn))
         });
         let looked = join_all(looks).await;
-        let missing: usize = looked.iter().flatten().sum();
+        let missing: u32 = looked.iter().flatten().map(|seen| u32::from(seen.missing)).sum();
         // That nothing is missing is not known without the pools that could not be asked.
         if missing > 0 || !looked.is_empty() && looked.iter().all(Option::is_some) {
-            metrics::histogram!("triggers_missing").record(u32::try_from(missing).unwrap_or(u32::MAX));
+            metrics::histogram!("triggers_missing").record(missing);
         }
+        looked.into_iter().flatten().collect()
     }
 
     /// What the pool says of a user who changed.
@@ -277,8 +284,8 @@ impl Lifecycle {
 }
 
 impl Followed {
-    async fn heartbeat(&self) -> Result<(), PublishError> {
-        let event = Event::Heartbeat { id: EventId::new(Timestamp::now()) };
+    async fn heartbeat(&self, pools: Vec<PoolSeen>) -> Result<(), PublishError> {
+        let event = Event::Heartbeat { id: EventId::new(Timestamp::now()), pools };
         let sent = self.publisher.publish(&event, PUBLISH_BUDGET).await;
         if let Err(error) = &sent {
             let (user_pool, error) = (self.user_pool.id(), error as &dyn std::error::Error);
@@ -311,19 +318,19 @@ impl Followed {
         })
     }
 
-    /// How many of the pool's two triggers do not call our function; `None` if the pool cannot be asked.
-    async fn missing_triggers(&self, trigger_arn: &str) -> Option<usize> {
+    /// The pool's two triggers, and how many of them do not call our function; `None` if the pool cannot be asked.
+    async fn look_at_triggers(&self, trigger_arn: &str) -> Option<PoolSeen> {
         let user_pool = self.user_pool.id();
-        match tokio::time::timeout(LOOK_UP_BUDGET, self.user_pool.missing_triggers(trigger_arn)).await {
-            Ok(Ok(missing)) => {
-                if missing > 0 {
+        match tokio::time::timeout(LOOK_UP_BUDGET, self.user_pool.look_at_triggers(trigger_arn)).await {
+            Ok(Ok(seen)) => {
+                if seen.missing > 0 {
                     tracing::error!(
                         user_pool,
-                        triggers.missing = missing,
+                        triggers.missing = seen.missing,
                         "the user pool does not call the trigger: sign-ins are not counted"
                     );
                 }
-                Some(missing)
+                Some(seen)
             }
             Ok(Err(error)) => {
                 tracing::warn!(

@@ -19,6 +19,7 @@ use aws_sdk_cognitoidentityprovider::Client;
 use aws_sdk_cognitoidentityprovider::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cognitoidentityprovider::primitives::DateTime;
 use aws_sdk_cognitoidentityprovider::types::{AttributeType, UserPoolType, UserType};
+use cognito_user_sync_triggers::event::PoolSeen;
 use cognito_user_sync_triggers::request_error::RequestError;
 use cognito_user_sync_triggers::retry::Schedule;
 use cognito_user_sync_triggers::timestamp::Timestamp;
@@ -26,6 +27,7 @@ use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 use uuid::Uuid;
 
 use crate::aws::{self, Timeouts};
+use crate::cognito::triggers::is_ours;
 use crate::cognito::user_pool::requests::{Counter, Operation, RateLimiter};
 use crate::config::{ConfigError, Environment};
 
@@ -228,18 +230,22 @@ impl UserPool {
         Ok(users.and_then(|users| u64::try_from(users).ok()).filter(|users| *users > 0))
     }
 
-    /// How many of the two triggers do not call `function_arn`, or a version or an alias of it.
+    /// The two triggers, and how many of them do not call `function_arn`, or a version or an alias of it.
     ///
     /// # Errors
     /// When Cognito refuses, or is unavailable for a minute.
-    pub async fn missing_triggers(&self, function_arn: &str) -> Result<usize, PoolError> {
+    pub async fn look_at_triggers(&self, function_arn: &str) -> Result<PoolSeen, PoolError> {
         let config = self.describe().await?.and_then(|pool| pool.lambda_config);
-        let triggers = config.map(|config| [config.post_confirmation, config.post_authentication]);
-        let is_ours = |trigger: &Option<String>| {
-            let rest = trigger.as_deref().and_then(|arn| arn.strip_prefix(function_arn));
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
-        };
-        Ok(triggers.unwrap_or_default().iter().filter(|trigger| !is_ours(trigger)).count())
+        let [post_confirmation, post_authentication] = config
+            .map(|config| [config.post_confirmation, config.post_authentication])
+            .unwrap_or_default()
+            .map(|arn| arn.filter(|arn| !arn.is_empty()));
+        let is_ours = |arn: &Option<String>| arn.as_ref().is_some_and(|arn| is_ours(arn, function_arn));
+        let missing =
+            [&post_confirmation, &post_authentication].map(|arn| u8::from(!is_ours(arn))).iter().sum();
+        let region = self.client.config().region().map(ToString::to_string).unwrap_or_default();
+        let user_pool_id = self.id().to_owned();
+        Ok(PoolSeen { user_pool_id, region, missing, post_confirmation, post_authentication })
     }
 
     async fn describe(&self) -> Result<Option<UserPoolType>, PoolError> {

@@ -7,6 +7,7 @@ use clap::Args;
 use cognito_user_sync::cognito::{triggers, user_pool};
 use cognito_user_sync::config::{
     CONTEXT_DLQ_URL_VARIABLE, CONTEXT_QUEUE_URL_VARIABLE, DLQ_URL_VARIABLE, DatabaseConfig, Environment,
+    asks_cognito,
 };
 use cognito_user_sync::ops::doctor::{self, Check, Options, Section, Status};
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
@@ -22,7 +23,8 @@ use crate::commands::output::{self, Stdout, line};
 /// USER_SYNC_CONTEXT_DLQ_URL, too. Checks whose variable is missing are
 /// skipped, but without USER_SYNC_USER_POOL_ID the consumer accepts every pool's events, which is a warning. Needs a member of user_sync_consumer, sqs:GetQueueAttributes on both queues and
 /// cognito-idp:DescribeUserPool; with USER_SYNC_TRIGGERS_PARAMETER also ssm:GetParameter on it. With
-/// cognito-idp:ListUserPoolReplicas it checks the triggers of the pool's replicas in other Regions, too. Exits with 0
+/// cognito-idp:ListUserPoolReplicas it checks the triggers of the pool's replicas in other Regions, too. Where there is no way to Cognito, set
+/// USER_SYNC_ASK_COGNITO=false: the pool's lines then say what the last heartbeat told of the triggers. Exits with 0
 /// if no check failed (warnings are allowed), and with 1 otherwise.
 ///
 /// Example: user-sync doctor --user-pool-id eu-west-1_Abc123Def --json
@@ -57,6 +59,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         context_dlq_url: environment.optional(CONTEXT_DLQ_URL_VARIABLE)?,
         user_pool_id: arguments.user_pool_id,
         accepts_every_pool: environment.raw(user_pool::VARIABLE).is_none(),
+        asks_cognito: asks_cognito(environment)?,
         trigger_arn: arguments.trigger_arn,
         triggers_parameter: environment.optional(triggers::VARIABLE)?,
         consumer_timeout_seconds: arguments.consumer_timeout_seconds,

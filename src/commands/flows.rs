@@ -67,6 +67,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    super::needs_cognito("flows")?;
     let (pool, client, arn) = (arguments.user_pool_id, arguments.client_id, arguments.trigger_arn);
     let target =
         Target { with_other_triggers: arguments.with_other_triggers, ..Target::new(pool, client, arn).await };

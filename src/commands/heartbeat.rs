@@ -53,7 +53,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     let id = EventId::new(Timestamp::now());
     let sent_at = Instant::now();
-    aws::publisher(queue_url).await.publish(&Event::Heartbeat { id }, BUDGET).await?;
+    aws::publisher(queue_url).await.publish(&Event::heartbeat(id), BUDGET).await?;
     let seconds = match database {
         None => None,
         Some(database) => {

@@ -24,7 +24,7 @@ pub(crate) mod triggers;
 pub(crate) mod verify;
 pub(crate) mod worker;
 
-use cognito_user_sync::config::DatabaseConfig;
+use cognito_user_sync::config::{ASK_COGNITO_VARIABLE, DatabaseConfig, Environment, asks_cognito};
 use cognito_user_sync::postgres::{self, Database};
 
 /// Connects to the database of DATABASE_URL, and renews its credentials until the process ends.
@@ -33,6 +33,17 @@ async fn database(connections: usize) -> anyhow::Result<Database> {
     let renewed = database.clone();
     tokio::spawn(async move { renewed.keep_fresh().await });
     Ok(database)
+}
+
+/// Refuses at once what needs Cognito's answers, where there is no way to Cognito.
+fn needs_cognito(command: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        asks_cognito(Environment::process())?,
+        "user-sync {command} asks Cognito, which {ASK_COGNITO_VARIABLE}=false forbids; nothing was done: run it where there is a \
+         way to Cognito, without that variable; for a first fill of the table, user-sync reconcile --publish-all needs no \
+         database, only Cognito and the queue"
+    );
+    Ok(())
 }
 
 /// Completes when the process should end: on SIGTERM, which ECS sends, or on Ctrl-C.

@@ -109,6 +109,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    super::needs_cognito("reconcile")?;
     let started = Instant::now();
     if arguments.publish_all {
         return publish_all::run(&arguments).await;

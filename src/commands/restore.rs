@@ -42,6 +42,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    super::needs_cognito("restore")?;
     let queue_url = Environment::process().required(QUEUE_URL_VARIABLE, "the queue to publish to")?;
     let restore = Restore {
         user_pool: UserPool::new(arguments.user_pool_id).await,

@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use cognito_user_sync::cognito::lifecycle::TRIGGER_VARIABLE;
 use cognito_user_sync::cognito::triggers::{
-    self, Before, Hook, Notes, PUT_BACK_AT_MOST, Parameter, ParameterError, REASON_MAX_CHARS, Triggers,
-    Wanted,
+    self, Before, Functions, Hook, Notes, PUT_BACK_AT_MOST, Parameter, ParameterError, REASON_MAX_CHARS,
+    Triggers, Wanted,
 };
 use cognito_user_sync::cognito::user_pool::{self, UserPool};
 use cognito_user_sync::config::Environment;
@@ -81,7 +81,8 @@ struct Show {
 
 /// Make our function both triggers, and change nothing else of the pool
 ///
-/// Refuses another function that is neither chained nor overwritten. Prints what was there before, and how to put it back.
+/// Refuses another function that is neither chained nor overwritten, unless its tag user-sync:program says that it is a trigger
+/// of this service, or it does not exist any more (lambda:ListTags). Prints what was there before, and how to put it back.
 ///
 /// Example: user-sync triggers attach --chain-post-confirmation arn:aws:lambda:eu-west-1:111122223333:function:welcome
 #[derive(Debug, Args)]
@@ -146,6 +147,10 @@ struct Hold {
 struct Release {}
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    // Who only holds or releases asks SSM.
+    if !matches!(arguments.command, Command::Hold(_) | Command::Release(_)) {
+        super::needs_cognito("triggers")?;
+    }
     match arguments.command {
         Command::Show(show) => show.run().await,
         Command::Attach(attach) => attach.run().await,
@@ -270,9 +275,13 @@ impl Attach {
             chain_post_authentication: self.chain_post_authentication,
             overwrite: self.overwrite,
             keep_foreign: false,
+            replaceable: Vec::new(),
         };
+        let functions = Functions::beside(&wanted.function_arn).await;
+        functions.refuse_chained(&wanted.chained()).await?;
         let user_pool = self.pool.client().await;
         let now = triggers::current(user_pool.client(), &wanted.user_pool_id).await?;
+        let wanted = Wanted { replaceable: functions.replaceable(&now, &wanted, None).await, ..wanted };
         let before = triggers::attach(user_pool.client(), &wanted, None, None).await?;
         let mut out = output::stdout();
         let is_ours = |arn: &str| triggers::is_ours(arn, &wanted.function_arn);

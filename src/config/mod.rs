@@ -55,6 +55,17 @@ pub const CONTEXT_DLQ_URL_VARIABLE: &str = "USER_SYNC_CONTEXT_DLQ_URL";
 /// The name of the variable that holds the user pool's id; for the consumer, one or several.
 pub const USER_POOL_VARIABLE: &str = "USER_SYNC_USER_POOL_ID";
 
+/// The name of the variable that says whether Cognito is asked.
+pub const ASK_COGNITO_VARIABLE: &str = "USER_SYNC_ASK_COGNITO";
+
+/// Whether Cognito may be asked: not where there is no way to it, as in closed subnets.
+///
+/// # Errors
+/// When the variable is neither `true`, the default, nor `false`.
+pub fn asks_cognito(environment: Environment<'_>) -> Result<bool, ConfigError> {
+    Ok(environment.raw(ASK_COGNITO_VARIABLE).is_none() || environment.flag(ASK_COGNITO_VARIABLE)?)
+}
+
 /// The name of the variable that holds for how many days after its end a month of records of sign-ins is kept.
 pub const RECORD_RETENTION_VARIABLE: &str = "USER_SYNC_RECORD_RETENTION_DAYS";
 

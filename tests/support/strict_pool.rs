@@ -15,7 +15,7 @@ use aws_sdk_cognitoidentityprovider::config::retry::RetryConfig;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -66,6 +66,10 @@ pub struct Pool {
     pub replicas: Vec<Value>,
     /// The triggers that DescribeUserPool says where another Region than the pool's is asked.
     pub elsewhere: BTreeMap<String, Value>,
+    /// The tags of Lambda functions, by ARN without a qualifier; `null` is a function that does not exist. Others have none.
+    pub functions: BTreeMap<String, Value>,
+    /// Of which functions Lambda was asked for the tags.
+    pub tags_asked: Vec<String>,
     former: Map<String, Value>,
     changed_at: Option<Instant>,
 }
@@ -258,8 +262,18 @@ fn object(value: Value) -> Map<String, Value> {
 
 type Refusal = (&'static str, String);
 
-async fn serve(State(shared): State<Arc<Mutex<Pool>>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn serve(
+    State(shared): State<Arc<Mutex<Pool>>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let mut pool = shared.lock().unwrap();
+    if let Some(arn) = uri.path().strip_prefix("/2017-03-31/tags/") {
+        let (status, answer) = pool.tags_of(&arn.replace("%3A", ":"));
+        let headers = [("x-amzn-errortype", answer["code"].as_str().unwrap_or_default().to_owned())];
+        return (status, headers, answer.to_string()).into_response();
+    }
     let target = headers["x-amz-target"].to_str().unwrap().rsplit('.').next().unwrap().to_owned();
     let scope = headers["authorization"].to_str().unwrap();
     let region = scope.split('/').nth(2).unwrap();
@@ -280,6 +294,19 @@ async fn serve(State(shared): State<Arc<Mutex<Pool>>>, headers: HeaderMap, body:
 }
 
 impl Pool {
+    /// Lambda's ListTags, which takes no version and no alias.
+    fn tags_of(&mut self, arn: &str) -> (StatusCode, Value) {
+        self.tags_asked.push(arn.to_owned());
+        if self.faults.denied.iter().any(|(denied, _)| *denied == "ListTags") {
+            return (StatusCode::FORBIDDEN, json!({ "code": "AccessDeniedException" }));
+        }
+        assert_eq!(arn.matches(':').count(), 6, "{arn}");
+        match self.functions.get(arn) {
+            Some(Value::Null) => (StatusCode::NOT_FOUND, json!({ "code": "ResourceNotFoundException" })),
+            tags => (StatusCode::OK, json!({ "Tags": tags.unwrap_or(&json!({})) })),
+        }
+    }
+
     fn answer(
         &mut self,
         operation: &str,

@@ -6,8 +6,8 @@ use cognito_user_sync_triggers::client_metadata::ClientMetadataKeys;
 use cognito_user_sync_triggers::cognito::user_event;
 use cognito_user_sync_triggers::event::{
     ATTRIBUTE_NAME_MAX_CHARS, ATTRIBUTE_VALUE_MAX_CHARS, ATTRIBUTES_MAX, Client, Data, DecodeError, Event,
-    EventId, GROUP_NAME_MAX_CHARS, GroupChange, GroupEvent, Kind, MESSAGE_MAX_BYTES, SCHEMA_VERSION,
-    TEXT_MAX_CHARS, UserEvent,
+    EventId, GROUP_NAME_MAX_CHARS, GroupChange, GroupEvent, Kind, MESSAGE_MAX_BYTES, POOLS_SEEN_MAX,
+    PoolSeen, SCHEMA_VERSION, TEXT_MAX_CHARS, UserEvent,
 };
 use cognito_user_sync_triggers::text::Text;
 use cognito_user_sync_triggers::timestamp::Timestamp;
@@ -90,7 +90,7 @@ fn the_wire_is_what_it_was() {
         ("group_deleted", group(GroupChange::Deleted)),
         ("snapshot", Event::User(snapshot)),
         ("deleted", Event::User(deleted)),
-        ("heartbeat", Event::Heartbeat { id: fixed_id() }),
+        ("heartbeat", Event::heartbeat(fixed_id())),
     ] {
         insta::assert_json_snapshot!(name, serde_json::from_str::<Value>(&event.encode()).unwrap());
     }
@@ -270,7 +270,7 @@ fn data_that_is_not_read_may_be_anything() {
             message["data"] = data.clone();
             Event::decode(&message.to_string()).map(Event::into_owned)
         };
-        assert_eq!(read("/type", json!("heartbeat")), Ok(Event::Heartbeat { id: fixed_id() }), "{data}");
+        assert_eq!(read("/type", json!("heartbeat")), Ok(Event::heartbeat(fixed_id())), "{data}");
         assert_eq!(read("/type", json!("user.promoted")), Err(DecodeError::UnknownType), "{data}");
         let later = read("/schemaversion", json!(2)).unwrap_err();
         assert_eq!(later.reason(), "unknown_version", "{data}");
@@ -407,4 +407,72 @@ proptest! {
             prop_assert_eq!(EventId::new(a) < EventId::new(b), a < b);
         }
     }
+}
+
+fn seen(pool: &str) -> PoolSeen {
+    PoolSeen {
+        user_pool_id: pool.to_owned(),
+        region: "eu-west-1".to_owned(),
+        missing: 1,
+        post_confirmation: Some("arn:aws:lambda:eu-west-1:111122223333:function:ours:live".to_owned()),
+        post_authentication: None,
+    }
+}
+
+#[test]
+fn a_heartbeat_tells_what_was_seen_of_the_triggers_and_comes_back() {
+    let pools: Vec<_> = (0..POOLS_SEEN_MAX).map(|number| seen(&format!("eu-west-1_Pool{number}"))).collect();
+    let event = Event::Heartbeat { id: fixed_id(), pools };
+    let wire: Value = serde_json::from_str(&event.encode()).unwrap();
+    let expected = json!({
+        "user_pool_id": "eu-west-1_Pool0", "region": "eu-west-1", "missing": 1,
+        "post_confirmation": "arn:aws:lambda:eu-west-1:111122223333:function:ours:live"
+    });
+    assert_eq!(wire["data"]["pools"][0], expected);
+    assert!(validator().is_valid(&wire));
+    assert_eq!(Event::decode(&event.encode()), Ok(event.clone()));
+    // As base64, too.
+    let mut carried = wire;
+    let data = carried.as_object_mut().unwrap().remove("data").unwrap();
+    carried["data_base64"] = aws_smithy_types::base64::encode(data.to_string()).into();
+    assert_eq!(Event::decode(&carried.to_string()).map(Event::into_owned), Ok(event));
+}
+
+#[test]
+fn a_heartbeat_is_one_whatever_it_carries_and_tells_only_what_is_plausible() {
+    let good = serde_json::to_value(seen("eu-west-1_Good")).unwrap();
+    let decode = |data: &str| {
+        let mut message = changed("/type", Some(json!("heartbeat")));
+        message["data"] = json!("DATA");
+        match Event::decode(&message.to_string().replace("\"DATA\"", data)).map(Event::into_owned) {
+            Ok(Event::Heartbeat { id, pools }) if id == fixed_id() => pools,
+            other => panic!("{data}: {other:?}"),
+        }
+    };
+    let deep = format!("{{\"pools\":{}1{}}}", "[".repeat(500), "]".repeat(500));
+    for data in
+        ["null", "7", "[]", "{}", "{\"pools\":7}", "{\"pools\":null}", "{\"pools\":[],\"pools\":[]}", &deep]
+    {
+        assert_eq!(decode(data), [], "{data}");
+    }
+    for (field, value) in [
+        ("user_pool_id", json!("eu-west-1_\u{0}")),
+        ("user_pool_id", json!("x".repeat(2_000))),
+        ("user_pool_id", json!(7)),
+        ("region", json!("eu west")),
+        ("region", json!("r".repeat(33))),
+        ("missing", json!(3)),
+        ("missing", json!(-1)),
+        ("post_confirmation", json!("jo@example.com")),
+        ("post_confirmation", json!("arn:\u{0}")),
+        ("post_authentication", json!(format!("arn:{}", "x".repeat(509)))),
+    ] {
+        let mut bad = good.clone();
+        bad[field] = value;
+        // One that cannot be read hides no other.
+        let data = json!({ "pools": [bad, {}, 7, good] }).to_string();
+        assert_eq!(decode(&data), [seen("eu-west-1_Good")], "{data}");
+    }
+    let many = json!({ "pools": vec![good; POOLS_SEEN_MAX + 1] }).to_string();
+    assert_eq!(decode(&many).len(), POOLS_SEEN_MAX);
 }

@@ -70,7 +70,7 @@ fn an_attribute_that_holds_a_line_forges_nothing() {
         crate::fixtures().into_iter().find(|(name, _)| name == "post_authentication_native").unwrap().1;
     let id = EventId::new(Timestamp::from_unix_millis(1_790_000_000_123));
     let mut event = cognito::user_event(&payload, &ClientMetadataKeys::default(), id).unwrap();
-    let forged = undelivered::line(&Event::Heartbeat { id }, "forged");
+    let forged = undelivered::line(&Event::heartbeat(id), "forged");
     event.data.attributes.insert("name".into(), format!("{forged}\n{forged}").into());
     let event = Event::User(event);
     let line = undelivered::line(&event, "no answer from SQS");

@@ -155,6 +155,7 @@ pub(super) fn is_transient(error: &Error) -> bool {
         Error::Cognito(error) => error.is_transient(),
         Error::Taken(_)
         | Error::NoFunction { .. }
+        | Error::Chained { .. }
         | Error::Denied { .. }
         | Error::NotEnabled { .. }
         | Error::NoPool

@@ -1,7 +1,7 @@
 //! Why the triggers cannot be set, and what to do about it. Quotes the value of no setting but a trigger's ARN.
 
 use crate::cognito::triggers::parameter::ParameterError;
-use crate::cognito::triggers::{Hook, Triggers};
+use crate::cognito::triggers::{Hook, PROGRAM_TAG, Triggers};
 use crate::cognito::user_pool::PoolError;
 
 /// Why the triggers are not as they were asked to be. Quotes no setting's value but a trigger's ARN.
@@ -24,6 +24,16 @@ pub enum Error {
         arn: String,
         /// The Region that is asked.
         region: String,
+    },
+    /// A trigger of this project is to be chained. Nothing was changed.
+    #[error(
+        "{arn} is a trigger function of this service itself (its tag {PROGRAM_TAG} says so), and is not chained: each \
+         sign-in would be counted twice. Nothing was changed: take it out of the chain; where it is the user pool's trigger, \
+         ours replaces it by itself"
+    )]
+    Chained {
+        /// What was to be chained.
+        arn: String,
     },
     /// Cognito could not be reached or refused.
     #[error(transparent)]

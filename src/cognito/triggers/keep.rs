@@ -95,6 +95,7 @@ impl Reason {
             Error::Parameter(_) => Self::Parameter,
             Error::Taken(_)
             | Error::NoFunction { .. }
+            | Error::Chained { .. }
             | Error::Cognito(_)
             | Error::Denied { .. }
             | Error::NotEnabled { .. }

@@ -9,11 +9,14 @@
 //! A pool's secondary replica, in another Region, is updated in the same way: UpdateUserPool there takes triggers of the
 //! Region's own, with all other settings as they are ("UpdateUserPool", Amazon Cognito user pools API Reference).
 //!
+//! A construct that is renamed leaves our own function of before in the pool: `functions` recognises it.
+//!
 //! Somebody else's update may take the triggers away. `keep` puts them back, unless a person holds them: that is in
 //! `notes`, which `parameter` keeps.
 
 mod api;
 mod error;
+mod functions;
 mod keep;
 mod notes;
 mod parameter;
@@ -28,6 +31,7 @@ use aws_sdk_cognitoidentityprovider::Client;
 use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 
 pub use crate::cognito::triggers::error::Error;
+pub use crate::cognito::triggers::functions::{Functions, PROGRAM_TAG, TRIGGER_PROGRAM};
 pub use crate::cognito::triggers::keep::{Keeper, Kept, Looked, Reason};
 pub use crate::cognito::triggers::notes::{Gap, Hold, Notes, PUT_BACK_AT_MOST, REASON_MAX_CHARS};
 pub use crate::cognito::triggers::parameter::{Parameter, ParameterError, VARIABLE};
@@ -138,9 +142,17 @@ pub struct Wanted {
     pub overwrite: bool,
     /// Whether we keep somebody else's function as the trigger, rather than refuse.
     pub keep_foreign: bool,
+    /// Functions that may be replaced without being put back: [`Functions::replaceable`].
+    pub replaceable: Vec<String>,
 }
 
 impl Wanted {
+    /// The functions that ours calls first.
+    #[must_use]
+    pub fn chained(&self) -> Vec<&str> {
+        Hook::ALL.into_iter().filter_map(|hook| self.chain(hook)).collect()
+    }
+
     fn chain(&self, hook: Hook) -> Option<&str> {
         match hook {
             Hook::PostConfirmation => self.chain_post_confirmation.as_deref(),
@@ -257,6 +269,10 @@ fn plan(
                 }
                 before.map_or(chain, |before| before.get(hook))
             }
+            // As ours would be: what was there before it is not known.
+            Some(arn) if wanted.replaceable.iter().any(|other| other == arn) => {
+                before.map_or(chain, |before| before.get(hook))
+            }
             Some(arn) if wanted.overwrite || chain == Some(arn) => Some(arn),
             Some(arn) if wanted.keep_foreign => {
                 tracing::warn!(
@@ -272,7 +288,8 @@ fn plan(
             }
             None => None,
         };
-        before_us.set(hook, former.filter(|arn| !is_ours(arn)).map(str::to_owned));
+        let is_replaceable = |arn: &str| wanted.replaceable.iter().any(|other| other == arn);
+        before_us.set(hook, former.filter(|arn| !is_ours(arn) && !is_replaceable(arn)).map(str::to_owned));
     }
     if taken.is_empty() { Ok((target, before_us)) } else { Err(Error::Taken(taken)) }
 }
@@ -302,6 +319,7 @@ mod tests {
             chain_post_authentication: None,
             overwrite,
             keep_foreign: false,
+            replaceable: Vec::new(),
         }
     }
 
@@ -367,6 +385,16 @@ mod tests {
             Some(Some(OTHER)),
         );
         check("never ours", None, true, Some(Some(FORMER)), Some(OURS), Some(None));
+    }
+
+    #[test]
+    fn what_may_be_replaced_is_not_what_was_there_before() {
+        for (chain, overwrite) in [(None, false), (None, true), (Some(OTHER), false), (Some(THEIRS), true)] {
+            let wanted = Wanted { replaceable: vec![OTHER.to_owned()], ..wanted(chain, overwrite) };
+            let (shall, before) = plan(&wanted, None, None, &triggers(Some(OTHER), None)).unwrap();
+            assert_eq!(shall, triggers(Some(OURS), Some(OURS)), "{chain:?} {overwrite}");
+            assert_eq!(before, triggers(chain.filter(|arn| *arn != OTHER), None), "{chain:?} {overwrite}");
+        }
     }
 
     #[test]

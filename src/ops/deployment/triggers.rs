@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cognito::lifecycle::TRIGGER_VARIABLE;
-use crate::cognito::triggers::{self, Before, Wanted};
+use crate::cognito::triggers::{self, Before, Functions, Wanted};
 use crate::cognito::user_pool::{self, UserPool};
 use crate::config::{ConfigError, Environment};
 use crate::ops::deployment::{Error, NotPinned, Request, RequestType, answer};
@@ -43,6 +43,11 @@ impl Properties {
         ])
     }
 
+    fn chains(&self, arn: &str) -> bool {
+        let chained = [&self.chain_post_confirmation, &self.chain_post_authentication];
+        chained.into_iter().any(|chained| chained.as_deref() == Some(arn))
+    }
+
     /// The same of another pool.
     fn of(self, user_pool_id: UserPoolId) -> Wanted {
         Wanted {
@@ -52,6 +57,7 @@ impl Properties {
             chain_post_authentication: self.chain_post_authentication,
             overwrite: self.overwrite == "true",
             keep_foreign: false,
+            replaceable: Vec::new(),
         }
     }
 }
@@ -65,6 +71,7 @@ pub(super) fn pinned(environment: Environment<'_>) -> Result<Wanted, ConfigError
         chain_post_authentication: environment.optional(chain::POST_AUTHENTICATION_VARIABLE)?,
         overwrite: environment.flag("USER_SYNC_OVERWRITE_TRIGGERS")?,
         keep_foreign: false,
+        replaceable: Vec::new(),
     })
 }
 
@@ -129,11 +136,8 @@ pub(super) async fn handle(payload: &str) -> Result<Value, Error> {
             // An update that is refused is refused again when CloudFormation rolls it back, and the stack is stuck. The
             // alarm reports that the pool does not call us.
             let wanted = Wanted { keep_foreign: request.request_type == RequestType::Update, ..pinned };
-            let user_pool = UserPool::new(wanted.user_pool_id.clone()).await;
-            let ours_before = request.old_resource_properties.map(|old| old.function_arn);
             let before = known.as_ref().map(|name| name.before.clone());
-            let before =
-                triggers::attach(user_pool.client(), &wanted, ours_before.as_deref(), before).await?;
+            let before = attach(&wanted, request.old_resource_properties, before).await?;
             // The name stays: CloudFormation would delete the resource of the former name, and with it the triggers.
             let name = known.unwrap_or(Name { user_pool_id: wanted.user_pool_id, before });
             Ok(answer(&name.to_string()))
@@ -146,6 +150,26 @@ pub(super) async fn handle(payload: &str) -> Result<Value, Error> {
             Ok(answer(&text))
         }
     }
+}
+
+/// Makes our function the pool's triggers, also where the pool calls another one of ours, as after a construct was renamed: no
+/// resource says then what that one was.
+async fn attach(
+    wanted: &Wanted,
+    old: Option<Properties>,
+    before: Option<Before>,
+) -> Result<Before, triggers::Error> {
+    let functions = Functions::beside(&wanted.function_arn).await;
+    let was_chained = |arn: &str| old.as_ref().is_some_and(|old| old.chains(arn));
+    // What is chained already is not refused: nor could it be rolled back to.
+    let chained: Vec<&str> = wanted.chained().into_iter().filter(|arn| !was_chained(arn)).collect();
+    functions.refuse_chained(&chained).await?;
+    let user_pool = UserPool::new(wanted.user_pool_id.clone()).await;
+    let ours_before = old.as_ref().map(|old| old.function_arn.as_str());
+    let now = triggers::current(user_pool.client(), &wanted.user_pool_id).await?;
+    let replaceable = functions.replaceable(&now, wanted, ours_before).await;
+    let wanted = Wanted { replaceable, ..wanted.clone() };
+    triggers::attach(user_pool.client(), &wanted, ours_before, before).await
 }
 
 /// Takes our function out of the pool that the name says, and puts back what the name says.
@@ -161,7 +185,8 @@ async fn remove(name: Name, pinned: Wanted, made_with: Properties) -> Result<(),
         false => made_with.of(user_pool_id),
     };
     let user_pool = UserPool::new(wanted.user_pool_id.clone()).await;
-    let before = put_back(&wanted, before);
+    let functions = Functions::beside(&wanted.function_arn).await;
+    let before = functions.put_back(put_back(&wanted, before)).await;
     triggers::detach(user_pool.client(), &wanted.user_pool_id, &wanted.function_arn, &before).await?;
     Ok(())
 }
@@ -195,6 +220,7 @@ mod tests {
                 chain_post_authentication: None,
                 overwrite,
                 keep_foreign: false,
+                replaceable: Vec::new(),
             };
             let before =
                 Before { post_confirmation: Some("arn:theirs".to_owned()), post_authentication: None };

@@ -11,6 +11,7 @@ mod ledger;
 mod neighbours;
 mod obstacles;
 mod queue;
+mod recorded;
 mod replicas;
 mod session;
 mod triggers;
@@ -44,6 +45,8 @@ pub struct Options {
     pub user_pool_id: Option<String>,
     /// Whether the consumer accepts the events of every user pool.
     pub accepts_every_pool: bool,
+    /// Whether Cognito is asked; else the pool's lines say what heartbeats last told.
+    pub asks_cognito: bool,
     /// The function that both triggers must name, or one for each Region, separated by commas; without it they must name
     /// the same one.
     pub trigger_arn: Option<String>,
@@ -146,31 +149,40 @@ impl Finding {
 
 /// Runs all checks, in the order of the sections. Never fails: a check that cannot run says so.
 pub async fn examine(options: &Options) -> Vec<Check> {
-    let (tables, (queues, records), triggers) = tokio::join!(
+    let (tables, (queues, records), pools) = tokio::join!(
         Box::pin(examine_tables(options)),
         Box::pin(queue::Queues::read(options)),
-        Box::pin(triggers::examine(options)),
+        Box::pin(examine_pools(options)),
     );
-    let (mut checks, arrived) = tables;
+    let (mut checks, arrived, recorded) = tables;
     checks.extend(queues.examine(records.as_ref(), options, arrived));
-    checks.extend(triggers);
+    checks.extend(pools.unwrap_or_else(|| recorded::examine(options, &recorded)));
     checks.sort_by_key(|check| check.section);
     checks
 }
 
-/// The checks of the database, and when the newest event or heartbeat that has arrived was sent.
-async fn examine_tables(options: &Options) -> (Vec<Check>, Option<flow::Arrived>) {
+/// The checks of the user pools; `None` where Cognito is not asked.
+async fn examine_pools(options: &Options) -> Option<Vec<Check>> {
+    if options.asks_cognito { Some(triggers::examine(options).await) } else { None }
+}
+
+/// What heartbeats told of the pools.
+type Recorded = Result<Vec<recorded::Recorded>, Finding>;
+
+/// The checks of the database, when the newest event or heartbeat that has arrived was sent, and what heartbeats told.
+async fn examine_tables(options: &Options) -> (Vec<Check>, Option<flow::Arrived>, Recorded) {
     let (mut checks, reached) = database::reach(&options.database).await;
-    let ((database, prefix), ledger, arrived) = tokio::join!(
+    let ((database, prefix), ledger, arrived, recorded) = tokio::join!(
         database::examine(reached.as_ref()),
         ledger::examine(reached.as_ref()),
         flow::Arrived::read(reached.as_ref()),
+        recorded::read(reached.as_ref()),
     );
     checks.extend(database);
     checks.extend(ledger);
     writes::examine(reached.as_ref(), prefix, &mut checks).await;
     checks.extend(flow::examine(&arrived, options.max_heartbeat_age_minutes));
-    (checks, arrived.ok())
+    (checks, arrived.ok(), recorded)
 }
 
 /// Waits for an answer of the database, no longer than [`TIMEOUT`].

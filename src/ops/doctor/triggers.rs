@@ -56,7 +56,7 @@ async fn wired(config: &LambdaConfigType, id: &str, trigger_arns: Option<&str>) 
 }
 
 /// What was found of the pool, and that the consumer takes the events of every other one as well.
-fn accepting_all(reached: Finding) -> Finding {
+pub(super) fn accepting_all(reached: Finding) -> Finding {
     let variable = user_pool::VARIABLE;
     match reached.status {
         Status::Ok | Status::Skipped => Finding::warning(
@@ -73,7 +73,7 @@ fn accepting_all(reached: Finding) -> Finding {
 async fn lambda_config(user_pool_id: Option<&str>) -> Result<(Finding, LambdaConfigType), Finding> {
     let variable = user_pool::VARIABLE;
     let Some(id) = user_pool_id else {
-        return Err(Finding::skipped("no user pool was named", format!("set {variable} or --user-pool-id")));
+        return Err(unnamed());
     };
     if let Err(error) = id.parse::<UserPoolId>() {
         return Err(Finding::failed(format!("{id}: {error}"), format!("set {variable} to the pool's id")));
@@ -96,6 +96,11 @@ async fn lambda_config(user_pool_id: Option<&str>) -> Result<(Finding, LambdaCon
         }
         Err(_) => Err(Finding::failed(format!("{id}: no answer within {} s", TIMEOUT.as_secs()), fix)),
     }
+}
+
+/// No pool was named.
+pub(super) fn unnamed() -> Finding {
+    Finding::skipped("no user pool was named", format!("set {} or --user-pool-id", user_pool::VARIABLE))
 }
 
 /// What a pool says that calls nothing.

@@ -253,7 +253,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn heartbeat(millis: u64) -> Event<'static> {
-        Event::Heartbeat { id: EventId::new(Timestamp::from_unix_millis(millis)) }
+        Event::heartbeat(EventId::new(Timestamp::from_unix_millis(millis)))
     }
 
     /// Gives one byte at a time, as a slow pipe may.

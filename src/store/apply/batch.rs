@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cognito_user_sync_triggers::event::{ContextEvent, EventId, GroupEvent, UserEvent};
+use cognito_user_sync_triggers::event::{ContextEvent, EventId, GroupEvent, PoolSeen, UserEvent};
 use uuid::Uuid;
 
 use crate::store::outcome::Outcome;
@@ -16,7 +16,8 @@ pub(super) struct Batch<'a> {
     pub(super) groups: BTreeMap<EventId, &'a GroupEvent<'a>>,
     /// Of sign-ins: in a batch of their own, too.
     pub(super) contexts: BTreeMap<EventId, &'a ContextEvent<'a>>,
-    pub(super) heartbeats: BTreeSet<EventId>,
+    /// Each with what it says of the pools' triggers.
+    pub(super) heartbeats: BTreeMap<EventId, &'a [PoolSeen]>,
     /// Whether it was divided by what its users' rows hold: then it is not asked again.
     pub(super) is_divided: bool,
 }
@@ -67,7 +68,7 @@ impl<'a> Batch<'a> {
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = EventId> {
-        self.in_ledger().chain(self.contexts.keys().copied()).chain(self.heartbeats.iter().copied())
+        self.in_ledger().chain(self.contexts.keys().copied()).chain(self.heartbeats.keys().copied())
     }
 
     /// Those that the ledger of logins takes.
@@ -112,7 +113,7 @@ impl<'a> Batch<'a> {
         }
         let (users, groups) = (later_half(&mut self.users), later_half(&mut self.groups));
         let contexts = later_half(&mut self.contexts);
-        Ok([Self { users, groups, contexts, heartbeats: BTreeSet::new(), ..self }, self])
+        Ok([Self { users, groups, contexts, heartbeats: BTreeMap::new(), ..self }, self])
     }
 }
 

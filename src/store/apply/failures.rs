@@ -94,7 +94,7 @@ impl Applier {
                         continue;
                     }
                     // As a batch of one, as far as it is asked.
-                    let heartbeats = rows.iter().map(|row| row.id).collect();
+                    let heartbeats = rows.iter().map(|row| (row.id, &[][..])).collect();
                     self.disposition_of(&failure, &Batch { heartbeats, ..Batch::default() }).await
                 }
                 Err(failure) => {

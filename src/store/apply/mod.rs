@@ -159,7 +159,7 @@ impl Applier {
                 (Ok(()), Event::Context(_) | Event::Failures(_)) => {
                     outcomes.push((event.id(), Outcome::Rejected(wrong_queue())));
                 }
-                (Ok(()), Event::Heartbeat { id }) => drop(others.heartbeats.insert(*id)),
+                (Ok(()), Event::Heartbeat { id, pools }) => drop(others.heartbeats.insert(*id, pools)),
             }
         }
         let logins = Batch { users: logins.into_iter().collect(), ..Batch::default() };

@@ -1,7 +1,7 @@
 //! A write that is undone: what a user's first events, a known user's login and events of groups do, by the very statements of both paths. Must
 //! not judge why it fails.
 
-use cognito_user_sync_triggers::event::{Data, EventId, GroupChange, GroupEvent, Kind, UserEvent};
+use cognito_user_sync_triggers::event::{Data, EventId, GroupChange, GroupEvent, Kind, PoolSeen, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use uuid::Uuid;
 
@@ -48,7 +48,10 @@ async fn write_and_undo(database: &Database, role: Option<&str>) -> Result<(), F
         Err(failure) => Err(failure),
     };
     let recorded = match recorded {
-        Ok(()) => heartbeat::stamp(&mut tx, known.id).await.map_err(Failure::from),
+        Ok(()) => {
+            let seen = [PoolSeen { user_pool_id: "eu-west-1_Rehearsal".to_owned(), ..PoolSeen::default() }];
+            heartbeat::stamp(&mut tx, &[(known.id, &seen[..])].into()).await.map_err(Failure::from)
+        }
         Err(failure) => Err(failure),
     };
     // What is deferred to a commit.

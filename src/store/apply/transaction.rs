@@ -100,9 +100,7 @@ impl Applier {
                 Recorded { inserted, held: BTreeSet::new() }
             }
         };
-        if let Some(latest) = batch.heartbeats.last() {
-            heartbeat::stamp(tx, *latest).await?;
-        }
+        heartbeat::stamp(tx, &batch.heartbeats).await?;
         Ok(recorded)
     }
 }

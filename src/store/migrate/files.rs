@@ -11,7 +11,7 @@ use crate::postgres::{RolePrefix, Schema, Transaction};
 use crate::store::migrate::{Error, names};
 
 /// Version, description and text, in the order of `migrations/`.
-pub(super) const MIGRATIONS: [(i64, &str, &str); 20] = [
+pub(super) const MIGRATIONS: [(i64, &str, &str); 21] = [
     (1, "roles", include_str!("../../../migrations/0001_roles.sql")),
     (2, "users", include_str!("../../../migrations/0002_users.sql")),
     (3, "ledger", include_str!("../../../migrations/0003_ledger.sql")),
@@ -32,6 +32,7 @@ pub(super) const MIGRATIONS: [(i64, &str, &str); 20] = [
     (18, "identities", include_str!("../../../migrations/0018_identities.sql")),
     (19, "groups", include_str!("../../../migrations/0019_groups.sql")),
     (20, "records_of_sign_ins", include_str!("../../../migrations/0020_records_of_sign_ins.sql")),
+    (21, "pools_seen", include_str!("../../../migrations/0021_pools_seen.sql")),
 ];
 
 /// The migration that makes the roles.

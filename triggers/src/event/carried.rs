@@ -64,9 +64,9 @@ pub(super) fn decode<D>(message: &str, read: &Read<'_, D>) -> Result<Event<'stat
         }
         Err(refused) => refused,
     };
-    // What is wrong with the rest is named first; and a heartbeat's data is not read.
+    // What is wrong with the rest is named first; and a heartbeat is one whatever it carries.
     match Event::decode(&with(None)?) {
-        Ok(Event::Heartbeat { id }) => Ok(Event::Heartbeat { id }),
+        Ok(Event::Heartbeat { id, .. }) => Ok(Event::heartbeat(id)),
         Err(error) if !error.field().starts_with("data") => Err(error),
         Ok(_) | Err(_) => Err(refused),
     }

@@ -8,7 +8,7 @@ use super::objects::Object;
 use super::{
     ATTRIBUTE_NAME_MAX_CHARS, CONTEXT, Context, ContextEvent, Data, Event, EventId, FAILURES, Failures,
     FailuresEvent, GROUP_DELETED, GROUP_JOINED, GROUP_LEFT, GroupChange, GroupEvent, HEARTBEAT, Kind,
-    MESSAGE_MAX_BYTES, SCHEMA_VERSION, SOURCE_PREFIX, SPEC_VERSION, UserEvent, carried,
+    MESSAGE_MAX_BYTES, SCHEMA_VERSION, SOURCE_PREFIX, SPEC_VERSION, UserEvent, carried, heartbeat,
 };
 use crate::text::Text;
 use crate::timestamp::Timestamp;
@@ -135,8 +135,8 @@ impl<'a> Event<'a> {
             });
         }
         // At once, as nearly every message can be read. Of one that cannot, what is wrong is found step by step, or that
-        // its `data` need not be read: a heartbeat's, or of a version or type that is not known here. A group's `data` is
-        // another, and so is a record's.
+        // its `data` need not be read: of a version or type that is not known here. A group's `data` is another, and so is a
+        // record's, and a heartbeat's.
         match serde_json::from_str::<Object<Read<'_, Object<Data<'_>>>>>(text) {
             Ok(Object(read)) if read.is_plain() && read.shape() == Shape::User => {
                 Self::of(read, |Object(data)| Ok(data))
@@ -149,6 +149,7 @@ impl<'a> Event<'a> {
                     Shape::Group => Self::of_group(read),
                     Shape::Context => Self::of_context(read),
                     Shape::Failures => Self::of_failures(read),
+                    Shape::Heartbeat => Self::of_heartbeat(read),
                 }
             }
         }
@@ -160,9 +161,6 @@ impl<'a> Event<'a> {
     ) -> Result<Self, DecodeError> {
         let id = read.identity()?;
         let r#type = required(read.r#type.take(), "type")?;
-        if r#type == HEARTBEAT {
-            return Ok(Self::Heartbeat { id });
-        }
         let kind = Kind::parse(&r#type).ok_or(DecodeError::UnknownType)?;
         let (sub, user_pool_id) = (read.sub()?, read.user_pool_id()?);
         let is_empty = read.data.is_none();
@@ -205,6 +203,11 @@ impl<'a> Event<'a> {
         Ok(Self::Context(ContextEvent { id, user_pool_id, sub, data }))
     }
 
+    /// Whatever it carries, it is one.
+    fn of_heartbeat(mut read: Read<'a, &'a RawValue>) -> Result<Self, DecodeError> {
+        Ok(Self::Heartbeat { id: read.identity()?, pools: heartbeat::read(read.data) })
+    }
+
     fn of_failures(mut read: Read<'a, &'a RawValue>) -> Result<Self, DecodeError> {
         let id = read.identity()?;
         let user_pool_id = read.user_pool_id()?;
@@ -223,6 +226,7 @@ enum Shape {
     Group,
     Context,
     Failures,
+    Heartbeat,
 }
 
 /// The `data` of what happened to a group.
@@ -237,6 +241,7 @@ impl<'a, D> Read<'a, D> {
         match self.r#type.as_deref() {
             Some(CONTEXT) => Shape::Context,
             Some(FAILURES) => Shape::Failures,
+            Some(HEARTBEAT) => Shape::Heartbeat,
             Some(r#type) if GroupChange::TYPES.contains(&r#type) => Shape::Group,
             Some(_) | None => Shape::User,
         }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Context, Data, Event, Failures, SCHEMA_VERSION, SOURCE_PREFIX, SPEC_VERSION};
+use super::{Context, Data, Event, Failures, PoolSeen, SCHEMA_VERSION, SOURCE_PREFIX, SPEC_VERSION};
 use crate::timestamp::Timestamp;
 
 #[derive(Serialize)]
@@ -28,6 +28,7 @@ enum WrittenData<'a> {
     Group { group: &'a str },
     Context(&'a Context<'a>),
     Failures(&'a Failures<'a>),
+    Heartbeat { pools: &'a [PoolSeen] },
 }
 
 impl Event<'_> {
@@ -39,7 +40,9 @@ impl Event<'_> {
             Self::Group(event) => (event.change.user(), Some(WrittenData::Group { group: &event.group })),
             Self::Context(event) => (event.sub, Some(WrittenData::Context(&event.data))),
             Self::Failures(event) => (None, Some(WrittenData::Failures(&event.data))),
-            Self::Heartbeat { .. } => (None, None),
+            Self::Heartbeat { pools, .. } => {
+                (None, (!pools.is_empty()).then_some(WrittenData::Heartbeat { pools }))
+            }
         };
         let source = match self.user_pool_id() {
             Some(user_pool_id) => format!("{SOURCE_PREFIX}{user_pool_id}"),

@@ -7,11 +7,13 @@
 mod carried;
 mod decode;
 mod encode;
+mod heartbeat;
 mod limits;
 mod objects;
 mod records;
 
 pub use self::decode::DecodeError;
+pub use self::heartbeat::{POOLS_SEEN_MAX, PoolSeen};
 pub use self::limits::{
     ATTRIBUTE_NAME_MAX_CHARS, ATTRIBUTE_VALUE_MAX_CHARS, ATTRIBUTES_MAX, GROUP_NAME_MAX_CHARS,
     MESSAGE_MAX_BYTES, TEXT_MAX_CHARS,
@@ -134,6 +136,8 @@ pub enum Event<'a> {
     Heartbeat {
         /// Which heartbeat, and when it was sent.
         id: EventId,
+        /// What its sender saw of the user pools' triggers just before; none where it did not look.
+        pools: Vec<PoolSeen>,
     },
 }
 
@@ -332,7 +336,7 @@ impl<'a> Event<'a> {
             Self::Group(event) => event.id,
             Self::Context(event) => event.id,
             Self::Failures(event) => event.id,
-            Self::Heartbeat { id } => *id,
+            Self::Heartbeat { id, .. } => *id,
         }
     }
 
@@ -368,7 +372,7 @@ impl<'a> Event<'a> {
             Self::Group(event) => Event::Group(event.into_owned()),
             Self::Context(event) => Event::Context(event.into_owned()),
             Self::Failures(event) => Event::Failures(event.into_owned()),
-            Self::Heartbeat { id } => Event::Heartbeat { id },
+            Self::Heartbeat { id, pools } => Event::Heartbeat { id, pools },
         }
     }
 }
