@@ -3,10 +3,11 @@
 
 locals {
   heartbeat_minutes = var.heartbeat_interval_seconds / 60
+  silence_minutes   = var.alarm_thresholds.heartbeat_intervals * local.heartbeat_minutes
 
-  # One look in a minute is enough, and somebody looks with each heartbeat: fewer periods than two looks and the time until
-  # CloudWatch has the second would call it over in between, or after one look that failed.
-  looks = { periods = 2 * local.heartbeat_minutes + 2, datapoints = 1 }
+  # One look in a minute is enough. The lifecycle function looks with each heartbeat, and the keeper every 5 minutes: fewer
+  # periods than two looks and the time until CloudWatch has the second would call it over in between.
+  looks = { for who, minutes in { lifecycle = local.heartbeat_minutes, keeper = 5 } : who => { periods = 2 * minutes + 2, datapoints = 1 } }
 
   # A metric of a program: `service` is its function.
   of = { for id, function in {
@@ -16,6 +17,7 @@ locals {
     keeper    = one(module.keeper[*].name)
     migrator  = one(module.migrator[*].name)
     drift     = one(module.drift[*].name)
+    rows      = one(module.rows[*].name)
     audit     = one(module.audit[*].name)
     } : id => {
     program = { namespace = "UserSync", dimensions = { service = function }, period = 300, stat = "Sum" }
@@ -47,16 +49,16 @@ locals {
 
   alarms_always = {
     HeartbeatMissing = {
-      metrics   = { m = merge(local.of.consumer.program, { name = "heartbeats", period = 3 * var.heartbeat_interval_seconds }) }
+      metrics   = { m = merge(local.of.consumer.program, { name = "heartbeats", period = local.silence_minutes * 60 }) }
       threshold = 1
       below     = true
       missing   = "breaching"
-      says      = "No heartbeat has come through for ${3 * local.heartbeat_minutes} minutes: users are not synced. Sign-ins go on."
+      says      = "No heartbeat has come through for ${local.silence_minutes} minutes: users are not synced. Sign-ins go on."
       section   = "Heartbeat age"
     }
     Undelivered = {
       metrics   = { m = merge(local.of.trigger.program, { name = "undelivered" }) }
-      threshold = 0
+      threshold = var.alarm_thresholds.undelivered
       says      = "Events are only in the trigger's log: replay them before its retention is over."
       section   = "Undelivered > 0"
     }
@@ -93,14 +95,14 @@ locals {
     }
     TriggerErrors = {
       metrics   = { m = merge(local.of.trigger.lambda, { name = "Errors" }) }
-      threshold = 0
+      threshold = var.alarm_thresholds.trigger_errors
       says      = "The trigger function fails: users cannot sign in."
       section   = "Trigger errors, trigger duration"
     }
     TriggerThrottles = {
       # Lambda does not count them as errors, and to Cognito they are.
       metrics   = { m = merge(local.of.trigger.lambda, { name = "Throttles" }) }
-      threshold = 0
+      threshold = var.alarm_thresholds.trigger_throttles
       says      = "The trigger function is throttled, by the account's concurrency: users cannot sign in."
       section   = "Trigger errors, trigger duration"
     }
@@ -112,14 +114,14 @@ locals {
       section   = "Trigger errors, trigger duration"
     }
     LifecycleFailures = {
-      metrics   = { m = local.waiting.lifecycle_failures }
-      threshold = 0
+      metrics   = { m = merge(local.waiting.lifecycle_failures, { period = 60 }) }
+      threshold = var.alarm_thresholds.lifecycle_failures
       says      = "Changes or heartbeats were given up after every retry, and are kept in the queue of lifecycle failures. Reconcile brings the changes."
       section   = "Lifecycle failures > 0"
     }
     ConsumerErrors = {
       metrics   = { m = merge(local.of.consumer.lambda, { name = "Errors" }) }
-      threshold = 0
+      threshold = var.alarm_thresholds.consumer_errors
       says      = "The consumer fails as a whole, and its batches return to the queue."
       section   = "Consumer errors"
     }
@@ -130,7 +132,7 @@ locals {
     id => merge(local.of[id].program, { name = "triggers_missing", period = 60, stat = "Maximum" }) if contains(keys(local.of), id)
   }
   alarms_of_triggers = {
-    TriggersMissing = merge(local.looks, {
+    TriggersMissing = merge(local.looks.lifecycle, {
       metrics    = local.missing_triggers
       expression = length(local.missing_triggers) > 1 ? "MAX([FILL(lifecycle, 0), FILL(keeper, 0)])" : null
       threshold  = 0
@@ -141,7 +143,7 @@ locals {
 
   # Why triggers that are missing are not put back, as the label of the metric has it.
   not_put_back = ["held", "limit", "foreign", "parameter", "failed"]
-  alarms_of_keeper = { for id in ["TriggersNotPutBack"] : id => merge(local.looks, {
+  alarms_of_keeper = { for id in ["TriggersNotPutBack"] : id => merge(local.looks.keeper, {
     metrics = merge(
       { for reason in local.not_put_back : reason => merge(local.of.keeper.program, {
         name       = "triggers_not_put_back"
@@ -159,7 +161,7 @@ locals {
   alarms_of_chain = {
     ChainFailed = {
       metrics   = { m = merge(local.of.trigger.program, { name = "chain_failed" }) }
-      threshold = 0
+      threshold = var.alarm_thresholds.chain_failed
       says      = "The pool's former trigger could not be called, and sign-ins went on without it, or it did not answer, and they failed."
       section   = "chain_failed > 0"
     }
@@ -167,7 +169,7 @@ locals {
 
   alarms_of_migrator = { for id in ["LedgerHorizon"] : id => {
     metrics   = { m = merge(local.of.migrator.program, { name = "ledger_days_ahead", period = 86400, stat = "Minimum" }) }
-    threshold = var.alarm_thresholds.ledger_days_ahead
+    threshold = var.alarm_thresholds.ledger_ahead_days
     below     = true
     periods   = 2
     missing   = "breaching"
@@ -177,25 +179,38 @@ locals {
 
   alarms_of_drift = { for id, alarm in {
     Drift = {
-      stat      = "Maximum"
-      threshold = var.alarm_thresholds.drift
-      below     = false
-      periods   = 1
-      missing   = "notBreaching"
-      says      = "Users differ between the pool and the table."
+      metrics    = { for name in ["drift"] : "m" => merge(local.of[name].program, { name = "drift", period = 86400, stat = "Maximum" }) if local.has_drift }
+      expression = null
+      threshold  = var.alarm_thresholds.drift
+      below      = false
+      periods    = 1
+      missing    = "notBreaching"
+      says       = "Users differ between the pool and the table."
+    }
+    DriftCheckFails = {
+      metrics = merge(
+        { for name in ["drift"] : "done" => merge(local.of[name].program, { name = "drift", period = 86400, stat = "SampleCount" }) if local.has_drift },
+        { for name in ["drift"] : "check" => merge(local.of[name].lambda, { name = "Errors", period = 86400 }) if local.has_drift },
+        { for name in ["rows"] : "rows" => merge(local.of[name].lambda, { name = "Errors", period = 86400 }) if local.has_drift },
+      )
+      expression = "IF(FILL(done, 0) > 0, 0, FILL(check, 0) + FILL(rows, 0))"
+      threshold  = 0
+      below      = false
+      periods    = 1
+      missing    = "notBreaching"
+      says       = "The comparison of the pool with the table fails, and none has come to its end for a day. ${local.which_log}"
     }
     DriftCheckMissing = {
-      stat      = "SampleCount"
-      threshold = 1
-      below     = true
-      periods   = max(2, ceil(2 * var.drift_interval_seconds / 86400))
-      missing   = "breaching"
-      says      = "No comparison of the pool with the table has come to its end in time."
+      metrics    = { for name in ["drift"] : "m" => merge(local.of[name].program, { name = "drift", period = 86400, stat = "SampleCount" }) if local.has_drift }
+      expression = null
+      threshold  = 1
+      below      = true
+      periods    = max(2, ceil(2 * var.drift_interval_seconds / 86400))
+      missing    = "breaching"
+      says       = "No comparison of the pool with the table has come to its end in time. ${local.which_log}"
     }
-    } : id => merge(alarm, {
-      metrics = { m = merge(local.of.drift.program, { name = "drift", period = 86400, stat = alarm.stat }) }
-      section = "Drift"
-  }) if local.has_drift }
+  } : id => merge(alarm, { section = "Drift" }) if local.has_drift }
+  which_log = "The check's log says why; where it could not read the rows, the log of the function Rows."
 
   # The age of what waits longest: for a row, or to be read.
   context_ages = merge(
@@ -206,7 +221,7 @@ locals {
     ContextDeadLetters = {
       metrics    = { for queue in ["context_letters"] : "m" => merge(local.waiting[queue], { period = 60 }) if local.has_contexts }
       expression = null
-      threshold  = 0
+      threshold  = var.alarm_thresholds.context_dead_letters
       says       = "Contexts or failed sign-ins could not be applied, and wait in their own dead-letter queue for 14 days."
       section    = "Context dead letters > 0"
     }
@@ -227,7 +242,7 @@ locals {
     SignInRecordFailures = {
       metrics    = local.record_letters
       expression = "SUM([${join(", ", [for id in keys(local.record_letters) : "FILL(${id}, 0)"])}])"
-      threshold  = 0
+      threshold  = var.alarm_thresholds.sign_in_record_failures
       periods    = 1
       says       = "AWS's records of sign-ins could not be read after every retry, and are kept for 14 days."
       section    = "Sign-in records not read"
@@ -235,7 +250,7 @@ locals {
     LoginsUnaccounted = {
       metrics    = { for id in ["audit"] : "m" => merge(local.of[id].program, { name = "logins_unaccounted", period = 3600, stat = "Maximum" }) if local.has_sources }
       expression = null
-      threshold  = 0
+      threshold  = var.alarm_thresholds.logins_unaccounted
       periods    = 1
       says       = "AWS or the application recorded sign-ins that are not in the ledger. `user-sync audit --list` names them."
       section    = "Logins unaccounted for"
@@ -245,8 +260,8 @@ locals {
       metrics    = { for id in ["audit"] : "m" => merge(local.of[id].lambda, { name = "Errors", period = 3600 }) if local.has_sources }
       expression = null
       threshold  = 0
-      periods    = 3
-      says       = "The audit of the logins has failed for three hours."
+      periods    = var.alarm_thresholds.audit_hours
+      says       = "The audit of the logins has failed for ${var.alarm_thresholds.audit_hours} hours."
       section    = "Logins unaccounted for"
     }
   } : id => alarm if local.has_sources }

@@ -15,7 +15,7 @@ module "deployment_check" {
     USER_SYNC_OPERATION          = "deployment-check"
     USER_SYNC_QUEUE_URL          = module.queues.queue.url
     USER_SYNC_DLQ_URL            = module.queues.dead_letters.url
-    USER_SYNC_ROWS_FUNCTION      = module.rows[0].arn
+    USER_SYNC_ROWS_FUNCTION      = module.rows[0].name
     USER_SYNC_CONSUMER_LOG_GROUP = module.consumer.log_group_name
   })
   statements = concat(

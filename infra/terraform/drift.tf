@@ -14,7 +14,7 @@ module "drift" {
   memory_size  = 512
   environment = merge(local.log_all, {
     USER_SYNC_OPERATION     = "drift"
-    USER_SYNC_ROWS_FUNCTION = module.rows[0].arn
+    USER_SYNC_ROWS_FUNCTION = module.rows[0].name
     USER_SYNC_USER_POOL_ID  = var.user_pool_id
     # A comparison that is older gives up: the schedule has begun the next one.
     USER_SYNC_DRIFT_INTERVAL_SECONDS = tostring(var.drift_interval_seconds)

@@ -38,7 +38,7 @@ resource "aws_lambda_function_event_invoke_config" "keeper" {
 resource "aws_ssm_parameter" "triggers" {
   count = var.keep_triggers ? 1 : 0
 
-  name        = "/${var.name}/triggers"
+  name        = "${var.name}-triggers"
   description = "Whether the user pool's triggers are put back, and when they were missing (user-sync triggers)"
   type        = "String"
   value       = "{}"
@@ -81,6 +81,6 @@ module "keep_schedule" {
 
   name                = "${var.name}-keep"
   description         = "Looks whether the user pool calls the trigger"
-  schedule_expression = local.every_heartbeat
+  schedule_expression = "rate(5 minutes)"
   targets             = { keeper = { arn = module.keeper[0].arn, input = jsonencode({ keep = true }) } }
 }

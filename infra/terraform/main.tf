@@ -26,7 +26,7 @@ locals {
   }
 
   log     = { retention_days = var.log_retention_days }
-  log_all = { USER_SYNC_LOG = var.log_level }
+  log_all = { USER_SYNC_LOG = try(lower(var.log_level), null) }
 
   # "Key management", Amazon SQS Developer Guide: producers need both, consumers the second.
   sends_with_key = [for key in var.encryption_key_arn[*] : {

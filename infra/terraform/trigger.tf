@@ -25,7 +25,7 @@ module "trigger" {
   # Cognito waits no longer ("Customizing user pool workflows with Lambda triggers").
   timeout     = 5
   memory_size = 256
-  environment = merge(local.chains, {
+  environment = merge(local.log_all, local.chains, {
     USER_SYNC_QUEUE_URL               = module.queues.queue.url
     USER_SYNC_CLIENT_METADATA_KEYS    = length(local.client_metadata_keys) > 0 ? join(",", local.client_metadata_keys) : null
     USER_SYNC_REFERRAL_CODE_ATTRIBUTE = var.referral_code_attribute

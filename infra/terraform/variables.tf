@@ -540,15 +540,25 @@ variable "log_retention_days" {
 }
 
 variable "log_level" {
-  description = "What the programs but the trigger log, in tracing's filter syntax; null is info."
+  description = "What the programs log: TRACE, DEBUG, INFO, WARN or ERROR; null is INFO."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.log_level == null || try(contains(["TRACE", "DEBUG", "INFO", "WARN", "ERROR"], var.log_level), false)
+    error_message = "log_level must be TRACE, DEBUG, INFO, WARN or ERROR."
+  }
 }
 
 variable "tracing" {
-  description = "Whether X-Ray traces the functions."
-  type        = bool
-  default     = false
+  description = "Whether X-Ray traces the functions: Active or PassThrough; null is not."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.tracing == null || try(contains(["Active", "PassThrough"], var.tracing), false)
+    error_message = "tracing must be Active or PassThrough, or left out."
+  }
 }
 
 variable "deployment_check" {
@@ -569,15 +579,40 @@ variable "alarm_actions" {
 }
 
 variable "alarm_thresholds" {
-  description = "When alarms ring, where it is not when the construct's do. trigger_duration_milliseconds is 2500 by default, with a chained function 4000."
+  description = "From where on each alarm rings, under the names that docs/runbook.md explains. trigger_duration_milliseconds is 2500 by default, and 4000 with a chained function."
   type = object({
+    heartbeat_intervals           = optional(number, 3)
+    undelivered                   = optional(number, 0)
     dead_letters                  = optional(number, 0)
     oldest_message_seconds        = optional(number, 900)
     freshness_seconds             = optional(number, 300)
+    trigger_errors                = optional(number, 0)
+    trigger_throttles             = optional(number, 0)
     trigger_duration_milliseconds = optional(number)
-    ledger_days_ahead             = optional(number, 35)
+    chain_failed                  = optional(number, 0)
+    lifecycle_failures            = optional(number, 0)
+    consumer_errors               = optional(number, 0)
+    ledger_ahead_days             = optional(number, 35)
     drift                         = optional(number, 0)
+    context_dead_letters          = optional(number, 0)
     oldest_context_seconds        = optional(number, 3600)
+    sign_in_record_failures       = optional(number, 0)
+    logins_unaccounted            = optional(number, 0)
+    audit_hours                   = optional(number, 3)
   })
   default = {}
+
+  validation {
+    condition     = alltrue([for name, value in var.alarm_thresholds : value == null || try(value >= 0 && floor(value) == value, false)])
+    error_message = "alarm_thresholds must be whole numbers."
+  }
+
+  validation {
+    condition = (
+      var.alarm_thresholds.heartbeat_intervals >= 2 && var.alarm_thresholds.heartbeat_intervals <= 24 &&
+      var.alarm_thresholds.audit_hours >= 1 && var.alarm_thresholds.audit_hours <= 24 &&
+      var.alarm_thresholds.ledger_ahead_days >= 1 && var.alarm_thresholds.ledger_ahead_days <= 60
+    )
+    error_message = "alarm_thresholds must have heartbeat_intervals from 2 to 24, audit_hours from 1 to 24 and ledger_ahead_days from 1 to 60."
+  }
 }

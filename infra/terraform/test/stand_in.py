@@ -51,7 +51,7 @@ COMPUTED = {
     ("aws_iam_role", "arn"): lambda given: f"arn:aws:iam::{ACCOUNT}:role/{given['name']}",
     ("aws_cloudwatch_log_group", "arn"): lambda given: arn("logs", f"log-group:{given['name']}"),
     ("aws_cloudwatch_event_rule", "arn"): lambda given: arn("events", f"rule/{given['name']}"),
-    ("aws_ssm_parameter", "arn"): lambda given: arn("ssm", f"parameter{given['name']}"),
+    ("aws_ssm_parameter", "arn"): lambda given: arn("ssm", f"parameter/{given['name']}"),
     ("aws_security_group", "id"): lambda given: f"sg-<{given['name']}>",
     ("data.aws_partition", "partition"): lambda given: "aws",
     ("data.aws_region", "region"): lambda given: REGION,

@@ -45,10 +45,11 @@ locals {
   ] : statement if local.in_vpc]
 
   traces = [for statement in [{
+    Sid      = "Tracing"
     Effect   = "Allow"
     Action   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
     Resource = "*"
-  }] : statement if var.tracing]
+  }] : statement if var.tracing != null]
 }
 
 resource "aws_cloudwatch_log_group" "this" {
@@ -114,7 +115,7 @@ resource "aws_lambda_function" "this" {
   }
 
   dynamic "tracing_config" {
-    for_each = var.tracing ? ["Active"] : []
+    for_each = var.tracing[*]
     content {
       mode = tracing_config.value
     }

@@ -65,7 +65,8 @@ variable "reserved_concurrent_executions" {
 }
 
 variable "tracing" {
-  type = bool
+  description = "Active, PassThrough, or null."
+  type        = string
 }
 
 variable "tags" {
