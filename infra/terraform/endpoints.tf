@@ -33,6 +33,17 @@ resource "aws_vpc_security_group_ingress_rule" "endpoints" {
   cidr_ipv4         = each.key
 }
 
+resource "aws_vpc_security_group_ingress_rule" "own" {
+  count = length(local.endpoints) > 0 ? 1 : 0
+
+  security_group_id            = aws_security_group.endpoints[0].id
+  description                  = "user-sync"
+  ip_protocol                  = "tcp"
+  from_port                    = 443
+  to_port                      = 443
+  referenced_security_group_id = aws_security_group.this.id
+}
+
 resource "aws_vpc_endpoint" "this" {
   for_each = toset(local.endpoints)
 
@@ -43,5 +54,5 @@ resource "aws_vpc_endpoint" "this" {
   security_group_ids  = [aws_security_group.endpoints[0].id]
   private_dns_enabled = true
 
-  depends_on = [aws_vpc_security_group_ingress_rule.endpoints]
+  depends_on = [aws_vpc_security_group_ingress_rule.endpoints, aws_vpc_security_group_ingress_rule.own]
 }

@@ -6,7 +6,7 @@ locals {
   reader_user   = coalesce(var.reader_user, "${var.role_prefix}_reader_login")
 
   database_at = "${var.database_host}:${var.database_port}/${var.database_name}?sslrootcert=/opt/rds-ca.pem"
-  schema      = { USER_SYNC_DATABASE_SCHEMA = var.schema }
+  schema      = { USER_SYNC_DATABASE_SCHEMA = local.schema_name }
 
   users   = { consumer = local.consumer_user, reader = local.reader_user }
   secrets = { consumer = var.consumer_secret_arn, reader = var.reader_secret_arn }

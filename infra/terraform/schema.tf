@@ -2,6 +2,10 @@
 # with the owner's credentials.
 
 locals {
+  # Not said where it is the default: a schema that has another one keeps it.
+  schema_name = var.schema == "public" ? null : var.schema
+  role_prefix = var.role_prefix == "user_sync" ? null : var.role_prefix
+
   schema_properties = { for name, value in {
     Auth              = var.database_auth
     ConsumerUser      = local.consumer_user
@@ -9,8 +13,8 @@ locals {
     ReaderUser        = local.reader_user
     ReaderSecretArn   = local.uses_secrets ? var.reader_secret_arn : null
     # Another schema or prefix is migrated at once, not with the next build.
-    Schema     = var.schema
-    RolePrefix = var.role_prefix
+    Schema     = local.schema_name
+    RolePrefix = local.role_prefix
     Code       = local.packages["user-sync-operator"].hash
   } : name => value if value != null }
 }
@@ -31,7 +35,7 @@ module "migrator" {
     USER_SYNC_DATABASE_AUTH         = "secret"
     USER_SYNC_DATABASE_SECRET_ARN   = var.admin_secret_arn
     DATABASE_URL                    = "postgres://${local.database_at}"
-    USER_SYNC_ROLE_PREFIX           = var.role_prefix == "user_sync" ? null : var.role_prefix
+    USER_SYNC_ROLE_PREFIX           = local.role_prefix
     USER_SYNC_RECORD_RETENTION_DAYS = var.record_retention_days == 400 ? null : tostring(var.record_retention_days)
     # The logins that it makes, whatever it is asked.
     USER_SYNC_LOGINS_AUTH         = var.database_auth

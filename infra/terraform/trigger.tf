@@ -10,7 +10,7 @@ locals {
 
   # The keys that differ from the documented ones.
   client_metadata_keys = [for meaning in ["ip", "user_agent", "device", "location", "referral_code"] :
-    "${meaning}=${var.client_metadata_keys[meaning]}" if var.client_metadata_keys[meaning] != null
+    "${meaning}=${var.client_metadata_keys[meaning]}" if var.client_metadata_keys[meaning] != meaning
   ]
 }
 

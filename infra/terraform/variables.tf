@@ -158,14 +158,12 @@ variable "deployment" {
 # The database.
 
 variable "schema" {
-  description = "The PostgreSQL schema that holds the tables; null is public. One user pool a schema is the way for several pools in one database."
+  description = "The PostgreSQL schema that holds the tables. One user pool a schema is the way for several pools in one database."
   type        = string
-  default     = null
+  default     = "public"
 
   validation {
-    condition = var.schema == null || try(
-      length(base64encode(var.schema)) <= 84 && length(var.schema) >= 1 && !startswith(var.schema, "pg_") && var.schema != "information_schema", false
-    )
+    condition     = length(var.schema) >= 1 && length(base64encode(var.schema)) <= 84 && !startswith(var.schema, "pg_") && var.schema != "information_schema"
     error_message = "schema must be 1 to 63 bytes, and not one of PostgreSQL's own (pg_…, information_schema)."
   }
 }
@@ -404,16 +402,16 @@ variable "sender_key_arn" {
 variable "client_metadata_keys" {
   description = "The names under which your clients send ClientMetadata, where they are not ip, user_agent, device, location and referral_code."
   type = object({
-    ip            = optional(string)
-    user_agent    = optional(string)
-    device        = optional(string)
-    location      = optional(string)
-    referral_code = optional(string)
+    ip            = optional(string, "ip")
+    user_agent    = optional(string, "user_agent")
+    device        = optional(string, "device")
+    location      = optional(string, "location")
+    referral_code = optional(string, "referral_code")
   })
   default = {}
 
   validation {
-    condition     = alltrue([for key in values(var.client_metadata_keys) : key == null || can(regex("^[^,=[:space:]]+$", key))])
+    condition     = alltrue([for key in values(var.client_metadata_keys) : can(regex("^[^,=[:space:]]+$", key))])
     error_message = "client_metadata_keys must be names without commas, equals signs and blanks."
   }
 }
