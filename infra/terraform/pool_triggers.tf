@@ -9,6 +9,8 @@ locals {
     USER_SYNC_OVERWRITE_TRIGGERS = tostring(var.overwrite_triggers)
   })
 
+  email_service = "email.cognito-idp.amazonaws.com"
+
   # Reads all settings of the pool, and sends them back.
   updates_pool = concat(
     [
@@ -20,8 +22,18 @@ locals {
           # The factors of MFA are no part of the two above, and an update must not change them.
           "cognito-idp:GetUserPoolMfaConfig",
           "cognito-idp:SetUserPoolMfaConfig",
+          # An update sends the pool's tags, too.
+          "cognito-idp:TagResource",
+          "cognito-idp:UntagResource",
         ]
         Resource = local.arn_of.user_pool
+      },
+      # A pool that sends by Amazon SES: "Using service-linked roles for Amazon Cognito", Amazon Cognito Developer Guide.
+      {
+        Effect    = "Allow"
+        Action    = "iam:CreateServiceLinkedRole"
+        Resource  = "arn:${local.account.partition}:iam::${local.account.id}:role/aws-service-role/${local.email_service}/AWSServiceRoleForAmazonCognitoIdpEmailService"
+        Condition = { StringEquals = { "iam:AWSServiceName" = local.email_service } }
       },
       # Whether a function that is the trigger now is a former one of ours, by its tag.
       {
