@@ -21,23 +21,31 @@ from terraform import MODULE, Terraform
 
 INFRA = MODULE.parent
 
-# What cannot be, and a word of what is said of it.
+# What cannot be, and a word of what is said of it. Terraform says all that is wrong with a plan at once, so many are tried
+# together: in two plans, since some of one would be right with another of the other.
 REFUSED = [
-    ({"user_pool_id": "us-east-1_Abc123Def"}, "must be of the provider's Region"),
-    ({"database_resource_id": None}, "database_resource_id must be given"),
-    ({"database_resource_id": "prx-0123"}, "A proxy cannot be the database here"),
-    ({"admin_secret_arn": None}, "admin_secret_arn must be given"),
-    ({"certificate_authorities": "/nowhere.pem"}, "curl -O"),
-    ({"code": "/nowhere"}, "run `make lambda` first"),
-    ({"batch_size": 11, "max_batching_window_seconds": 0}, "must be 1 at least"),
-    ({"keep_triggers": True, "attach_triggers": False}, "who sets the triggers keeps them"),
-    ({"database_auth": "secret"}, "consumer_secret_arn must be given"),
-    ({"endpoints": {"sqs": True}}, "on_imported_vpc = true"),
-    ({"role_prefix": "pg_sync"}, "not with pg_"),
-    ({"log_retention_days": 100}, "one of those that CloudWatch Logs takes"),
-    ({"heartbeat_interval_seconds": 90}, "whole minutes from 60 to 3600"),
-    ({"record_retention_days": 90, "migrations": False}, "must be left out with migrations = false"),
-    ({"alarm_thresholds": {"heartbeat_intervals": 1}}, "heartbeat_intervals from 2 to 24"),
+    [
+        ({"user_pool_id": "us-east-1_Abc123Def"}, "must be of the provider's Region"),
+        ({"database_resource_id": None}, "database_resource_id must be given"),
+        ({"admin_secret_arn": None}, "admin_secret_arn must be given"),
+        ({"batch_size": 11, "max_batching_window_seconds": 0}, "must be 1 at least"),
+        ({"keep_triggers": True, "attach_triggers": False}, "who sets the triggers keeps them"),
+        ({"endpoints": {"sqs": True}}, "on_imported_vpc = true"),
+        ({"role_prefix": "pg_sync"}, "not with pg_"),
+        ({"log_retention_days": 100}, "one of those that CloudWatch Logs takes"),
+        ({"heartbeat_interval_seconds": 90}, "whole minutes from 60 to 3600"),
+        ({"alarm_thresholds": {"heartbeat_intervals": 1}}, "heartbeat_intervals from 2 to 24"),
+        ({"login_context": {"clients": ["one"]}}, "there is nothing to read else"),
+        ({"schema": "information_schema"}, "not one of PostgreSQL's own"),
+    ],
+    [
+        ({"database_resource_id": "prx-0123"}, "A proxy cannot be the database here"),
+        ({"database_auth": "secret"}, "consumer_secret_arn must be given"),
+        ({"record_retention_days": 90, "migrations": False}, "must be left out with migrations = false"),
+        ({"certificate_authorities": "/nowhere.pem"}, "curl -O"),
+        ({"code": "/nowhere"}, "run `make lambda` first"),
+        ({"user_pool_id": "Abc123Def"}, "such as eu-west-1_Abc123Def"),
+    ],
 ]
 
 
@@ -56,41 +64,71 @@ def ended(process: subprocess.Popen, what: str) -> None:
 
 
 def refusals(planned: Planned) -> list[str]:
-    """All at once: Terraform says every refusal of a plan. Those of one variable need a plan each."""
-    wrong, left = [], list(REFUSED)
-    while left:
-        together, later = {}, []
-        expected = []
-        for changes, message in left:
-            if any(name in together for name in changes) or _excludes(together, changes):
-                later.append((changes, message))
-            else:
-                together.update(changes)
-                expected.append((changes, message))
-        said = " ".join(re.sub(r"[│\s]+", " ", planned.refusal(together)).split())
-        wrong += [f"not refused with {message!r}: {json.dumps(changes)}; said was: {said}" for changes, message in expected if message not in said]
-        left = later
-    return wrong
-
-
-def _excludes(together: dict, changes: dict) -> bool:
-    """Whether what is refused of one is what another needs."""
-    return bool({"code", "certificate_authorities"} & {*together, *changes}) and bool(together)
-
-
-def example(terraform: Terraform) -> list[str]:
-    """Each example is a valid root module."""
     wrong = []
-    for folder in sorted((MODULE / "examples").iterdir()):
-        copy = terraform.folder / "copy" / "examples" / folder.name
-        shutil.copytree(MODULE, terraform.folder / "copy", ignore=shutil.ignore_patterns("test", ".terraform*"), dirs_exist_ok=True)
-        for command in (("init", "-no-color", "-input=false"), ("validate", "-no-color")):
-            result = terraform.run(*command, folder=copy)
-            if result.returncode:
-                wrong.append(f"examples/{folder.name}: {command[0]}: {result.stdout}{result.stderr}")
-        if (copy / "main.tf").read_text().split('module "user_sync"')[1].split("\n}\n")[0] not in (MODULE / "README.md").read_text():
-            wrong.append(f"README.md has not the module of examples/{folder.name}")
+    for together in REFUSED:
+        changes = {name: value for each, _ in together for name, value in each.items()}
+        said = _errors(planned.refusal(changes))
+        wrong += [f"not refused with {message!r}: {json.dumps(each)}" for each, message in together if message not in said]
+        if wrong:
+            return [*wrong, f"said was: {said}"]
     return wrong
+
+
+def examples(terraform: Terraform, planned: Planned) -> list[str]:
+    """Each example plans, where the module is in a checkout in which `make lambda` has run, and README.md has it."""
+    wrong = []
+    repository = terraform.folder / "repository"
+    shutil.copytree(MODULE, repository / "infra" / "terraform", ignore=shutil.ignore_patterns("test", ".terraform*"))
+    (repository / "dist").symlink_to(planned.dist)
+    for folder in sorted((repository / "infra" / "terraform" / "examples").iterdir()):
+        shutil.copy(planned.dist / "bundle.pem", folder / "global-bundle.pem")
+        for command in ("init", "plan"):
+            result = terraform.run(command, "-no-color", "-input=false", folder=folder)
+            if result.returncode:
+                wrong.append(f"examples/{folder.name}: {command}: {_errors(result.stdout + result.stderr)}")
+        module = (folder / "main.tf").read_text().split('module "user_sync"')[1].split("\n}\n")[0]
+        if module not in (MODULE / "README.md").read_text():
+            wrong.append(f"README.md has another module than examples/{folder.name}")
+    return wrong
+
+
+def _errors(said: str) -> str:
+    """What Terraform says is wrong, without the plan before it. It breaks lines, and draws one beside them."""
+    said = " ".join(said.replace("│", " ").split())
+    return said[said.find("Error:") :] if "Error:" in said else said
+
+
+# Changes of a plan that the comparison must find: a right that is wider, a function in the VPC, silence that is well, a queue that
+# forgets, and a function that does something else.
+CHANGED = [
+    ("aws_iam_role_policy", "policy", lambda text: text.replace("sqs:SendMessage", "sqs:*"), "/may/Allow sqs:*"),
+    ("aws_lambda_function", "vpc_config", lambda given: [] if given else [{}], "/in the VPC"),
+    ("aws_cloudwatch_metric_alarm", "treat_missing_data", lambda _: "missing", "/missing"),
+    ("aws_sqs_queue", "message_retention_seconds", lambda _: 60, "/retention"),
+    ("aws_lambda_function", None, None, "/program"),
+]
+
+
+def finds(case: str, plan: dict, template: dict) -> list[str]:
+    """Whether the comparison would find what is different."""
+    wrong = []
+    for kind, attribute, change, path in CHANGED:
+        changed = json.loads(json.dumps(plan))
+        for module in [changed["planned_values"]["root_module"], *_below(changed["planned_values"]["root_module"])]:
+            for resource in list(module.get("resources", [])):
+                if resource["type"] == kind and attribute:
+                    resource["values"][attribute] = change(resource["values"][attribute])
+                elif resource["type"] == kind and resource["values"]["function_name"].endswith("-rows"):
+                    resource["values"]["environment"][0]["variables"]["USER_SYNC_OPERATION"] = "audit"
+        if not any(path in found for found, _, _ in compare.differences(case, changed, template)):
+            wrong.append(f"the comparison does not find another {path} of {kind}")
+    return wrong
+
+
+def _below(module: dict):
+    for child in module.get("child_modules", []):
+        yield child
+        yield from _below(child)
 
 
 def kept() -> list[str]:
@@ -115,13 +153,15 @@ def main() -> int:
         props = node("props.ts", str(files["props"]))
         planned.validate()
         plans = {name: planned.case(changes) for name, changes in cases.items()}
-        wrong += refusals(planned) + example(terraform) + kept()
+        wrong += refusals(planned) + examples(terraform, planned) + kept()
         ended(props, "reading the construct's props")
         wrong += settings.of_module() + settings.of_itself() + settings.of_readme()
         wrong += settings.of_construct(json.loads(files["props"].read_text()))
         ended(construct, "synthesizing the construct")
         templates = json.loads(files["templates"].read_text())
         wrong += compare.compare(plans, templates, all_cases=given.only is None)
+        first = next(iter(plans))
+        wrong += finds(first, plans[first], templates[first])
         if given.keep:
             given.keep.mkdir(parents=True, exist_ok=True)
             for name, plan in plans.items():
@@ -129,7 +169,7 @@ def main() -> int:
                 (given.keep / f"{name}.template.json").write_text(json.dumps(templates[name], indent=1))
     for each in wrong:
         print(each, file=sys.stderr)
-    print(f"terraform: {len(cases)} cases, {len(REFUSED)} refusals, {len(wrong)} findings")
+    print(f"terraform: {len(cases)} cases, {sum(map(len, REFUSED))} refusals, {len(wrong)} findings")
     return 1 if wrong else 0
 
 
