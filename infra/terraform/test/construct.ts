@@ -31,7 +31,11 @@ const env = { account: '123456789012', region: 'eu-west-1' };
 const fn = (stack: Stack, id: string) =>
   lambda.Function.fromFunctionArn(stack, id, `arn:aws:lambda:eu-west-1:123456789012:function:${id}`);
 const key = (stack: Stack, id: string) =>
-  kms.Key.fromKeyArn(stack, `Key${id}`, `arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-4000-8000-00000000000${id}`);
+  kms.Key.fromKeyArn(
+    stack,
+    `Key${id}`,
+    `arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-4000-8000-00000000000${id}`,
+  );
 const secret = (stack: Stack, name: string) =>
   secretsmanager.Secret.fromSecretCompleteArn(
     stack,
@@ -138,5 +142,10 @@ function synthesized(name: string, code: string): unknown {
 const [, , code, file] = process.argv;
 const wanted = Object.keys(JSON.parse(fs.readFileSync(path.join(__dirname, 'cases.json'), 'utf8')));
 if (JSON.stringify(wanted) !== JSON.stringify(Object.keys(CASES)))
-  throw new Error(`cases.json and construct.ts have other cases: ${wanted.join(', ')}; ${Object.keys(CASES).join(', ')}`);
-fs.writeFileSync(file!, JSON.stringify(Object.fromEntries(wanted.map((name) => [name, synthesized(name, code!)])), null, 1));
+  throw new Error(
+    `cases.json and construct.ts have other cases: ${wanted.join(', ')}; ${Object.keys(CASES).join(', ')}`,
+  );
+fs.writeFileSync(
+  file!,
+  JSON.stringify(Object.fromEntries(wanted.map((name) => [name, synthesized(name, code!)])), null, 1),
+);
