@@ -131,6 +131,30 @@ def _below(module: dict):
         yield from _below(child)
 
 
+# What comes after what. A plan's resources do not say it; its configuration does.
+ORDER = {
+    "consumer": "aws_lambda_invocation.schema",
+    "rows": "aws_lambda_invocation.schema",
+    "audit": "aws_lambda_invocation.schema",
+    "lifecycle": "module.consumer",
+    "records": "module.consumer",
+    "heartbeat": "aws_lambda_invocation.pool_triggers",
+    "pool_changes": "aws_lambda_invocation.pool_triggers",
+}
+
+
+def ordered(plan: dict) -> list[str]:
+    """Migrations before code, consumers before who sends, triggers before who looks whether they are there."""
+    calls = plan["configuration"]["root_module"]["module_calls"]
+    return [f"module.{name} does not wait for {first}" for name, first in ORDER.items() if first not in calls[name].get("depends_on", [])]
+
+
+def unowned() -> list[str]:
+    """Whoever owns a pool resets it."""
+    owning = [file.name for file in MODULE.rglob("*.tf") if 'resource "aws_cognito' in file.read_text()]
+    return [f"{name} owns a part of a user pool, which the module must not" for name in owning]
+
+
 def kept() -> list[str]:
     """That queues which hold events are kept no plan says."""
     text = (MODULE / "modules" / "queues" / "main.tf").read_text()
@@ -153,7 +177,7 @@ def main() -> int:
         props = node("props.ts", str(files["props"]))
         planned.validate()
         plans = {name: planned.case(changes) for name, changes in cases.items()}
-        wrong += refusals(planned) + examples(terraform, planned) + kept()
+        wrong += refusals(planned) + examples(terraform, planned) + kept() + unowned()
         ended(props, "reading the construct's props")
         wrong += settings.of_module() + settings.of_itself() + settings.of_readme()
         wrong += settings.of_construct(json.loads(files["props"].read_text()))
@@ -161,6 +185,7 @@ def main() -> int:
         templates = json.loads(files["templates"].read_text())
         wrong += compare.compare(plans, templates, all_cases=given.only is None)
         first = next(iter(plans))
+        wrong += ordered(plans[first])
         wrong += finds(first, plans[first], templates[first])
         if given.keep:
             given.keep.mkdir(parents=True, exist_ok=True)
