@@ -51,6 +51,9 @@ locals {
     [for key in var.sender_key_arn[*] : { Effect = "Allow", Action = "kms:CreateGrant", Resource = key }],
   )
 
+  # What the first invocation has answered: the pool, and what it had before.
+  attached = one([for first in aws_lambda_invocation.pool_triggers_first : jsondecode(first.result).PhysicalResourceId])
+
   # CloudFormation's form, which the program reads: texts only, and what is null is left out.
   attachment_properties = { for name, value in {
     UserPoolId              = var.user_pool_id
@@ -106,12 +109,20 @@ resource "aws_lambda_invocation" "pool_triggers" {
   lifecycle_scope = "CRUD"
   input = jsonencode({
     RequestType        = "Update"
-    PhysicalResourceId = jsondecode(aws_lambda_invocation.pool_triggers_first[0].result).PhysicalResourceId
+    PhysicalResourceId = local.attached
     ResourceProperties = merge(local.attachment_properties, {
       Deployment = var.deployment
       Code       = local.packages["user-sync-operator"].hash
     })
   })
+
+  # The program refuses it, too. This is before anything has changed.
+  lifecycle {
+    precondition {
+      condition     = startswith(local.attached, "user-sync-triggers/${var.user_pool_id}/")
+      error_message = "user_pool_id must stay what it was, since the former pool's triggers would be left behind: apply once with the former pool and attach_triggers = false, which puts back what it had, and then with this one. It was attached as ${local.attached}."
+    }
+  }
 
   depends_on = [module.pool_triggers, aws_lambda_permission.trigger]
 }

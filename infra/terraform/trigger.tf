@@ -47,10 +47,16 @@ module "trigger" {
 }
 
 resource "aws_lambda_permission" "trigger" {
-  statement_id   = "user-pool"
+  statement_id   = "user-pool-${var.user_pool_id}"
   action         = "lambda:InvokeFunction"
   function_name  = module.trigger.arn
   principal      = "cognito-idp.amazonaws.com"
   source_arn     = local.arn_of.user_pool
   source_account = local.account.id
+
+  # A pool that calls a function that it may no longer call signs nobody in: the former permission goes last, and stays where
+  # whatever comes in between fails.
+  lifecycle {
+    create_before_destroy = true
+  }
 }

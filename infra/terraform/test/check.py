@@ -22,7 +22,7 @@ from terraform import MODULE, Terraform
 INFRA = MODULE.parent
 
 # What cannot be, and a word of what is said of it. Terraform says all that is wrong with a plan at once, so many are tried
-# together: in two plans, since some of one would be right with another of the other.
+# together: in several plans, since some would be right beside others.
 REFUSED = [
     [
         ({"user_pool_id": "us-east-1_Abc123Def"}, "must be of the provider's Region"),
@@ -46,6 +46,7 @@ REFUSED = [
         ({"code": "/nowhere"}, "run `make lambda` first"),
         ({"user_pool_id": "Abc123Def"}, "such as eu-west-1_Abc123Def"),
     ],
+    [({"user_pool_id": "eu-west-1_Exchanged"}, "user_pool_id must stay what it was")],
 ]
 
 
@@ -156,10 +157,18 @@ def unowned() -> list[str]:
 
 
 def kept() -> list[str]:
-    """That queues which hold events are kept no plan says."""
-    text = (MODULE / "modules" / "queues" / "main.tf").read_text()
-    queues = re.findall(r'^resource "aws_sqs_queue" .*?^\}$', text, re.M | re.S)
-    return [] if len(queues) == 2 and all("prevent_destroy = true" in queue for queue in queues) else ["modules/queues keeps not both of its queues"]
+    """What no plan says: that queues which hold events are kept, and that a pool may call the trigger until it no longer does."""
+    wrong = []
+    queues = _resource("modules/queues/main.tf", "aws_sqs_queue")
+    if len(queues) != 2 or not all("prevent_destroy = true" in queue for queue in queues):
+        wrong.append("modules/queues keeps not both of its queues")
+    if not all("create_before_destroy = true" in permission for permission in _resource("trigger.tf", "aws_lambda_permission")):
+        wrong.append("trigger.tf takes the pool's permission away before it gives another")
+    return wrong
+
+
+def _resource(file: str, kind: str) -> list[str]:
+    return re.findall(rf'^resource "{kind}" .*?^\}}$', (MODULE / file).read_text(), re.M | re.S)
 
 
 def main() -> int:

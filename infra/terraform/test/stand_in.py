@@ -45,7 +45,7 @@ def arn(service: str, resource: str) -> str:
 COMPUTED = {
     ("aws_lambda_function", "arn"): lambda given: arn("lambda", f"function:{given['function_name']}"),
     ("aws_lambda_layer_version", "arn"): lambda given: arn("lambda", f"layer:{given['layer_name']}:1"),
-    ("aws_lambda_invocation", "result"): lambda given: json.dumps({"PhysicalResourceId": f"<what {given['function_name']} answers>"}),
+    ("aws_lambda_invocation", "result"): lambda given: json.dumps({"PhysicalResourceId": attached(json.loads(given["input"]))}),
     ("aws_sqs_queue", "arn"): lambda given: arn("sqs", given["name"]),
     ("aws_sqs_queue", "url"): lambda given: f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{given['name']}",
     ("aws_iam_role", "arn"): lambda given: f"arn:aws:iam::{ACCOUNT}:role/{given['name']}",
@@ -62,6 +62,12 @@ COMPUTED = {
     ],
     ("data.archive_file", "output_base64sha256"): lambda given: digest(given["source_file"] or str(given["source"])),
 }
+
+
+def attached(payload: dict) -> str:
+    """The name that the program gives the triggers. A pool that is called so was another one at the first apply."""
+    pool = payload.get("ResourceProperties", {}).get("UserPoolId", "none")
+    return f"user-sync-triggers/{pool.replace('Exchanged', 'Former')}/-,-"
 
 
 def digest(text: str) -> str:
