@@ -32,7 +32,8 @@ REQUIRED = object()
 def variables() -> dict:
     """The variables of the module with their defaults, those of objects by their attributes."""
     found = {}
-    for name, body in re.findall(r'^variable "(\w+)" \{\n(.*?)\n\}$', (MODULE / "variables.tf").read_text(), re.M | re.S):
+    text = "\n".join(file.read_text() for file in sorted(MODULE.glob("variables*.tf")))
+    for name, body in re.findall(r'^variable "(\w+)" \{\n(.*?)\n\}$', text, re.M | re.S):
         attributes = re.findall(r"^    (\w+)\s+= optional\((?:string|number|bool|list\(string\))(?:, (.+))?\)$", body, re.M)
         if re.search(r"^  type\s+= object\(", body, re.M) and attributes:
             found.update({f"{name}.{attribute}": _literal(default or "null") for attribute, default in attributes})
@@ -54,10 +55,10 @@ def of_module() -> list[str]:
     wrong += [f"settings.json has no row with the variable {name}" for name in ours if name not in listed]
     for name, row in listed.items():
         if name not in ours:
-            wrong.append(f"settings.json names the variable {name}, and variables.tf has none")
+            wrong.append(f"settings.json names the variable {name}, and the module has none")
         elif (ours[name] is REQUIRED) != bool(row.get("required")) or ours[name] is not REQUIRED and ours[name] != row["default"]:
             said = "none: it is required" if ours[name] is REQUIRED else json.dumps(ours[name])
-            wrong.append(f"the default of {name} is {said} in variables.tf, and another in settings.json")
+            wrong.append(f"the default of {name} is {said} in the module, and another in settings.json")
     return wrong
 
 

@@ -243,8 +243,14 @@ mod tests {
         };
         assert_eq!(read(""), RequestType::Update);
         assert_eq!(read(r#","tf":{"action":"create","prev_input":null}"#), RequestType::Update);
-        assert_eq!(read(r#","tf":{"action":"update","prev_input":{"RequestType":"Update"}}"#), RequestType::Update);
-        assert_eq!(read(r#","tf":{"action":"delete","prev_input":{"RequestType":"Update"}}"#), RequestType::Delete);
+        assert_eq!(
+            read(r#","tf":{"action":"update","prev_input":{"RequestType":"Update"}}"#),
+            RequestType::Update
+        );
+        assert_eq!(
+            read(r#","tf":{"action":"delete","prev_input":{"RequestType":"Update"}}"#),
+            RequestType::Delete
+        );
     }
 
     #[test]
