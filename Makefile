@@ -26,7 +26,7 @@ CARGO_FUZZ := 0.13.2
 FUZZ := $(CACHE)/fuzz
 FUZZ_TARGETS := message trigger
 
-.PHONY: help demo dev test programs soak crash versions poolers servers fuzz fuzz-smoke fuzz-build deny unused bench bench-contexts bench-functions bench-render bench-peers bench-verify bench-audit bench-upgrade bench-reconcile bench-fill bench-reconcile-stub bench-devices lambda infra infra-packages example-packages requirements check needs needs-infra needs-bench needs-lints
+.PHONY: help demo dev test programs soak crash versions poolers servers fuzz fuzz-smoke fuzz-build deny unused bench bench-contexts bench-functions bench-render bench-peers bench-verify bench-audit bench-upgrade bench-reconcile bench-fill bench-reconcile-stub bench-devices lambda infra infra-packages terraform example-packages requirements check needs needs-infra needs-bench needs-lints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -191,6 +191,11 @@ requirements: ## pin the Python packages again, as the files *.in ask (needs uv)
 infra: infra-packages ## check the CDK construct: types, tests, cdk-nag, the CDK's CLI offline, jsii, cfn-lint
 	cd infra && npm test --silent
 	python3 -B infra/lint-templates.py infra/cdk.out/*/*.template.json
+
+# Terraform is a library of PyPI's, for this only.
+terraform: infra-packages ## check the Terraform module: format, validity, plans beside the construct's templates, settings
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'python3 in PATH is older than 3.11, which the stand-in for the AWS provider needs' >&2; exit 1; }
+	python3 -B infra/terraform/test/check.py
 
 # npm writes the file in node_modules last.
 infra-packages: needs-infra

@@ -166,7 +166,7 @@ impl NotPinned {
 /// CloudFormation's request, as the CDK's provider hands it over ("Custom resource request objects", AWS
 /// CloudFormation User Guide; `onEvent` of aws-cdk-lib's custom-resources).
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(from = "Payload<P>", bound(deserialize = "P: Deserialize<'de>"))]
 struct Request<P> {
     request_type: RequestType,
     /// The name that an earlier answer gave it; on updates and deletions.
@@ -181,6 +181,36 @@ enum RequestType {
     Create,
     Update,
     Delete,
+}
+
+/// A request as it comes. From Terraform it is the same at the end as before, and only what the provider adds says that it is
+/// the end (`lifecycle_scope` of `aws_lambda_invocation`, Terraform's AWS provider).
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Payload<P> {
+    request_type: RequestType,
+    physical_resource_id: Option<String>,
+    resource_properties: P,
+    old_resource_properties: Option<P>,
+    #[serde(rename = "tf")]
+    terraform: Option<Terraform>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Terraform {
+    action: String,
+}
+
+impl<P> From<Payload<P>> for Request<P> {
+    fn from(payload: Payload<P>) -> Self {
+        let is_end = payload.terraform.is_some_and(|terraform| terraform.action == "delete");
+        Self {
+            request_type: if is_end { RequestType::Delete } else { payload.request_type },
+            physical_resource_id: payload.physical_resource_id,
+            resource_properties: payload.resource_properties,
+            old_resource_properties: payload.old_resource_properties,
+        }
+    }
 }
 
 /// The answer that gives a custom resource its name.
@@ -231,6 +261,29 @@ mod tests {
         let refused = format!("USER_SYNC_OPERATION is \"all\": it must be {OPERATIONS}");
         assert_eq!(read("all"), Err(refused));
         assert!(read("").unwrap_err().contains("is not set"));
+    }
+
+    #[test]
+    fn terraform_says_by_a_word_of_its_own_that_it_is_the_end() {
+        let read = |terraform: &str| {
+            let payload = format!(
+                r#"{{"RequestType":"Update","PhysicalResourceId":"name","ResourceProperties":{{"A":"b"}}{terraform}}}"#
+            );
+            let request: Request<Value> = serde_json::from_str(&payload).unwrap();
+            assert_eq!(request.physical_resource_id.as_deref(), Some("name"));
+            assert_eq!(request.resource_properties, json!({ "A": "b" }));
+            request.request_type
+        };
+        assert_eq!(read(""), RequestType::Update);
+        assert_eq!(read(r#","tf":{"action":"create","prev_input":null}"#), RequestType::Update);
+        assert_eq!(
+            read(r#","tf":{"action":"update","prev_input":{"RequestType":"Update"}}"#),
+            RequestType::Update
+        );
+        assert_eq!(
+            read(r#","tf":{"action":"delete","prev_input":{"RequestType":"Update"}}"#),
+            RequestType::Delete
+        );
     }
 
     #[test]
