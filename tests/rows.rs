@@ -392,7 +392,7 @@ async fn a_database_that_refuses_is_told_outside() {
     let said = answer(api.invoke(asked.to_string(), LIMIT).await).unwrap();
     assert_eq!(said, json!({ "arrived": false, "latest": null }));
     let id = EventId::new(Timestamp::from_unix_millis(1_700_000_000_000));
-    scene.database.apply(&[Event::Heartbeat { id: EventId::new(ago(5)) }]).await;
+    scene.database.apply(&[Event::heartbeat(EventId::new(ago(5)))]).await;
     let asked = json!({ "rows": { "heartbeat": id } });
     let said = answer(api.invoke(asked.to_string(), LIMIT).await).unwrap();
     assert_eq!(said["arrived"], true, "{said}");

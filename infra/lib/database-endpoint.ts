@@ -4,7 +4,7 @@ import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as rds from 'aws-cdk-lib/aws-rds';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
-import { Construct, IDependable } from 'constructs';
+import { Construct, IConstruct, IDependable } from 'constructs';
 import { DatabaseAttributes } from './database';
 
 /** What all kinds of databases have. */
@@ -56,8 +56,8 @@ export function ofInstance(
     host: instance.instanceEndpoint.hostname,
     port: instance.instanceEndpoint.port,
     connections: known(instance.connections),
-    // That of a restored instance, too, and one that RDS manages.
-    adminSecret: given ?? (instance as Partial<rds.DatabaseInstance>).secret,
+    // That of a restored instance, too.
+    adminSecret: given ?? managed(instance, made) ?? (instance as Partial<rds.DatabaseInstance>).secret,
     isProxy: false,
     dependencies: [instance],
     connect: (grantee, user) => {
@@ -157,6 +157,17 @@ function known(connections: ec2.Connections): ec2.Connections | undefined {
   return connections.securityGroups.length > 0 ? connections : undefined;
 }
 
+/** The secret of a password that RDS manages, also where it is told so by the resource of CloudFormation. */
+function managed(scope: Construct, made?: IConstruct): secretsmanager.ISecret | undefined {
+  if (!(made instanceof rds.CfnDBInstance || made instanceof rds.CfnDBCluster)) return undefined;
+  if (made.manageMasterUserPassword !== true) return undefined;
+  const id = 'UserSyncOwner';
+  const imported = scope.node.tryFindChild(id) as secretsmanager.ISecret | undefined;
+  return (
+    imported ?? secretsmanager.Secret.fromSecretCompleteArn(scope, id, made.attrMasterUserSecretSecretArn)
+  );
+}
+
 /**
  * The secret of a cluster that was made in this app. Of one that was restored CDK may have made a secret whose password the
  * cluster does not have ("generatedCredsNotApplied").
@@ -164,8 +175,10 @@ function known(connections: ec2.Connections): ec2.Connections | undefined {
 function clusterSecret(cluster: rds.IDatabaseCluster): secretsmanager.ISecret | undefined {
   const { secret } = cluster as Partial<rds.DatabaseCluster>;
   const made = cluster.node.defaultChild;
+  const ofRds = managed(cluster, made);
+  if (ofRds) return ofRds;
   const isRestored = made instanceof rds.CfnDBCluster && made.snapshotIdentifier !== undefined;
-  if (!isRestored || made.masterUserPassword !== undefined || made.manageMasterUserPassword) return secret;
+  if (!isRestored || made.masterUserPassword !== undefined) return secret;
   return cluster.node.children.some((child) => child instanceof rds.DatabaseSecret) ? undefined : secret;
 }
 

@@ -37,9 +37,10 @@ locals {
       },
       # Whether a function that is the trigger now is a former one of ours, by its tag.
       {
-        Effect   = "Allow"
-        Action   = "lambda:ListTags"
-        Resource = "arn:${local.account.partition}:lambda:${local.account.region}:${local.account.id}:function:*"
+        Effect    = "Allow"
+        Action    = "lambda:ListTags"
+        Resource  = "*"
+        Condition = { StringEquals = { "aws:ResourceAccount" = local.account.id } }
       },
     ],
     [for role in var.sms_role_arn[*] : {

@@ -9,7 +9,7 @@ import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { CognitoUserSyncProps, DatabaseAuth, Migrations, UserSyncDatabase } from '../lib';
 import { dist } from './support';
 import { Questions } from './template';
-import { sync } from './variants';
+import { managedByRds, sync } from './variants';
 
 const code = dist();
 
@@ -91,14 +91,13 @@ describe('the owner’s credentials are those of', () => {
   });
 
   test('RDS, where it manages the password', () => {
-    const managed = { manageMasterUserPassword: true };
     const instance = synthesized((stack, vpc) => ({
-      database: UserSyncDatabase.fromInstance(instanceIn(stack, vpc, managed)),
+      database: UserSyncDatabase.fromInstance(managedByRds(instanceIn(stack, vpc))),
     }));
     const [id] = instance.ids('AWS::RDS::DBInstance', 'Database');
     assert.deepEqual(owners(instance), { 'Fn::GetAtt': [id, 'MasterUserSecret.SecretArn'] });
     const cluster = synthesized((stack, vpc) => {
-      const made = clusterIn(stack, vpc, { ...managed, iamAuthentication: true });
+      const made = managedByRds(clusterIn(stack, vpc, { iamAuthentication: true }));
       return { database: UserSyncDatabase.fromCluster(made) };
     });
     const [clusterId] = cluster.ids('AWS::RDS::DBCluster', 'Database');

@@ -83,6 +83,15 @@ function userAuthEvents(stack: Stack): logs.ILogGroup {
 }
 
 /** What is imported everywhere, with what a variant changes. */
+/** Has RDS manage the owner's password: CDK's constructs have no prop for it in the oldest CDK. */
+export function managedByRds<T extends rds.DatabaseInstance | rds.DatabaseCluster>(database: T): T {
+  const made = database.node.defaultChild as rds.CfnDBInstance | rds.CfnDBCluster;
+  made.masterUserPassword = undefined;
+  made.masterUsername = 'owner';
+  made.manageMasterUserPassword = true;
+  return database;
+}
+
 export function sync(stack: Stack, code: string, changes: Changes = {}): CognitoUserSync {
   const database = () =>
     UserSyncDatabase.fromAttributes({
@@ -178,11 +187,10 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
       writer: rds.ClusterInstance.serverlessV2('writer'),
       iamAuthentication: true,
       storageEncrypted: true,
-      manageMasterUserPassword: true,
     });
     return {
       vpc,
-      database: UserSyncDatabase.fromCluster(cluster),
+      database: UserSyncDatabase.fromCluster(managedByRds(cluster)),
       endpoints: { sqs: true, secretsManager: true, ecr: true, logs: true, s3: true },
       commandTask: {},
       encryptionKey: new kms.Key(stack, 'Key', { enableKeyRotation: true }),

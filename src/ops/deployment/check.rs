@@ -136,7 +136,7 @@ impl Check {
         let (sent_at, id) = (Instant::now(), EventId::new(Timestamp::now()));
         let publisher = aws::publisher(self.queue_url.clone()).await;
         let left = until.saturating_duration_since(sent_at);
-        publisher.publish(&Event::Heartbeat { id }, SEND_BUDGET.min(left)).await?;
+        publisher.publish(&Event::heartbeat(id), SEND_BUDGET.min(left)).await?;
         let said = match self.look(id, until).await {
             Ok(()) => {
                 let seconds = sent_at.elapsed().as_secs_f64();
