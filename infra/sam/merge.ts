@@ -112,18 +112,22 @@ export class Merger {
     );
   }
 
-  /** The switch that says most, and what there is on either side of it. */
+  /** Of two kinds, the condition that tells them apart; else a switch that matters, and what there is on either side of it. */
   private decision(all: Variant<any>[]): any {
-    const choices = SWITCHES.flatMap(({ condition }) => {
-      const on = all.filter(({ off }) => !off.has(condition));
-      const off = all.filter((variant) => variant.off.has(condition));
-      const kinds = (some: Variant<any>[]) => new Set(some.map(({ value }) => text(value))).size;
-      if (on.length === 0 || off.length === 0) return [];
-      return [{ condition, on, off, kinds: kinds(on) + kinds(off) }];
+    const kinds = [...new Set(all.map(({ value }) => text(value)))];
+    if (kinds.length === 2) {
+      const condition = this.condition(all, ({ value }) => text(value) === kinds[0]);
+      const [on, off] = kinds.map((kind) => all.filter(({ value }) => text(value) === kind));
+      if (condition) return this.choice(condition, this.values(on!), this.values(off!));
+    }
+    const matters = SWITCHES.find(({ condition }) => {
+      const others = ({ off }: Variant<any>) => [...off].filter((one) => one !== condition).join();
+      return all.some((one) => all.some((other) => others(one) === others(other) && text(one.value) !== text(other.value)));
     });
-    const [best] = choices.sort((one, other) => one.kinds - other.kinds);
-    if (!best || best.on.length === all.length) throw new Error(`no switch tells these apart: ${text(all[0]!.value)}`);
-    return this.choice(best.condition, this.values(best.on), this.values(best.off));
+    if (!matters) throw new Error(`no switch tells these apart: ${text(all[0]!.value)}`);
+    const { condition } = matters;
+    const [on, off] = [false, true].map((isOff) => all.filter((one) => one.off.has(condition) === isOff));
+    return this.choice(condition, this.values(on!), this.values(off!));
   }
 
   private choice(condition: string, on: any, off: any): any {
@@ -135,25 +139,30 @@ export class Merger {
   /** The condition by which something is there; none if it always is. */
   private presence(all: Variant<any>[]): string | undefined {
     if (all.every(({ value }) => value !== ABSENT)) return undefined;
-    const switches = SWITCHES.map(({ condition }) => condition);
-    const literals = switches.flatMap((name) => [
-      { name, rule: { Condition: name }, holds: (off: ReadonlySet<string>) => !off.has(name) },
-      { name: `Not${name}`, rule: { 'Fn::Not': [{ Condition: name }] }, holds: (off: ReadonlySet<string>) => off.has(name) },
+    const condition = this.condition(all, ({ value }) => value !== ABSENT);
+    if (condition) return condition;
+    const shown = all.find(({ value }) => value !== ABSENT)!.value;
+    throw new Error(`no two switches say when this is there: ${text(shown).slice(0, 300)}`);
+  }
+
+  /** A condition of one or two switches that holds of those variants, and of no others. */
+  private condition<T>(all: Variant<T>[], isSo: (one: Variant<T>) => boolean): string | undefined {
+    const literals = SWITCHES.flatMap(({ condition: name }) => [
+      { name, rule: { Condition: name }, holds: ({ off }: Variant<T>) => !off.has(name) },
+      { name: `Not${name}`, rule: { 'Fn::Not': [{ Condition: name }] }, holds: ({ off }: Variant<T>) => off.has(name) },
     ]);
-    const fits = (holds: (off: ReadonlySet<string>) => boolean) =>
-      all.every(({ off, value }) => holds(off) === (value !== ABSENT));
+    const fits = (holds: (one: Variant<T>) => boolean) => all.every((one) => holds(one) === isSo(one));
     const single = literals.find(({ holds }) => fits(holds));
     if (single) return this.define(single.name, single.rule);
     for (const [index, one] of literals.entries()) {
       for (const other of literals.slice(index + 1)) {
-        if (fits((off) => one.holds(off) && other.holds(off)))
+        if (fits((variant) => one.holds(variant) && other.holds(variant)))
           return this.define(`${one.name}And${other.name}`, { 'Fn::And': [one.rule, other.rule] });
-        if (fits((off) => one.holds(off) || other.holds(off)))
+        if (fits((variant) => one.holds(variant) || other.holds(variant)))
           return this.define(`${one.name}Or${other.name}`, { 'Fn::Or': [one.rule, other.rule] });
       }
     }
-    const shown = all.find(({ value }) => value !== ABSENT)!.value;
-    throw new Error(`no two switches say when this is there: ${text(shown).slice(0, 300)}`);
+    return undefined;
   }
 
   private define(name: string, rule: any): string {

@@ -319,7 +319,7 @@ function ordered(value: any): any {
 const STATEMENT = ['Sid', 'Effect', 'Principal', 'Action', 'Resource', 'Condition'];
 
 /** Leaves out what a resource waits for by another one that it waits for. */
-function reduceDependencies(resources: Resources): void {
+export function reduceDependencies(resources: Resources): void {
   for (const [id, resource] of Object.entries(resources)) {
     let left = [...new Set(resource.DependsOn ?? [])].filter((one) => one in resources && one !== id).sort();
     for (const one of [...left]) {
