@@ -23,6 +23,7 @@ mod crash;
 mod credentials;
 mod databases;
 mod deployed;
+mod deployed_sam;
 mod dlq;
 mod doctor;
 mod end_to_end;

@@ -1,13 +1,15 @@
 import json
+import os
 import time
 import urllib.request
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.session import get_session
 
 # One long attempt: a second one would have the work done twice.
-functions = boto3.client("lambda", config=Config(read_timeout=845, retries={"total_max_attempts": 1}))
+ONCE = Config(region_name=os.environ["AWS_REGION"], read_timeout=845, retries={"total_max_attempts": 1})
+functions = get_session().create_client("lambda", config=ONCE)
 # A right that is new is not known everywhere at once; a function that was idle for weeks is woken first.
 NOT_YET = ("AccessDeniedException", "ResourceConflictException")
 NEVER_MADE = "never-made"

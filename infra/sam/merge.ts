@@ -28,13 +28,17 @@ export class Merger {
     SWITCHES.map(({ parameter, condition, off }) => {
       const isOff = { 'Fn::Equals': [{ Ref: parameter }, off] };
       const on = PARAMETERS[parameter]!.allowed?.find((value) => value !== off);
-      return [condition, on === undefined ? { 'Fn::Not': [isOff] } : { 'Fn::Equals': [{ Ref: parameter }, on] }];
+      return [
+        condition,
+        on === undefined ? { 'Fn::Not': [isOff] } : { 'Fn::Equals': [{ Ref: parameter }, on] },
+      ];
     }),
   );
 
   /** The conditions that are used. */
   public conditions(merged: Plain): Conditions {
-    const used = (text: string, name: string) => new RegExp(`"(?:Condition":|Fn::If":\\[)"${name}"`).test(text);
+    const used = (text: string, name: string) =>
+      new RegExp(`"(?:Condition":|Fn::If":\\[)"${name}"`).test(text);
     const parts = JSON.stringify(merged);
     const combined = Object.entries(this.defined).filter(([name]) => used(parts, name));
     const all = parts + JSON.stringify(combined.map(([, rule]) => rule));
@@ -79,7 +83,9 @@ export class Merger {
     if (new Set(all.map(({ value }) => text(value))).size === 1) return all[0]!.value;
     const there = all.filter(({ value }) => value !== ABSENT);
     if (there.length < all.length) {
-      const isOff = SWITCHES.find(({ condition }) => all.every(({ off, value }) => off.has(condition) === (value !== ABSENT)));
+      const isOff = SWITCHES.find(({ condition }) =>
+        all.every(({ off, value }) => off.has(condition) === (value !== ABSENT)),
+      );
       if (isOff) return this.choice(isOff.condition, NO_VALUE, this.values(there));
       return this.choice(this.presence(all)!, this.values(there), NO_VALUE);
     }
@@ -98,7 +104,10 @@ export class Merger {
       }
       const isListed = inner.some(({ value }) => Array.isArray(value));
       if (isListed && ['Resource', 'Action'].includes(key))
-        inner = inner.map(({ off, value }) => ({ off, value: value === ABSENT || Array.isArray(value) ? value : [value] }));
+        inner = inner.map(({ off, value }) => ({
+          off,
+          value: value === ABSENT || Array.isArray(value) ? value : [value],
+        }));
       made[key] = this.values(inner);
     }
     return made;
@@ -122,7 +131,9 @@ export class Merger {
     }
     const matters = SWITCHES.find(({ condition }) => {
       const others = ({ off }: Variant<any>) => [...off].filter((one) => one !== condition).join();
-      return all.some((one) => all.some((other) => others(one) === others(other) && text(one.value) !== text(other.value)));
+      return all.some((one) =>
+        all.some((other) => others(one) === others(other) && text(one.value) !== text(other.value)),
+      );
     });
     if (!matters) throw new Error(`no switch tells these apart: ${text(all[0]!.value)}`);
     const { condition } = matters;
@@ -149,7 +160,11 @@ export class Merger {
   private condition<T>(all: Variant<T>[], isSo: (one: Variant<T>) => boolean): string | undefined {
     const literals = SWITCHES.flatMap(({ condition: name }) => [
       { name, rule: { Condition: name }, holds: ({ off }: Variant<T>) => !off.has(name) },
-      { name: `Not${name}`, rule: { 'Fn::Not': [{ Condition: name }] }, holds: ({ off }: Variant<T>) => off.has(name) },
+      {
+        name: `Not${name}`,
+        rule: { 'Fn::Not': [{ Condition: name }] },
+        holds: ({ off }: Variant<T>) => off.has(name),
+      },
     ]);
     const fits = (holds: (one: Variant<T>) => boolean) => all.every((one) => holds(one) === isSo(one));
     const single = literals.find(({ holds }) => fits(holds));
@@ -189,7 +204,8 @@ function byKey(list: any[]): Map<string, any> {
   const keyed = new Map<string, any>();
   for (const item of list) {
     const { Resource: _, ...statement } = isObject(item) ? item : ({} as any);
-    const name = item?.PolicyName ?? item?.Sid ?? item?.Id ?? item?.Key ?? item?.properties?.title ?? heading(item);
+    const name =
+      item?.PolicyName ?? item?.Sid ?? item?.Id ?? item?.Key ?? item?.properties?.title ?? heading(item);
     const key = name ?? text('Effect' in statement ? statement : item);
     let free = key;
     for (let next = 2; keyed.has(free); next += 1) free = `${key} ${next}`;

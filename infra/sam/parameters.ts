@@ -37,7 +37,8 @@ export const GROUPS: Record<string, Record<string, Parameter>> = {
     },
     SubnetIds: {
       type: 'List<AWS::EC2::Subnet::Id>',
-      description: 'Private subnets of it, in two zones at least, from which SQS and Secrets Manager can be reached',
+      description:
+        'Private subnets of it, in two zones at least, from which SQS and Secrets Manager can be reached',
       standIn: ['subnet-0a5a7d1b00000c0d1', 'subnet-0a5a7d1b00000c0d2'],
       cdk: 'vpcSubnets',
     },
@@ -62,13 +63,15 @@ export const GROUPS: Record<string, Record<string, Parameter>> = {
     },
     DatabaseResourceId: {
       default: '',
-      description: 'db-... or cluster-..., by which IAM authentication is granted; not needed with DatabaseAuth=secret',
+      description:
+        'db-... or cluster-..., by which IAM authentication is granted; not needed with DatabaseAuth=secret',
       standIn: 'db-STANDINRESOURCEID',
       cdk: 'database (resourceId)',
     },
     DatabaseSecurityGroupId: {
       default: '',
-      description: 'The security group of the database, which is opened to the sync; without, open it yourself',
+      description:
+        'The security group of the database, which is opened to the sync; without, open it yourself',
       standIn: 'sg-0a5a7d1b00000c0de',
       cdk: 'database (securityGroup)',
       condition: 'OpensDatabase',
@@ -99,7 +102,8 @@ export const GROUPS: Record<string, Record<string, Parameter>> = {
     },
     ChainPostAuthenticationArn: {
       default: '',
-      description: "The function that is the pool's PostAuthentication trigger now, and is to be called first",
+      description:
+        "The function that is the pool's PostAuthentication trigger now, and is to be called first",
       standIn: 'arn:aws:lambda:eu-west-1:123456789012:function:stand-in-authentication',
       cdk: 'triggers.chainPostAuthentication',
       condition: 'ChainsPostAuthentication',
@@ -116,7 +120,8 @@ export const GROUPS: Record<string, Record<string, Parameter>> = {
     },
     Deployment: {
       default: '1',
-      description: 'Any other text than the last time has the triggers set again, if somebody has taken them away',
+      description:
+        'Any other text than the last time has the triggers set again, if somebody has taken them away',
       standIn: 'stand-in-deployment',
       cdk: 'userSyncDeployment (context)',
     },
@@ -125,7 +130,8 @@ export const GROUPS: Record<string, Record<string, Parameter>> = {
     DatabaseAuth: {
       default: 'iam',
       allowed: ['iam', 'secret'],
-      description: 'How functions log in: with tokens of IAM, or with passwords in Secrets Manager, which are made',
+      description:
+        'How functions log in: with tokens of IAM, or with passwords in Secrets Manager, which are made',
       standIn: 'secret',
       cdk: 'auth',
       condition: 'UsesSecrets',
@@ -139,7 +145,7 @@ export const GROUPS: Record<string, Record<string, Parameter>> = {
     },
     RolePrefix: {
       default: 'user_sync',
-      description: "What the names of the roles begin with; two deployments on one server have two prefixes",
+      description: 'What the names of the roles begin with; two deployments on one server have two prefixes',
       standIn: 'stand_in_prefix',
       cdk: 'rolePrefix',
     },
@@ -174,7 +180,8 @@ export const GROUPS: Record<string, Record<string, Parameter>> = {
   'What is followed': {
     Lifecycle: {
       ...flag('FollowsLifecycle', 'true'),
-      description: 'Whether users whom somebody creates, changes or deletes are followed, by a trail of CloudTrail',
+      description:
+        'Whether users whom somebody creates, changes or deletes are followed, by a trail of CloudTrail',
       cdk: 'lifecycle',
     },
     LoginContext: {
@@ -186,7 +193,8 @@ export const GROUPS: Record<string, Record<string, Parameter>> = {
       type: 'Number',
       default: 90,
       allowed: [30, 60, 90, 180, 365, 400, 731, 1096, 1827, 2557, 3653],
-      description: "For how many days logs are kept; an event that could not be sent is in the trigger's log only",
+      description:
+        "For how many days logs are kept; an event that could not be sent is in the trigger's log only",
       standIn: 2_557,
       cdk: 'logRetention',
     },

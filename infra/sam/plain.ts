@@ -25,11 +25,13 @@ export interface Plain {
 const CUSTOM_RESOURCES = 'CustomResources';
 
 /** What CDK makes of a construct's path, as part of a name: its plain name is in it. */
-const UNIQUE_ID = new RegExp(`${STACK_NAME.replaceAll('-', '')}(?:${CONSTRUCT})?(\\w+?)[0-9A-F]{8}(?![0-9A-F])`, 'g');
+const UNIQUE_ID = new RegExp(
+  `${STACK_NAME.replaceAll('-', '')}(?:${CONSTRUCT})?(\\w+?)[0-9A-F]{8}(?![0-9A-F])`,
+  'g',
+);
 
 /** The key of what is an object here, and a text of JSON in the template. */
 export const JSON_TEXT = 'JSON';
-
 
 /** Rewrites a template. Stand-ins become references to the parameters, if there are any; other values stay. */
 export function plain({ template, builds }: Synthesized, hasStandIns: boolean): Plain {
@@ -62,8 +64,10 @@ function localCode(resource: Resource & { Metadata?: any }, builds: Record<strin
 
 /** The construct path without what says nothing, and without the hashes in it. */
 function plainName(path: string[]): string {
-  const said = path.filter((part) => part !== CONSTRUCT && part !== 'Resource' && part !== 'Default');
-  return said
+  const isSaid = (part: string, index: number) =>
+    part !== CONSTRUCT && !(index === path.length - 1 && ['Resource', 'Default'].includes(part));
+  return path
+    .filter(isSaid)
     .map((part) => (part.startsWith('AllowEventRule') ? 'Permission' : part))
     .map((part) => (part.startsWith('from ') ? 'Ingress' : part.startsWith('to ') ? 'Egress' : part))
     .join('')
@@ -161,9 +165,7 @@ function customResources(logOf: any): Resources {
       path: path('Role'),
       Properties: {
         AssumeRolePolicyDocument: { Version: '2012-10-17', Statement: lambdaOnly },
-        Policies: [
-          { PolicyName: 'Log', PolicyDocument: { Version: '2012-10-17', Statement: writeLog } },
-        ],
+        Policies: [{ PolicyName: 'Log', PolicyDocument: { Version: '2012-10-17', Statement: writeLog } }],
       },
     },
     [log]: {
@@ -195,14 +197,20 @@ const buildName = (program: string) =>
 function rewriter(names: Map<string, string>, builds: Record<string, string>, hasStandIns: boolean) {
   const name = (id: string) => names.get(id) ?? id;
   const standIns = hasStandIns ? Object.entries(PARAMETERS) : [];
-  const numbers = new Map(standIns.flatMap(([id, { standIn }]) => (typeof standIn === 'number' ? [[standIn, id]] : [])));
-  const lists = new Map(standIns.flatMap(([id, { standIn }]) => (Array.isArray(standIn) ? [[JSON.stringify(standIn), id]] : [])));
+  const numbers = new Map(
+    standIns.flatMap(([id, { standIn }]) => (typeof standIn === 'number' ? [[standIn, id]] : [])),
+  );
+  const lists = new Map(
+    standIns.flatMap(([id, { standIn }]) => (Array.isArray(standIn) ? [[JSON.stringify(standIn), id]] : [])),
+  );
   const texts = standIns.filter(([, { standIn, allowed }]) => typeof standIn === 'string' && !allowed);
   const substituted = (text: string): string => {
     let made = text.replace(UNIQUE_ID, '$1').replaceAll(STACK_NAME, '${AWS::StackName}');
     for (const [id, { standIn }] of texts) made = made.replaceAll(standIn as string, `\${${id}}`);
-    for (const [number, id] of numbers) made = made.replace(new RegExp(`(?<![\\w.-])${number}(?![\\w.-])`, 'g'), `\${${id}}`);
-    for (const [fingerprint, program] of Object.entries(builds)) made = made.replaceAll(fingerprint, `\${${buildName(program)}}`);
+    for (const [number, id] of numbers)
+      made = made.replace(new RegExp(`(?<![\\w.-])${number}(?![\\w.-])`, 'g'), `\${${id}}`);
+    for (const [fingerprint, program] of Object.entries(builds))
+      made = made.replaceAll(fingerprint, `\${${buildName(program)}}`);
     return made;
   };
   const rewrite = (value: any): any => {
@@ -217,10 +225,13 @@ function rewriter(names: Map<string, string>, builds: Record<string, string>, ha
     }
     if (!(value instanceof Object)) return value;
     if ('Ref' in value) return { Ref: name(value.Ref) };
-    if ('Fn::GetAtt' in value) return { 'Fn::GetAtt': [name(value['Fn::GetAtt'][0]), value['Fn::GetAtt'][1]] };
+    if ('Fn::GetAtt' in value)
+      return { 'Fn::GetAtt': [name(value['Fn::GetAtt'][0]), value['Fn::GetAtt'][1]] };
     const joined = value['Fn::Join'];
     if (joined?.[0] === '') {
-      const parts = joined[1].map((part: any) => (typeof part === 'string' ? substituted(part) : inText(rewrite(part))));
+      const parts = joined[1].map((part: any) =>
+        typeof part === 'string' ? substituted(part) : inText(rewrite(part)),
+      );
       return withParts(parts);
     }
     const renamed = Object.entries(value).map(([key, inner]) => [
@@ -263,7 +274,9 @@ function sub(text: string): any {
 function references({ Properties }: Resource, all: Resources): Set<string> {
   const text = JSON.stringify(Properties ?? {});
   const found = [...text.matchAll(/"Ref":"(\w+)"|"Fn::GetAtt":\["(\w+)"|\$\{(\w+)(?:\.\w+)?\}/g)];
-  return new Set(found.map(([, ref, attribute, inside]) => (ref ?? attribute ?? inside)!).filter((id) => id in all));
+  return new Set(
+    found.map(([, ref, attribute, inside]) => (ref ?? attribute ?? inside)!).filter((id) => id in all),
+  );
 }
 
 /** All that is made before a resource is. */
@@ -276,15 +289,22 @@ function before(ids: Iterable<string>, all: Resources, seen = new Set<string>())
   return seen;
 }
 
-/** Writes a role's policy into the role, unless the policy waits for what waits for the role. */
+/**
+ * Writes a role's policy into the role, unless the policy waits for what waits for the role. Not what lets a custom resource
+ * be asked: where its condition ends, it is asked once more, to be deleted, after all roles were updated.
+ */
 function foldPolicies(resources: Resources): void {
   for (const [id, policy] of Object.entries(resources)) {
     if (policy.Type !== 'AWS::IAM::Policy') continue;
+    const isAsked = policy.path![1] === CUSTOM_RESOURCES;
     delete policy.Properties.PolicyName;
     const PolicyName = policy.path!.filter((part) => part !== 'Resource').at(-1)!;
     const role: string = policy.Properties.Roles[0].Ref;
     const needed = references({ ...policy, Properties: policy.Properties.PolicyDocument }, resources);
-    if (before([...needed, ...(policy.DependsOn ?? []).filter((one) => one !== role)], resources).has(role)) {
+    if (
+      before([...needed, ...(policy.DependsOn ?? []).filter((one) => one !== role)], resources).has(role) ||
+      isAsked
+    ) {
       policy.Properties = { PolicyName, ...policy.Properties };
       continue;
     }
@@ -293,7 +313,8 @@ function foldPolicies(resources: Resources): void {
     resources[role]!.Properties = { ...properties, Policies: [...Policies, { PolicyName, PolicyDocument }] };
     delete resources[id];
     for (const other of Object.values(resources))
-      if (other.DependsOn?.includes(id)) other.DependsOn = other.DependsOn.map((one) => (one === id ? role : one));
+      if (other.DependsOn?.includes(id))
+        other.DependsOn = other.DependsOn.map((one) => (one === id ? role : one));
   }
 }
 

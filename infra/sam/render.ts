@@ -1,7 +1,6 @@
 /** Writes template.yaml: the construct as CloudFormation has it, for those who use neither CDK nor Terraform. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { certificates, CERTIFICATES_FILE } from '../lib/certificates';
 import { Merger, Variant } from './merge';
 import { GROUPS, Parameter, PARAMETERS, SWITCHES, Value } from './parameters';
 import { JSON_TEXT, Plain, plain, Resource } from './plain';
@@ -11,26 +10,65 @@ import { yaml } from './yaml';
 /* eslint-disable @typescript-eslint/no-explicit-any */
 /** The parts of the template, in their order: the names that their resources begin with, and what they are. */
 const SECTIONS: [string[], string, string][] = [
-  [['Trigger', 'Queue', 'DeadLetterQueue'], 'Trigger', 'Each sign-up and login goes onto the queue, within the sign-in.'],
-  [['PoolTriggers'], "The pool's triggers", "Sets both triggers of the pool at each deployment, and puts back what was there when the stack is deleted."],
-  [['TriggerKeeper', 'TriggersParameter', 'Keep', 'PoolChanges'], 'Keeper of the triggers', 'Looks when the pool is changed; puts the triggers back with KeepTriggers=true.'],
-  [['Network', 'SecurityGroup', 'DatabaseSecurityGroup'], 'Network', "What connects to the database and to AWS, and is connected to by nobody."],
-  [['Logins', 'ConsumerSecret', 'ReaderSecret'], 'Logins', 'The passwords of the two logins, with DatabaseAuth=secret.'],
+  [
+    ['Trigger', 'Queue', 'DeadLetterQueue'],
+    'Trigger',
+    'Each sign-up and login goes onto the queue, within the sign-in.',
+  ],
+  [
+    ['PoolTriggers'],
+    "The pool's triggers",
+    'Sets both triggers of the pool at each deployment, and puts back what was there when the stack is deleted.',
+  ],
+  [
+    ['TriggerKeeper', 'TriggersParameter', 'Keep', 'PoolChanges'],
+    'Keeper of the triggers',
+    'Looks when the pool is changed; puts the triggers back with KeepTriggers=true.',
+  ],
+  [
+    ['Network', 'SecurityGroup', 'DatabaseSecurityGroup'],
+    'Network',
+    'What connects to the database and to AWS, and is connected to by nobody.',
+  ],
+  [
+    ['Logins', 'ConsumerSecret', 'ReaderSecret'],
+    'Logins',
+    'The passwords of the two logins, with DatabaseAuth=secret.',
+  ],
   [['Certificate'], 'Certificates', "What the database's certificate is checked against: layer/rds-ca.pem."],
-  [['Schema', 'Migrat', 'Maintenance'], 'Schema', "Migrates before the consumer's new code runs, and maintains the ledger daily."],
-  [['Consumer', 'Mapping'], 'Consumer', 'Applies the events of the queue to the database, each exactly once.'],
+  [
+    ['Schema', 'Migrat', 'Maintenance'],
+    'Schema',
+    "Migrates before the consumer's new code runs, and maintains the ledger daily.",
+  ],
+  [
+    ['Consumer', 'Mapping'],
+    'Consumer',
+    'Applies the events of the queue to the database, each exactly once.',
+  ],
   [['Lifecycle', 'Heartbeat'], 'Lifecycle', 'Sends heartbeats, and what happens to users beside sign-ins.'],
   [['Rows'], 'Rows', 'Answers what those outside of the VPC ask about rows.'],
   [['Drift'], 'Drift', 'Compares the pool with the table every day, and changes neither.'],
-  [['Context', 'SignInRecord', 'Records', 'Audit'], 'Contexts', 'Where logins came from, and whether all that AWS recorded were counted.'],
+  [
+    ['Context', 'SignInRecord', 'Records', 'Audit'],
+    'Contexts',
+    'Where logins came from, and whether all that AWS recorded were counted.',
+  ],
   [['DeploymentCheck'], 'Deployment check', 'A deployment is green only when a heartbeat has come through.'],
-  [['CustomResources', 'OperatorBuild'], 'Custom resources', 'The one function that CloudFormation asks, outside of the VPC, which answers for those above.'],
+  [
+    ['CustomResources', 'OperatorBuild'],
+    'Custom resources',
+    'The one function that CloudFormation asks, outside of the VPC, which answers for those above.',
+  ],
   [['Monitoring', 'Alarms'], 'Alarms', 'Each way in which users could stop being synced.'],
   [['Dashboard', 'MonitoringDashboard'], 'Dashboard', 'How all is going.'],
 ];
 
 /** What everything is synthesized with, whose parts are all there. */
-export function values(off: ReadonlySet<string> = new Set(), given?: Record<string, Value>): Record<string, Value> {
+export function values(
+  off: ReadonlySet<string> = new Set(),
+  given?: Record<string, Value>,
+): Record<string, Value> {
   const one = ([name, { standIn, condition, off: isOff = '' }]: [string, Parameter]) => [
     name,
     condition !== undefined && off.has(condition) ? isOff : (given?.[name] ?? standIn),
@@ -63,7 +101,9 @@ export function make(): Made {
   if (left) throw new Error(`a stand-in is left: ${left.input.slice(left.index - 100, left.index + 60)}`);
   const conditions = merger.conditions(merged);
   const used = text + JSON.stringify(conditions);
-  const unused = Object.keys(PARAMETERS).filter((name) => !new RegExp(`"Ref":"${name}"|\\{${name}\\}`).test(used));
+  const unused = Object.keys(PARAMETERS).filter(
+    (name) => !new RegExp(`"Ref":"${name}"|\\{${name}\\}`).test(used),
+  );
   if (unused.length > 0) throw new Error(`no part of the template has ${unused.join(', ')}`);
   return { ...merged, conditions };
 }
@@ -75,20 +115,24 @@ export function render(made: Made): string {
   const resources = Object.entries(made.resources).sort((one, other) => byRank(one) - byRank(other));
   for (const [id, { path: _, ...resource }] of resources) {
     const matching = SECTIONS.flatMap(([begins, title, words]) =>
-      begins.filter((begin) => id.startsWith(begin)).map((begin) => ({ length: begin.length, key: heading(title, words) })),
+      begins
+        .filter((begin) => id.startsWith(begin))
+        .map((begin) => ({ length: begin.length, key: heading(title, words) })),
     ).sort((one, other) => other.length - one.length);
     const key = matching[0]?.key ?? heading(made.resources[id]!.path![1] ?? id, '');
     const lines = `  ${id}:${yaml(dashboards(resource), 4)}`;
     sections.set(key, [...(sections.get(key) ?? []), lines]);
   }
-  const body = [...sections].filter(([, list]) => list.length > 0).map(([key, list]) => `${key}\n${list.join('\n')}`);
+  const body = [...sections]
+    .filter(([, list]) => list.length > 0)
+    .map(([key, list]) => `${key}\n${list.join('\n')}`);
   return [
     fs.readFileSync(path.join(__dirname, 'head.txt'), 'utf8').trimEnd(),
     "AWSTemplateFormatVersion: '2010-09-09'",
-    "Description: Every user of a user pool as a row in your PostgreSQL",
+    'Description: Every user of a user pool as a row in your PostgreSQL',
     `\nParameters:\n${parameters()}`,
     `\nRules:${yaml(RULES, 2)}`,
-    `\nMetadata:${yaml(INTERFACE, 2)}`,
+    `\nMetadata:${yaml(METADATA, 2)}`,
     `\nConditions:${yaml(made.conditions, 2)}`,
     `\nResources:\n${body.join('\n\n')}`,
     `\nOutputs:${yaml(made.outputs, 2)}\n`,
@@ -128,7 +172,9 @@ const RULES = {
   },
 };
 
-const INTERFACE = {
+const METADATA = {
+  // The paths of what is to be uploaded are for `sam package`.
+  'cfn-lint': { config: { ignore_checks: ['W3002'] } },
   'AWS::CloudFormation::Interface': {
     ParameterGroups: Object.entries(GROUPS).map(([group, members]) => ({
       Label: { default: group },
@@ -177,7 +223,8 @@ function json(value: any, depth: number): Part[] {
 function joined(parts: Part[]): any {
   const made: any[] = [];
   for (const part of parts) {
-    if (typeof part !== 'string') made.push({ 'Fn::If': [part.condition, joined(part.on), joined(part.off)] });
+    if (typeof part !== 'string')
+      made.push({ 'Fn::If': [part.condition, joined(part.on), joined(part.off)] });
     else if (typeof made.at(-1) === 'string') made.push(made.pop() + part);
     else if (part !== '') made.push(part);
   }
@@ -185,16 +232,7 @@ function joined(parts: Part[]): any {
   return all.length > 1 ? { 'Fn::Join': ['', all] } : (all[0] ?? '');
 }
 
-/** The folder of the layer, which git does not keep. */
-export function writeLayer(): void {
-  const folder = path.join(__dirname, 'layer');
-  fs.mkdirSync(folder, { recursive: true });
-  fs.writeFileSync(path.join(folder, CERTIFICATES_FILE), certificates());
-}
-
+/** The template that git keeps. */
 export const TEMPLATE = path.join(__dirname, 'template.yaml');
 
-if (require.main === module) {
-  fs.writeFileSync(TEMPLATE, render(make()));
-  writeLayer();
-}
+if (require.main === module) fs.writeFileSync(TEMPLATE, render(make()));

@@ -12,10 +12,13 @@ export function yaml(value: any, indent = 0): string {
     const lines: string[] = value.trimEnd().split('\n');
     return ` |\n${lines.map((line) => (line ? pad + line : '')).join('\n')}`;
   }
-  if (Array.isArray(value)) return `\n${value.map((item) => `${pad}-${behindDash(item, indent)}`).join('\n')}`;
+  if (Array.isArray(value))
+    return `\n${value.map((item) => `${pad}-${behindDash(item, indent)}`).join('\n')}`;
   const [tag, inner] = short(value) ?? [];
   if (tag !== undefined) return ` ${tag}${yaml(inner, indent)}`;
-  const lines = Object.entries(value).map(([key, one]) => `${pad}${scalar(key, false)}:${yaml(one, indent + 2)}`);
+  const lines = Object.entries(value).map(
+    ([key, one]) => `${pad}${scalar(key, false)}:${yaml(one, indent + 2)}`,
+  );
   return `\n${lines.join('\n')}`;
 }
 
@@ -39,7 +42,8 @@ function short(value: any): [string, any] | undefined {
 
 /** On one line, if it can be read there. */
 function inline(value: any, isWithin: boolean): string | undefined {
-  if (isScalar(value)) return typeof value === 'string' && value.includes('\n') ? undefined : scalar(value, isWithin);
+  if (isScalar(value))
+    return typeof value === 'string' && value.includes('\n') ? undefined : scalar(value, isWithin);
   if (Array.isArray(value)) {
     const items = value.map((item) => inline(item, true));
     return items.includes(undefined) ? undefined : `[${items.join(', ')}]`;

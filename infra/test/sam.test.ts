@@ -55,7 +55,9 @@ function deployed({ resources, outputs, conditions }: Made, parameters: Record<s
     return Object.fromEntries(entries.filter(([, inner]) => inner !== undefined));
   };
   const kept = <T extends { Condition?: string }>(all: Record<string, T>) =>
-    Object.entries(all).filter(([, { Condition }]) => Condition === undefined || holds(conditions[Condition]));
+    Object.entries(all).filter(
+      ([, { Condition }]) => Condition === undefined || holds(conditions[Condition]),
+    );
   const there: Record<string, Resource> = {};
   for (const [id, { Condition: _, Metadata, ...resource }] of kept(resources as any) as any) {
     const waits = resolved(Metadata?.WaitsFor ?? []).map(({ Ref }: any) => Ref);
@@ -131,6 +133,10 @@ test('each name of `sam` in the table of settings is a parameter with that defau
   const named = new Map(settings.filter(({ sam }) => sam !== null).map((one) => [one.sam, one]));
   for (const [name, { default: byDefault }] of named)
     assert.equal(String(PARAMETERS[name]?.default ?? null), String(byDefault), `the default of ${name}`);
-  assert.deepEqual(Object.keys(PARAMETERS).filter((name) => !named.has(name)), []);
-  for (const { name, sam, why } of settings) assert.ok(sam !== null || why, `${name} says why SAM has it not`);
+  assert.deepEqual(
+    Object.keys(PARAMETERS).filter((name) => !named.has(name)),
+    [],
+  );
+  for (const { name, sam, why } of settings)
+    assert.ok(sam !== null || why, `${name} says why SAM has it not`);
 });
