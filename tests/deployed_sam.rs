@@ -79,6 +79,8 @@ impl<'a> Sam<'a> {
             ("Schema", "identity"),
             ("RolePrefix", "shop"),
             ("MaxReceiveCount", "5"),
+            // The emulator takes no more from a queue at once.
+            ("BatchSize", "10"),
         ]);
         parameters.extend(changes.iter().copied());
         let parameters: Vec<String> =

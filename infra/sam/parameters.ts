@@ -167,7 +167,7 @@ export const GROUPS: Record<string, Record<string, Parameter>> = {
       cdk: 'compute.lambda.maxConcurrency',
     },
     BatchSize: {
-      ...count(1_000, 11, 10_000, 7_919),
+      ...count(1_000, 1, 10_000, 7_919),
       description: 'Most messages that are applied in one transaction',
       cdk: 'compute.lambda.batchSize',
     },
