@@ -119,7 +119,7 @@ export const GROUPS: Record<string, Record<string, Parameter>> = {
       cdk: 'triggers.keep',
     },
     Deployment: {
-      default: '1',
+      default: '',
       description:
         'Any other text than the last time has the triggers set again, if somebody has taken them away',
       standIn: 'stand-in-deployment',

@@ -132,7 +132,7 @@ test('each name of `sam` in the table of settings is a parameter with that defau
   const settings: any[] = JSON.parse(fs.readFileSync(table, 'utf8'));
   const named = new Map(settings.filter(({ sam }) => sam !== null).map((one) => [one.sam, one]));
   for (const [name, { default: byDefault }] of named)
-    assert.equal(String(PARAMETERS[name]?.default ?? null), String(byDefault), `the default of ${name}`);
+    assert.equal(String(PARAMETERS[name]?.default || null), String(byDefault), `the default of ${name}`);
   assert.deepEqual(
     Object.keys(PARAMETERS).filter((name) => !named.has(name)),
     [],
