@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use aws_sdk_lambda::types::ScalingConfig;
 use serde_json::{Value, json};
 
-use crate::deployed::{Aws, LIMIT};
+use crate::deployed::{Aws, LIMIT, REGION};
 use crate::support::eventually;
 
 const STACK: &str = "user-sync";
@@ -59,6 +59,8 @@ impl<'a> Sam<'a> {
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", self.aws.dist.path())
             .env("SAM_CLI_TELEMETRY", "0")
+            // It knows the Region by no other name.
+            .env("AWS_DEFAULT_REGION", REGION)
             .envs(self.aws.environment.iter().map(|(name, value)| (name, value)))
             .output()
             .expect("the SAM CLI runs")
