@@ -15,7 +15,7 @@ CASES ?= 5000
 
 # Every Python package that is fetched, by what asks for it: NAME.in says what is wanted, NAME.txt has all that it needs,
 # with the hashes of its files for each platform. What is fetched is kept in the cache, a folder for each set.
-REQUIREMENTS := $(wildcard src/dev/stack/requirements/*.in infra/*.in .ci/*.in benches/peers/python/*.in docs/examples/python/*.in)
+REQUIREMENTS := $(wildcard src/dev/stack/requirements/*.in infra/*.in infra/sam/*.in .ci/*.in benches/peers/python/*.in docs/examples/python/*.in)
 PINNED := --require-hashes --no-deps --quiet --no-input --disable-pip-version-check
 
 # What checks the dependencies: prebuilt programs.
@@ -26,7 +26,7 @@ CARGO_FUZZ := 0.13.2
 FUZZ := $(CACHE)/fuzz
 FUZZ_TARGETS := message trigger
 
-.PHONY: help demo dev test programs soak crash versions poolers servers fuzz fuzz-smoke fuzz-build deny unused bench bench-contexts bench-functions bench-render bench-peers bench-verify bench-audit bench-upgrade bench-reconcile bench-fill bench-reconcile-stub bench-devices lambda infra infra-packages terraform example-packages requirements check needs needs-infra needs-bench needs-lints
+.PHONY: help demo dev test programs soak crash versions poolers servers fuzz fuzz-smoke fuzz-build deny unused bench bench-contexts bench-functions bench-render bench-peers bench-verify bench-audit bench-upgrade bench-reconcile bench-fill bench-reconcile-stub bench-devices lambda infra infra-packages terraform sam sam-cli example-packages requirements check needs needs-infra needs-bench needs-lints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -190,7 +190,21 @@ requirements: ## pin the Python packages again, as the files *.in ask (needs uv)
 
 infra: infra-packages ## check the CDK construct: types, tests, cdk-nag, the CDK's CLI offline, jsii, cfn-lint
 	cd infra && npm test --silent
-	python3 -B infra/lint-templates.py infra/cdk.out/*/*.template.json
+	python3 -B infra/lint-templates.py infra/cdk.out/*/*.template.json infra/sam/template.yaml
+
+# The template's paths are those of this folder: cfn-lint reads it here, and so does the SAM CLI.
+sam: infra-packages ## render infra/sam/template.yaml from the construct, and check it with cfn-lint and the SAM CLI
+	cd infra && node --import tsx sam/render.ts
+	python3 -B infra/lint-templates.py infra/sam/template.yaml
+	SAM_CLI_TELEMETRY=0 $$($(MAKE) --silent sam-cli) validate --lint --template infra/sam/template.yaml --region eu-west-1
+
+# AWS's program for SAM. Said is where it is.
+SAM_CLI := $(CACHE)/sam-cli-$(firstword $(shell cksum infra/sam/sam-cli.txt))
+
+sam-cli: needs-infra
+	@[ -f $(SAM_CLI)/complete ] || { echo 'installing the SAM CLI into $(SAM_CLI) (once)' >&2 && python3 -m venv $(SAM_CLI) && \
+		$(SAM_CLI)/bin/python -m pip install $(PINNED) --only-binary :all: --requirement infra/sam/sam-cli.txt && touch $(SAM_CLI)/complete; }
+	@echo $(SAM_CLI)/bin/sam
 
 # Terraform is a library of PyPI's, for this only.
 terraform: infra-packages ## check the Terraform module: format, validity, plans beside the construct's templates, settings

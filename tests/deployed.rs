@@ -22,9 +22,9 @@ use crate::support::events::sub;
 use crate::support::rds_server::{self, MASTER, MASTER_PASSWORD};
 use crate::support::{binaries, eventually, secrets};
 
-const REGION: &str = "eu-west-1";
+pub(crate) const REGION: &str = "eu-west-1";
 const ACCOUNT: &str = "000000000000";
-const LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 /// What is deployed, instead of the app that `infra/cdk.json` names.
 const APP: &str = "npx --no-install tsx test/emulated/app.ts";
 const PROGRAMS: [&str; 4] =
@@ -45,17 +45,17 @@ fn fetch_packages() {
 }
 
 /// An AWS of the test's own, with a user pool and a database as a team has them.
-struct Aws {
-    emulator: Sqs,
+pub(crate) struct Aws {
+    pub(crate) emulator: Sqs,
     cognito: aws_sdk_cognitoidentityprovider::Client,
-    lambda: aws_sdk_lambda::Client,
-    sqs: aws_sdk_sqs::Client,
-    user_pool_id: String,
-    database: PgPool,
+    pub(crate) lambda: aws_sdk_lambda::Client,
+    pub(crate) sqs: aws_sdk_sqs::Client,
+    pub(crate) user_pool_id: String,
+    pub(crate) database: PgPool,
     /// Another deployment's database, on the same server.
     neighbour: PgPool,
-    dist: tempfile::TempDir,
-    environment: Vec<(&'static str, String)>,
+    pub(crate) dist: tempfile::TempDir,
+    pub(crate) environment: Vec<(&'static str, String)>,
 }
 
 /// A deployment with the default schema and the default prefix of its roles, and no row.
@@ -68,7 +68,7 @@ async fn neighbour() -> PgPool {
 }
 
 impl Aws {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         fetch_packages();
         // AWS's runtime for Node.js has the SDK; the emulator's has what it is pointed at.
         let modules = infra().join("node_modules");
@@ -136,7 +136,7 @@ impl Aws {
     }
 
     /// As `make lambda` leaves the programs; `release` is what makes one build another.
-    fn build(&self, release: &str) {
+    pub(crate) fn build(&self, release: &str) {
         let built = [binaries::trigger(), binaries::consumer(), binaries::lifecycle(), binaries::operator()];
         for (program, binary) in PROGRAMS.iter().zip(built) {
             let folder = self.dist.path().join("lambda").join(program);
@@ -177,12 +177,12 @@ impl Aws {
         described.unwrap().user_pool.unwrap()
     }
 
-    async fn triggers(&self) -> LambdaConfigType {
+    pub(crate) async fn triggers(&self) -> LambdaConfigType {
         self.pool().await.lambda_config.unwrap_or_else(|| LambdaConfigType::builder().build())
     }
 
     /// Everything of the pool but its triggers, and when it was last changed.
-    async fn settings(&self) -> UserPoolType {
+    pub(crate) async fn settings(&self) -> UserPoolType {
         let mut pool = self.pool().await;
         (pool.lambda_config, pool.last_modified_date) = (None, None);
         // "No longer in use": the password policy says it, and Cognito refuses both in one request.
@@ -193,7 +193,7 @@ impl Aws {
     }
 
     /// Calls a function and takes its answer; a function that failed fails the test.
-    async fn invoke(&self, function: &str, payload: &Value) -> Value {
+    pub(crate) async fn invoke(&self, function: &str, payload: &Value) -> Value {
         let payload = Blob::new(payload.to_string());
         let answered = self.lambda.invoke().function_name(function).payload(payload).send().await.unwrap();
         let body = answered.payload.unwrap_or_else(|| Blob::new(Vec::new())).into_inner();
@@ -202,7 +202,7 @@ impl Aws {
     }
 
     /// As Cognito calls whatever function the pool names for this hook: it must get its event back.
-    async fn fires(&self, source: &str, user: u128) {
+    pub(crate) async fn fires(&self, source: &str, user: u128) {
         let config = self.triggers().await;
         let function = match source {
             "PostConfirmation_ConfirmSignUp" => config.post_confirmation,
@@ -221,17 +221,17 @@ impl Aws {
         assert_eq!(self.invoke(&function.expect("the pool has a trigger"), &event).await, event);
     }
 
-    async fn login_count(&self, user: u128) -> Option<i64> {
+    pub(crate) async fn login_count(&self, user: u128) -> Option<i64> {
         let asked = sqlx::query_scalar("select login_count from users where id = $1").bind(sub(user));
         asked.fetch_optional(&self.database).await.unwrap()
     }
 
-    async fn counts(&self, user: u128, logins: i64) {
+    pub(crate) async fn counts(&self, user: u128, logins: i64) {
         let what = format!("user {user} has {logins} logins");
         eventually(&what, LIMIT, async || self.login_count(user).await == Some(logins)).await;
     }
 
-    async fn code_of(&self, function: &str) -> String {
+    pub(crate) async fn code_of(&self, function: &str) -> String {
         let asked = self.lambda.get_function_configuration().function_name(function).send().await;
         asked.unwrap().code_sha256.unwrap()
     }

@@ -24,6 +24,7 @@ mod credentials;
 mod databases;
 mod deployed;
 mod deployment_check;
+mod deployed_sam;
 mod dlq;
 mod doctor;
 mod end_to_end;
