@@ -148,7 +148,7 @@ async fn a_team_without_cdk_deploys_signs_in_deploys_again_and_takes_it_away() {
         asked.fetch_one(&aws.database).await.unwrap()
     })
     .await;
-    let migrator = sam.function("MigratorFunction").await;
+    let migrator = sam.function("SchemaFunction").await;
     let maintained = aws.invoke(&migrator, &json!({ "maintain": { "monthsAhead": 4 } })).await;
     assert!(maintained["daysAhead"].as_f64().unwrap() > 100.0, "{maintained}");
 

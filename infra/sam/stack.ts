@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { App, Duration, FileSystem, Stack } from 'aws-cdk-lib';
+import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import * as cognito from 'aws-cdk-lib/aws-cognito';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
@@ -121,7 +122,9 @@ function made(stack: Stack, code: string, values: Record<string, Value>): void {
     lifecycle: isOn('Lifecycle'),
     loginContext: isOn('LoginContext') ? [LoginContext.cloudTrail()] : undefined,
     logRetention: Number(values.LogRetentionDays),
-    alarmTopic: named('AlarmTopicArn', (id, arn) => sns.Topic.fromTopicArn(stack, id, arn)),
+    alarmActions: named('AlarmTopicArn', (id, arn) => [
+      new SnsAction(sns.Topic.fromTopicArn(stack, id, arn)),
+    ]),
   });
   operatorsOutputs(stack, sync, text('UserPoolId')!);
 }
