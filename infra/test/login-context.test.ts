@@ -5,6 +5,7 @@ import * as path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { App, Duration, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
+import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import * as logs from 'aws-cdk-lib/aws-logs';
@@ -40,10 +41,14 @@ before(() => {
 
 after(() => fs.rmSync(code, { recursive: true }));
 
-function made(changes: Partial<CognitoUserSyncProps>, grant?: (sync: CognitoUserSync, to: iam.Role) => void) {
+function made(
+  changes: Partial<CognitoUserSyncProps>,
+  grant?: (sync: CognitoUserSync, to: iam.Role) => void,
+  vpc?: (stack: Stack) => ec2.IVpc,
+) {
   const stack = new Stack(new App({ context: { userSyncDeployment: 'now' } }), 'Made');
   const to = new iam.Role(stack, 'Backend', { assumedBy: new iam.AccountRootPrincipal() });
-  const construct = sync(stack, code, changes);
+  const construct = sync(stack, code, vpc ? { vpc: vpc(stack), ...changes } : changes);
   grant?.(construct, to);
   return new Questions(Template.fromStack(stack));
 }
@@ -449,11 +454,16 @@ describe('the audit', () => {
   });
 
   test('knows when triggers were away, where somebody notes it and it can be read', () => {
-    const of = (changes: Partial<CognitoUserSyncProps>) =>
-      made({
-        loginContext: [LoginContext.cloudTrail()],
-        triggers: PoolTriggers.attach({ keep: true }),
-        ...changes,
+    const keeps = {
+      loginContext: [LoginContext.cloudTrail()],
+      triggers: PoolTriggers.attach({ keep: true }),
+    };
+    const of = (changes: Partial<CognitoUserSyncProps>, vpc?: (stack: Stack) => ec2.IVpc) =>
+      made({ ...keeps, ...changes }, undefined, vpc);
+    const closed = (stack: Stack) =>
+      new ec2.Vpc(stack, 'Closed', {
+        natGateways: 0,
+        subnetConfiguration: [{ name: 'Isolated', subnetType: ec2.SubnetType.PRIVATE_ISOLATED }],
       });
     const kept = of({});
     const [parameter] = kept.ids('AWS::SSM::Parameter');
@@ -464,7 +474,7 @@ describe('the audit', () => {
     ]);
     for (const without of [
       of({ triggers: PoolTriggers.attach() }),
-      of({ endpoints: { sqs: true, onImportedVpc: true } }),
+      of({ endpoints: { sqs: true, secretsManager: true } }, closed),
     ]) {
       assert.equal(without.environment('ContextsAudit').USER_SYNC_TRIGGERS_PARAMETER, undefined);
       assert.deepEqual(Object.keys(rights(without, 'SyncContextsAuditFunctionRole')), ['rds-db:connect']);
