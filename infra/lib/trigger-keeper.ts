@@ -61,7 +61,7 @@ export class TriggerKeeper extends Construct {
     const rule = schedule(this, 'Schedule', EVERY_5_MINUTES, this.keeperFunction, { keep: true });
     for (const part of [this.parameter, this.keeperFunction, this.keeperFunction.role!, rule])
       part.node.addDependency(resource);
-    new CfnOutput(this, 'ParameterName', {
+    new CfnOutput(this, 'TriggersParameterName', {
       description: 'USER_SYNC_TRIGGERS_PARAMETER, for `user-sync triggers hold`',
       value: this.parameter.parameterName,
     });

@@ -23,7 +23,7 @@ module "deployment_check" {
       { Effect = "Allow", Action = ["sqs:SendMessage", "sqs:GetQueueAttributes"], Resource = module.queues.queue.arn },
       { Effect = "Allow", Action = "sqs:GetQueueAttributes", Resource = module.queues.dead_letters.arn },
       { Effect = "Allow", Action = "lambda:InvokeFunction", Resource = module.rows[0].arn },
-      { Effect = "Allow", Action = "logs:FilterLogEvents", Resource = [module.consumer.log_group_arn, "${module.consumer.log_group_arn}:*"] },
+      { Effect = "Allow", Action = "logs:FilterLogEvents", Resource = "${module.consumer.log_group_arn}:*" },
     ],
     local.sends_with_key,
   )
