@@ -260,7 +260,7 @@ async fn the_look_for_drift_outside_answers_as_the_one_that_reaches_the_database
     const USERS: u64 = 2_000;
     let scene = Scene::create().await;
     large_pool::fill(&scene.database.owner, USERS).await;
-    for (ranges, time) in [(Ranges::Known, LIMIT), (Ranges::Known, Duration::from_secs(18))] {
+    for (ranges, time) in [(Ranges::Known, LIMIT), (Ranges::Known, Duration::from_secs(16))] {
         let stub = LargePool::start_with(USERS, ranges).await;
         let endpoint = stub.endpoint();
         let direct =
