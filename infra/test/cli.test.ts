@@ -185,7 +185,7 @@ describe('cdk synth, offline and without credentials', { concurrency: 2 }, () =>
     const [, listed] = /list these as outputs: (.*?)\. In a stack/.exec(runbook)!;
     const [last, ...whole] = [...listed!.matchAll(/`(\w+)`/g)].map(([, name]) => name!).reverse();
     assert.ok(whole.length > 4 && whole.every((name) => outputs.includes(name)), outputs.join());
-    assert.equal(last, 'TriggersParameterName');
+    assert.equal(last, 'TriggerKeeperParameterName');
     assert.ok(!text.includes('keep-triggers'));
     const manifest = fs.readFileSync(path.join(OUT, 'adopt', 'manifest.json'), 'utf8');
     assert.ok(manifest.includes('aws://123456789012/eu-west-1'));
@@ -196,7 +196,7 @@ describe('cdk synth, offline and without credentials', { concurrency: 2 }, () =>
     assert.deepEqual(await synth('full', ...settings(FULL)), ['Staging.template.json']);
     const { outputs, text, ofType } = made('full', 'Staging');
     assert.ok(
-      outputs.some((name) => name.includes('TriggersParameterName')),
+      outputs.some((name) => name.includes('TriggerKeeperParameterName')),
       outputs.join(),
     );
     const { Properties } = ofType('Custom::UserSyncPoolTriggers')[0];
