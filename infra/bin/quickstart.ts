@@ -4,6 +4,15 @@ import { Quickstart } from './quickstart-stack';
 
 const app = new App();
 
+/** What may be said of it; CDK's own keys have a colon. */
+const KEYS = ['stackName', 'code', 'alarmTopicArn', 'protect', 'multiAz', 'userSyncDeployment'];
+
+const unknown = Object.keys(app.node.getAllContext()).filter(
+  (key) => !key.includes(':') && !KEYS.includes(key),
+);
+if (unknown.length > 0)
+  throw new Error(`UserSync: the quickstart has no ${unknown.join(', ')}: -c takes ${KEYS.join(', ')}`);
+
 function said(key: string): string | undefined {
   const value: unknown = app.node.tryGetContext(key);
   return value === undefined || value === '' ? undefined : String(value);

@@ -160,6 +160,13 @@ describe('cdk synth, offline and without credentials', { concurrency: 2 }, () =>
     assert.ok(kept.includes('RetainExceptOnCreate') && !kept.includes('Retain'), kept.join());
   });
 
+  test('refuses what the quickstart does not know', async () => {
+    await assert.rejects(
+      synth('unknown', ...QUICKSTART, '-c', 'multiaz=true'),
+      /the quickstart has no multiaz: -c takes stackName, .*multiAz/,
+    );
+  });
+
   test('protects the quickstart in a second step, under the name of its environment', async () => {
     const context = ['-c', 'stackName=Trial', '-c', 'protect=true', '-c', 'multiAz=true'];
     assert.deepEqual(await synth('protected', ...QUICKSTART, ...context), ['Trial.template.json']);
@@ -185,7 +192,7 @@ describe('cdk synth, offline and without credentials', { concurrency: 2 }, () =>
     const [, listed] = /list these as outputs: (.*?)\. In a stack/.exec(runbook)!;
     const [last, ...whole] = [...listed!.matchAll(/`(\w+)`/g)].map(([, name]) => name!).reverse();
     assert.ok(whole.length > 4 && whole.every((name) => outputs.includes(name)), outputs.join());
-    assert.equal(last, 'TriggerKeeperParameterName');
+    assert.equal(last, 'TriggersParameterName');
     assert.ok(!text.includes('keep-triggers'));
     const manifest = fs.readFileSync(path.join(OUT, 'adopt', 'manifest.json'), 'utf8');
     assert.ok(manifest.includes('aws://123456789012/eu-west-1'));
@@ -196,7 +203,7 @@ describe('cdk synth, offline and without credentials', { concurrency: 2 }, () =>
     assert.deepEqual(await synth('full', ...settings(FULL)), ['Staging.template.json']);
     const { outputs, text, ofType } = made('full', 'Staging');
     assert.ok(
-      outputs.some((name) => name.includes('TriggerKeeperParameterName')),
+      outputs.some((name) => name.includes('TriggersParameterName')),
       outputs.join(),
     );
     const { Properties } = ofType('Custom::UserSyncPoolTriggers')[0];

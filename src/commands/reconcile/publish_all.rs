@@ -136,7 +136,7 @@ impl<'a> Plan<'a> {
         )?;
         writeln!(
             out,
-            "cost: {} SendMessageBatch requests, and as many to receive and to delete them: about {} at {USD_A_MILLION:.2} \
+            "cost: {} SendMessageBatch requests, and as many to receive and to delete them: {} at {USD_A_MILLION:.2} \
              USD a million (Amazon SQS pricing: a standard queue in us-east-1, requests of up to 64 KB; other Regions have \
              other prices)",
             Self::sends(users),
@@ -150,7 +150,7 @@ impl<'a> Plan<'a> {
 }
 
 fn usd(amount: f64) -> String {
-    if amount < 0.01 { "less than 0.01 USD".to_owned() } else { format!("{amount:.2} USD") }
+    if amount < 0.01 { "less than 0.01 USD".to_owned() } else { format!("about {amount:.2} USD") }
 }
 
 /// What a complete run published.
