@@ -7,21 +7,21 @@ use cognito_user_sync_triggers::event::{Event, EventId};
 use cognito_user_sync_triggers::publish::{PublishError, QUEUE_URL_VARIABLE};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::aws;
 use crate::cognito::rows::{self, RowsError, RowsFunction};
 use crate::config::{ConfigError, DLQ_URL_VARIABLE, Environment};
 use crate::ops::deployment::witnesses::{Consumer, Queues};
-use crate::ops::deployment::{Error, Request, RequestType, answer};
+use crate::ops::deployment::{Error, Request, RequestType, answer, name};
 use crate::store::maintenance::drift::questions::Question;
 use crate::store::maintenance::heartbeat::Arrival;
 
 /// The name of the variable that names the consumer's log group.
 const LOG_GROUP_VARIABLE: &str = "USER_SYNC_CONSUMER_LOG_GROUP";
 
-const PHYSICAL_RESOURCE_ID: &str = "user-sync-deployment-check";
+/// What the custom resource's name begins with.
+const PREFIX: &str = "user-sync-deployment-check";
 
 /// How long sending may take: a role's new policy may not be known everywhere yet.
 const SEND_BUDGET: Duration = Duration::from_secs(60);
@@ -68,7 +68,7 @@ pub enum CheckError {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Payload {
-    CloudFormation(Request<IgnoredAny>),
+    CloudFormation(Request<Value>),
     #[serde(rename_all = "camelCase")]
     ByHand {
         deployment_check: bool,
@@ -95,14 +95,16 @@ impl Said {
 
 pub(super) async fn handle(payload: &str, deadline: Instant) -> Result<Value, Error> {
     let named = match serde_json::from_str(payload) {
-        Ok(Payload::CloudFormation(Request { request_type, physical_resource_id, .. })) => {
-            let name = physical_resource_id.unwrap_or_else(|| PHYSICAL_RESOURCE_ID.to_owned());
-            if request_type == RequestType::Delete {
-                return Ok(answer(&name));
-            }
-            name
+        // Also of a former name, which each update leaves.
+        Ok(Payload::CloudFormation(request)) if request.request_type == RequestType::Delete => {
+            return Ok(answer(request.physical_resource_id.as_deref().unwrap_or(PREFIX)));
         }
-        Ok(Payload::ByHand { deployment_check: true }) => PHYSICAL_RESOURCE_ID.to_owned(),
+        Ok(Payload::CloudFormation(request)) if name::is_rollback(PREFIX, &request) => {
+            tracing::warn!("an update is rolled back to what was checked before: nothing is asked");
+            return Ok(answer(&name::after(PREFIX, &request)));
+        }
+        Ok(Payload::CloudFormation(request)) => name::after(PREFIX, &request),
+        Ok(Payload::ByHand { deployment_check: true }) => PREFIX.to_owned(),
         Ok(Payload::ByHand { deployment_check: false }) | Err(_) => return Err(CheckError::NotAsked.into()),
     };
     Check::from_env().await?.run(deadline).await?;
