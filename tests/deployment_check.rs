@@ -143,8 +143,21 @@ with zipfile.ZipFile(sys.argv[2], 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as
 fn request(request_type: &str, name: Option<&str>) -> Value {
     json!({
         "RequestType": request_type, "PhysicalResourceId": name, "ResponseURL": "https://cloudformation.example.com",
-        "ResourceProperties": { "ServiceToken": "arn", "At": "1" },
+        "ResourceProperties": { "ServiceToken": "arn", "Deployment": "1" },
     })
+}
+
+/// From one deployment to another.
+fn update(name: &str, from: &str, to: &str) -> Value {
+    let mut update = request("Update", Some(name));
+    update["ResourceProperties"]["Deployment"] = to.into();
+    update["OldResourceProperties"] = json!({ "ServiceToken": "arn", "Deployment": from });
+    update
+}
+
+/// What the resource is called then.
+fn named(answered: &Value) -> String {
+    answered["PhysicalResourceId"].as_str().unwrap().to_owned()
 }
 
 async fn asked(api: &LambdaRuntimeApi, payload: &Value, time: Duration) -> Result<Value, String> {
@@ -155,7 +168,6 @@ async fn asked(api: &LambdaRuntimeApi, payload: &Value, time: Duration) -> Resul
 async fn a_deployment_is_green_when_a_heartbeat_gets_through_and_else_says_why_not() {
     let deployed = Deployed::start().await;
     let (api, function) = deployed.check(&[]).await;
-    let name = json!({ "PhysicalResourceId": "user-sync-deployment-check" });
 
     // What is deleted is not asked whether it works.
     assert_eq!(
@@ -165,11 +177,16 @@ async fn a_deployment_is_green_when_a_heartbeat_gets_through_and_else_says_why_n
     assert_eq!(deployed.heartbeats().await, 0);
     assert_eq!(deployed.database.deployment.queue().backlog().await.unwrap(), 0, "nothing is sent");
 
-    assert_eq!(asked(&api, &request("Create", None), LIMIT).await.unwrap(), name);
+    let first = named(&asked(&api, &request("Create", None), LIMIT).await.unwrap());
     assert_eq!(deployed.heartbeats().await, 1);
-    let kept = asked(&api, &request("Update", Some("former")), LIMIT).await.unwrap();
-    assert_eq!(kept["PhysicalResourceId"], "former", "another name would have it replaced");
-    assert_eq!(asked(&api, &json!({ "deploymentCheck": true }), LIMIT).await.unwrap(), name);
+    // A name of a release before says nothing, and the next one says what is green.
+    let former = update("user-sync-deployment-check", "0", "1");
+    let first_after_former = named(&asked(&api, &former, LIMIT).await.unwrap());
+    assert!(first_after_former.starts_with(&format!("{first}/")), "{first_after_former}");
+    let second = named(&asked(&api, &update(&first, "1", "2"), LIMIT).await.unwrap());
+    assert_ne!(first, second);
+    let by_hand = asked(&api, &json!({ "deploymentCheck": true }), LIMIT).await.unwrap();
+    assert_eq!(by_hand, json!({ "PhysicalResourceId": "user-sync-deployment-check" }));
     for other in [json!({}), json!({ "heartbeat": true }), json!({ "deploymentCheck": false })] {
         let refused = asked(&api, &other, RED).await.unwrap_err();
         assert!(refused.contains("neither CloudFormation's request"), "{refused}");
@@ -189,6 +206,19 @@ async fn a_deployment_is_green_when_a_heartbeat_gets_through_and_else_says_why_n
     ] {
         assert!(red.contains(words), "{words}: {red}");
     }
+    // What that rolls back is not asked: neither where this update failed, nor where another resource's did.
+    let red_again = asked(&api, &update(&first, "1", "2"), RED).await.unwrap_err();
+    assert!(red_again.contains("the deployment does not work yet"), "{red_again}");
+    for name in [&first, &second] {
+        // Less than a check reserves for asking why.
+        let back = asked(&api, &update(name, "2", "1"), Duration::from_secs(10)).await.unwrap();
+        assert_eq!(named(&back), first);
+        let deleted = asked(&api, &request("Delete", Some(name)), Duration::from_secs(10)).await.unwrap();
+        assert_eq!(named(&deleted), *name);
+    }
+    let log = function.stderr_lines().join("\n");
+    assert_eq!(log.matches("an update is rolled back").count(), 2, "{log}");
+
     // Nor does that one.
     deployed.shut_out(&deployed.reader).await;
     let red = asked(&api, &request("Update", None), RED).await.unwrap_err();

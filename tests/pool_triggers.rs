@@ -563,6 +563,44 @@ async fn a_renamed_function_takes_the_place_of_the_former_one_which_no_deletion_
     assert_eq!(both(&strict), arns([Some(THEIRS), None]));
 }
 
+/// An apply of Terraform stopped after the first invocation, whose payload has no name; at the end it is sent again, with a
+/// word of Terraform's. The function is deleted next.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_apply_that_stopped_half_way_leaves_no_trigger_behind_when_it_is_destroyed() {
+    let strict = StrictPool::start().await;
+    let (others, wanted) = (strict.others(), properties(ID, OURS, THEIRS));
+    let resource = Resource::pinned(&strict, &wanted).await;
+    let first = async |properties: &Value, action: &str| {
+        let payload = json!({
+            "RequestType": "Create", "ResourceProperties": properties, "tf": { "action": action, "prev_input": null },
+        });
+        match resource.api.invoke(payload.to_string(), Duration::from_secs(120)).await {
+            Invocation::Response { .. } => {}
+            Invocation::Error { body, .. } => panic!("{}", String::from_utf8(body).unwrap()),
+            Invocation::TimedOut => panic!("the operator did not answer"),
+        }
+    };
+    first(&wanted, "create").await;
+    assert_eq!(both(&strict), arns([Some(OURS), Some(OURS)]));
+    // What it was made with is of the first apply, and what the function may set is of the latest.
+    first(&but(&wanted, "FunctionArn", OURS_NEXT), "delete").await;
+    assert_eq!((both(&strict), strict.others()), (arns([Some(THEIRS), None]), others));
+
+    // The normal order: ours is out by then, and whatever is there stays.
+    let updates = strict.pool().updates.len();
+    strict.set_trigger("PostAuthentication", Some(STRANGE));
+    first(&wanted, "delete").await;
+    assert_eq!((both(&strict), strict.pool().updates.len()), (arns([Some(THEIRS), Some(STRANGE)]), updates));
+    // A chained function that is gone is not put back, and a pool that is gone keeps nothing from its end.
+    strict.set_trigger("PostAuthentication", Some(OURS));
+    strict.set_trigger("PostConfirmation", Some(OURS));
+    strict.pool().functions.insert(THEIRS.trim_end_matches(":live").to_owned(), Value::Null);
+    first(&wanted, "delete").await;
+    assert_eq!(both(&strict), [None, None]);
+    strict.pool().faults.gone = true;
+    first(&wanted, "delete").await;
+}
+
 /// The environment is the former pool's again when CloudFormation deletes what the deployment had made.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollback_takes_our_function_out_of_the_pool_that_the_deployment_had_attached() {

@@ -84,11 +84,13 @@ module "pool_triggers" {
 }
 
 # The first time: refuses a trigger that is somebody else's. Its answer holds the functions that were there before, for as long
-# as the module is there, so nothing may invoke it again.
+# as the module is there, so nothing may invoke it again before the end: there it takes the trigger away where an apply stopped
+# before the second invocation. The pool would else call a function that is deleted next, and nobody could sign in.
 resource "aws_lambda_invocation" "pool_triggers_first" {
   count = var.attach_triggers ? 1 : 0
 
-  function_name = module.pool_triggers[0].name
+  function_name   = module.pool_triggers[0].name
+  lifecycle_scope = "CRUD"
   input = jsonencode({
     RequestType        = "Create"
     ResourceProperties = local.attachment_properties

@@ -164,6 +164,9 @@ def kept() -> list[str]:
         wrong.append("modules/queues keeps not both of its queues")
     if not all("create_before_destroy = true" in permission for permission in _resource("trigger.tf", "aws_lambda_permission")):
         wrong.append("trigger.tf takes the pool's permission away before it gives another")
+    invocations = _resource("pool_triggers.tf", "aws_lambda_invocation")
+    if len(invocations) != 2 or not all(re.search(r'^  lifecycle_scope += "CRUD"$', each, re.M) for each in invocations):
+        wrong.append("pool_triggers.tf has an invocation that leaves the pool's triggers at the end")
     return wrong
 
 

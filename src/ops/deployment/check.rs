@@ -4,30 +4,38 @@
 use std::time::{Duration, Instant};
 
 use cognito_user_sync_triggers::event::{Event, EventId};
-use cognito_user_sync_triggers::publish::{PublishError, QUEUE_URL_VARIABLE};
+use cognito_user_sync_triggers::publish::{PublishError, Publisher, QUEUE_URL_VARIABLE};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::aws;
 use crate::cognito::rows::{self, RowsError, RowsFunction};
 use crate::config::{ConfigError, DLQ_URL_VARIABLE, Environment};
 use crate::ops::deployment::witnesses::{Consumer, Queues};
-use crate::ops::deployment::{Error, Request, RequestType, answer};
+use crate::ops::deployment::{Error, Request, RequestType, answer, name};
 use crate::store::maintenance::drift::questions::Question;
 use crate::store::maintenance::heartbeat::Arrival;
 
 /// The name of the variable that names the consumer's log group.
 const LOG_GROUP_VARIABLE: &str = "USER_SYNC_CONSUMER_LOG_GROUP";
 
-const PHYSICAL_RESOURCE_ID: &str = "user-sync-deployment-check";
+/// What the custom resource's name begins with.
+const PREFIX: &str = "user-sync-deployment-check";
 
 /// How long sending may take: a role's new policy may not be known everywhere yet.
 const SEND_BUDGET: Duration = Duration::from_secs(60);
 
 /// How often we look.
 const INTERVAL: Duration = Duration::from_secs(2);
+
+/// How often a heartbeat is sent: one that a consumer received and did not apply, since it was just replaced, is hidden for
+/// minutes.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// After this time a heartbeat of before counts, too, if it arrives while we look: ours waits behind many messages. What
+/// the former consumer still had in its hands is applied by then.
+const BACKLOG: Duration = Duration::from_secs(90);
 
 /// The time that is reserved for asking why, and for the answer.
 const RESERVE: Duration = Duration::from_secs(15);
@@ -68,7 +76,7 @@ pub enum CheckError {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Payload {
-    CloudFormation(Request<IgnoredAny>),
+    CloudFormation(Request<Value>),
     #[serde(rename_all = "camelCase")]
     ByHand {
         deployment_check: bool,
@@ -95,14 +103,16 @@ impl Said {
 
 pub(super) async fn handle(payload: &str, deadline: Instant) -> Result<Value, Error> {
     let named = match serde_json::from_str(payload) {
-        Ok(Payload::CloudFormation(Request { request_type, physical_resource_id, .. })) => {
-            let name = physical_resource_id.unwrap_or_else(|| PHYSICAL_RESOURCE_ID.to_owned());
-            if request_type == RequestType::Delete {
-                return Ok(answer(&name));
-            }
-            name
+        // Also of a former name, which each update leaves.
+        Ok(Payload::CloudFormation(request)) if request.request_type == RequestType::Delete => {
+            return Ok(answer(request.physical_resource_id.as_deref().unwrap_or(PREFIX)));
         }
-        Ok(Payload::ByHand { deployment_check: true }) => PHYSICAL_RESOURCE_ID.to_owned(),
+        Ok(Payload::CloudFormation(request)) if name::is_rollback(PREFIX, &request) => {
+            tracing::warn!("an update is rolled back to what was checked before: nothing is asked");
+            return Ok(answer(&name::after(PREFIX, &request)));
+        }
+        Ok(Payload::CloudFormation(request)) => name::after(PREFIX, &request),
+        Ok(Payload::ByHand { deployment_check: true }) => PREFIX.to_owned(),
         Ok(Payload::ByHand { deployment_check: false }) | Err(_) => return Err(CheckError::NotAsked.into()),
     };
     Check::from_env().await?.run(deadline).await?;
@@ -137,7 +147,7 @@ impl Check {
         let publisher = aws::publisher(self.queue_url.clone()).await;
         let left = until.saturating_duration_since(sent_at);
         publisher.publish(&Event::heartbeat(id), SEND_BUDGET.min(left)).await?;
-        let said = match self.look(id, until).await {
+        let said = match self.look(&publisher, id, until).await {
             Ok(()) => {
                 let seconds = sent_at.elapsed().as_secs_f64();
                 tracing::info!(check.seconds = seconds, "a heartbeat went all the way into the database");
@@ -150,18 +160,33 @@ impl Check {
         Err(CheckError::NotArrived { seconds, consumer, rows: said.tell(), queues })
     }
 
-    /// Waits until the heartbeat is in the database.
-    async fn look(&self, id: EventId, until: Instant) -> Result<(), Said> {
-        let mut said = Said::Nothing;
+    /// Waits until the heartbeat, or a later one, is in the database.
+    async fn look(&self, publisher: &Publisher, id: EventId, until: Instant) -> Result<(), Said> {
+        let (begun, mut sent_at) = (Instant::now(), Instant::now());
+        let (mut said, mut first) = (Said::Nothing, None);
         loop {
             let left = until.saturating_duration_since(Instant::now());
             match tokio::time::timeout(left, self.rows.ask(&Question::Heartbeat(id))).await {
                 Ok(Ok(Arrival { arrived: true, .. })) => return Ok(()),
-                Ok(Ok(Arrival { latest, .. })) => said = Said::Latest(latest),
+                Ok(Ok(Arrival { latest, .. })) => {
+                    if begun.elapsed() < BACKLOG {
+                        first = latest;
+                    } else if latest > first {
+                        return Ok(());
+                    }
+                    said = Said::Latest(latest);
+                }
                 Ok(Err(error)) => said = Said::Error(error),
                 Err(_) => return Err(said),
             }
             tokio::time::sleep(INTERVAL).await;
+            if sent_at.elapsed() >= AGAIN {
+                sent_at = Instant::now();
+                let again = Event::heartbeat(EventId::new(Timestamp::now()));
+                if let Err(error) = publisher.publish(&again, INTERVAL).await {
+                    tracing::warn!(error = %error, "another heartbeat could not be sent");
+                }
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ mod check;
 mod drift;
 mod keep;
 mod logins;
+mod name;
 mod rows;
 mod schema;
 mod triggers;
@@ -235,7 +236,7 @@ pub async fn handle(
     deadline: Instant,
 ) -> Result<Value, Error> {
     match operation {
-        Operation::Schema => schema::handle(payload).await,
+        Operation::Schema => schema::handle(payload, deadline).await,
         Operation::Drift => Ok(drift::check(payload, deadline).await?),
         Operation::Rows => rows::handle(payload, &kept.0, deadline).await,
         // Boxed: its clients make it large.

@@ -3,13 +3,15 @@
 //!
 //! The environment says which logins: a request that names others is refused.
 
+use std::time::{Duration, Instant};
+
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::config::{ConfigError, DatabaseConfig, Environment, RECORD_RETENTION_VARIABLE, Role, RolePrefix};
 use crate::ops::deployment::logins::{self, Authentication, LoginError};
-use crate::ops::deployment::{NotPinned, Request, RequestType, answer};
+use crate::ops::deployment::{Error, NotPinned, Request, RequestType, answer, name};
 use crate::postgres::{self, Database, DatabaseError, Purpose};
 use crate::store::maintenance::partitions::{
     self, DEFAULT_MONTHS_AHEAD, DEFAULT_RETENTION_DAYS, MIN_RETENTION_DAYS, MaintainError,
@@ -17,8 +19,14 @@ use crate::store::maintenance::partitions::{
 use crate::store::maintenance::record_months;
 use crate::store::migrate::{self, Deployment};
 
-/// The custom resource's name: a deployment has one schema.
-const PHYSICAL_RESOURCE_ID: &str = "user-sync-schema";
+/// What the custom resource's name begins with: a deployment has one schema.
+const PREFIX: &str = "user-sync-schema";
+
+/// How long a rollback tries: what it goes back to was migrated.
+const ROLLBACK_LIMIT: Duration = Duration::from_secs(60);
+
+/// The time that is reserved for the answer.
+const RESERVE: Duration = Duration::from_secs(15);
 
 const CONSUMER_LOGIN: &str = "USER_SYNC_CONSUMER_LOGIN";
 const CONSUMER_SECRET: &str = "USER_SYNC_CONSUMER_SECRET_ARN";
@@ -124,23 +132,44 @@ fn default_months_ahead() -> u32 {
     DEFAULT_MONTHS_AHEAD
 }
 
-pub(super) async fn handle(payload: &str) -> Result<Value, crate::ops::deployment::Error> {
+pub(super) async fn handle(payload: &str, deadline: Instant) -> Result<Value, Error> {
     if let Ok(Scheduled { maintain }) = serde_json::from_str(payload) {
         return Ok(keep_months(&maintain).await?);
     }
-    let request: Request<Properties> = serde_json::from_str(payload)?;
-    match request.request_type {
-        RequestType::Create | RequestType::Update => {
-            let pinned = Properties::pinned(Environment::process())?;
-            request.resource_properties.check(&pinned)?;
-            Ok(upgrade(&pinned).await?)
-        }
-        // The rows stay: they are the team's.
-        RequestType::Delete => Ok(answer(PHYSICAL_RESOURCE_ID)),
+    let request: Request<Value> = serde_json::from_str(payload)?;
+    if request.request_type == RequestType::Delete {
+        // The rows stay: they are the team's. And each update leaves a former name, which is deleted.
+        return Ok(answer(request.physical_resource_id.as_deref().unwrap_or(PREFIX)));
     }
+    let named = answer(&name::after(PREFIX, &request));
+    if !name::is_rollback(PREFIX, &request) {
+        upgrade_as_asked(request.resource_properties).await?;
+        return Ok(named);
+    }
+    // Nothing needs to be migrated, and a rollback that fails leaves a stack that only a person can mend.
+    let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(RESERVE);
+    let limit = ROLLBACK_LIMIT.min(left);
+    match tokio::time::timeout(limit, upgrade_as_asked(request.resource_properties)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(error = %error, "an update is rolled back to a schema that was migrated before, and the database fails");
+        }
+        Err(_) => tracing::warn!(
+            limit.seconds = limit.as_secs(),
+            "an update is rolled back to a schema that was migrated before, and the database does not answer"
+        ),
+    }
+    Ok(named)
 }
 
-async fn upgrade(pinned: &Properties) -> Result<Value, SchemaError> {
+async fn upgrade_as_asked(properties: Value) -> Result<(), Error> {
+    let properties: Properties = serde_json::from_value(properties)?;
+    let pinned = Properties::pinned(Environment::process())?;
+    properties.check(&pinned)?;
+    Ok(upgrade(&pinned).await?)
+}
+
+async fn upgrade(pinned: &Properties) -> Result<(), SchemaError> {
     let config = DatabaseConfig::from_env()?;
     let database = postgres::connect(&config, 2).await?;
     let migrated = migrate::upgrade(&database, RolePrefix::from_env()?.as_ref()).await?;
@@ -166,7 +195,7 @@ async fn upgrade(pinned: &Properties) -> Result<Value, SchemaError> {
     // The first maintenance may be a day away.
     record_days_ahead(&database).await?;
     database.close().await;
-    Ok(answer(PHYSICAL_RESOURCE_ID))
+    Ok(())
 }
 
 async fn this_deployment(database: &Database) -> Result<Deployment, sqlx::Error> {

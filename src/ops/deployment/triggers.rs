@@ -143,9 +143,11 @@ pub(super) async fn handle(payload: &str) -> Result<Value, Error> {
             Ok(answer(&name.to_string()))
         }
         RequestType::Delete => {
-            // Without a name, nothing was attached.
-            if let Some(name) = known {
-                remove(name, pinned, request.resource_properties).await?;
+            match known {
+                Some(name) => remove(name, pinned, request.resource_properties).await?,
+                None if text.is_empty() => remove_unnamed(pinned).await?,
+                // Of another name, nothing was attached.
+                None => {}
             }
             Ok(answer(&text))
         }
@@ -184,9 +186,25 @@ async fn remove(name: Name, pinned: Wanted, made_with: Properties) -> Result<(),
         true => pinned,
         false => made_with.of(user_pool_id),
     };
+    take_out(&wanted, before).await
+}
+
+/// Takes our function out of our pool where nobody knows the resource's name: an apply of Terraform attached it and stopped
+/// before it had kept that. The function is deleted next, and a pool that calls it could sign nobody in.
+///
+/// The chained functions are put back: what was overwritten is not known. What the resource was made with may be of long ago.
+async fn remove_unnamed(pinned: Wanted) -> Result<(), Error> {
+    let before = Before {
+        post_confirmation: pinned.chain_post_confirmation.clone(),
+        post_authentication: pinned.chain_post_authentication.clone(),
+    };
+    take_out(&pinned, before).await
+}
+
+async fn take_out(wanted: &Wanted, before: Before) -> Result<(), Error> {
     let user_pool = UserPool::new(wanted.user_pool_id.clone()).await;
     let functions = Functions::beside(&wanted.function_arn).await;
-    let before = functions.put_back(put_back(&wanted, before)).await;
+    let before = functions.put_back(put_back(wanted, before)).await;
     triggers::detach(user_pool.client(), &wanted.user_pool_id, &wanted.function_arn, &before).await?;
     Ok(())
 }
