@@ -159,6 +159,42 @@ describe('rights', () => {
     assert.equal(byHand.poolTriggersRole, undefined);
   });
 
+  test('to ask for rows are those of the drift check and the deployment check', () => {
+    const stack = new Stack(new App(), 'Asks');
+    const role = new iam.Role(stack, 'OnCall', { assumedBy: new iam.AccountRootPrincipal() });
+    sync(stack, code, { deploymentCheck: true, commandTask: {} }).grantOperate(role);
+    const questions = new Questions(Template.fromStack(stack));
+    const askers = policies(questions).filter((id) =>
+      questions.resources[id]!.Properties.PolicyDocument.Statement.some(
+        ({ Resource }: { Resource: unknown }) => JSON.stringify(Resource).includes('"SyncRowsFunction'),
+      ),
+    );
+    assert.deepEqual(askers.map((id) => id.replace(/FunctionRoleDefaultPolicy\w+$/, '')).sort(), [
+      'SyncDeploymentCheck',
+      'SyncDrift',
+    ]);
+  });
+
+  test('of tasks are there before a service, and for this account’s own tasks only', () => {
+    let tasks = 0;
+    for (const [name, questions] of all) {
+      for (const id of questions.ids('AWS::ECS::Service', ''))
+        for (const policy of policies(questions).filter((of) => /^SyncConsumerTask/.test(of)))
+          assert.ok(questions.waitsFor(id).has(policy), `${name}: ${id} may run before ${policy}`);
+      for (const id of questions
+        .ids('AWS::IAM::Role', '')
+        .filter((role) => /TaskRole[0-9A-F]{8}$/.test(role))) {
+        const [{ Principal, Condition }, ...others] =
+          questions.resources[id]!.Properties.AssumeRolePolicyDocument.Statement;
+        assert.deepEqual([Principal, others], [{ Service: 'ecs-tasks.amazonaws.com' }, []], `${name}: ${id}`);
+        assert.deepEqual(Condition.StringEquals, { 'aws:SourceAccount': { Ref: 'AWS::AccountId' } });
+        assert.match(JSON.stringify(Condition.ArnLike['aws:SourceArn']), /":ecs:",\{"Ref":"AWS::Region"/);
+        tasks += 1;
+      }
+    }
+    assert.ok(tasks > 5, `${tasks}`);
+  });
+
   test('of whoever operates are those of each command, and no login', () => {
     const stack = new Stack(new App(), 'Operate');
     const role = new iam.Role(stack, 'OnCall', { assumedBy: new iam.AccountRootPrincipal() });
