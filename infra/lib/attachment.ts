@@ -5,6 +5,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import { chainEnvironment, Chains } from './chains';
+import { grantKey } from './rights';
 
 /** The service-linked role by which Cognito sends e-mail over Amazon SES, and who assumes it. */
 const EMAIL_SERVICE = 'email.cognito-idp.amazonaws.com';
@@ -54,7 +55,7 @@ export function permitUpdate(setter: lambda.Function, { userPool, smsRole, sende
     permit(['iam:PassRole'], smsRole.roleArn, {
       StringEquals: { 'iam:PassedToService': 'cognito-idp.amazonaws.com' },
     });
-  senderKey?.grant(setter, 'kms:CreateGrant');
+  if (senderKey) grantKey(senderKey, setter, ['kms:CreateGrant']);
   // A pool that sends by Amazon SES: "Using service-linked roles for Amazon Cognito", Amazon Cognito Developer Guide.
   const emailRole = stack.formatArn({
     service: 'iam',

@@ -3,6 +3,7 @@ import { Duration, Stack, Token } from 'aws-cdk-lib';
 import * as cognito from 'aws-cdk-lib/aws-cognito';
 import { Construct } from 'constructs';
 import { isChained } from './chains';
+import { claimPool } from './claims';
 import { UserSyncCompute } from './compute';
 import { databaseWord, refuse, schemaName, seconds, wholeNumber } from './limits';
 import { Sources } from './login-context';
@@ -15,6 +16,7 @@ export function checkProps(scope: Construct, props: CognitoUserSyncProps): void 
   databaseWord('databaseName', props.databaseName);
   if (props.schema !== undefined) schemaName('schema', props.schema);
   checkPool(Stack.of(scope), props.userPool);
+  claimPool(scope, props.userPool);
   checkTrigger(props);
   retention(props);
   refuseSharedDatabase(scope, props);

@@ -9,7 +9,7 @@ import { consumerEnvironment, ConsumerProps } from './consumer';
 import { fargateSize, SMALLEST } from './fargate-sizes';
 import { grantRedrive, POOL_READS } from './grants';
 import type { Parts } from './parts';
-import { acknowledgeTask, clusterIn, runtimePlatform, TASK_NEEDS } from './tasks';
+import { acknowledgeTask, bindRole, clusterIn, runtimePlatform, TASK_NEEDS } from './tasks';
 import { workerImage } from './worker-image';
 
 /** How the one-off task is made. */
@@ -139,6 +139,7 @@ export class CommandTask extends Construct {
     });
     grantRedrive(parts.allQueues, task.taskRole);
     if (asksCognito) permitAsking(parts, task.taskRole);
+    bindRole(task);
     acknowledgeTask(task);
     return task;
   }

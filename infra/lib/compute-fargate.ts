@@ -6,7 +6,7 @@ import { Construct, IConstruct } from 'constructs';
 import type { FargateComputeOptions } from './compute';
 import { BoundConsumer, consumerEnvironment, ConsumerProps, grantConsume } from './consumer';
 import { SMALLEST } from './fargate-sizes';
-import { acknowledgeTask, clusterIn, runtimePlatform, TASK_NEEDS } from './tasks';
+import { acknowledgeTask, bindRole, clusterIn, runtimePlatform, TASK_NEEDS } from './tasks';
 import { workerImage } from './worker-image';
 
 /** Where the worker says whether it is well: to its own task only. */
@@ -27,9 +27,10 @@ export class FargateConsumer extends Construct implements BoundConsumer {
     this.metricsService = `${Names.uniqueResourceName(scope, { separator: '-', maxLength: 60 })}-worker`;
     this.logGroup = props.programs.logGroup(this, 'Log');
     const cluster = options.cluster ?? clusterIn(this, props.network);
+    const taskDefinition = this.task(props, options);
     this.consumerService = new ecs.FargateService(this, 'Service', {
       cluster,
-      taskDefinition: this.task(props, options),
+      taskDefinition,
       desiredCount: options.desiredCount ?? 2,
       assignPublicIp: options.assignPublicIp,
       vpcSubnets,
@@ -39,6 +40,8 @@ export class FargateConsumer extends Construct implements BoundConsumer {
       minHealthyPercent: 100,
       maxHealthyPercent: 200,
     });
+    // Of the two roles CDK waits for the task's own only; the first task needs the rights to its image and its log.
+    this.consumerService.node.addDependency(taskDefinition.obtainExecutionRole());
     this.construct = this.consumerService;
   }
 
@@ -75,6 +78,7 @@ export class FargateConsumer extends Construct implements BoundConsumer {
       stopTimeout: Duration.seconds(90),
     });
     grantConsume(props, task.taskRole);
+    bindRole(task);
     acknowledgeTask(task);
     return task;
   }

@@ -4,6 +4,7 @@ import * as logs from 'aws-cdk-lib/aws-logs';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import type { Parts } from './parts';
 import { grantQueue, Queues } from './queues';
+import { grantAsk } from './rows';
 import { permitParameter } from './trigger-keeper';
 
 /** What `doctor`, `verify` and `reconcile` read of the pool. None of it makes a user an active one. */
@@ -53,19 +54,15 @@ export function grantSend(queue: sqs.IQueue | undefined, grantee: iam.IGrantable
 
 /** Permits the commands that whoever is on call runs. */
 export function grantOperate(parts: Parts, grantee: iam.IGrantable): iam.Grant {
-  const invoke = [parts.rows?.rowsFunction, parts.drift?.driftFunction].flatMap(
-    (made) => made?.functionArn ?? [],
-  );
-  const { userPool, trigger, allQueues, keeper, commandTask } = parts;
+  const { userPool, trigger, allQueues, keeper, drift, commandTask } = parts;
   return combined([
     grantRedrive(allQueues, grantee),
     grantReplay(trigger.logGroup, allQueues, grantee),
     iam.Grant.addToPrincipal({ grantee, actions: POOL_READS, resourceArns: [userPool.userPoolArn] }),
     ...(keeper ? [permitParameter(keeper.parameter, grantee)] : []),
     ...(commandTask ? [commandTask.grantRun(grantee)] : []),
-    ...(invoke.length > 0
-      ? [iam.Grant.addToPrincipal({ grantee, actions: ['lambda:InvokeFunction'], resourceArns: invoke })]
-      : []),
+    // Nobody asks for rows but the drift check and the deployment check.
+    ...(drift ? [grantAsk(drift.driftFunction, grantee)] : []),
   ]);
 }
 

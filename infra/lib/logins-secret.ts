@@ -6,6 +6,7 @@ import { Construct } from 'constructs';
 import type { SecretAuthOptions } from './database-auth';
 import { Login, loginNames, Logins, LoginsProps } from './logins';
 import { Network } from './network';
+import { grantRead } from './rights';
 
 /** All ASCII punctuation: what stands in a password may then stand in a URL and in SQL. */
 const EXCLUDED_FROM_PASSWORDS = '!"#$%&\'()*+,-./:;<=>?@[\\]^_`{|}~';
@@ -100,7 +101,7 @@ function login(
 ): Login {
   const bind = (grantee: iam.IGrantable): Record<string, string> => {
     if (!secret) throw new Error(`CognitoUserSync: nobody was to log in as ${user}, and now somebody does`);
-    secret.grantRead(grantee);
+    grantRead(secret, grantee);
     return {
       ...database._environment(databaseName, schema),
       USER_SYNC_DATABASE_AUTH: 'secret',

@@ -12,6 +12,7 @@ import {
   retention,
   runsMigrations,
 } from './checks';
+import { claimTrigger } from './claims';
 import { CommandTask } from './command-task';
 import { UserSyncCompute } from './compute';
 import { BoundConsumer, ConsumerProps } from './consumer';
@@ -76,6 +77,7 @@ export class Parts {
     this.driftCheck = props.driftCheck ?? DriftCheck.daily();
 
     this.trigger = props.trigger ?? this.ownTrigger();
+    claimTrigger(scope, this.trigger, this.userPool);
     this.queues = this.trigger._queues!;
     if (hasContextQueue(props, this.sources)) this.contexts = this.contextQueues();
     this.poolTriggers = this.attach();

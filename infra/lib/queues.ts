@@ -5,6 +5,7 @@ import * as kms from 'aws-cdk-lib/aws-kms';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
+import { grantKey } from './rights';
 
 /** What the queues are to be. */
 export interface QueuesProps {
@@ -109,6 +110,6 @@ export function grantQueue(queue: sqs.IQueue, grantee: iam.IGrantable, ...action
   const uses = actions.includes('sqs:SendMessage') ? ['kms:GenerateDataKey', 'kms:Decrypt'] : ['kms:Decrypt'];
   const receives = actions.includes('sqs:SendMessage') || actions.includes('sqs:ReceiveMessage');
   return queue.encryptionMasterKey && receives
-    ? grant.combine(queue.encryptionMasterKey.grant(grantee, ...uses))
+    ? grant.combine(grantKey(queue.encryptionMasterKey, grantee, uses))
     : grant;
 }

@@ -39,11 +39,11 @@ export class Rows extends Construct {
   }
 }
 
-/** Permits to ask the function for rows: the one that is deployed, and no other version. */
-export function grantAsk(rowsFunction: lambda.IFunction, grantee: iam.IGrantable): iam.Grant {
+/** Permits to ask a function: the one that is deployed, and no other version. */
+export function grantAsk(asked: lambda.IFunction, grantee: iam.IGrantable): iam.Grant {
   return iam.Grant.addToPrincipal({
     grantee,
     actions: ['lambda:InvokeFunction'],
-    resourceArns: [rowsFunction.functionArn],
+    resourceArns: [asked.functionArn],
   });
 }

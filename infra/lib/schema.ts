@@ -9,6 +9,7 @@ import { UserSyncDatabase } from './database';
 import { Logins } from './logins';
 import { Network } from './network';
 import { Programs } from './programs';
+import { grantRead } from './rights';
 import { schedule } from './schedules';
 
 /** Which tables are made where, and for whom. */
@@ -70,7 +71,8 @@ export class Schema extends Construct {
       network,
       layers: [certificates.layer],
     });
-    for (const secret of [adminSecret, logins.consumerSecret, logins.readerSecret]) secret?.grantRead(made);
+    for (const secret of [adminSecret, logins.consumerSecret, logins.readerSecret])
+      if (secret) grantRead(secret, made);
     return made;
   }
 

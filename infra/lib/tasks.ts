@@ -1,6 +1,7 @@
 /** What all tasks of AWS Fargate have in common, whatever they run. */
-import { Validations } from 'aws-cdk-lib';
+import { Aws, Validations } from 'aws-cdk-lib';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
+import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import { Service } from './endpoints';
@@ -22,6 +23,18 @@ export function runtimePlatform(programs: Programs): ecs.RuntimePlatform {
 /** A cluster where none is given. */
 export function clusterIn(scope: Construct, { vpc }: Network): ecs.Cluster {
   return new ecs.Cluster(scope, 'Cluster', { vpc, containerInsightsV2: ecs.ContainerInsights.ENABLED });
+}
+
+/**
+ * Has the task's role assumed for tasks of this account and Region only ("Creating the task IAM role", Amazon ECS Developer
+ * Guide). Of the execution role, which the agent assumes, the guide says no condition.
+ */
+export function bindRole(task: ecs.FargateTaskDefinition): void {
+  const role = task.taskRole.node.defaultChild as iam.CfnRole;
+  role.addPropertyOverride('AssumeRolePolicyDocument.Statement.0.Condition', {
+    StringEquals: { 'aws:SourceAccount': Aws.ACCOUNT_ID },
+    ArnLike: { 'aws:SourceArn': `arn:${Aws.PARTITION}:ecs:${Aws.REGION}:${Aws.ACCOUNT_ID}:*` },
+  });
 }
 
 /** What cdk-nag finds of every task of ours. */

@@ -4,8 +4,9 @@ import * as cognito from 'aws-cdk-lib/aws-cognito';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
-import { Construct, IConstruct } from 'constructs';
+import { Construct } from 'constructs';
 import { chainEnvironment, Chains, grantChains } from './chains';
+import { claimAttachment, isAttached, tell } from './claims';
 import { clientMetadata } from './client-metadata';
 import { TriggerOptions } from './common-props';
 import { refuse, seconds, wholeNumber } from './limits';
@@ -93,8 +94,6 @@ export class UserSyncTrigger extends Construct {
    */
   public _permission?: lambda.CfnPermission;
 
-  private readonly attached = new Set<IConstruct>();
-
   constructor(scope: Construct, id: string, props: UserSyncTriggerProps = {}) {
     super(scope, id);
     this._visibilityTimeout = seconds(
@@ -115,9 +114,11 @@ export class UserSyncTrigger extends Construct {
 
   /**
    * Makes the function both triggers of a pool of this app, in this stack or in a later one, without a reference back: the
-   * pools of this account and Region may call the function, whichever they are. To be called once for a pool.
+   * pools of this account and Region may call the function, whichever they are. A trigger is that of one pool.
    */
   public attachTo(userPool: cognito.UserPool): void {
+    if (this._isAttachedTo(userPool)) return;
+    claimAttachment(this, userPool);
     const { POST_CONFIRMATION, POST_AUTHENTICATION } = cognito.UserPoolOperation;
     // CDK would permit this one pool, beside the function: a reference back, and a permission that comes after the pool. A
     // pool that is in use would meanwhile call a function that it may not call, and nobody could sign in.
@@ -139,7 +140,6 @@ export class UserSyncTrigger extends Construct {
       }),
     });
     userPool.node.addDependency(this._permission);
-    this.attached.add(userPool);
   }
 
   /**
@@ -147,7 +147,10 @@ export class UserSyncTrigger extends Construct {
    * are set otherwise: docs/operating.md, "Two Regions".
    */
   public permit(userPool: cognito.IUserPool): void {
-    new lambda.CfnPermission(this, `Permission${userPool.node.addr}`, {
+    const id = `Permission${userPool.node.addr}`;
+    if (this.node.tryFindChild(id)) return;
+    tell(this, userPool);
+    new lambda.CfnPermission(this, id, {
       action: 'lambda:InvokeFunction',
       functionName: this.triggerFunction.functionArn,
       principal: 'cognito-idp.amazonaws.com',
@@ -162,7 +165,7 @@ export class UserSyncTrigger extends Construct {
    * @internal
    */
   public _isAttachedTo(userPool: cognito.IUserPool): boolean {
-    return this.attached.has(userPool);
+    return isAttached(this, userPool);
   }
 
   private ownQueues(props: UserSyncTriggerProps): Queues {

@@ -11,7 +11,15 @@ import * as cxapi from 'aws-cdk-lib/cx-api';
 import { PoolTriggers, UserSyncCompute, UserSyncTrigger } from '../lib';
 import { dist } from './support';
 import { asList, Questions } from './template';
-import { compositions, sharedDatabase, sync, threeStacks, variants } from './variants';
+import {
+  compositions,
+  databaseStacks,
+  keyStacks,
+  sharedDatabase,
+  sync,
+  threeStacks,
+  variants,
+} from './variants';
 
 process.env.CDK_VALIDATION = 'false';
 
@@ -33,10 +41,13 @@ before(() => {
   ] as const) {
     const app = new App({ context });
     const made = [...variants(app, code), ...compositions(app, code)] as [string, Record<string, unknown>][];
-    for (const [name, { trigger, pool, stack }] of made)
-      for (const [part, of] of Object.entries({ trigger, pool, '': stack }))
+    for (const [name, parts] of made)
+      for (const [part, of] of Object.entries(parts))
         if (of instanceof Stack)
-          all.set(`${name}${part && ` ${part}`}${suffix}`, new Questions(Template.fromStack(of)));
+          all.set(
+            `${name}${part === 'stack' ? '' : ` ${part}`}${suffix}`,
+            new Questions(Template.fromStack(of)),
+          );
   }
 });
 
@@ -148,6 +159,42 @@ describe('rights', () => {
     assert.equal(byHand.poolTriggersRole, undefined);
   });
 
+  test('to ask for rows are those of the drift check and the deployment check', () => {
+    const stack = new Stack(new App(), 'Asks');
+    const role = new iam.Role(stack, 'OnCall', { assumedBy: new iam.AccountRootPrincipal() });
+    sync(stack, code, { deploymentCheck: true, commandTask: {} }).grantOperate(role);
+    const questions = new Questions(Template.fromStack(stack));
+    const askers = policies(questions).filter((id) =>
+      questions.resources[id]!.Properties.PolicyDocument.Statement.some(
+        ({ Resource }: { Resource: unknown }) => JSON.stringify(Resource).includes('"SyncRowsFunction'),
+      ),
+    );
+    assert.deepEqual(askers.map((id) => id.replace(/FunctionRoleDefaultPolicy\w+$/, '')).sort(), [
+      'SyncDeploymentCheck',
+      'SyncDrift',
+    ]);
+  });
+
+  test('of tasks are there before a service, and for this account’s own tasks only', () => {
+    let tasks = 0;
+    for (const [name, questions] of all) {
+      for (const id of questions.ids('AWS::ECS::Service', ''))
+        for (const policy of policies(questions).filter((of) => /^SyncConsumerTask/.test(of)))
+          assert.ok(questions.waitsFor(id).has(policy), `${name}: ${id} may run before ${policy}`);
+      for (const id of questions
+        .ids('AWS::IAM::Role', '')
+        .filter((role) => /TaskRole[0-9A-F]{8}$/.test(role))) {
+        const [{ Principal, Condition }, ...others] =
+          questions.resources[id]!.Properties.AssumeRolePolicyDocument.Statement;
+        assert.deepEqual([Principal, others], [{ Service: 'ecs-tasks.amazonaws.com' }, []], `${name}: ${id}`);
+        assert.deepEqual(Condition.StringEquals, { 'aws:SourceAccount': { Ref: 'AWS::AccountId' } });
+        assert.match(JSON.stringify(Condition.ArnLike['aws:SourceArn']), /":ecs:",\{"Ref":"AWS::Region"/);
+        tasks += 1;
+      }
+    }
+    assert.ok(tasks > 5, `${tasks}`);
+  });
+
   test('of whoever operates are those of each command, and no login', () => {
     const stack = new Stack(new App(), 'Operate');
     const role = new iam.Role(stack, 'OnCall', { assumedBy: new iam.AccountRootPrincipal() });
@@ -211,6 +258,66 @@ describe('three stacks', () => {
       .allowed('SyncConsumerFunctionRole')
       .filter((action) => action.startsWith('kms:'));
     assert.deepEqual(uses, ['kms:Decrypt', 'kms:GenerateDataKey']);
+  });
+});
+
+describe('keys and secrets', () => {
+  const ofAll = (name: RegExp) => [...all].filter(([stack]) => name.test(stack));
+
+  test('of an earlier stack wait for no later one', () => {
+    const app = new App();
+    const key = new Stack(app, 'Key');
+    const { trigger, pool, stack } = keyStacks(app, code, 'Keyed', key);
+    const beside = databaseStacks(app, code);
+    app.synth();
+    const before = (one: Stack) => one.dependencies.map(({ stackName }) => stackName).sort();
+    assert.deepEqual(before(key), []);
+    assert.deepEqual(before(trigger), ['Key']);
+    assert.deepEqual(before(pool), ['KeyedTrigger']);
+    assert.deepEqual(before(stack), ['Key', 'KeyedPool', 'KeyedTrigger']);
+    assert.deepEqual(before(beside.database), []);
+    assert.deepEqual(before(beside.stack), ['EncryptedDatabase']);
+  });
+
+  test('are permitted in the roles, and no policy of a key has a role', () => {
+    let policies = 0;
+    for (const [name, questions] of all)
+      for (const id of questions.ids('AWS::KMS::Key', '')) {
+        policies += 1;
+        for (const { Principal } of questions.resources[id]!.Properties.KeyPolicy.Statement)
+          assert.doesNotMatch(JSON.stringify(Principal), /FunctionRole|TaskRole/, `${name}: ${id}`);
+      }
+    assert.ok(policies > 5, `${policies}`);
+  });
+
+  test('are read by all who have them, who may decrypt by way of Secrets Manager only', () => {
+    const viaSecrets = {
+      StringEquals: {
+        'kms:ViaService': { 'Fn::Join': ['', ['secretsmanager.', { Ref: 'AWS::Region' }, '.amazonaws.com']] },
+      },
+    };
+    const decrypts = (questions: Questions, role: string) =>
+      questions
+        .statements(role)
+        .filter(({ Action, Condition }) => Action === 'kms:Decrypt' && Condition)
+        .map(({ Condition, Resource }) => {
+          assert.deepEqual(Condition, viaSecrets);
+          assert.match(JSON.stringify(Resource), /Key/);
+        }).length;
+    const roles = ['Schema/Function', 'Consumer/Function', 'Rows/Function'].map(
+      (path) => `Sync${path.replace('/', '')}Role`,
+    );
+    for (const [name, questions] of ofAll(/^(TriggerKey|KeyStack|Key)( with all flags)?$/))
+      for (const role of roles) assert.equal(decrypts(questions, role), 1, `${name}: ${role}`);
+    for (const [name, questions] of ofAll(/^DatabaseStack( with|$)/)) {
+      assert.deepEqual(
+        roles.map((role) => decrypts(questions, role)),
+        [1, 0, 0],
+        name,
+      );
+    }
+    // Without a key of one's own there is nothing to decrypt with.
+    for (const role of roles) assert.equal(decrypts(all.get('Secret')!, role), 0, role);
   });
 });
 
@@ -297,7 +404,7 @@ describe('the deployment check', () => {
     assert.equal(questions.function('DeploymentCheck').VpcConfig, undefined);
     assert.ok(questions.resources[check!]!.Properties.Deployment, 'each deployment asks');
     for (const [name, others] of all)
-      if (!/^(DeploymentCheck|ThreeStacks)/.test(name))
+      if (!/^(DeploymentCheck|ThreeStacks|TriggerKey|KeyStack)/.test(name))
         assert.deepEqual(others.ids('Custom::UserSyncDeploymentCheck'), [], name);
   });
 });
@@ -419,6 +526,99 @@ describe('what cannot be', () => {
       const stack = new Stack(app, `In${account}`, { env: { account, region: 'eu-west-1' } });
       sync(stack, code, { database: sharedDatabase(stack), userPool: new cognito.UserPool(stack, 'Own') });
     }
+  });
+
+  test('a pool is that of one trigger, and a trigger is that of one pool', () => {
+    const pool = (stack: Stack, id: string) => new cognito.UserPool(stack, id);
+    refused((stack) => {
+      const one = trigger(stack);
+      one.attachTo(pool(stack, 'Pool'));
+      one.attachTo(pool(stack, 'Other'));
+    }, /userPool is Refused\/Other, and the trigger Refused\/Own is that of Refused\/Pool: make a UserSyncTrigger for each pool/);
+    refused((stack) => {
+      const both = pool(stack, 'Pool');
+      trigger(stack).attachTo(both);
+      trigger(stack, 'Second').attachTo(both);
+    }, /Refused\/Second cannot be attached to it: Refused\/Own is already: give that one as trigger/);
+    refused((stack) => {
+      const [one, other] = ['A', 'B'].map((id) =>
+        cognito.UserPool.fromUserPoolId(stack, id, `eu-west-1_${id}`),
+      );
+      const far = trigger(stack);
+      far.permit(one!);
+      far.permit(other!);
+    }, /userPool is Refused\/B, and the trigger Refused\/Own is that of Refused\/A/);
+    refused((stack) => {
+      const one = trigger(stack);
+      one.attachTo(pool(stack, 'Pool'));
+      return sync(stack, code, { trigger: one, userPool: pool(stack, 'Other') });
+    }, /userPool is Refused\/Other, and the trigger Refused\/Own is that of Refused\/Pool/);
+    // Its own trigger would take the pool from the one that the pool's template says.
+    refused((stack) => {
+      const userPool = pool(new Stack(Stack.of(stack).node.root as App, 'Pools'), 'Pool');
+      trigger(stack).attachTo(userPool);
+      return sync(stack, code, { userPool });
+    }, /userPool of Refused\/Sync is Pools\/Pool, whose trigger is Refused\/Own: give that one as trigger/);
+    // The same twice changes nothing.
+    const stack = new Stack(new App(), 'Twice');
+    const [own, far] = [trigger(stack), trigger(stack, 'Far')];
+    const [userPool, replica] = [
+      pool(stack, 'Pool'),
+      cognito.UserPool.fromUserPoolId(stack, 'R', 'eu-west-1_R'),
+    ];
+    for (let times = 0; times < 2; times += 1) {
+      own.attachTo(userPool);
+      far.permit(replica);
+    }
+    assert.equal(new Questions(Template.fromStack(stack)).ids('AWS::Lambda::Permission', '').length, 2);
+  });
+
+  test('two deployments with one trigger, or of one pool, are refused with both paths', () => {
+    const two = (props: (stack: Stack, nth: number) => object) => {
+      const app = new App();
+      const shared = new Stack(app, 'Shared');
+      for (const [nth, name] of ['One', 'Other'].entries())
+        sync(new Stack(app, name), code, props(shared, nth));
+    };
+    const given = new Map<Stack, UserSyncTrigger>();
+    const theTrigger = (stack: Stack) => {
+      if (!given.has(stack)) given.set(stack, trigger(stack));
+      return given.get(stack)!;
+    };
+    assert.throws(
+      () => two((stack) => ({ trigger: theTrigger(stack) })),
+      /trigger of Other\/Sync is Shared\/Own, whose queue One\/Sync consumes already, .*: make a UserSyncTrigger for each CognitoUserSync/,
+    );
+    // Also where it is the first one's own.
+    const app = new App();
+    const { trigger: first } = sync(new Stack(app, 'One'), code);
+    assert.throws(
+      () => sync(new Stack(app, 'Other'), code, { trigger: first }),
+      /trigger of Other\/Sync is One\/Sync\/Trigger, whose queue One\/Sync consumes already/,
+    );
+    const pools = new Map<Stack, cognito.UserPool>();
+    const own = (stack: Stack) => {
+      if (!pools.has(stack)) pools.set(stack, new cognito.UserPool(stack, 'Pool'));
+      return pools.get(stack)!;
+    };
+    const imported = (id: string) => (stack: Stack, nth: number) => ({
+      userPool: cognito.UserPool.fromUserPoolId(stack, `Pool${nth}`, id),
+    });
+    assert.throws(
+      () => two((stack) => ({ userPool: own(stack) })),
+      /userPool of Other\/Sync is Shared\/Pool, whose users One\/Sync syncs already, .*: take one of the two out, or give it another userPool/,
+    );
+    assert.throws(
+      () => two(imported('eu-west-1_Abc123Def')),
+      /userPool of Other\/Sync is Shared\/Pool1, whose users One\/Sync syncs already/,
+    );
+    // By the id of a pool of the app, too.
+    assert.throws(
+      () =>
+        two((stack, nth) => (nth ? imported(own(stack).userPoolId)(stack, nth) : { userPool: own(stack) })),
+      /userPool of Other\/Sync is Shared\/Pool1, whose users One\/Sync syncs already/,
+    );
+    two((stack, nth) => imported(`eu-west-1_${nth}`)(stack, nth));
   });
 
   test('a heartbeat is sent in whole minutes, from one to sixty', () => {

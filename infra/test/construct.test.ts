@@ -237,7 +237,7 @@ describe('the consumer', () => {
       const environment = name.startsWith('Fargate') ? worker(name) : questions.environment('Consumer');
       assert.deepEqual(environment.USER_SYNC_USER_POOL_ID, expected, name);
     }
-    assert.equal(of('ImportedPool').environment('Consumer').USER_SYNC_USER_POOL_ID, 'eu-west-1_Abc123Def');
+    assert.equal(of('ImportedPool').environment('Consumer').USER_SYNC_USER_POOL_ID, 'eu-west-1_ImportedPool');
     assert.deepEqual(of('OwnPool').environment('Consumer').USER_SYNC_USER_POOL_ID, {
       Ref: of('OwnPool').ids('AWS::Cognito::UserPool', 'Pool')[0],
     });
@@ -346,7 +346,7 @@ describe('the trigger', () => {
   test('is set on a pool of elsewhere by a custom resource, which Cognito’s permission precedes', () => {
     const questions = of('Chained');
     const resource = questions.one('Custom::UserSyncPoolTriggers', 'Sync');
-    assert.equal(resource.Properties.UserPoolId, 'eu-west-1_Abc123Def');
+    assert.equal(resource.Properties.UserPoolId, 'eu-west-1_Chained');
     assert.equal(
       resource.Properties.ChainPostConfirmation,
       'arn:aws:lambda:eu-west-1:123456789012:function:Welcome',
@@ -361,7 +361,7 @@ describe('the trigger', () => {
     assert.equal(questions.resources[permission!]!.Properties.Principal, 'cognito-idp.amazonaws.com');
     assert.match(
       JSON.stringify(questions.resources[permission!]!.Properties.SourceArn),
-      /userpool\/eu-west-1_Abc123Def/,
+      /userpool\/eu-west-1_Chained/,
     );
     assert.equal(questions.function('PoolTriggers').VpcConfig, undefined);
   });
@@ -391,7 +391,7 @@ describe('the trigger', () => {
     }
     const { USER_SYNC_USER_POOL_ID, USER_SYNC_CHAIN_POST_CONFIRMATION } =
       of('Chained').environment('PoolTriggers');
-    assert.equal(USER_SYNC_USER_POOL_ID, 'eu-west-1_Abc123Def');
+    assert.equal(USER_SYNC_USER_POOL_ID, 'eu-west-1_Chained');
     assert.equal(USER_SYNC_CHAIN_POST_CONFIRMATION, 'arn:aws:lambda:eu-west-1:123456789012:function:Welcome');
   });
 
@@ -778,7 +778,9 @@ describe('the lifecycle function', () => {
 
   test('is called by the rules that docs/operating.md shows, and for all that the program knows', () => {
     const blocks = [...operating.matchAll(/```json\n(\{\n {2}"source"[^`]+)```/g)];
-    const [all, ofPool] = blocks.map(([, block]) => JSON.parse(block!));
+    const [all, ofPool] = blocks.map(([, block]) =>
+      JSON.parse(block!.replaceAll('Abc123Def', 'ImportedPool')),
+    );
     assert.equal(blocks.length, 2);
     const pattern = (rule: string) => of('ImportedPool').properties('AWS::Events::Rule', rule).EventPattern;
     const [users, pool] = [pattern('SyncLifecycleRule'), pattern('SyncLifecyclePoolChanges')];

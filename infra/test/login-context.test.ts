@@ -242,7 +242,7 @@ describe('the records function', () => {
   });
 
   test('may send to the queue of contexts and to its failures, and read clients’ settings only where it must', () => {
-    const pool = /userpool\/eu-west-1_Abc123Def/;
+    const pool = /userpool\/eu-west-1_LoginContext/;
     const both = rights(of('LoginContext'), 'SyncContextsRecordsFunctionRole');
     const consume = ['ChangeMessageVisibility', 'DeleteMessage', 'GetQueueAttributes', 'ReceiveMessage'];
     assert.deepEqual(Object.keys(both).sort(), [

@@ -27,7 +27,9 @@ import {
 
 type Changes = Partial<CognitoUserSyncProps>;
 
-const POOL_ARN = 'arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_Abc123Def';
+/** Each stack has a pool of its own: two of one would be refused. */
+const poolArn = ({ stackName }: Stack) =>
+  `arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_${stackName}`;
 
 const POSTGRES = rds.DatabaseInstanceEngine.postgres({ version: rds.PostgresEngineVersion.VER_16_13 });
 const AURORA = rds.DatabaseClusterEngine.auroraPostgres({
@@ -38,7 +40,7 @@ const AURORA = rds.DatabaseClusterEngine.auroraPostgres({
 const CLOSED = { sqs: true, secretsManager: true, onImportedVpc: true };
 
 function importedPool(stack: Stack): cognito.IUserPool {
-  return cognito.UserPool.fromUserPoolArn(stack, 'Pool', POOL_ARN);
+  return cognito.UserPool.fromUserPoolArn(stack, 'Pool', poolArn(stack));
 }
 
 function ownPool(stack: Stack): cognito.UserPool {
@@ -316,12 +318,14 @@ export function variants(app: App, code: string): Map<string, { stack: Stack; sy
 export interface Composition {
   readonly trigger?: Stack;
   readonly pool?: Stack;
+  readonly key?: Stack;
+  readonly database?: Stack;
   readonly stack: Stack;
   readonly sync?: CognitoUserSync;
 }
 
 /** The trigger first, then the pool that calls it, then the rest. */
-export function threeStacks(app: App, code: string): Required<Composition> {
+export function threeStacks(app: App, code: string) {
   const [trigger, pool, stack] = ['ThreeTrigger', 'ThreePool', 'Three'].map((name) => new Stack(app, name));
   const encryptionKey = new kms.Key(trigger!, 'Key', { enableKeyRotation: true });
   const made = new UserSyncTrigger(trigger!, 'Trigger', { code, encryptionKey });
@@ -332,6 +336,40 @@ export function threeStacks(app: App, code: string): Required<Composition> {
     pool: pool!,
     stack: stack!,
     sync: sync(stack!, code, { userPool, trigger: made, deploymentCheck: true }),
+  };
+}
+
+/** The key before all that it encrypts: a stack of its own, or the trigger's. */
+export function keyStacks(app: App, code: string, name: string, keyStack?: Stack) {
+  const of = (part: string) => new Stack(app, `${name}${part}`);
+  const [trigger, pool, stack] = [of('Trigger'), of('Pool'), of('')];
+  const key = keyStack ?? trigger;
+  const encryptionKey = new kms.Key(key, 'Key', { enableKeyRotation: true });
+  const made = new UserSyncTrigger(trigger, 'Trigger', { code, encryptionKey });
+  const userPool = new cognito.UserPool(pool, 'Pool');
+  made.attachTo(userPool);
+  const auth = DatabaseAuth.secret({ rotateAfter: Duration.days(30) });
+  const others = { commandTask: {}, deploymentCheck: true, loginContext: [LoginContext.cloudTrail()] };
+  const props = { userPool, trigger: made, encryptionKey, auth, ...others };
+  return { trigger, pool, key, stack, sync: sync(stack, code, props) };
+}
+
+/** A database of another stack, whose owner's password has a key there. */
+export function databaseStacks(app: App, code: string) {
+  const [database, stack] = [new Stack(app, 'EncryptedDatabase'), new Stack(app, 'BesideDatabase')];
+  const vpc = new ec2.Vpc(database, 'Vpc', { natGateways: 1 });
+  const encryptionKey = new kms.Key(database, 'Key', { enableKeyRotation: true });
+  const instance = new rds.DatabaseInstance(database, 'Database', {
+    engine: POSTGRES,
+    vpc,
+    iamAuthentication: true,
+    storageEncrypted: true,
+    credentials: rds.Credentials.fromGeneratedSecret('owner', { encryptionKey }),
+  });
+  return {
+    database,
+    stack,
+    sync: sync(stack, code, { vpc, database: UserSyncDatabase.fromInstance(instance) }),
   };
 }
 
@@ -361,6 +399,9 @@ export function compositions(app: App, code: string): Map<string, Composition> {
   const [one, other] = [new Stack(app, 'One'), new Stack(app, 'Other')];
   return new Map<string, Composition>([
     ['ThreeStacks', threeStacks(app, code)],
+    ['TriggerKey', keyStacks(app, code, 'TriggerKey')],
+    ['KeyStack', keyStacks(app, code, 'KeyStack', new Stack(app, 'KeyFirst'))],
+    ['DatabaseStack', databaseStacks(app, code)],
     ['SecondRegion', { stack: far }],
     ['SecondRegionOwnQueue', { stack: own }],
     ['KnownAccount', { stack: known, sync: sync(known, code) }],
