@@ -169,9 +169,10 @@ impl Check {
             match tokio::time::timeout(left, self.rows.ask(&Question::Heartbeat(id))).await {
                 Ok(Ok(Arrival { arrived: true, .. })) => return Ok(()),
                 Ok(Ok(Arrival { latest, .. })) => {
+                    let before = *first.get_or_insert(latest);
                     if begun.elapsed() < BACKLOG {
-                        first = latest;
-                    } else if latest > first {
+                        first = Some(latest);
+                    } else if latest > before {
                         return Ok(());
                     }
                     said = Said::Latest(latest);
