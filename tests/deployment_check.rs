@@ -95,6 +95,13 @@ impl Deployed {
         request.send().await.unwrap();
     }
 
+    async fn unmap(&self) {
+        let mappings = self.lambda.list_event_source_mappings().function_name(self.name("consumer"));
+        for mapping in mappings.send().await.unwrap().event_source_mappings.unwrap() {
+            self.lambda.delete_event_source_mapping().uuid(mapping.uuid.unwrap()).send().await.unwrap();
+        }
+    }
+
     /// The function of the check, with these variables in place of its own.
     async fn check(&self, variables: &[(&str, &str)]) -> (LambdaRuntimeApi, Function) {
         let deployment = &self.database.deployment;
@@ -237,10 +244,7 @@ async fn a_deployment_is_green_when_a_heartbeat_gets_through_and_else_says_why_n
 async fn what_the_check_cannot_see_is_named() {
     let deployed = Deployed::start().await;
     // Nothing runs the consumer.
-    let mappings = deployed.lambda.list_event_source_mappings().function_name(deployed.name("consumer"));
-    for mapping in mappings.send().await.unwrap().event_source_mappings.unwrap() {
-        deployed.lambda.delete_event_source_mapping().uuid(mapping.uuid.unwrap()).send().await.unwrap();
-    }
+    deployed.unmap().await;
     let (api, _function) = deployed.check(&[("USER_SYNC_ROWS_FUNCTION", "nobody")]).await;
     let red = asked(&api, &request("Create", None), RED).await.unwrap_err();
     for words in [
@@ -260,4 +264,23 @@ async fn what_the_check_cannot_see_is_named() {
     let (api, _function) = deployed.check(&[("USER_SYNC_CONSUMER_LOG_GROUP", "")]).await;
     let red = asked(&api, &request("Create", None), RED).await.unwrap_err();
     assert!(red.contains("USER_SYNC_CONSUMER_LOG_GROUP is not set"), "{red}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_that_a_consumer_took_along_is_sent_again() {
+    let deployed = Deployed::start().await;
+    deployed.unmap().await;
+    let (api, _function) = deployed.check(&[]).await;
+    let replaced = async {
+        // A consumer received it, and was replaced.
+        let deployment = &deployed.database.deployment;
+        let receive = deployment.client().receive_message().queue_url(&deployment.queue_url);
+        let received = receive.visibility_timeout(600).wait_time_seconds(20).send().await.unwrap();
+        assert_eq!(received.messages.unwrap_or_default().len(), 1);
+        deployed.map().await;
+    };
+    let created = request("Create", None);
+    let (answered, ()) = tokio::join!(asked(&api, &created, LIMIT), replaced);
+    named(&answered.unwrap());
+    assert_eq!(deployed.heartbeats().await, 1);
 }
