@@ -55,10 +55,19 @@ export function grantSend(queue: sqs.IQueue | undefined, grantee: iam.IGrantable
 /** Permits the commands that whoever is on call runs. */
 export function grantOperate(parts: Parts, grantee: iam.IGrantable): iam.Grant {
   const { userPool, trigger, allQueues, keeper, drift, commandTask } = parts;
+  const { raw, failures } = parts.contexts?.records ?? {};
+  const permit = (actions: string[], arn: string) =>
+    iam.Grant.addToPrincipal({ grantee, actions, resourceArns: [arn] });
   return combined([
-    grantRedrive(allQueues, grantee),
+    grantRedrive(raw ? [...allQueues, raw] : allQueues, grantee),
+    // What was lost is read, found otherwise, and the queue emptied.
+    ...[parts.lifecycle.failures, ...(failures ? [failures] : [])].map((queue) =>
+      grantQueue(queue, grantee, 'sqs:ReceiveMessage', 'sqs:GetQueueAttributes', 'sqs:PurgeQueue'),
+    ),
+    // CloudTrail takes no narrower resource.
+    permit(['cloudtrail:LookupEvents'], '*'),
     grantReplay(trigger.logGroup, allQueues, grantee),
-    iam.Grant.addToPrincipal({ grantee, actions: POOL_READS, resourceArns: [userPool.userPoolArn] }),
+    permit(POOL_READS, userPool.userPoolArn),
     ...(keeper ? [permitParameter(keeper.parameter, grantee)] : []),
     ...(commandTask ? [commandTask.grantRun(grantee)] : []),
     // Nobody asks for rows but the drift check and the deployment check.

@@ -8,7 +8,7 @@ import * as cognito from 'aws-cdk-lib/aws-cognito';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import * as cxapi from 'aws-cdk-lib/cx-api';
-import { PoolTriggers, UserSyncCompute, UserSyncTrigger } from '../lib';
+import { LoginContext, PoolTriggers, UserSyncCompute, UserSyncTrigger } from '../lib';
 import { dist } from './support';
 import { asList, Questions } from './template';
 import {
@@ -198,9 +198,26 @@ describe('rights', () => {
   test('of whoever operates are those of each command, and no login', () => {
     const stack = new Stack(new App(), 'Operate');
     const role = new iam.Role(stack, 'OnCall', { assumedBy: new iam.AccountRootPrincipal() });
-    sync(stack, code, { triggers: PoolTriggers.attach({ keep: true }) }).grantOperate(role);
-    const allowed = new Questions(Template.fromStack(stack)).allowed('OnCall');
+    const triggers = PoolTriggers.attach({ keep: true });
+    sync(stack, code, { triggers, loginContext: [LoginContext.cloudTrail()] }).grantOperate(role);
+    const questions = new Questions(Template.fromStack(stack));
+    const allowed = questions.allowed('OnCall');
+    const on = (action: string) =>
+      questions
+        .statements('OnCall')
+        .filter(({ Action }) => asList(Action).includes(action))
+        .flatMap(({ Resource }) => asList(Resource))
+        .map((arn) => arn['Fn::GetAtt'][0].replace(/[0-9A-F]{8}$/, ''))
+        .sort();
+    // docs/runbook.md empties these, and moves the dead letters of those back.
+    assert.deepEqual(on('sqs:PurgeQueue'), ['SyncContextsRecordsFailures', 'SyncLifecycleFailures']);
+    assert.deepEqual(on('sqs:StartMessageMoveTask'), [
+      'SyncContextsDeadLetterQueue',
+      'SyncContextsRecordsDeadLetterQueue',
+      'SyncTriggerDeadLetterQueue',
+    ]);
     for (const action of [
+      'cloudtrail:LookupEvents',
       'cognito-idp:ListUsers',
       'lambda:InvokeFunction',
       'logs:FilterLogEvents',
