@@ -137,8 +137,16 @@ impl Aws {
 
     /// As `make lambda` leaves the programs; `release` is what makes one build another.
     pub(crate) fn build(&self, release: &str) {
+        self.build_of(&PROGRAMS, release);
+    }
+
+    /// Some of the programs are another build.
+    pub(crate) fn build_of(&self, programs: &[&str], release: &str) {
         let built = [binaries::trigger(), binaries::consumer(), binaries::lifecycle(), binaries::operator()];
         for (program, binary) in PROGRAMS.iter().zip(built) {
+            if !programs.contains(program) {
+                continue;
+            }
             let folder = self.dist.path().join("lambda").join(program);
             std::fs::create_dir_all(&folder).unwrap();
             std::fs::copy(binary, folder.join("bootstrap")).unwrap();

@@ -136,10 +136,6 @@ impl Aws {
         let alter = format!("alter role shop_consumer_login connection limit {limit}");
         sqlx::raw_sql(AssertSqlSafe(alter)).execute(&self.database).await.unwrap();
     }
-
-    async fn rows(&self) -> i64 {
-        sqlx::query_scalar("select count(*) from users").fetch_one(&self.database).await.unwrap()
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,7 +162,6 @@ async fn three_stacks_are_green_when_they_work_and_leave_what_is_documented() {
     let user = aws.cognito.admin_create_user().user_pool_id(&aws.user_pool_id).username("before");
     user.user_attributes(email).send().await.unwrap();
     let reconciled = said(&aws, &outputs, "Reconcile");
-    eventually("the user from before has a row", LIMIT, async || aws.rows().await == 1).await;
     let examined = said(&aws, &outputs, "Doctor");
     let verified = said(&aws, &outputs, "Verify");
     let dead = said(&aws, &outputs, "Dlq");
@@ -177,7 +172,8 @@ async fn three_stacks_are_green_when_they_work_and_leave_what_is_documented() {
     aws.counts(1, 1).await;
 
     // The database does not let the consumer in: red, with the server's words.
-    aws.build("second");
+    // The migrator is the same, and is not asked: it would say so before the last step.
+    aws.build_of(&["user-sync-consumer"], "second");
     aws.consumers_connections(0).await;
     let red = aws.try_deploy().err().expect("nothing gets into the database");
     println!("RED {red}");
@@ -188,7 +184,16 @@ async fn three_stacks_are_green_when_they_work_and_leave_what_is_documented() {
     }
     // Mended: what waited is counted, and the same deployment is green.
     aws.consumers_connections(-1).await;
-    println!("ROLLBACK {:?}", aws.try_cdk(&["rollback", "Emulated"]));
+    // The former code was asked, too, and nothing got into the database; as docs/deploying.md has it.
+    let form = "Content-Type: application/x-www-form-urlencoded";
+    let continued = "Action=ContinueUpdateRollback&Version=2010-05-15&StackName=Emulated";
+    ask(&aws, "cloudformation", form, continued);
+    let described = "Action=DescribeStacks&Version=2010-05-15&StackName=Emulated";
+    eventually("the stack is as it was", LIMIT, async || {
+        ask(&aws, "cloudformation", form, described)
+            .contains("<StackStatus>UPDATE_ROLLBACK_COMPLETE</StackStatus>")
+    })
+    .await;
     aws.deploy();
     aws.fires("PostAuthentication_Authentication", 1).await;
     aws.counts(1, 2).await;

@@ -30,7 +30,7 @@ const env = { account: given('ACCOUNT'), region: given('REGION') };
 // In three stacks, what is kept by default is kept: the test lists it.
 const common = { code: given('DIST'), removalPolicy: inStacks ? undefined : RemovalPolicy.DESTROY };
 // The emulator gives a message up by its receives; one that can never be applied does not wait for them.
-const maxReceiveCount = 5;
+const maxReceiveCount = inStacks ? 100 : 5;
 
 /** The trigger before the pool, and the pool before the rest: each in a stack of its own, where that is asked for. */
 function before(stack: Stack): Pick<CognitoUserSyncProps, 'userPool' | 'trigger' | 'maxReceiveCount'> {
