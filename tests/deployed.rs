@@ -47,7 +47,7 @@ fn fetch_packages() {
 /// An AWS of the test's own, with a user pool and a database as a team has them.
 pub(crate) struct Aws {
     pub(crate) emulator: Sqs,
-    cognito: aws_sdk_cognitoidentityprovider::Client,
+    pub(crate) cognito: aws_sdk_cognitoidentityprovider::Client,
     pub(crate) lambda: aws_sdk_lambda::Client,
     pub(crate) sqs: aws_sdk_sqs::Client,
     pub(crate) user_pool_id: String,
@@ -137,8 +137,16 @@ impl Aws {
 
     /// As `make lambda` leaves the programs; `release` is what makes one build another.
     pub(crate) fn build(&self, release: &str) {
+        self.build_of(&PROGRAMS, release);
+    }
+
+    /// Some of the programs are another build.
+    pub(crate) fn build_of(&self, programs: &[&str], release: &str) {
         let built = [binaries::trigger(), binaries::consumer(), binaries::lifecycle(), binaries::operator()];
         for (program, binary) in PROGRAMS.iter().zip(built) {
+            if !programs.contains(program) {
+                continue;
+            }
             let folder = self.dist.path().join("lambda").join(program);
             std::fs::create_dir_all(&folder).unwrap();
             std::fs::copy(binary, folder.join("bootstrap")).unwrap();
@@ -146,13 +154,18 @@ impl Aws {
         }
     }
 
-    fn cdk(&self, arguments: &[&str]) {
+    pub(crate) fn cdk(&self, arguments: &[&str]) {
+        self.try_cdk(arguments).unwrap_or_else(|said| panic!("cdk {arguments:?}: {said}"));
+    }
+
+    /// Runs the CDK's program on what is deployed here, or says what it said.
+    pub(crate) fn try_cdk(&self, arguments: &[&str]) -> Result<(), String> {
         let home = self.dist.path().join("home");
         std::fs::create_dir_all(&home).unwrap();
         let ran = Command::new("node")
             .arg(infra().join("node_modules/aws-cdk/bin/cdk"))
             .args(arguments)
-            .args(["--ci", "--no-notices", "--no-version-reporting"])
+            .args(["--app", APP, "--ci", "--no-notices", "--no-version-reporting"])
             .current_dir(infra())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
@@ -160,16 +173,31 @@ impl Aws {
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .output()
             .expect("node runs");
-        let said = [ran.stdout, ran.stderr].concat();
-        assert!(ran.status.success(), "cdk {arguments:?}: {}", String::from_utf8_lossy(&said));
+        if ran.status.success() {
+            return Ok(());
+        }
+        Err(String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned())
     }
 
-    fn deploy(&self) -> Outputs {
+    pub(crate) fn bootstrap(&self) {
+        self.cdk(&["bootstrap", &format!("aws://{ACCOUNT}/{REGION}")]);
+    }
+
+    pub(crate) fn deploy(&self) -> Outputs {
+        self.try_deploy().unwrap_or_else(|said| panic!("cdk deploy: {said}"))
+    }
+
+    /// Deploys each stack after those that it needs.
+    pub(crate) fn try_deploy(&self) -> Result<Outputs, String> {
         let outputs = self.dist.path().join("outputs.json");
         let file = outputs.display().to_string();
-        self.cdk(&["deploy", "--app", APP, "--require-approval", "never", "--outputs-file", &file]);
-        let outputs: Value = serde_json::from_slice(&std::fs::read(outputs).unwrap()).unwrap();
-        Outputs(outputs["Emulated"].clone())
+        self.try_cdk(&["deploy", "--all", "--require-approval", "never", "--outputs-file", &file])?;
+        let outputs = serde_json::from_slice(&std::fs::read(outputs).unwrap()).unwrap();
+        Ok(Outputs(outputs))
+    }
+
+    pub(crate) fn destroy(&self) {
+        self.cdk(&["destroy", "--all", "--force"]);
     }
 
     async fn pool(&self) -> UserPoolType {
@@ -237,11 +265,23 @@ impl Aws {
     }
 }
 
-struct Outputs(Value);
+/// By stack and name.
+pub(crate) struct Outputs(Value);
 
 impl Outputs {
-    fn get(&self, name: &str) -> &str {
-        self.0[name].as_str().unwrap_or_else(|| panic!("no output {name} in {}", self.0))
+    pub(crate) fn get(&self, name: &str) -> &str {
+        self.of("Emulated", name)
+    }
+
+    pub(crate) fn of(&self, stack: &str, name: &str) -> &str {
+        self.0[stack][name].as_str().unwrap_or_else(|| panic!("no output {name} of {stack} in {}", self.0))
+    }
+
+    /// The output that a part of the construct made, whose name ends with a hash.
+    pub(crate) fn made(&self, part: &str) -> &str {
+        let outputs = self.0["Emulated"].as_object().unwrap();
+        let mut found = outputs.iter().filter(|(name, _)| name.contains(part));
+        found.next().unwrap_or_else(|| panic!("no output {part} in {}", self.0)).1.as_str().unwrap()
     }
 }
 
@@ -249,7 +289,7 @@ impl Outputs {
 async fn a_team_deploys_signs_in_deploys_again_and_takes_it_away() {
     let aws = Aws::start().await;
     aws.build("first");
-    aws.cdk(&["bootstrap", &format!("aws://{ACCOUNT}/{REGION}"), "--app", APP]);
+    aws.bootstrap();
     let settings = aws.settings().await;
     let outputs = aws.deploy();
 
@@ -318,7 +358,7 @@ async fn a_team_deploys_signs_in_deploys_again_and_takes_it_away() {
     aws.counts(2, 0).await;
 
     // Taken away: the pool is as it was, and the rows are the team's.
-    aws.cdk(&["destroy", "--app", APP, "--force"]);
+    aws.destroy();
     let config = aws.triggers().await;
     assert_eq!((config.post_confirmation, config.post_authentication), (None, None));
     assert_eq!(aws.settings().await, settings);

@@ -24,6 +24,7 @@ mod credentials;
 mod databases;
 mod deployed;
 mod deployed_sam;
+mod deployed_stacks;
 mod deployment_check;
 mod dlq;
 mod doctor;
