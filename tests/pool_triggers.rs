@@ -2,11 +2,11 @@
 //! emulator, and on a pool that is as strict as Cognito.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_cognitoidentityprovider::operation::create_user_pool::builders::CreateUserPoolFluentBuilder;
 use aws_sdk_cognitoidentityprovider::types as cognito;
-use cognito_user_sync::cognito::triggers::{Before, Error, Wanted, attach, detach};
+use cognito_user_sync::cognito::triggers::{Before, Error, Wanted, attach, attach_before, detach};
 use serde_json::{Value, json};
 
 use crate::support::binaries;
@@ -454,6 +454,55 @@ fn both(strict: &StrictPool) -> [Option<String>; 2] {
 
 fn arns(arns: [Option<&str>; 2]) -> [Option<String>; 2] {
     arns.map(|arn| arn.map(str::to_owned))
+}
+
+/// CloudFormation deletes the function of a creation that fails: a pool that calls it could sign nobody in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_creation_that_cannot_be_taken_back_stays_and_an_update_fails() {
+    let strict = StrictPool::start().await;
+    let denied = vec![("DescribeUserPool", "denied"), ("UpdateUserPool", "denied")];
+    strict.pool().faults.denied_later = denied.clone();
+    let wanted = properties(ID, OURS, THEIRS);
+    let resource = Resource::pinned(&strict, &wanted).await;
+    let name = resource.asked("Create", "", &wanted).await.unwrap();
+    assert_eq!(both(&strict), arns([Some(OURS), Some(OURS)]));
+    assert_eq!(name, format!("user-sync-triggers/{ID}/{THEIRS},"), "the stack knows what to put back");
+    // The rollback of an update that failed sets the former function before anything is deleted.
+    strict.pool().faults.denied = Vec::new();
+    let next = properties(ID, OURS_NEXT, THEIRS);
+    let of_next = Resource::pinned(&strict, &next).await;
+    strict.pool().faults.denied_later = denied;
+    let failed = of_next.asked_after("Update", &name, &next, &wanted).await.unwrap_err();
+    assert!(failed.contains("by hand"), "{failed}");
+    strict.pool().faults.denied = Vec::new();
+    assert_eq!(resource.asked_after("Update", &name, &wanted, &next).await, Ok(name.clone()));
+    resource.asked("Delete", &name, &wanted).await.unwrap();
+    assert_eq!(both(&strict), arns([Some(THEIRS), None]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_that_could_not_be_put_back_in_time() {
+    let strict = StrictPool::start().await;
+    let wanted = properties(ID, OURS, THEIRS);
+    let resource = Resource::pinned(&strict, &wanted).await;
+    let create = json!({ "RequestType": "Create", "ResourceProperties": &wanted }).to_string();
+    let Invocation::Error { body, .. } = resource.api.invoke(create, Duration::from_secs(100)).await else {
+        panic!("there are 100 s left, and it was written");
+    };
+    let said = String::from_utf8(body).unwrap();
+    assert!(said.contains("too little of the time is left"), "{said}");
+    assert_eq!((both(&strict), strict.pool().updates.len()), (arns([Some(THEIRS), None]), 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_verified_in_time_is_put_back_before_the_end() {
+    let strict = StrictPool::start().await;
+    strict.pool().faults.undescribed = true;
+    let deadline = Instant::now() + Duration::from_secs(107);
+    let error = attach_before(&strict.client, &wanted(ID, OURS), None, None, Some(deadline)).await;
+    assert_eq!(error, Err(Error::GaveUp));
+    assert!(deadline > Instant::now() + Duration::from_secs(60), "the time was kept");
+    assert_eq!((both(&strict), strict.pool().updates.len()), (arns([Some(THEIRS), None]), 2));
 }
 
 /// CloudFormation has whatever changes its name deleted afterwards, under its former name.

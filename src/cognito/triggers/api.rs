@@ -161,6 +161,8 @@ pub(super) fn is_transient(error: &Error) -> bool {
         | Error::NoPool
         | Error::Unreadable { .. }
         | Error::ConcurrentlyModified
+        | Error::TooLate
+        | Error::GaveUp
         | Error::Changed { .. }
         | Error::NotRestored { .. }
         | Error::Held

@@ -69,6 +69,17 @@ pub enum Error {
         "somebody else is changing the user pool, so we changed nothing: try again when they have finished"
     )]
     ConcurrentlyModified,
+    /// Writing, verifying and putting back might not end in time. Nothing was changed.
+    #[error(
+        "Cognito answered so slowly that too little of the time is left to write the triggers, and to put back what was \
+         there if that fails, so nothing was changed: try again"
+    )]
+    TooLate,
+    /// The triggers were written or not, and the time did not suffice to see that nothing else was.
+    #[error(
+        "Cognito answered so slowly that the triggers could not be verified in time; the former settings were sent back: try again"
+    )]
+    GaveUp,
     /// More than the triggers differed after the update.
     #[error("the update changed more than the triggers: {}; the former settings were sent back{}", .changed.join(", "), still(.remaining))]
     Changed {

@@ -104,7 +104,9 @@ impl Reason {
             | Error::ConcurrentlyModified
             | Error::Changed { .. }
             | Error::NotRestored { .. }
-            | Error::NotSeen => Self::Failed,
+            | Error::NotSeen
+            | Error::TooLate
+            | Error::GaveUp => Self::Failed,
         }
     }
 
@@ -346,8 +348,14 @@ impl Keeper<'_> {
         parameter: &Parameter,
         wrote: &AtomicBool,
     ) -> Result<Put, Error> {
-        let manner =
-            Manner { rounds: ROUNDS, patience: PATIENCE, hold: Some(parameter), undoes: false, wrote };
+        let manner = Manner {
+            rounds: ROUNDS,
+            patience: PATIENCE,
+            hold: Some(parameter),
+            undoes: false,
+            wrote,
+            deadline: None,
+        };
         let plan = |now: &Triggers| {
             let mut wanted = now.clone();
             // An alias of ours that is the other trigger was set on purpose.

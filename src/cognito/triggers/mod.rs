@@ -15,6 +15,7 @@
 //! `notes`, which `parameter` keeps.
 
 mod api;
+mod arn;
 mod error;
 mod functions;
 mod keep;
@@ -26,10 +27,12 @@ mod update;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use aws_sdk_cognitoidentityprovider::Client;
 use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 
+pub use crate::cognito::triggers::arn::{function_region, is_ours};
 pub use crate::cognito::triggers::error::Error;
 pub use crate::cognito::triggers::functions::{Functions, PROGRAM_TAG, TRIGGER_PROGRAM};
 pub use crate::cognito::triggers::keep::{Keeper, Kept, Looked, Reason};
@@ -169,31 +172,6 @@ pub async fn current(client: &Client, user_pool_id: &str) -> Result<Triggers, Er
     Ok(Triggers::of(&UserPoolApi::new(client, user_pool_id).describe().await?))
 }
 
-/// Whether the trigger `arn` is our function, or a version or an alias of it.
-#[must_use]
-pub fn is_ours(arn: &str, function_arn: &str) -> bool {
-    arn.strip_prefix(function_arn).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
-}
-
-/// The Region of a Lambda function's ARN, with or without a qualifier; `None` if it is none, or more than one.
-#[must_use]
-pub fn function_region(arn: &str) -> Option<&str> {
-    let is_word = |part: &str| {
-        let is_part = |character: char| character.is_ascii_alphanumeric() || "-_$".contains(character);
-        !part.is_empty() && part.chars().all(is_part)
-    };
-    let parts: Vec<&str> = arn.split(':').collect();
-    match parts[..] {
-        ["arn", partition, "lambda", region, account, "function", ref name @ ..]
-            if matches!(name.len(), 1 | 2)
-                && [partition, region, account].iter().chain(name).all(|part| is_word(part)) =>
-        {
-            Some(region)
-        }
-        _ => None,
-    }
-}
-
 /// Makes `wanted.function_arn` the two triggers, and returns the former ones, for [`detach`].
 ///
 /// Idempotent: writes nothing if the triggers are as wanted already. `ours_before` is our function's former ARN;
@@ -201,12 +179,26 @@ pub fn function_region(arn: &str) -> Option<&str> {
 ///
 /// # Errors
 /// [`Error::Taken`] when a trigger is somebody else's that is neither chained nor overwritten; [`Error::NoFunction`] when ours
-/// is no Lambda function of the client's Region.
+/// is no Lambda function of the client's Region; [`Error::NotRestored`] when the pool may call ours nevertheless.
 pub async fn attach(
     client: &Client,
     wanted: &Wanted,
     ours_before: Option<&str>,
     before: Option<Before>,
+) -> Result<Before, Error> {
+    attach_before(client, wanted, ours_before, before, None).await
+}
+
+/// The same, where whoever asks is ended at the deadline: nothing is written that could not be put back until then.
+///
+/// # Errors
+/// As [`attach`]; [`Error::TooLate`] when too little time is left, and [`Error::GaveUp`] when it did not suffice.
+pub async fn attach_before(
+    client: &Client,
+    wanted: &Wanted,
+    ours_before: Option<&str>,
+    before: Option<Before>,
+    deadline: Option<Instant>,
 ) -> Result<Before, Error> {
     let user_pool = UserPoolApi::new(client, &wanted.user_pool_id);
     if let Some(region) = client.config().region()
@@ -216,7 +208,20 @@ pub async fn attach(
     }
     let wrote = AtomicBool::new(false);
     let plan = |now: &Triggers| plan(wanted, ours_before, before.as_ref(), now);
-    change(&user_pool, &Manner::asked(&wrote), plan).await
+    change(&user_pool, &Manner { deadline, ..Manner::asked(&wrote) }, plan).await
+}
+
+/// What [`attach`] would have returned of a pool that had the triggers `now`, as [`Error::NotRestored`] tells.
+///
+/// # Errors
+/// As [`attach`], of triggers that may not be replaced.
+pub fn former(
+    wanted: &Wanted,
+    ours_before: Option<&str>,
+    before: Option<&Before>,
+    now: &Triggers,
+) -> Result<Before, Error> {
+    plan(wanted, ours_before, before, now).map(|(_, former)| former)
 }
 
 /// Restores the former trigger where ours is still set, also a version or an alias of it, and leaves any other trigger alone.
@@ -410,18 +415,6 @@ mod tests {
             "nothing was changed",
         ] {
             assert!(message.contains(part), "{message}");
-        }
-    }
-
-    #[test]
-    fn a_function_is_one_lambda_arn() {
-        for arn in [OURS, THEIRS, &format!("{OURS}:$LATEST")] {
-            assert_eq!(function_region(arn), Some("eu-west-1"), "{arn}");
-        }
-        let list = format!("eu-west-1_A={OURS}");
-        let lists = [format!("{OURS},{OTHER}"), format!("{OURS}:"), format!("{THEIRS}:x"), list];
-        for text in lists.iter().map(String::as_str).chain(["", "arn:aws:iam::111122223333:role/x"]) {
-            assert_eq!(function_region(text), None, "{text}");
         }
     }
 
