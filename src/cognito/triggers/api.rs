@@ -154,6 +154,7 @@ pub(super) fn is_transient(error: &Error) -> bool {
     match error {
         Error::Cognito(error) => error.is_transient(),
         Error::Taken(_)
+        | Error::TakenByAnother(_)
         | Error::NoFunction { .. }
         | Error::Chained { .. }
         | Error::Denied { .. }

@@ -14,6 +14,14 @@ pub enum Error {
         listed(.0)
     )]
     Taken(Vec<(Hook, String)>),
+    /// A trigger of another deployment of this service is the trigger. Nothing was changed.
+    #[error(
+        "the user pool has {} already, which is a trigger of this service (its tag {PROGRAM_TAG} says so) of another stack, or \
+         of none, and nothing was changed: if it should give way, `overwrite` replaces it (the construct's and Terraform's \
+         setting, and --overwrite). It is never chained, and never put back",
+        listed(.0)
+    )]
+    TakenByAnother(Vec<(Hook, String)>),
     /// This cannot be the trigger. Nothing was changed.
     #[error(
         "{arn} is not a Lambda function of {region}, where we ask for the user pool, so nothing was changed: give our \
@@ -28,8 +36,8 @@ pub enum Error {
     /// A trigger of this project is to be chained. Nothing was changed.
     #[error(
         "{arn} is a trigger function of this service itself (its tag {PROGRAM_TAG} says so), and is not chained: each \
-         sign-in would be counted twice. Nothing was changed: take it out of the chain; where it is the user pool's trigger, \
-         ours replaces it by itself"
+         sign-in would be counted twice. Nothing was changed: take it out of the chain; where it is the user pool's trigger \
+         and of the same stack, ours replaces it by itself, and otherwise with `overwrite`"
     )]
     Chained {
         /// What was to be chained.

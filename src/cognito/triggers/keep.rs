@@ -94,6 +94,7 @@ impl Reason {
             Error::Held => Self::Held,
             Error::Parameter(_) => Self::Parameter,
             Error::Taken(_)
+            | Error::TakenByAnother(_)
             | Error::NoFunction { .. }
             | Error::Chained { .. }
             | Error::Cognito(_)

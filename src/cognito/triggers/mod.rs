@@ -34,7 +34,7 @@ use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 
 pub use crate::cognito::triggers::arn::{function_region, is_ours};
 pub use crate::cognito::triggers::error::Error;
-pub use crate::cognito::triggers::functions::{Functions, PROGRAM_TAG, TRIGGER_PROGRAM};
+pub use crate::cognito::triggers::functions::{Functions, Known, PROGRAM_TAG, TRIGGER_PROGRAM};
 pub use crate::cognito::triggers::keep::{Keeper, Kept, Looked, Reason};
 pub use crate::cognito::triggers::notes::{Gap, Hold, Notes, PUT_BACK_AT_MOST, REASON_MAX_CHARS};
 pub use crate::cognito::triggers::parameter::{Parameter, ParameterError, VARIABLE};
@@ -145,8 +145,8 @@ pub struct Wanted {
     pub overwrite: bool,
     /// Whether we keep somebody else's function as the trigger, rather than refuse.
     pub keep_foreign: bool,
-    /// Functions that may be replaced without being put back: [`Functions::replaceable`].
-    pub replaceable: Vec<String>,
+    /// Functions that may be replaced without being put back, and triggers of others: [`Functions::known`].
+    pub known: Known,
 }
 
 impl Wanted {
@@ -275,7 +275,7 @@ fn plan(
                 before.map_or(chain, |before| before.get(hook))
             }
             // As ours would be: what was there before it is not known.
-            Some(arn) if wanted.replaceable.iter().any(|other| other == arn) => {
+            Some(arn) if wanted.known.replaceable.iter().any(|other| other == arn) => {
                 before.map_or(chain, |before| before.get(hook))
             }
             Some(arn) if wanted.overwrite || chain == Some(arn) => Some(arn),
@@ -293,10 +293,17 @@ fn plan(
             }
             None => None,
         };
-        let is_replaceable = |arn: &str| wanted.replaceable.iter().any(|other| other == arn);
-        before_us.set(hook, former.filter(|arn| !is_ours(arn) && !is_replaceable(arn)).map(str::to_owned));
+        let Known { replaceable, of_others } = &wanted.known;
+        let stays_out = |arn: &str| replaceable.iter().chain(of_others).any(|other| other == arn);
+        before_us.set(hook, former.filter(|arn| !is_ours(arn) && !stays_out(arn)).map(str::to_owned));
     }
-    if taken.is_empty() { Ok((target, before_us)) } else { Err(Error::Taken(taken)) }
+    match () {
+        () if taken.is_empty() => Ok((target, before_us)),
+        () if taken.iter().all(|(_, arn)| wanted.known.of_others.contains(arn)) => {
+            Err(Error::TakenByAnother(taken))
+        }
+        () => Err(Error::Taken(taken)),
+    }
 }
 
 #[cfg(test)]
@@ -324,7 +331,7 @@ mod tests {
             chain_post_authentication: None,
             overwrite,
             keep_foreign: false,
-            replaceable: Vec::new(),
+            known: Known::default(),
         }
     }
 
@@ -395,7 +402,10 @@ mod tests {
     #[test]
     fn what_may_be_replaced_is_not_what_was_there_before() {
         for (chain, overwrite) in [(None, false), (None, true), (Some(OTHER), false), (Some(THEIRS), true)] {
-            let wanted = Wanted { replaceable: vec![OTHER.to_owned()], ..wanted(chain, overwrite) };
+            let wanted = Wanted {
+                known: Known { replaceable: vec![OTHER.to_owned()], ..Known::default() },
+                ..wanted(chain, overwrite)
+            };
             let (shall, before) = plan(&wanted, None, None, &triggers(Some(OTHER), None)).unwrap();
             assert_eq!(shall, triggers(Some(OURS), Some(OURS)), "{chain:?} {overwrite}");
             assert_eq!(before, triggers(chain.filter(|arn| *arn != OTHER), None), "{chain:?} {overwrite}");

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cognito::lifecycle::TRIGGER_VARIABLE;
-use crate::cognito::triggers::{self, Before, Functions, Wanted};
+use crate::cognito::triggers::{self, Before, Functions, Known, Wanted};
 use crate::cognito::user_pool::{self, UserPool};
 use crate::config::{ConfigError, Environment};
 use crate::ops::deployment::{Error, NotPinned, Request, RequestType, answer};
@@ -59,7 +59,7 @@ impl Properties {
             chain_post_authentication: self.chain_post_authentication,
             overwrite: self.overwrite == "true",
             keep_foreign: false,
-            replaceable: Vec::new(),
+            known: Known::default(),
         }
     }
 }
@@ -73,7 +73,7 @@ pub(super) fn pinned(environment: Environment<'_>) -> Result<Wanted, ConfigError
         chain_post_authentication: environment.optional(chain::POST_AUTHENTICATION_VARIABLE)?,
         overwrite: environment.flag("USER_SYNC_OVERWRITE_TRIGGERS")?,
         keep_foreign: false,
-        replaceable: Vec::new(),
+        known: Known::default(),
     })
 }
 
@@ -177,8 +177,8 @@ async fn attach(
     let user_pool = UserPool::new(wanted.user_pool_id.clone()).await;
     let ours_before = old.as_ref().map(|old| old.function_arn.as_str());
     let now = triggers::current(user_pool.client(), &wanted.user_pool_id).await?;
-    let replaceable = functions.replaceable(&now, wanted, ours_before).await;
-    let wanted = Wanted { replaceable, ..wanted.clone() };
+    let known = functions.known(&now, wanted, ours_before).await;
+    let wanted = Wanted { known, ..wanted.clone() };
     let client = user_pool.client();
     match triggers::attach_before(client, &wanted, ours_before, before.clone(), Some(deadline)).await {
         Err(triggers::Error::NotRestored { because, before: now }) if may_stay => {
@@ -242,7 +242,7 @@ mod tests {
                 chain_post_authentication: None,
                 overwrite,
                 keep_foreign: false,
-                replaceable: Vec::new(),
+                known: Known::default(),
             };
             let before =
                 Before { post_confirmation: Some("arn:theirs".to_owned()), post_authentication: None };
