@@ -2,11 +2,11 @@
 //! emulator, and on a pool that is as strict as Cognito.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_cognitoidentityprovider::operation::create_user_pool::builders::CreateUserPoolFluentBuilder;
 use aws_sdk_cognitoidentityprovider::types as cognito;
-use cognito_user_sync::cognito::triggers::{Before, Error, Wanted, attach, detach};
+use cognito_user_sync::cognito::triggers::{Before, Error, Known, Wanted, attach, attach_before, detach};
 use serde_json::{Value, json};
 
 use crate::support::binaries;
@@ -29,7 +29,7 @@ fn wanted(user_pool_id: &str, function_arn: &str) -> Wanted {
         chain_post_authentication: None,
         overwrite: false,
         keep_foreign: false,
-        replaceable: Vec::new(),
+        known: Known::default(),
     }
 }
 
@@ -456,6 +456,55 @@ fn arns(arns: [Option<&str>; 2]) -> [Option<String>; 2] {
     arns.map(|arn| arn.map(str::to_owned))
 }
 
+/// CloudFormation deletes the function of a creation that fails: a pool that calls it could sign nobody in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_creation_that_cannot_be_taken_back_stays_and_an_update_fails() {
+    let strict = StrictPool::start().await;
+    let denied = vec![("DescribeUserPool", "denied"), ("UpdateUserPool", "denied")];
+    strict.pool().faults.denied_later = denied.clone();
+    let wanted = properties(ID, OURS, THEIRS);
+    let resource = Resource::pinned(&strict, &wanted).await;
+    let name = resource.asked("Create", "", &wanted).await.unwrap();
+    assert_eq!(both(&strict), arns([Some(OURS), Some(OURS)]));
+    assert_eq!(name, format!("user-sync-triggers/{ID}/{THEIRS},"), "the stack knows what to put back");
+    // The rollback of an update that failed sets the former function before anything is deleted.
+    strict.pool().faults.denied = Vec::new();
+    let next = properties(ID, OURS_NEXT, THEIRS);
+    let of_next = Resource::pinned(&strict, &next).await;
+    strict.pool().faults.denied_later = denied;
+    let failed = of_next.asked_after("Update", &name, &next, &wanted).await.unwrap_err();
+    assert!(failed.contains("by hand"), "{failed}");
+    strict.pool().faults.denied = Vec::new();
+    assert_eq!(resource.asked_after("Update", &name, &wanted, &next).await, Ok(name.clone()));
+    resource.asked("Delete", &name, &wanted).await.unwrap();
+    assert_eq!(both(&strict), arns([Some(THEIRS), None]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_that_could_not_be_put_back_in_time() {
+    let strict = StrictPool::start().await;
+    let wanted = properties(ID, OURS, THEIRS);
+    let resource = Resource::pinned(&strict, &wanted).await;
+    let create = json!({ "RequestType": "Create", "ResourceProperties": &wanted }).to_string();
+    let Invocation::Error { body, .. } = resource.api.invoke(create, Duration::from_secs(100)).await else {
+        panic!("there are 100 s left, and it was written");
+    };
+    let said = String::from_utf8(body).unwrap();
+    assert!(said.contains("too little of the time is left"), "{said}");
+    assert_eq!((both(&strict), strict.pool().updates.len()), (arns([Some(THEIRS), None]), 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_verified_in_time_is_put_back_before_the_end() {
+    let strict = StrictPool::start().await;
+    strict.pool().faults.undescribed = true;
+    let deadline = Instant::now() + Duration::from_secs(107);
+    let error = attach_before(&strict.client, &wanted(ID, OURS), None, None, Some(deadline)).await;
+    assert_eq!(error, Err(Error::GaveUp));
+    assert!(deadline > Instant::now() + Duration::from_secs(60), "the time was kept");
+    assert_eq!((both(&strict), strict.pool().updates.len()), (arns([Some(THEIRS), None]), 2));
+}
+
 /// CloudFormation has whatever changes its name deleted afterwards, under its former name.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_keeps_the_resources_name_whatever_is_chained() {
@@ -661,10 +710,51 @@ async fn a_setting_that_arrives_from_the_primary_meanwhile_leaves_no_trigger_beh
     assert_eq!(attach(&strict.client, &wanted(ID, OURS), None, None).await, Ok(before()));
 }
 
-/// Says of a function that it is a trigger of this service, as every deployment does of its own.
-fn tag_as_ours(strict: &StrictPool, arn: &str) {
-    let tags = json!({ "user-sync:program": "trigger", "team": "identity" });
+const STACK: &str = "arn:aws:cloudformation:eu-west-1:111122223333:stack/ours/1";
+
+/// Says of a function that it is a trigger of this service, as every deployment does of its own, and of which stack it is.
+fn tag_as_of(strict: &StrictPool, arn: &str, stack: Option<&str>) {
+    let mut tags = json!({ "user-sync:program": "trigger", "team": "identity" });
+    if let Some(stack) = stack {
+        tags["aws:cloudformation:stack-id"] = stack.into();
+    }
     strict.pool().functions.insert(arn.to_owned(), tags);
+}
+
+/// The same of this function and of ours, in one stack.
+fn tag_as_ours(strict: &StrictPool, arn: &str) {
+    for arn in [arn, OURS] {
+        tag_as_of(strict, arn, Some(STACK));
+    }
+}
+
+/// Whoever may tag a function cannot have it replaced, and a second deployment does not take over from the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_of_another_stack_is_replaced_only_by_overwrite_and_never_put_back() {
+    let other = STACK.replace("ours/1", "ours/2");
+    for (ours, theirs) in
+        [(Some(STACK), None), (Some(STACK), Some(other.as_str())), (None, None), (None, Some(STACK))]
+    {
+        let strict = StrictPool::start().await;
+        tag_as_of(&strict, OURS, ours);
+        tag_as_of(&strict, STRANGE, theirs);
+        strict.set_trigger("PostAuthentication", Some(STRANGE));
+        let wanted = properties(ID, OURS, THEIRS);
+        let resource = Resource::pinned(&strict, &wanted).await;
+        let refused = resource.asked("Create", "", &wanted).await.unwrap_err();
+        for part in
+            [STRANGE, "a trigger of this service", "another stack", "`overwrite`", "nothing was changed"]
+        {
+            assert!(refused.contains(part), "{refused}");
+        }
+        assert_eq!((both(&strict), strict.pool().updates.len()), (arns([Some(THEIRS), Some(STRANGE)]), 0));
+        let overwriting = but(&wanted, "Overwrite", "true");
+        let resource = Resource::pinned(&strict, &overwriting).await;
+        let name = resource.asked("Create", "", &overwriting).await.unwrap();
+        assert_eq!((both(&strict), name.contains(STRANGE)), (arns([Some(OURS), Some(OURS)]), false));
+        resource.asked("Delete", &name, &overwriting).await.unwrap();
+        assert_eq!(both(&strict), arns([Some(THEIRS), None]));
+    }
 }
 
 /// CloudFormation makes the resource of the new name before it deletes that of the former one.
@@ -720,8 +810,6 @@ async fn an_update_replaces_our_own_former_function_too_also_by_an_alias() {
     strict.set_trigger("PostAuthentication", Some(&format!("{STRANGE}:live")));
     assert_eq!(resource.asked("Update", &name, &wanted).await, Ok(name));
     assert_eq!(both(&strict), arns([Some(OURS), Some(OURS)]));
-    let pool = strict.pool();
-    assert!(pool.tags_asked.iter().all(|asked| asked != OURS), "ours is known: {:?}", pool.tags_asked);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -848,13 +936,16 @@ async fn on_lambda_our_former_function_is_recognised_by_hand_too() {
     };
     set(&former, &theirs).await;
     let (succeeded, said) = attach(&[]).await;
-    assert!(!succeeded && said.contains(&theirs) && !said.contains(&format!("{former} as its")), "{said}");
+    assert!(!succeeded && said.contains(&theirs) && said.contains("chain it"), "{said}");
     let (succeeded, said) = attach(&["--chain-post-confirmation", &former]).await;
     assert!(!succeeded && said.contains("is not chained"), "{said}");
     set(&former, &former).await;
     lambda.delete_function().function_name(&theirs).send().await.unwrap();
     set(&former, &theirs).await;
+    // No stack has made them, so the tag alone says it, which anybody can give.
     let (succeeded, said) = attach(&[]).await;
+    assert!(!succeeded && said.contains(&former) && said.contains("--overwrite"), "{said}");
+    let (succeeded, said) = attach(&["--overwrite"]).await;
     assert!(succeeded && said.contains("--put-back ','"), "{said}");
     let described = client.describe_user_pool().user_pool_id(&id).send().await.unwrap();
     let config = described.user_pool.unwrap().lambda_config.unwrap();

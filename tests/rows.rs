@@ -109,7 +109,7 @@ async fn found(pool: &TestPool, rows: Rows) -> Result<Tally, String> {
     };
     let folder = tempfile::tempdir().unwrap();
     let mut checkpoint =
-        Checkpoint::open(&folder.path().join("x"), &pool.id, reconcile.mode(), true).unwrap();
+        Checkpoint::open(&folder.path().join("x"), &pool.id, reconcile.mode(), None, true).unwrap();
     reconcile.check_table().await.unwrap();
     let ran = Box::pin(reconcile.run(&mut checkpoint, |_, _| {})).await;
     ran.map_err(|error| cognito_user_sync::logging::causes(&error))?;

@@ -119,7 +119,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if !arguments.add_pool {
         reconcile.check_table().await?;
     }
-    let mut checkpoint = open_checkpoint(&arguments, reconcile.mode())?;
+    let queue_url = if arguments.repair { Some(queue_url()?) } else { None };
+    let mut checkpoint = open_checkpoint(&arguments, reconcile.mode(), queue_url.as_deref())?;
     let resumed = checkpoint.is_resumed();
     let plan = Plan::of(&arguments, users);
     plan.write(&arguments, checkpoint.tally().users, &mut output::stderr())?;
@@ -147,10 +148,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 async fn prepare(arguments: &Arguments) -> anyhow::Result<Reconcile> {
     let publisher = match arguments.repair {
-        true => {
-            let queue_url = Environment::process().required(QUEUE_URL_VARIABLE, "the queue to publish to")?;
-            Some(aws::publisher(queue_url).await)
-        }
+        true => Some(aws::publisher(queue_url()?).await),
         false => None,
     };
     let user_pool = UserPool::new(arguments.user_pool_id.clone()).await;
@@ -169,9 +167,13 @@ async fn prepare(arguments: &Arguments) -> anyhow::Result<Reconcile> {
     })
 }
 
-fn open_checkpoint(arguments: &Arguments, mode: Mode) -> anyhow::Result<Checkpoint> {
+fn queue_url() -> anyhow::Result<String> {
+    Ok(Environment::process().required(QUEUE_URL_VARIABLE, "the queue to publish to")?)
+}
+
+fn open_checkpoint(arguments: &Arguments, mode: Mode, queue_url: Option<&str>) -> anyhow::Result<Checkpoint> {
     let folder = arguments.checkpoint.clone().unwrap_or_else(|| default_folder(&arguments.user_pool_id));
-    let checkpoint = Checkpoint::open(&folder, &arguments.user_pool_id, mode, arguments.restart)?;
+    let checkpoint = Checkpoint::open(&folder, &arguments.user_pool_id, mode, queue_url, arguments.restart)?;
     if checkpoint.is_resumed() {
         tracing::info!(
             begun_at = %checkpoint.started_at(),

@@ -81,8 +81,8 @@ struct Show {
 
 /// Make our function both triggers, and change nothing else of the pool
 ///
-/// Refuses another function that is neither chained nor overwritten, unless its tag user-sync:program says that it is a trigger
-/// of this service, or it does not exist any more (lambda:ListTags). Prints what was there before, and how to put it back.
+/// Refuses another function that is neither chained nor overwritten, unless its tags say that it is a trigger of this
+/// service and of the same CloudFormation stack, or it does not exist any more (lambda:ListTags). Prints what was there before, and how to put it back.
 ///
 /// Example: user-sync triggers attach --chain-post-confirmation arn:aws:lambda:eu-west-1:111122223333:function:welcome
 #[derive(Debug, Args)]
@@ -275,13 +275,13 @@ impl Attach {
             chain_post_authentication: self.chain_post_authentication,
             overwrite: self.overwrite,
             keep_foreign: false,
-            replaceable: Vec::new(),
+            known: triggers::Known::default(),
         };
         let functions = Functions::beside(&wanted.function_arn).await;
         functions.refuse_chained(&wanted.chained()).await?;
         let user_pool = self.pool.client().await;
         let now = triggers::current(user_pool.client(), &wanted.user_pool_id).await?;
-        let wanted = Wanted { replaceable: functions.replaceable(&now, &wanted, None).await, ..wanted };
+        let wanted = Wanted { known: functions.known(&now, &wanted, None).await, ..wanted };
         let before = triggers::attach(user_pool.client(), &wanted, None, None).await?;
         let mut out = output::stdout();
         let is_ours = |arn: &str| triggers::is_ours(arn, &wanted.function_arn);

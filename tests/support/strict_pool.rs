@@ -93,6 +93,8 @@ pub struct Faults {
     pub concurrent: u32,
     /// So many updates fail without a word, and somebody else changes the pool before the next one.
     pub failing: u32,
+    /// After an update the pool is not described any more.
+    pub undescribed: bool,
     /// So many updates are done, and their answer is lost.
     pub lost: u32,
     /// After so many answers of GetUserPoolMfaConfig, somebody else has changed a factor.
@@ -323,6 +325,9 @@ impl Pool {
             return Err(("ResourceNotFoundException", format!("User pool {ID} does not exist.")));
         }
         match operation {
+            "DescribeUserPool" if self.faults.undescribed && !self.updates.is_empty() => {
+                Err(("InternalErrorException", String::new()))
+            }
             "DescribeUserPool" => Ok(match self.elsewhere.get(region) {
                 Some(triggers) => json!({ "UserPool": { "Id": ID, "LambdaConfig": triggers } }),
                 None => json!({ "UserPool": self.describe() }),

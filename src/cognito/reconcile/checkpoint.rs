@@ -91,6 +91,9 @@ impl Planned {
 pub(super) struct Progress {
     user_pool_id: String,
     mode: Mode,
+    /// Where the events go. A build of before did not write it down.
+    #[serde(default)]
+    queue_url: Option<String>,
     pub(super) started_at: Timestamp,
     pub(super) phase: Phase,
     /// Pages of the pool that are done.
@@ -129,8 +132,14 @@ impl Checkpoint {
     /// an earlier run.
     ///
     /// # Errors
-    /// When another process uses the folder, when it holds a run of another kind, or when the disk fails.
-    pub fn open(folder: &Path, user_pool_id: &str, mode: Mode, restart: bool) -> Result<Self, Error> {
+    /// When another process uses the folder, when it holds a run of another kind or for another queue, or when the disk fails.
+    pub fn open(
+        folder: &Path,
+        user_pool_id: &str,
+        mode: Mode,
+        queue_url: Option<&str>,
+        restart: bool,
+    ) -> Result<Self, Error> {
         let failed = |source| Error::Checkpoint { folder: folder.to_owned(), source };
         // The plan holds user names.
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
@@ -143,9 +152,10 @@ impl Checkpoint {
         }
         let stored = if restart { None } else { read(folder)? };
         let resumed = stored.is_some();
-        let progress = stored.unwrap_or_else(|| Progress {
+        let mut progress = stored.unwrap_or_else(|| Progress {
             user_pool_id: user_pool_id.to_owned(),
             mode,
+            queue_url: None,
             started_at: Timestamp::now(),
             phase: Phase::Users,
             pages: 0,
@@ -161,6 +171,14 @@ impl Checkpoint {
             let Progress { user_pool_id, mode, started_at, .. } = progress;
             return Err(Error::OtherRun { folder: folder.to_owned(), user_pool_id, mode, started_at });
         }
+        if let (Some(queue_url), Some(asked)) = (&progress.queue_url, queue_url)
+            && queue_url != asked
+        {
+            let (folder, queue_url, asked) = (folder.to_owned(), queue_url.clone(), asked.to_owned());
+            let Progress { mode, started_at, .. } = progress;
+            return Err(Error::OtherQueue { folder, mode, queue_url, asked, started_at });
+        }
+        progress.queue_url = queue_url.map(str::to_owned).or(progress.queue_url);
         let seen = seen::open(&folder.join(SEEN), progress.seen_bytes).map_err(failed)?;
         if !resumed {
             remove(&folder.join(REQUESTS)).map_err(failed)?;
@@ -291,7 +309,30 @@ mod tests {
     const PUBLISH_ALL: Mode = Mode { publish_all: true, ..DRY_RUN };
 
     fn open(folder: &Path, pool: &str, mode: Mode, restart: bool) -> Result<Checkpoint, String> {
-        Checkpoint::open(folder, pool, mode, restart).map_err(|error| error.to_string())
+        Checkpoint::open(folder, pool, mode, None, restart).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_run_goes_on_for_its_own_queue_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |queue: &str, restart| {
+            let opened = Checkpoint::open(folder.path(), "eu-west-1_A", PUBLISH_ALL, Some(queue), restart);
+            opened.map_err(|error| error.to_string())
+        };
+        drop(open("https://one", false).unwrap());
+        let refused = open("https://other", false).unwrap_err();
+        for part in ["https://one", "https://other", "--restart", "USER_SYNC_QUEUE_URL", "--checkpoint"] {
+            assert!(refused.contains(part), "{refused}");
+        }
+        assert!(open("https://one", false).unwrap().is_resumed());
+        assert!(!open("https://other", true).unwrap().is_resumed());
+        // One of a build of before goes on, and knows its queue from then on.
+        let path = folder.path().join(PROGRESS);
+        let mut saved: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        saved.as_object_mut().unwrap().remove("queue_url").unwrap();
+        fs::write(&path, saved.to_string()).unwrap();
+        assert!(open("https://one", false).unwrap().is_resumed());
+        assert!(open("https://other", false).is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use cognito_user_sync_triggers::publish::PublishError;
+use cognito_user_sync_triggers::publish::{PublishError, QUEUE_URL_VARIABLE};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 
 use crate::cognito::reconcile::Mode;
@@ -93,6 +93,25 @@ pub enum Error {
         user_pool_id: String,
         /// What its run does.
         mode: Mode,
+        /// When its run began.
+        started_at: Timestamp,
+    },
+    /// The checkpoint belongs to a run that published to another queue.
+    #[error(
+        "{} holds the checkpoint of {mode} to the queue {queue_url}, begun at {started_at}, and this run publishes to {asked}, \
+         which would lack what was published before: finish that one with the former {QUEUE_URL_VARIABLE}, discard it with \
+         --restart, or name another folder with --checkpoint",
+        folder.display()
+    )]
+    OtherQueue {
+        /// The folder.
+        folder: PathBuf,
+        /// What its run does.
+        mode: Mode,
+        /// The checkpoint's queue.
+        queue_url: String,
+        /// The queue of this run.
+        asked: String,
         /// When its run began.
         started_at: Timestamp,
     },

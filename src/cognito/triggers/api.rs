@@ -154,6 +154,7 @@ pub(super) fn is_transient(error: &Error) -> bool {
     match error {
         Error::Cognito(error) => error.is_transient(),
         Error::Taken(_)
+        | Error::TakenByAnother(_)
         | Error::NoFunction { .. }
         | Error::Chained { .. }
         | Error::Denied { .. }
@@ -161,6 +162,8 @@ pub(super) fn is_transient(error: &Error) -> bool {
         | Error::NoPool
         | Error::Unreadable { .. }
         | Error::ConcurrentlyModified
+        | Error::TooLate
+        | Error::GaveUp
         | Error::Changed { .. }
         | Error::NotRestored { .. }
         | Error::Held

@@ -14,6 +14,14 @@ pub enum Error {
         listed(.0)
     )]
     Taken(Vec<(Hook, String)>),
+    /// A trigger of another deployment of this service is the trigger. Nothing was changed.
+    #[error(
+        "the user pool has {} already, which is a trigger of this service (its tag {PROGRAM_TAG} says so) of another stack, or \
+         of none, and nothing was changed: if it should give way, `overwrite` replaces it (the construct's and Terraform's \
+         setting, and --overwrite). It is never chained, and never put back",
+        listed(.0)
+    )]
+    TakenByAnother(Vec<(Hook, String)>),
     /// This cannot be the trigger. Nothing was changed.
     #[error(
         "{arn} is not a Lambda function of {region}, where we ask for the user pool, so nothing was changed: give our \
@@ -28,8 +36,8 @@ pub enum Error {
     /// A trigger of this project is to be chained. Nothing was changed.
     #[error(
         "{arn} is a trigger function of this service itself (its tag {PROGRAM_TAG} says so), and is not chained: each \
-         sign-in would be counted twice. Nothing was changed: take it out of the chain; where it is the user pool's trigger, \
-         ours replaces it by itself"
+         sign-in would be counted twice. Nothing was changed: take it out of the chain; where it is the user pool's trigger \
+         and of the same stack, ours replaces it by itself, and otherwise with `overwrite`"
     )]
     Chained {
         /// What was to be chained.
@@ -69,6 +77,17 @@ pub enum Error {
         "somebody else is changing the user pool, so we changed nothing: try again when they have finished"
     )]
     ConcurrentlyModified,
+    /// Writing, verifying and putting back might not end in time. Nothing was changed.
+    #[error(
+        "Cognito answered so slowly that too little of the time is left to write the triggers, and to put back what was \
+         there if that fails, so nothing was changed: try again"
+    )]
+    TooLate,
+    /// The triggers were written or not, and the time did not suffice to see that nothing else was.
+    #[error(
+        "Cognito answered so slowly that the triggers could not be verified in time; the former settings were sent back: try again"
+    )]
+    GaveUp,
     /// More than the triggers differed after the update.
     #[error("the update changed more than the triggers: {}; the former settings were sent back{}", .changed.join(", "), still(.remaining))]
     Changed {

@@ -94,6 +94,7 @@ impl Reason {
             Error::Held => Self::Held,
             Error::Parameter(_) => Self::Parameter,
             Error::Taken(_)
+            | Error::TakenByAnother(_)
             | Error::NoFunction { .. }
             | Error::Chained { .. }
             | Error::Cognito(_)
@@ -104,7 +105,9 @@ impl Reason {
             | Error::ConcurrentlyModified
             | Error::Changed { .. }
             | Error::NotRestored { .. }
-            | Error::NotSeen => Self::Failed,
+            | Error::NotSeen
+            | Error::TooLate
+            | Error::GaveUp => Self::Failed,
         }
     }
 
@@ -346,8 +349,14 @@ impl Keeper<'_> {
         parameter: &Parameter,
         wrote: &AtomicBool,
     ) -> Result<Put, Error> {
-        let manner =
-            Manner { rounds: ROUNDS, patience: PATIENCE, hold: Some(parameter), undoes: false, wrote };
+        let manner = Manner {
+            rounds: ROUNDS,
+            patience: PATIENCE,
+            hold: Some(parameter),
+            undoes: false,
+            wrote,
+            deadline: None,
+        };
         let plan = |now: &Triggers| {
             let mut wanted = now.clone();
             // An alias of ours that is the other trigger was set on purpose.

@@ -15,6 +15,7 @@
 //! `notes`, which `parameter` keeps.
 
 mod api;
+mod arn;
 mod error;
 mod functions;
 mod keep;
@@ -26,12 +27,14 @@ mod update;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use aws_sdk_cognitoidentityprovider::Client;
 use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 
+pub use crate::cognito::triggers::arn::{function_region, is_ours};
 pub use crate::cognito::triggers::error::Error;
-pub use crate::cognito::triggers::functions::{Functions, PROGRAM_TAG, TRIGGER_PROGRAM};
+pub use crate::cognito::triggers::functions::{Functions, Known, PROGRAM_TAG, TRIGGER_PROGRAM};
 pub use crate::cognito::triggers::keep::{Keeper, Kept, Looked, Reason};
 pub use crate::cognito::triggers::notes::{Gap, Hold, Notes, PUT_BACK_AT_MOST, REASON_MAX_CHARS};
 pub use crate::cognito::triggers::parameter::{Parameter, ParameterError, VARIABLE};
@@ -142,8 +145,8 @@ pub struct Wanted {
     pub overwrite: bool,
     /// Whether we keep somebody else's function as the trigger, rather than refuse.
     pub keep_foreign: bool,
-    /// Functions that may be replaced without being put back: [`Functions::replaceable`].
-    pub replaceable: Vec<String>,
+    /// Functions that may be replaced without being put back, and triggers of others: [`Functions::known`].
+    pub known: Known,
 }
 
 impl Wanted {
@@ -169,31 +172,6 @@ pub async fn current(client: &Client, user_pool_id: &str) -> Result<Triggers, Er
     Ok(Triggers::of(&UserPoolApi::new(client, user_pool_id).describe().await?))
 }
 
-/// Whether the trigger `arn` is our function, or a version or an alias of it.
-#[must_use]
-pub fn is_ours(arn: &str, function_arn: &str) -> bool {
-    arn.strip_prefix(function_arn).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
-}
-
-/// The Region of a Lambda function's ARN, with or without a qualifier; `None` if it is none, or more than one.
-#[must_use]
-pub fn function_region(arn: &str) -> Option<&str> {
-    let is_word = |part: &str| {
-        let is_part = |character: char| character.is_ascii_alphanumeric() || "-_$".contains(character);
-        !part.is_empty() && part.chars().all(is_part)
-    };
-    let parts: Vec<&str> = arn.split(':').collect();
-    match parts[..] {
-        ["arn", partition, "lambda", region, account, "function", ref name @ ..]
-            if matches!(name.len(), 1 | 2)
-                && [partition, region, account].iter().chain(name).all(|part| is_word(part)) =>
-        {
-            Some(region)
-        }
-        _ => None,
-    }
-}
-
 /// Makes `wanted.function_arn` the two triggers, and returns the former ones, for [`detach`].
 ///
 /// Idempotent: writes nothing if the triggers are as wanted already. `ours_before` is our function's former ARN;
@@ -201,12 +179,26 @@ pub fn function_region(arn: &str) -> Option<&str> {
 ///
 /// # Errors
 /// [`Error::Taken`] when a trigger is somebody else's that is neither chained nor overwritten; [`Error::NoFunction`] when ours
-/// is no Lambda function of the client's Region.
+/// is no Lambda function of the client's Region; [`Error::NotRestored`] when the pool may call ours nevertheless.
 pub async fn attach(
     client: &Client,
     wanted: &Wanted,
     ours_before: Option<&str>,
     before: Option<Before>,
+) -> Result<Before, Error> {
+    attach_before(client, wanted, ours_before, before, None).await
+}
+
+/// The same, where whoever asks is ended at the deadline: nothing is written that could not be put back until then.
+///
+/// # Errors
+/// As [`attach`]; [`Error::TooLate`] when too little time is left, and [`Error::GaveUp`] when it did not suffice.
+pub async fn attach_before(
+    client: &Client,
+    wanted: &Wanted,
+    ours_before: Option<&str>,
+    before: Option<Before>,
+    deadline: Option<Instant>,
 ) -> Result<Before, Error> {
     let user_pool = UserPoolApi::new(client, &wanted.user_pool_id);
     if let Some(region) = client.config().region()
@@ -216,7 +208,20 @@ pub async fn attach(
     }
     let wrote = AtomicBool::new(false);
     let plan = |now: &Triggers| plan(wanted, ours_before, before.as_ref(), now);
-    change(&user_pool, &Manner::asked(&wrote), plan).await
+    change(&user_pool, &Manner { deadline, ..Manner::asked(&wrote) }, plan).await
+}
+
+/// What [`attach`] would have returned of a pool that had the triggers `now`, as [`Error::NotRestored`] tells.
+///
+/// # Errors
+/// As [`attach`], of triggers that may not be replaced.
+pub fn former(
+    wanted: &Wanted,
+    ours_before: Option<&str>,
+    before: Option<&Before>,
+    now: &Triggers,
+) -> Result<Before, Error> {
+    plan(wanted, ours_before, before, now).map(|(_, former)| former)
 }
 
 /// Restores the former trigger where ours is still set, also a version or an alias of it, and leaves any other trigger alone.
@@ -270,7 +275,7 @@ fn plan(
                 before.map_or(chain, |before| before.get(hook))
             }
             // As ours would be: what was there before it is not known.
-            Some(arn) if wanted.replaceable.iter().any(|other| other == arn) => {
+            Some(arn) if wanted.known.replaceable.iter().any(|other| other == arn) => {
                 before.map_or(chain, |before| before.get(hook))
             }
             Some(arn) if wanted.overwrite || chain == Some(arn) => Some(arn),
@@ -288,10 +293,17 @@ fn plan(
             }
             None => None,
         };
-        let is_replaceable = |arn: &str| wanted.replaceable.iter().any(|other| other == arn);
-        before_us.set(hook, former.filter(|arn| !is_ours(arn) && !is_replaceable(arn)).map(str::to_owned));
+        let Known { replaceable, of_others } = &wanted.known;
+        let stays_out = |arn: &str| replaceable.iter().chain(of_others).any(|other| other == arn);
+        before_us.set(hook, former.filter(|arn| !is_ours(arn) && !stays_out(arn)).map(str::to_owned));
     }
-    if taken.is_empty() { Ok((target, before_us)) } else { Err(Error::Taken(taken)) }
+    match () {
+        () if taken.is_empty() => Ok((target, before_us)),
+        () if taken.iter().all(|(_, arn)| wanted.known.of_others.contains(arn)) => {
+            Err(Error::TakenByAnother(taken))
+        }
+        () => Err(Error::Taken(taken)),
+    }
 }
 
 #[cfg(test)]
@@ -319,7 +331,7 @@ mod tests {
             chain_post_authentication: None,
             overwrite,
             keep_foreign: false,
-            replaceable: Vec::new(),
+            known: Known::default(),
         }
     }
 
@@ -390,7 +402,10 @@ mod tests {
     #[test]
     fn what_may_be_replaced_is_not_what_was_there_before() {
         for (chain, overwrite) in [(None, false), (None, true), (Some(OTHER), false), (Some(THEIRS), true)] {
-            let wanted = Wanted { replaceable: vec![OTHER.to_owned()], ..wanted(chain, overwrite) };
+            let wanted = Wanted {
+                known: Known { replaceable: vec![OTHER.to_owned()], ..Known::default() },
+                ..wanted(chain, overwrite)
+            };
             let (shall, before) = plan(&wanted, None, None, &triggers(Some(OTHER), None)).unwrap();
             assert_eq!(shall, triggers(Some(OURS), Some(OURS)), "{chain:?} {overwrite}");
             assert_eq!(before, triggers(chain.filter(|arn| *arn != OTHER), None), "{chain:?} {overwrite}");
@@ -410,18 +425,6 @@ mod tests {
             "nothing was changed",
         ] {
             assert!(message.contains(part), "{message}");
-        }
-    }
-
-    #[test]
-    fn a_function_is_one_lambda_arn() {
-        for arn in [OURS, THEIRS, &format!("{OURS}:$LATEST")] {
-            assert_eq!(function_region(arn), Some("eu-west-1"), "{arn}");
-        }
-        let list = format!("eu-west-1_A={OURS}");
-        let lists = [format!("{OURS},{OTHER}"), format!("{OURS}:"), format!("{THEIRS}:x"), list];
-        for text in lists.iter().map(String::as_str).chain(["", "arn:aws:iam::111122223333:role/x"]) {
-            assert_eq!(function_region(text), None, "{text}");
         }
     }
 

@@ -19,6 +19,15 @@ const REST: Duration = Duration::from_millis(500);
 const READ_AGAIN: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(2)];
 
+/// How long writing the pool and verifying it takes at most, where Cognito answers.
+const WRITING_TAKES: Duration = Duration::from_secs(30);
+
+/// What is kept for putting back what was there: its retries, the last one's answer, and our own answer.
+const PUTTING_BACK_TAKES: Duration = Duration::from_secs(75);
+
+/// What is kept of that for our own answer.
+const ANSWERING_TAKES: Duration = Duration::from_secs(5);
+
 /// How an update goes about it.
 pub(super) struct Manner<'a> {
     /// How often we read and write the pool anew when somebody else changes it at the same time.
@@ -32,12 +41,30 @@ pub(super) struct Manner<'a> {
     pub(super) undoes: bool,
     /// Becomes true once the pool may have been written.
     pub(super) wrote: &'a AtomicBool,
+    /// When whoever asks is ended: nothing is begun that could not be put back until then.
+    pub(super) deadline: Option<Instant>,
 }
 
 impl<'a> Manner<'a> {
     /// Of a person or a deployment.
     pub(super) fn asked(wrote: &'a AtomicBool) -> Self {
-        Self { rounds: 4, patience: RETRY_BUDGET, hold: None, undoes: true, wrote }
+        Self { rounds: 4, patience: RETRY_BUDGET, hold: None, undoes: true, wrote, deadline: None }
+    }
+
+    /// The future's output, unless it takes until `reserve` before the deadline.
+    async fn within<T>(&self, reserve: Duration, work: impl Future<Output = T>) -> Option<T> {
+        match self.deadline {
+            None => Some(work.await),
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(reserve);
+                tokio::time::timeout(left, work).await.ok()
+            }
+        }
+    }
+
+    fn is_too_late(&self) -> bool {
+        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        left.is_some_and(|left| left < WRITING_TAKES + PUTTING_BACK_TAKES)
     }
 }
 
@@ -55,6 +82,23 @@ pub(super) async fn change<T>(
     manner: &Manner<'_>,
     plan: impl Fn(&Triggers) -> Result<(Triggers, T), Error>,
 ) -> Result<T, Error> {
+    let mut written_over = None;
+    match rounds(user_pool, manner, plan, &mut written_over).await {
+        // An update of an earlier round had no answer, and may still be done.
+        Err(error) if !matches!(error, Error::NotRestored { .. }) => Err(match written_over {
+            Some(before) => Error::NotRestored { because: Box::new(error), before },
+            None => error,
+        }),
+        changed => changed,
+    }
+}
+
+async fn rounds<T>(
+    user_pool: &UserPoolApi<'_>,
+    manner: &Manner<'_>,
+    plan: impl Fn(&Triggers) -> Result<(Triggers, T), Error>,
+    written_over: &mut Option<Triggers>,
+) -> Result<T, Error> {
     for _ in 0..manner.rounds {
         let settings = user_pool.describe().await?;
         let triggers = Triggers::of(&settings);
@@ -67,7 +111,12 @@ pub(super) async fn change<T>(
         // Boxed: its future is large.
         match Box::pin(update(user_pool, manner, &original, &wanted)).await? {
             Written::Done => return Ok(outcome),
-            Written::Concurrently => tokio::time::sleep(REST).await,
+            Written::Concurrently => {
+                if manner.undoes && manner.wrote.load(Ordering::Relaxed) {
+                    written_over.get_or_insert(original.triggers);
+                }
+                tokio::time::sleep(REST).await;
+            }
         }
     }
     Err(Error::ConcurrentlyModified)
@@ -80,16 +129,23 @@ async fn update(
     original: &Original,
     wanted: &Triggers,
 ) -> Result<Written, Error> {
-    let verified = match write(user_pool, manner, original, wanted).await {
-        Ok(Written::Concurrently) => return Ok(Written::Concurrently),
-        Ok(Written::Done) => verify(user_pool, manner, original, wanted).await,
-        Err(error) => Err(error),
+    let write_and_verify = async {
+        let written = write(user_pool, manner, original, wanted).await?;
+        if matches!(written, Written::Done) {
+            verify(user_pool, manner, original, wanted).await?;
+        }
+        Ok(written)
     };
-    match verified {
-        Ok(()) => Ok(Written::Done),
+    let verified = manner.within(PUTTING_BACK_TAKES, write_and_verify).await;
+    let wrote = || manner.wrote.load(Ordering::Relaxed);
+    match verified.unwrap_or_else(|| Err(if wrote() { Error::GaveUp } else { Error::TooLate })) {
+        Ok(written) => Ok(written),
         Err(Error::Changed { changed, .. }) if !manner.undoes => seen(&changed),
-        Err(error) if !manner.undoes || !manner.wrote.load(Ordering::Relaxed) => Err(error),
-        Err(error) => Err(put_back(user_pool, original, error).await),
+        Err(error) if !manner.undoes || !wrote() => Err(error),
+        Err(error) => {
+            let failed = manner.within(ANSWERING_TAKES, put_back(user_pool, original, error.clone())).await;
+            Err(failed.unwrap_or_else(|| not_restored(original, error)))
+        }
     }
 }
 
@@ -117,10 +173,15 @@ async fn write(
         if !is_same(&original.settings, &again) || !mfa?.is_empty() {
             return Ok(Written::Concurrently);
         }
+        if sent == 0 && manner.is_too_late() {
+            return Err(Error::TooLate);
+        }
+        // Before the answer: this may be given up while it is under way.
+        let had_written = manner.wrote.swap(true, Ordering::Relaxed);
         let written = user_pool.update(settings::merged(&original.settings, wanted)).await;
         let is_unknown = written.as_ref().is_err_and(api::is_transient);
-        if is_unknown || matches!(written, Ok(Written::Done)) {
-            manner.wrote.store(true, Ordering::Relaxed);
+        if !is_unknown && !matches!(written, Ok(Written::Done)) {
+            manner.wrote.store(had_written, Ordering::Relaxed);
         }
         sent += 1;
         match written {
@@ -208,12 +269,16 @@ async fn put_back(user_pool: &UserPoolApi<'_>, original: &Original, mut because:
         sent = send(&now).await;
     }
     let Ok(Written::Done) = sent else {
-        return Error::NotRestored { because: Box::new(because), before: before.clone() };
+        return not_restored(original, because);
     };
     if let Error::Changed { remaining, .. } = &mut because {
         *remaining = changes(user_pool, original, before).await.unwrap_or_default();
     }
     because
+}
+
+fn not_restored(original: &Original, because: Error) -> Error {
+    Error::NotRestored { because: Box::new(because), before: original.triggers.clone() }
 }
 
 /// The names of the settings that differ from the original, and of the triggers that are not as `wanted`.

@@ -37,7 +37,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let answer = if arguments.json { answer.to_string() } else { said.to_owned() };
         return Ok(writeln!(output::stdout(), "{answer}")?);
     };
-    let mut checkpoint = open_checkpoint(arguments, PublishAll::MODE)?;
+    let mut checkpoint = open_checkpoint(arguments, PublishAll::MODE, Some(&queue_url))?;
     let resumed = checkpoint.is_resumed();
     plan.write(checkpoint.tally().users, &mut output::stderr())?;
     let settle = Duration::from_secs(arguments.settle_seconds);

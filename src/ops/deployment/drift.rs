@@ -185,7 +185,7 @@ impl Check {
     fn open(&self, restart: bool) -> Result<Checkpoint, DriftError> {
         let failed = |source| DriftError::Checkpoint { folder: self.folder.clone(), source };
         let pool = self.reconcile.user_pool.id();
-        Checkpoint::open(&self.folder, pool, self.reconcile.mode(), restart).map_err(failed)
+        Checkpoint::open(&self.folder, pool, self.reconcile.mode(), None, restart).map_err(failed)
     }
 
     /// Walks the whole pool. If that takes too long, the next call walks it by ranges; where the pool is not listed by these,

@@ -241,7 +241,7 @@ pub async fn handle(
         Operation::Rows => rows::handle(payload, &kept.0, deadline).await,
         // Boxed: its clients make it large.
         Operation::DeploymentCheck => Box::pin(check::handle(payload, deadline)).await,
-        Operation::PoolTriggers => triggers::handle(payload).await,
+        Operation::PoolTriggers => triggers::handle(payload, deadline).await,
         Operation::KeepTriggers => keep::handle(payload, deadline).await,
         Operation::Audit => Ok(audit::audit(deadline).await?),
     }

@@ -4,13 +4,15 @@
 //! resource's name holds the former triggers: CloudFormation keeps the name, and passes it back when the triggers are to be
 //! removed.
 
+use std::time::Instant;
+
 use cognito_user_sync_triggers::chain;
 use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cognito::lifecycle::TRIGGER_VARIABLE;
-use crate::cognito::triggers::{self, Before, Functions, Wanted};
+use crate::cognito::triggers::{self, Before, Functions, Known, Wanted};
 use crate::cognito::user_pool::{self, UserPool};
 use crate::config::{ConfigError, Environment};
 use crate::ops::deployment::{Error, NotPinned, Request, RequestType, answer};
@@ -57,7 +59,7 @@ impl Properties {
             chain_post_authentication: self.chain_post_authentication,
             overwrite: self.overwrite == "true",
             keep_foreign: false,
-            replaceable: Vec::new(),
+            known: Known::default(),
         }
     }
 }
@@ -71,7 +73,7 @@ pub(super) fn pinned(environment: Environment<'_>) -> Result<Wanted, ConfigError
         chain_post_authentication: environment.optional(chain::POST_AUTHENTICATION_VARIABLE)?,
         overwrite: environment.flag("USER_SYNC_OVERWRITE_TRIGGERS")?,
         keep_foreign: false,
-        replaceable: Vec::new(),
+        known: Known::default(),
     })
 }
 
@@ -121,7 +123,7 @@ fn put_back(wanted: &Wanted, before: Before) -> Before {
     }
 }
 
-pub(super) async fn handle(payload: &str) -> Result<Value, Error> {
+pub(super) async fn handle(payload: &str, deadline: Instant) -> Result<Value, Error> {
     let pinned = pinned(Environment::process())?;
     let request: Request<Properties> = serde_json::from_str(payload)?;
     let text = request.physical_resource_id.unwrap_or_default();
@@ -137,7 +139,8 @@ pub(super) async fn handle(payload: &str) -> Result<Value, Error> {
             // alarm reports that the pool does not call us.
             let wanted = Wanted { keep_foreign: request.request_type == RequestType::Update, ..pinned };
             let before = known.as_ref().map(|name| name.before.clone());
-            let before = attach(&wanted, request.old_resource_properties, before).await?;
+            let may_stay = request.request_type == RequestType::Create;
+            let before = attach(&wanted, request.old_resource_properties, before, may_stay, deadline).await?;
             // The name stays: CloudFormation would delete the resource of the former name, and with it the triggers.
             let name = known.unwrap_or(Name { user_pool_id: wanted.user_pool_id, before });
             Ok(answer(&name.to_string()))
@@ -156,10 +159,17 @@ pub(super) async fn handle(payload: &str) -> Result<Value, Error> {
 
 /// Makes our function the pool's triggers, also where the pool calls another one of ours, as after a construct was renamed: no
 /// resource says then what that one was.
+///
+/// A creation that fails has CloudFormation delete our function. So where the pool may call it (`may_stay`), and what was there
+/// could not be put back, it succeeds: the function stays, people sign in, and the alarm on missing triggers tells whether the
+/// pool calls it. An update that fails deletes nothing before the former triggers are set, and one that succeeds deletes a
+/// function that was replaced, which the pool may still call: so an update fails.
 async fn attach(
     wanted: &Wanted,
     old: Option<Properties>,
     before: Option<Before>,
+    may_stay: bool,
+    deadline: Instant,
 ) -> Result<Before, triggers::Error> {
     let functions = Functions::beside(&wanted.function_arn).await;
     let was_chained = |arn: &str| old.as_ref().is_some_and(|old| old.chains(arn));
@@ -169,9 +179,21 @@ async fn attach(
     let user_pool = UserPool::new(wanted.user_pool_id.clone()).await;
     let ours_before = old.as_ref().map(|old| old.function_arn.as_str());
     let now = triggers::current(user_pool.client(), &wanted.user_pool_id).await?;
-    let replaceable = functions.replaceable(&now, wanted, ours_before).await;
-    let wanted = Wanted { replaceable, ..wanted.clone() };
-    triggers::attach(user_pool.client(), &wanted, ours_before, before).await
+    let known = functions.known(&now, wanted, ours_before).await;
+    let wanted = Wanted { known, ..wanted.clone() };
+    let client = user_pool.client();
+    match triggers::attach_before(client, &wanted, ours_before, before.clone(), Some(deadline)).await {
+        Err(triggers::Error::NotRestored { because, before: now }) if may_stay => {
+            tracing::error!(
+                error = %because,
+                former = %now,
+                "the user pool may call our function, and what was there could not be put back: the resource is made \
+                 nevertheless, since nobody could sign in without the function; deploy again, and compare the pool's settings"
+            );
+            triggers::former(&wanted, ours_before, before.as_ref(), &now)
+        }
+        attached => attached,
+    }
 }
 
 /// Takes our function out of the pool that the name says, and puts back what the name says.
@@ -238,7 +260,7 @@ mod tests {
                 chain_post_authentication: None,
                 overwrite,
                 keep_foreign: false,
-                replaceable: Vec::new(),
+                known: Known::default(),
             };
             let before =
                 Before { post_confirmation: Some("arn:theirs".to_owned()), post_authentication: None };
