@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import { App, Stack } from 'aws-cdk-lib';
 import { Annotations, Match, Template } from 'aws-cdk-lib/assertions';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
+import * as kms from 'aws-cdk-lib/aws-kms';
 import * as rds from 'aws-cdk-lib/aws-rds';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { CognitoUserSyncProps, DatabaseAuth, Migrations, UserSyncDatabase } from '../lib';
@@ -102,6 +103,43 @@ describe('the owner’s credentials are those of', () => {
     });
     const [clusterId] = cluster.ids('AWS::RDS::DBCluster', 'Database');
     assert.deepEqual(owners(cluster), { 'Fn::GetAtt': [clusterId, 'MasterUserSecret.SecretArn'] });
+  });
+
+  test('RDS, with the key that its secret is encrypted with', () => {
+    const database = (keyOf: (stack: Stack) => string) => {
+      const stack = new Stack(new App(), 'Made');
+      const instance = managedByRds(instanceIn(stack, new ec2.Vpc(stack, 'Vpc')));
+      const made = instance.node.defaultChild as rds.CfnDBInstance;
+      made.masterUserSecret = { kmsKeyId: keyOf(stack) };
+      const { adminSecret } = UserSyncDatabase.fromInstance(instance);
+      return stack.resolve(adminSecret!.encryptionKey?.keyArn);
+    };
+    const arn = 'arn:aws:kms:eu-west-1:123456789012:key/12345678-1234-1234-1234-123456789012';
+    assert.equal(
+      database(() => arn),
+      arn,
+    );
+    assert.match(
+      JSON.stringify(database((stack) => new kms.Key(stack, 'Key').keyArn)),
+      /^\{"Fn::GetAtt":\["Key/,
+    );
+    assert.equal(
+      database(() => 'alias/aws/secretsmanager'),
+      undefined,
+    );
+    assert.throws(
+      () => database(() => 'alias/mine'),
+      /Made\/Database with masterUserSecret\.kmsKeyId: "alias\/mine": .* give the key's ARN, or adminSecret/,
+    );
+  });
+
+  test('RDS, as a newer CDK knows its secret', () => {
+    const arn = 'arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-0123456789-AbCdEf';
+    const stack = new Stack(new App(), 'Made');
+    const instance = managedByRds(instanceIn(stack, new ec2.Vpc(stack, 'Vpc')));
+    const secret = secretsmanager.Secret.fromSecretCompleteArn(stack, 'ManagedSecret', arn);
+    Object.defineProperty(instance, 'secret', { value: secret });
+    assert.equal(UserSyncDatabase.fromInstance(instance).adminSecret, secret);
   });
 
   test('RDS, where the database is imported, by the secret’s ARN', () => {
