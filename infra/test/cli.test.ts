@@ -72,6 +72,10 @@ const FULL = {
   driftCheckHours: 36,
   retentionDays: 90,
   recordRetentionDays: 60,
+  heartbeatMinutes: 10,
+  deploymentCheck: true,
+  commandTask: true,
+  logLevel: 'DEBUG',
   contextQueue: true,
   loginContextCloudTrail: true,
   loginContextLogGroup: '/aws/vendedlogs/cognito/app',
@@ -199,6 +203,12 @@ describe('cdk synth, offline and without credentials', { concurrency: 2 }, () =>
       outputs.some((name) => name.includes('TriggersParameterName')),
       outputs.join(),
     );
+    for (const command of ['Doctor', 'Verify', 'Reconcile', 'Dlq'])
+      assert.ok(
+        outputs.some((name) => name.includes(`Command${command}`)),
+        command,
+      );
+    assert.equal(ofType('Custom::UserSyncDeploymentCheck').length, 1);
     const { Properties } = ofType('Custom::UserSyncPoolTriggers')[0];
     assert.equal(Properties.Overwrite, 'true');
     const said = JSON.stringify(Properties);
@@ -216,6 +226,8 @@ describe('cdk synth, offline and without credentials', { concurrency: 2 }, () =>
       '1example23456789',
       'vendedlogs/cognito/app',
       'rate(36 hours)',
+      'rate(10 minutes)',
+      '"ApplicationLogLevel": "DEBUG"',
     ])
       assert.ok(text.includes(part), part);
     assert.ok(said.includes('function:welcome'));
