@@ -125,13 +125,13 @@ export function ofCluster(cluster: rds.IDatabaseCluster, given?: secretsmanager.
 
 /** The endpoint of what this app knows by its host name only. */
 export function ofAttributes(attributes: DatabaseAttributes): DatabaseEndpoint {
-  const { host, port, securityGroup, resourceId, adminSecret } = attributes;
+  const { host, port, securityGroup, resourceId, adminSecret, pooled } = attributes;
   return {
     host,
     port: port ?? 5432,
     connections: securityGroup && new ec2.Connections({ securityGroups: [securityGroup] }),
     adminSecret,
-    isProxy: false,
+    isProxy: pooled ?? resourceId?.startsWith('prx-') ?? false,
     dependencies: [],
     connect: (grantee, user) => {
       if (resourceId === undefined) {

@@ -166,6 +166,17 @@ describe('the owner’s credentials are those of', () => {
   });
 });
 
+test('statements have no name where connections are shared: of a proxy by its id, of PgBouncer as it is said', () => {
+  const named = (attributes: { resourceId?: string; pooled?: boolean }) => {
+    const database = UserSyncDatabase.fromAttributes({ host: 'db.example.com', ...attributes });
+    return database._environment('app').USER_SYNC_PREPARED_STATEMENTS;
+  };
+  assert.equal(named({ resourceId: 'prx-0123456789abcdef0' }), 'unnamed');
+  assert.equal(named({ pooled: true }), 'unnamed');
+  assert.equal(named({ resourceId: 'db-ABC' }), undefined);
+  assert.equal(named({ resourceId: 'prx-0123456789abcdef0', pooled: false }), undefined);
+});
+
 describe('what nothing can be written to is refused:', () => {
   test('a read replica', () => {
     assert.throws(
