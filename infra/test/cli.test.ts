@@ -291,9 +291,17 @@ describe('settings that cannot be', () => {
     ],
     [
       'say nothing without another',
-      { ...EXAMPLE, attachTriggers: false, keepTriggers: true, loginContextClients: ['1a'] },
+      {
+        ...EXAMPLE,
+        attachTriggers: false,
+        keepTriggers: true,
+        loginContextClients: ['1a'],
+        adminSecretArn: undefined,
+        retentionDays: 90,
+      },
       [
         /keepTriggers is true, and says nothing unless attachTriggers is true or left out/,
+        /retentionDays is 90, and says nothing unless adminSecretArn is there: else say it where you run/,
         /loginContextClients is \["1a"\], and says nothing unless loginContextCloudTrail or loginContextLogGroup is true/,
       ],
     ],

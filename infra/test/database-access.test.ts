@@ -1,13 +1,13 @@
 /** Which databases can be had, who may log in to them, and which nobody could use. */
 import * as assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { App, Stack } from 'aws-cdk-lib';
+import { App, Duration, Stack } from 'aws-cdk-lib';
 import { Annotations, Match, Template } from 'aws-cdk-lib/assertions';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import * as rds from 'aws-cdk-lib/aws-rds';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
-import { CognitoUserSyncProps, DatabaseAuth, Migrations, UserSyncDatabase } from '../lib';
+import { CognitoUserSyncProps, DatabaseAuth, DriftCheck, Migrations, UserSyncDatabase } from '../lib';
 import { dist } from './support';
 import { Questions } from './template';
 import { managedByRds, sync } from './variants';
@@ -164,6 +164,23 @@ describe('the owner’s credentials are those of', () => {
     const ports = SecurityGroupEgress.map(({ FromPort }: { FromPort: number }) => FromPort);
     assert.deepEqual(ports, [443, 5_432]);
   });
+});
+
+test('a retention or a rotation of what nobody makes is refused', () => {
+  const skipped = { migrations: Migrations.SKIP, driftCheck: DriftCheck.none() };
+  assert.throws(
+    () => synthesized(() => ({ ...skipped, ledgerRetention: Duration.days(90) })),
+    /ledgerRetention is 90: it must be left out with migrations: Migrations\.SKIP: .*`user-sync maintain`/,
+  );
+  assert.throws(
+    () =>
+      synthesized((stack) => {
+        const consumer = secretsmanager.Secret.fromSecretNameV2(stack, 'Consumer', 'consumer');
+        const auth = DatabaseAuth.secret({ consumer, rotateAfter: Duration.days(30) });
+        return { ...skipped, auth };
+      }),
+    /rotateAfter is .*: it must be left out when the consumer’s secret is given and nobody reads/,
+  );
 });
 
 test('statements have no name where connections are shared: of a proxy by its id, of PgBouncer as it is said', () => {
