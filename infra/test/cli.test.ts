@@ -227,7 +227,7 @@ describe('cdk synth, offline and without credentials', { concurrency: 2 }, () =>
       'vendedlogs/cognito/app',
       'rate(36 hours)',
       'rate(10 minutes)',
-      '"ApplicationLogLevel": "DEBUG"',
+      '"USER_SYNC_LOG": "debug"',
     ])
       assert.ok(text.includes(part), part);
     assert.ok(said.includes('function:welcome'));

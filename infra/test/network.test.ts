@@ -159,7 +159,7 @@ describe('the gateway of S3', () => {
     const env = { account: '123456789012', region: 'eu-west-1' };
     const stack = new Stack(new App(), 'Made', { env });
     const vpc = ec2.Vpc.fromLookup(stack, 'Vpc', { vpcId: 'vpc-0123456789abcdef0' });
-    const vpcSubnets = { subnetType: ec2.SubnetType.PRIVATE_WITH_EGRESS };
+    const vpcSubnets = { subnetGroupName: 'App' };
     sync(stack, code, { vpc, vpcSubnets, endpoints: { s3: true, onImportedVpc: true } });
   });
 
