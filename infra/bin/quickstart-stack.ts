@@ -45,6 +45,7 @@ export class Quickstart extends Stack {
       databaseName: 'app',
       code: props.code,
       endpoints: { sqs: true, secretsManager: true },
+      deploymentCheck: true,
       removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
       alarmActions: alarmTopic && [new SnsAction(alarmTopic)],
     });

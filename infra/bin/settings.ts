@@ -91,6 +91,10 @@ const OPTIONAL = {
   driftCheckHours: whole(0, 72),
   retentionDays: whole(31, 3_650),
   recordRetentionDays: whole(31, 3_650),
+  heartbeatMinutes: whole(1, 60),
+  deploymentCheck: flag,
+  commandTask: flag,
+  logLevel: oneOf('TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR'),
   contextQueue: flag,
   loginContextCloudTrail: flag,
   loginContextLogGroup: any,
@@ -120,6 +124,12 @@ const READS = [
   'true or the name of a log group',
 ] as const;
 
+const MIGRATES = [
+  'adminSecretArn',
+  (s: Partial<Settings>) => s.adminSecretArn !== undefined,
+  'there: else say it where you run `user-sync maintain`',
+] as const;
+
 /** A setting that says nothing without another: which other, whether it is there, and what it must be. */
 const NEEDS: Record<string, readonly [string, (settings: Partial<Settings>) => boolean, string]> = {
   keepTriggers: ATTACHES,
@@ -129,6 +139,8 @@ const NEEDS: Record<string, readonly [string, (settings: Partial<Settings>) => b
   smsRoleArn: ATTACHES,
   senderKeyArn: ATTACHES,
   loginContextClients: READS,
+  retentionDays: MIGRATES,
+  recordRetentionDays: MIGRATES,
 };
 
 /** Reads a file. Fails with all that is wrong in it: which file, key and value, and what to do. */

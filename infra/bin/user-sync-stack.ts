@@ -33,7 +33,7 @@ export class UserSyncStack extends Stack {
       description: 'Every user of a user pool as a row in your PostgreSQL',
       env: { account: settings.account, region: settings.region },
     });
-    const { adminSecretArn, driftCheckHours, recordRetentionDays } = settings;
+    const { adminSecretArn, driftCheckHours, heartbeatMinutes, recordRetentionDays, logLevel } = settings;
     const topic = this.given('Topic', settings.alarmTopicArn, sns.Topic.fromTopicArn);
     const sync = new CognitoUserSync(this, 'Sync', {
       code: settings.code,
@@ -52,6 +52,10 @@ export class UserSyncStack extends Stack {
       lifecycle: settings.lifecycle,
       lifecycleConcurrency: settings.lifecycleConcurrency,
       driftCheck: driftCheckHours === undefined ? undefined : every(driftCheckHours),
+      heartbeatInterval: heartbeatMinutes === undefined ? undefined : Duration.minutes(heartbeatMinutes),
+      deploymentCheck: settings.deploymentCheck,
+      commandTask: settings.commandTask ? {} : undefined,
+      logLevel: logLevel && lambda.ApplicationLogLevel[logLevel],
       ledgerRetention: days(settings.retentionDays),
       recordRetention: days(recordRetentionDays),
       contextQueue: settings.contextQueue,

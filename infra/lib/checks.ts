@@ -17,6 +17,7 @@ export function checkProps(scope: Construct, props: CognitoUserSyncProps): void 
   if (props.schema !== undefined) schemaName('schema', props.schema);
   checkPool(Stack.of(scope), props.userPool);
   claimPool(scope, props.userPool);
+  checkRegion(Stack.of(scope), props.userPool);
   checkTrigger(props);
   retention(props);
   refuseSharedDatabase(scope, props);
@@ -32,6 +33,19 @@ function checkPool(stack: Stack, userPool: cognito.IUserPool): void {
         `account and Region only: put the construct into a stack with env: { ${part}: '${theirs}' }`,
     );
   }
+}
+
+/** The Region whose name a pool's id has: that of a pool that is imported by its id is said to be the stack's. */
+function checkRegion({ region }: Stack, { userPoolId }: cognito.IUserPool): void {
+  if (Token.isUnresolved(region) || Token.isUnresolved(userPoolId)) return;
+  const [named, ...rest] = userPoolId.split('_');
+  if (rest.length === 0 || named === region) return;
+  refuse(
+    'userPool',
+    userPoolId,
+    `one of ${region}, the stack's Region: put the construct into a stack with env: { region: '${named}' }. Of a pool ` +
+      'with replicas it belongs in the first Region, whose name the id has; in another have a UserSyncTrigger',
+  );
 }
 
 /** What is the trigger's own is said to the trigger. */
@@ -82,6 +96,11 @@ export interface Retention {
 export function retention(props: CognitoUserSyncProps): Retention {
   const days = (prop: string, given: Duration) =>
     wholeNumber(prop, given.toDays({ integral: false }), 31, 3_650);
+  if (props.ledgerRetention && props.migrations === Migrations.SKIP) {
+    const given = props.ledgerRetention.toDays({ integral: false });
+    const set = 'say it as `--retention-days` where you run `user-sync maintain`';
+    refuse('ledgerRetention', given, `left out with migrations: Migrations.SKIP: ${set}`);
+  }
   const ledger = days('ledgerRetention', props.ledgerRetention ?? Duration.days(400));
   if (!props.recordRetention) return { ledger };
   if (props.migrations === Migrations.SKIP) {

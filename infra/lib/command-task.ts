@@ -45,7 +45,7 @@ export interface CommandTaskOptions {
   /**
    * The image, as that of the worker.
    *
-   * @default - built by Docker from what `make lambda` left in `code`
+   * @default - that of `UserSyncCompute.fargate({ image })`, else built by Docker from what `make lambda` left in `code`
    */
   readonly image?: ecs.ContainerImage;
 }
@@ -124,7 +124,8 @@ export class CommandTask extends Construct {
       runtimePlatform: runtimePlatform(consumer.programs),
     });
     task.addContainer(CONTAINER, {
-      image: options.image ?? workerImage(this, consumer.programs, consumer.certificates),
+      image:
+        options.image ?? parts.consumer.image ?? workerImage(this, consumer.programs, consumer.certificates),
       command: ['doctor'],
       environment: {
         ...consumer.programs.environment,

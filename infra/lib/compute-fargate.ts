@@ -1,11 +1,13 @@
 /** The consumer as a service of tasks that run `user-sync worker`. */
-import { Duration, Names } from 'aws-cdk-lib';
+import { Duration, Names, Stack } from 'aws-cdk-lib';
+import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct, IConstruct } from 'constructs';
 import type { FargateComputeOptions } from './compute';
 import { BoundConsumer, consumerEnvironment, ConsumerProps, grantConsume } from './consumer';
 import { SMALLEST } from './fargate-sizes';
+import { refuse } from './limits';
 import { acknowledgeTask, bindRole, clusterIn, runtimePlatform, TASK_NEEDS } from './tasks';
 import { workerImage } from './worker-image';
 
@@ -18,14 +20,17 @@ export class FargateConsumer extends Construct implements BoundConsumer {
   public readonly consumerService: ecs.FargateService;
   public readonly metricsService: string;
   public readonly logGroup: logs.ILogGroup;
+  public readonly image?: ecs.ContainerImage;
 
   constructor(scope: Construct, id: string, props: ConsumerProps, options: FargateComputeOptions) {
     super(scope, id);
     const { vpcSubnets, securityGroup } = props.network;
     const needs = new Set([...TASK_NEEDS, ...props.login.needs]);
-    props.network.tasksNeed('assignPublicIp', options.assignPublicIp ?? false, ...needs);
+    this.image = options.image;
+    props.network.tasksNeed('compute.assignPublicIp', options.assignPublicIp ?? false, ...needs);
     this.metricsService = `${Names.uniqueResourceName(scope, { separator: '-', maxLength: 60 })}-worker`;
     this.logGroup = props.programs.logGroup(this, 'Log');
+    if (options.cluster) checkCluster(options.cluster, props.network.vpc);
     const cluster = options.cluster ?? clusterIn(this, props.network);
     const taskDefinition = this.task(props, options);
     this.consumerService = new ecs.FargateService(this, 'Service', {
@@ -81,5 +86,31 @@ export class FargateConsumer extends Construct implements BoundConsumer {
     bindRole(task);
     acknowledgeTask(task);
     return task;
+  }
+}
+
+/** The service's tasks stand in the VPC that its cluster names. */
+function checkCluster(cluster: ecs.ICluster, ours: ec2.IVpc): void {
+  const theirs = vpcOf(cluster);
+  // Until the CLI has looked a VPC up, its id is another.
+  if ([ours, theirs].some((vpc) => vpc.selectSubnets().isPendingLookup)) return;
+  const id = (vpc: ec2.IVpc) => JSON.stringify(Stack.of(vpc).resolve(vpc.vpcId));
+  if (id(ours) === id(theirs)) return;
+  refuse(
+    'compute.cluster',
+    `${cluster.node.path} of the VPC ${theirs.node.path}`,
+    `one of vpc, ${ours.node.path}, where the database is reached from; or left out for one of its own`,
+  );
+}
+
+function vpcOf(cluster: ecs.ICluster): ec2.IVpc {
+  try {
+    return cluster.vpc;
+  } catch {
+    return refuse(
+      'compute.cluster',
+      `${cluster.node.path} without a VPC`,
+      'imported with it, by Cluster.fromClusterAttributes({ clusterName, vpc }); or left out for one of its own',
+    );
   }
 }

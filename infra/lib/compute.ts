@@ -133,13 +133,22 @@ class LambdaCompute extends UserSyncCompute {
   constructor(private readonly options: LambdaComputeOptions) {
     super();
     const { memorySize = 512, maxConcurrency = 4, batchSize = 1_000 } = options;
-    wholeNumber('memorySize', memorySize, 128, 10_240);
-    wholeNumber('maxConcurrency', maxConcurrency, 2, 1_000);
-    wholeNumber('batchSize', batchSize, 1, 10_000);
-    const window = seconds('maxBatchingWindow', options.maxBatchingWindow ?? Duration.seconds(1), 0, 300);
+    wholeNumber('compute.memorySize', memorySize, 128, 10_240);
+    wholeNumber('compute.maxConcurrency', maxConcurrency, 2, 1_000);
+    wholeNumber('compute.batchSize', batchSize, 1, 10_000);
+    const window = seconds(
+      'compute.maxBatchingWindow',
+      options.maxBatchingWindow ?? Duration.seconds(1),
+      0,
+      300,
+    );
     // "Batching behavior", AWS Lambda Developer Guide.
     if (batchSize > 10 && window.toSeconds() < 1)
-      refuse('maxBatchingWindow', '0 s', `1 s at least, since batchSize is ${batchSize}: above 10`);
+      refuse(
+        'compute.maxBatchingWindow',
+        '0 s',
+        `1 s at least, since compute.batchSize is ${batchSize}: above 10`,
+      );
     // "Configuring an Amazon SQS queue to use with Lambda": six times the timeout, and the window.
     const visibilityTimeout = Duration.seconds(6 * CONSUMER_TIMEOUT.toSeconds() + window.toSeconds());
     this._queue = { visibilityTimeout, maxReceiveCount: 1_000 };
@@ -157,11 +166,12 @@ class FargateCompute extends UserSyncCompute {
 
   constructor(private readonly options: FargateComputeOptions) {
     super();
-    wholeNumber('desiredCount', options.desiredCount ?? 2, 1, 100);
-    wholeNumber('concurrency', options.concurrency ?? 2, 1, 64);
-    wholeNumber('batchSize', options.batchSize ?? 1_000, 1, 10_000);
-    const { cpu, memoryLimitMiB } = { ...SMALLEST, ...options };
-    fargateSize('', cpu, memoryLimitMiB);
+    const { desiredCount = 2, concurrency = 2, batchSize = 1_000 } = options;
+    const { cpu = SMALLEST.cpu, memoryLimitMiB = SMALLEST.memoryLimitMiB } = options;
+    wholeNumber('compute.desiredCount', desiredCount, 1, 100);
+    wholeNumber('compute.concurrency', concurrency, 1, 64);
+    wholeNumber('compute.batchSize', batchSize, 1, 10_000);
+    fargateSize('compute.', cpu, memoryLimitMiB);
   }
 
   /** @internal */

@@ -30,6 +30,8 @@ export interface BoundConsumer {
   /** The dimension of its metrics. */
   readonly metricsService: string;
   readonly logGroup: logs.ILogGroup;
+  /** The image that a worker was given. */
+  readonly image?: ecs.ContainerImage;
 }
 
 /** The variables of every consumer, but for the login's. */

@@ -96,6 +96,13 @@ class SecretAuth extends DatabaseAuth {
 
   /** @internal */
   public _bind(scope: Construct, props: LoginsProps): Logins {
+    const { consumer, rotateAfter } = this.options;
+    if (rotateAfter && consumer && !props.hasReader)
+      refuse(
+        'rotateAfter',
+        rotateAfter.toString(),
+        'left out when the consumer’s secret is given and nobody reads: no secret is generated',
+      );
     return new SecretLogins(scope, this.options, props);
   }
 }

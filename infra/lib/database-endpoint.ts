@@ -1,7 +1,8 @@
 /** Where a database answers, and who may log in there; must know no construct of ours. */
-import { Aws, Stack } from 'aws-cdk-lib';
+import { Aws, Resource, Stack } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as iam from 'aws-cdk-lib/aws-iam';
+import * as kms from 'aws-cdk-lib/aws-kms';
 import * as rds from 'aws-cdk-lib/aws-rds';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct, IConstruct, IDependable } from 'constructs';
@@ -124,13 +125,13 @@ export function ofCluster(cluster: rds.IDatabaseCluster, given?: secretsmanager.
 
 /** The endpoint of what this app knows by its host name only. */
 export function ofAttributes(attributes: DatabaseAttributes): DatabaseEndpoint {
-  const { host, port, securityGroup, resourceId, adminSecret } = attributes;
+  const { host, port, securityGroup, resourceId, adminSecret, pooled } = attributes;
   return {
     host,
     port: port ?? 5432,
     connections: securityGroup && new ec2.Connections({ securityGroups: [securityGroup] }),
     adminSecret,
-    isProxy: false,
+    isProxy: pooled ?? resourceId?.startsWith('prx-') ?? false,
     dependencies: [],
     connect: (grantee, user) => {
       if (resourceId === undefined) {
@@ -161,10 +162,33 @@ function known(connections: ec2.Connections): ec2.Connections | undefined {
 function managed(scope: Construct, made?: IConstruct): secretsmanager.ISecret | undefined {
   if (!(made instanceof rds.CfnDBInstance || made instanceof rds.CfnDBCluster)) return undefined;
   if (made.manageMasterUserPassword !== true) return undefined;
+  // A newer CDK knows it, with its key; a secret that CDK made has not the password that RDS manages.
+  const { secret } = scope as Partial<rds.DatabaseInstance>;
+  if (secret && !Resource.isOwnedResource(secret)) return secret;
   const id = 'UserSyncOwner';
   const imported = scope.node.tryFindChild(id) as secretsmanager.ISecret | undefined;
   return (
-    imported ?? secretsmanager.Secret.fromSecretCompleteArn(scope, id, made.attrMasterUserSecretSecretArn)
+    imported ??
+    secretsmanager.Secret.fromSecretAttributes(scope, id, {
+      secretCompleteArn: made.attrMasterUserSecretSecretArn,
+      encryptionKey: managedKey(scope, made),
+    })
+  );
+}
+
+/** The key of such a secret, if it is not AWS's, which everybody may use who may read the secret. */
+function managedKey(scope: Construct, made: rds.CfnDBInstance | rds.CfnDBCluster): kms.IKey | undefined {
+  const stack = Stack.of(scope);
+  const given = stack.resolve(made.masterUserSecret)?.kmsKeyId;
+  if (given === undefined || /^(|.*:)alias\/aws\/secretsmanager$/.test(given)) return undefined;
+  const { kmsKeyId } = made.masterUserSecret as rds.CfnDBInstance.MasterUserSecretProperty;
+  const isArn =
+    typeof given === 'string' ? /^arn:[^:]+:kms:.*:key\//.test(given) : given['Fn::GetAtt']?.[1] === 'Arn';
+  if (isArn) return kms.Key.fromKeyArn(scope, 'UserSyncOwnerKey', kmsKeyId!);
+  throw databaseError(
+    `${scope.node.path} with masterUserSecret.kmsKeyId: ${JSON.stringify(given)}`,
+    "the migrator must be permitted to use that key: give the key's ARN, or adminSecret by Secret.fromSecretAttributes " +
+      'with its encryptionKey',
   );
 }
 

@@ -72,6 +72,14 @@ export interface DatabaseAttributes {
   readonly resourceId?: string;
 
   /**
+   * Whether connections are shared, a transaction at a time, as by a proxy of Amazon RDS, or by PgBouncer with
+   * `pool_mode = transaction`. Then statements are prepared without a name.
+   *
+   * @default - whether `resourceId` is that of a proxy (`prx-…`)
+   */
+  readonly pooled?: boolean;
+
+  /**
    * The owner's credentials, in RDS's JSON form. Only the migrator is given them.
    *
    * @default - none: migrations must be skipped

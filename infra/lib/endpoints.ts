@@ -3,6 +3,7 @@ import { Resource, Stack, Validations } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import { Construct, IConstruct } from 'constructs';
 import { refuse } from './limits';
+import { paths } from './subnets';
 
 /**
  * The VPC endpoints to make, each only if it is said. A VPC takes one endpoint of a service, and the private DNS of one is
@@ -96,10 +97,27 @@ export class Endpoints extends Construct {
           reason: "The VPC's own block is let in, which is known at deployment only.",
         });
     }
-    if (options.s3) {
-      const service = ec2.GatewayVpcEndpointAwsService.S3;
-      new ec2.GatewayVpcEndpoint(this, 'S3', { vpc, service, subnets: vpcSubnets && [vpcSubnets] });
-    }
+    if (options.s3) this.gateway(vpc, vpcSubnets);
+  }
+
+  /** S3's gateway, in the route tables of the subnets and in no other. */
+  private gateway(vpc: ec2.IVpc, vpcSubnets?: ec2.SubnetSelection): void {
+    const { subnets, isPendingLookup } = vpc.selectSubnets(vpcSubnets);
+    // Before the CLI has looked the VPC up, there are no route tables: what is deployed comes after.
+    if (isPendingLookup) return;
+    const unknown = subnets.filter(({ routeTable }) => !routeTable?.routeTableId);
+    if (unknown.length > 0)
+      refuse(
+        'endpoints.s3',
+        true,
+        `left out, since nobody knows the route tables of ${paths(unknown)}, in which the gateway goes; or import ` +
+          'the VPC with privateSubnetRouteTableIds, or the subnets with routeTableId',
+      );
+    new ec2.GatewayVpcEndpoint(this, 'S3', {
+      vpc,
+      service: ec2.GatewayVpcEndpointAwsService.S3,
+      subnets: [{ subnets }],
+    });
   }
 }
 

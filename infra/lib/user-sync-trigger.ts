@@ -105,6 +105,9 @@ export class UserSyncTrigger extends Construct {
     const { chainPostConfirmation, chainPostAuthentication } = props;
     this._chains = { chainPostConfirmation, chainPostAuthentication };
     for (const [prop, chain] of Object.entries(this._chains)) refuseOwn(prop, chain);
+    for (const prop of ['maxReceiveCount', 'visibilityTimeout'] as const)
+      if (props.queue && props[prop] !== undefined)
+        refuse(prop, String(props[prop]), 'left out where queue is given: that queue has its own');
     if (!props.queue) this._queues = this.ownQueues(props);
     this.queue = props.queue ?? this._queues!.queue;
     this.deadLetterQueue = this._queues?.deadLetterQueue;

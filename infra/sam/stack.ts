@@ -105,7 +105,7 @@ function made(stack: Stack, code: string, values: Record<string, Value>): void {
     auth: text('DatabaseAuth') === 'secret' ? DatabaseAuth.secret() : DatabaseAuth.iam(),
     schema: text('Schema'),
     rolePrefix: text('RolePrefix'),
-    ledgerRetention: Duration.days(Number(values.LedgerRetentionDays)),
+    ledgerRetention: text('AdminSecretArn') ? Duration.days(Number(values.LedgerRetentionDays)) : undefined,
     triggers: PoolTriggers.attach({
       chainPostConfirmation: chained('ChainPostConfirmationArn'),
       chainPostAuthentication: chained('ChainPostAuthenticationArn'),

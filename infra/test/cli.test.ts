@@ -72,6 +72,10 @@ const FULL = {
   driftCheckHours: 36,
   retentionDays: 90,
   recordRetentionDays: 60,
+  heartbeatMinutes: 10,
+  deploymentCheck: true,
+  commandTask: true,
+  logLevel: 'DEBUG',
   contextQueue: true,
   loginContextCloudTrail: true,
   loginContextLogGroup: '/aws/vendedlogs/cognito/app',
@@ -206,6 +210,12 @@ describe('cdk synth, offline and without credentials', { concurrency: 2 }, () =>
       outputs.some((name) => name.includes('TriggersParameterName')),
       outputs.join(),
     );
+    for (const command of ['Doctor', 'Verify', 'Reconcile', 'Dlq'])
+      assert.ok(
+        outputs.some((name) => name.includes(`Command${command}`)),
+        command,
+      );
+    assert.equal(ofType('Custom::UserSyncDeploymentCheck').length, 1);
     const { Properties } = ofType('Custom::UserSyncPoolTriggers')[0];
     assert.equal(Properties.Overwrite, 'true');
     const said = JSON.stringify(Properties);
@@ -223,6 +233,8 @@ describe('cdk synth, offline and without credentials', { concurrency: 2 }, () =>
       '1example23456789',
       'vendedlogs/cognito/app',
       'rate(36 hours)',
+      'rate(10 minutes)',
+      '"USER_SYNC_LOG": "debug"',
     ])
       assert.ok(text.includes(part), part);
     assert.ok(said.includes('function:welcome'));
@@ -286,9 +298,17 @@ describe('settings that cannot be', () => {
     ],
     [
       'say nothing without another',
-      { ...EXAMPLE, attachTriggers: false, keepTriggers: true, loginContextClients: ['1a'] },
+      {
+        ...EXAMPLE,
+        attachTriggers: false,
+        keepTriggers: true,
+        loginContextClients: ['1a'],
+        adminSecretArn: undefined,
+        retentionDays: 90,
+      },
       [
         /keepTriggers is true, and says nothing unless attachTriggers is true or left out/,
+        /retentionDays is 90, and says nothing unless adminSecretArn is there: else say it where you run/,
         /loginContextClients is \["1a"\], and says nothing unless loginContextCloudTrail or loginContextLogGroup is true/,
       ],
     ],

@@ -247,6 +247,12 @@ describe('the task', () => {
     assert.deepEqual([log('SyncConsumer'), log('SyncCommandTask')], [1, 1]);
   });
 
+  test('is of the image of the worker, where one is given', () => {
+    const compute = UserSyncCompute.fargate({ image });
+    const questions = synthesized(() => ({ compute, commandTask: {} }));
+    assert.equal(container(questions).Image, 'example/user-sync');
+  });
+
   test('has a size that Fargate offers', () => {
     assert.throws(
       () => synthesized(() => ({}), { cpu: 1_024 }),

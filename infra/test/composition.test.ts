@@ -458,6 +458,26 @@ describe('what cannot be', () => {
       /userPool is of the account 123456789012, and the stack of 210987654321/,
       { account: '210987654321', region: 'eu-west-1' },
     );
+    refused(
+      (stack) =>
+        sync(stack, code, {
+          userPool: cognito.UserPool.fromUserPoolId(stack, 'ById', 'eu-west-1_Abc123Def'),
+        }),
+      /userPool is "eu-west-1_Abc123Def": it must be one of us-east-1, .* env: \{ region: 'eu-west-1' \}.*replicas/,
+      env,
+    );
+  });
+
+  test('what a queue of elsewhere has is refused beside it', () => {
+    for (const [prop, changes] of Object.entries({
+      maxReceiveCount: { maxReceiveCount: 5 },
+      visibilityTimeout: { visibilityTimeout: Duration.seconds(400) },
+    }))
+      refused(
+        (stack) =>
+          new UserSyncTrigger(stack, 'Own', { code, queue: new sqs.Queue(stack, 'Mine'), ...changes }),
+        new RegExp(`${prop} is .*: it must be left out where queue is given`),
+      );
   });
 
   test('what is the trigger’s own is refused beside a trigger, with where to say it', () => {

@@ -56,8 +56,8 @@ describe('the consumer as a function', () => {
   });
 
   const CASES: [LambdaComputeOptions, RegExp][] = [
-    [{ memorySize: 64 }, /memorySize is 64: it must be a whole number from 128 to 10240/],
-    [{ maxConcurrency: 1 }, /maxConcurrency is 1: it must be a whole number from 2 to 1000/],
+    [{ memorySize: 64 }, /compute\.memorySize is 64: it must be a whole number from 128 to 10240/],
+    [{ maxConcurrency: 1 }, /compute\.maxConcurrency is 1: it must be a whole number from 2 to 1000/],
     [{ batchSize: 0 }, /batchSize is 0: it must be a whole number from 1 to 10000/],
     [
       { maxBatchingWindow: Duration.minutes(6) },
@@ -65,7 +65,7 @@ describe('the consumer as a function', () => {
     ],
     [
       { maxBatchingWindow: Duration.seconds(0) },
-      /maxBatchingWindow is "0 s": it must be 1 s at least, since batchSize is 1000/,
+      /maxBatchingWindow is "0 s": it must be 1 s at least, since compute\.batchSize is 1000/,
     ],
   ];
   for (const [options, message] of CASES)
@@ -96,6 +96,44 @@ describe('the consumer as a service', () => {
     assert.equal(service.NetworkConfiguration.AwsvpcConfiguration.AssignPublicIp, 'DISABLED');
   });
 
+  test('takes what is given as undefined for what is left out', () => {
+    const nothing = {
+      cpu: undefined,
+      memoryLimitMiB: undefined,
+      desiredCount: undefined,
+      batchSize: undefined,
+    };
+    const compute = UserSyncCompute.fargate({ image, concurrency: undefined, ...nothing });
+    const { Cpu, Memory } = synthesized(() => ({ compute })).properties(
+      'AWS::ECS::TaskDefinition',
+      'SyncConsumer',
+    );
+    assert.deepEqual([Cpu, Memory], ['256', '512']);
+  });
+
+  test('stands in the VPC of its cluster, or is refused', () => {
+    const inCluster = (of: (stack: Stack) => ecs.ICluster) =>
+      synthesized((stack) => ({ compute: UserSyncCompute.fargate({ image, cluster: of(stack) }) }));
+    const vpc = (stack: Stack, vpcId: string) =>
+      ec2.Vpc.fromVpcAttributes(stack, 'Again', {
+        vpcId,
+        availabilityZones: ['eu-west-1a'],
+        privateSubnetIds: ['subnet-0123456789abcdef0'],
+      });
+    const imported = (vpcId: string) => (stack: Stack) =>
+      ecs.Cluster.fromClusterAttributes(stack, 'Mine', { clusterName: 'mine', vpc: vpc(stack, vpcId) });
+    assert.equal(inCluster(imported('vpc-0123456789abcdef0')).ids('AWS::ECS::Service').length, 1);
+    assert.throws(
+      () => inCluster(imported('vpc-other')),
+      /compute\.cluster is "Made\/Mine of the VPC Made\/Again": it must be one of vpc, Made\/Vpc, .*left out/,
+    );
+    const arn = 'arn:aws:ecs:eu-west-1:123456789012:cluster/mine';
+    assert.throws(
+      () => inCluster((stack) => ecs.Cluster.fromClusterArn(stack, 'Mine', arn)),
+      /compute\.cluster is "Made\/Mine without a VPC": it must be imported with it, by Cluster\.fromClusterAttributes/,
+    );
+  });
+
   test('has the sizes that Fargate offers, and no other', () => {
     const sizes: [number, number[], number[]][] = [
       [256, [512, 1_024, 2_048], [256, 1_536, 4_096]],
@@ -110,7 +148,7 @@ describe('the consumer as a service', () => {
       for (const memoryLimitMiB of offered) UserSyncCompute.fargate({ cpu, memoryLimitMiB });
       for (const memoryLimitMiB of others) {
         const message = new RegExp(
-          `memoryLimitMiB is ${memoryLimitMiB}: it must be .*\\d.*, since cpu is ${cpu}$`,
+          `compute.memoryLimitMiB is ${memoryLimitMiB}: it must be .*\\d.*, since compute.cpu is ${cpu}$`,
         );
         assert.throws(() => UserSyncCompute.fargate({ cpu, memoryLimitMiB }), message);
       }
@@ -118,10 +156,13 @@ describe('the consumer as a service', () => {
   });
 
   const CASES: [FargateComputeOptions, RegExp][] = [
-    [{ cpu: 300 }, /cpu is 300: it must be one of 256, 512, 1024, 2048, 4096, 8192, 16384/],
-    [{ cpu: 1_024 }, /memoryLimitMiB is 512: it must be from 2048 to 8192, .* since cpu is 1024/],
-    [{ desiredCount: 0 }, /desiredCount is 0: it must be a whole number from 1 to 100/],
-    [{ concurrency: 65 }, /concurrency is 65: it must be a whole number from 1 to 64/],
+    [{ cpu: 300 }, /compute\.cpu is 300: it must be one of 256, 512, 1024, 2048, 4096, 8192, 16384/],
+    [
+      { cpu: 1_024 },
+      /compute\.memoryLimitMiB is 512: it must be from 2048 to 8192, .* since compute\.cpu is 1024/,
+    ],
+    [{ desiredCount: 0 }, /compute\.desiredCount is 0: it must be a whole number from 1 to 100/],
+    [{ concurrency: 65 }, /compute\.concurrency is 65: it must be a whole number from 1 to 64/],
     [{ batchSize: 10_001 }, /batchSize is 10001: it must be a whole number from 1 to 10000/],
   ];
   for (const [options, message] of CASES)

@@ -1083,7 +1083,7 @@ describe('what cannot be', () => {
     [
       'no window',
       () => ({ compute: UserSyncCompute.lambda({ maxBatchingWindow: Duration.seconds(0) }) }),
-      /maxBatchingWindow is "0 s": it must be 1 s at least, since batchSize is 1000/,
+      /maxBatchingWindow is "0 s": it must be 1 s at least, since compute\.batchSize is 1000/,
     ],
     [
       'one consumer',

@@ -1,12 +1,13 @@
 /** Which databases can be had, who may log in to them, and which nobody could use. */
 import * as assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { App, Stack } from 'aws-cdk-lib';
+import { App, Duration, Stack } from 'aws-cdk-lib';
 import { Annotations, Match, Template } from 'aws-cdk-lib/assertions';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
+import * as kms from 'aws-cdk-lib/aws-kms';
 import * as rds from 'aws-cdk-lib/aws-rds';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
-import { CognitoUserSyncProps, DatabaseAuth, Migrations, UserSyncDatabase } from '../lib';
+import { CognitoUserSyncProps, DatabaseAuth, DriftCheck, Migrations, UserSyncDatabase } from '../lib';
 import { dist } from './support';
 import { Questions } from './template';
 import { managedByRds, sync } from './variants';
@@ -104,6 +105,43 @@ describe('the owner’s credentials are those of', () => {
     assert.deepEqual(owners(cluster), { 'Fn::GetAtt': [clusterId, 'MasterUserSecret.SecretArn'] });
   });
 
+  test('RDS, with the key that its secret is encrypted with', () => {
+    const database = (keyOf: (stack: Stack) => string) => {
+      const stack = new Stack(new App(), 'Made');
+      const instance = managedByRds(instanceIn(stack, new ec2.Vpc(stack, 'Vpc')));
+      const made = instance.node.defaultChild as rds.CfnDBInstance;
+      made.masterUserSecret = { kmsKeyId: keyOf(stack) };
+      const { adminSecret } = UserSyncDatabase.fromInstance(instance);
+      return stack.resolve(adminSecret!.encryptionKey?.keyArn);
+    };
+    const arn = 'arn:aws:kms:eu-west-1:123456789012:key/12345678-1234-1234-1234-123456789012';
+    assert.equal(
+      database(() => arn),
+      arn,
+    );
+    assert.match(
+      JSON.stringify(database((stack) => new kms.Key(stack, 'Key').keyArn)),
+      /^\{"Fn::GetAtt":\["Key/,
+    );
+    assert.equal(
+      database(() => 'alias/aws/secretsmanager'),
+      undefined,
+    );
+    assert.throws(
+      () => database(() => 'alias/mine'),
+      /Made\/Database with masterUserSecret\.kmsKeyId: "alias\/mine": .* give the key's ARN, or adminSecret/,
+    );
+  });
+
+  test('RDS, as a newer CDK knows its secret', () => {
+    const arn = 'arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-0123456789-AbCdEf';
+    const stack = new Stack(new App(), 'Made');
+    const instance = managedByRds(instanceIn(stack, new ec2.Vpc(stack, 'Vpc')));
+    const secret = secretsmanager.Secret.fromSecretCompleteArn(stack, 'ManagedSecret', arn);
+    Object.defineProperty(instance, 'secret', { value: secret });
+    assert.equal(UserSyncDatabase.fromInstance(instance).adminSecret, secret);
+  });
+
   test('RDS, where the database is imported, by the secret’s ARN', () => {
     const arn = 'arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-0123456789-AbCdEf';
     const questions = synthesized((stack) => {
@@ -126,6 +164,34 @@ describe('the owner’s credentials are those of', () => {
     const ports = SecurityGroupEgress.map(({ FromPort }: { FromPort: number }) => FromPort);
     assert.deepEqual(ports, [443, 5_432]);
   });
+});
+
+test('a retention or a rotation of what nobody makes is refused', () => {
+  const skipped = { migrations: Migrations.SKIP, driftCheck: DriftCheck.none() };
+  assert.throws(
+    () => synthesized(() => ({ ...skipped, ledgerRetention: Duration.days(90) })),
+    /ledgerRetention is 90: it must be left out with migrations: Migrations\.SKIP: .*`user-sync maintain`/,
+  );
+  assert.throws(
+    () =>
+      synthesized((stack) => {
+        const consumer = secretsmanager.Secret.fromSecretNameV2(stack, 'Consumer', 'consumer');
+        const auth = DatabaseAuth.secret({ consumer, rotateAfter: Duration.days(30) });
+        return { ...skipped, auth };
+      }),
+    /rotateAfter is .*: it must be left out when the consumer’s secret is given and nobody reads/,
+  );
+});
+
+test('statements have no name where connections are shared: of a proxy by its id, of PgBouncer as it is said', () => {
+  const named = (attributes: { resourceId?: string; pooled?: boolean }) => {
+    const database = UserSyncDatabase.fromAttributes({ host: 'db.example.com', ...attributes });
+    return database._environment('app').USER_SYNC_PREPARED_STATEMENTS;
+  };
+  assert.equal(named({ resourceId: 'prx-0123456789abcdef0' }), 'unnamed');
+  assert.equal(named({ pooled: true }), 'unnamed');
+  assert.equal(named({ resourceId: 'db-ABC' }), undefined);
+  assert.equal(named({ resourceId: 'prx-0123456789abcdef0', pooled: false }), undefined);
 });
 
 describe('what nothing can be written to is refused:', () => {

@@ -141,6 +141,27 @@ describe('a threshold', () => {
     assert.match(dashboard, /has 20 days or more ahead/);
   });
 
+  test('of what was not made is refused, with why', () => {
+    const refused: [AlarmThresholds, keyof Watched, RegExp][] = [
+      [
+        { chainFailed: 1 },
+        'isChained',
+        /chainFailed is "1": it must be left out, since no function is chained/,
+      ],
+      [{ consumerErrors: 1 }, 'consumerFunction', /since the consumer is no function/],
+      [
+        { ledgerAhead: Duration.days(20) },
+        'migrator',
+        /ledgerAhead is .*since migrations is Migrations\.SKIP/,
+      ],
+      [{ drift: 0 }, 'driftFunction', /since driftCheck is DriftCheck\.none\(\)/],
+      [{ contextDeadLetters: 1 }, 'contexts', /since there is no queue of contexts/],
+      [{ auditHours: 2 }, 'contexts', /since loginContext has no source/],
+    ];
+    for (const [thresholds, part, message] of refused)
+      assert.throws(() => made({ thresholds }, [part]), message);
+  });
+
   test('that cannot be is refused by name', () => {
     const refused: [AlarmThresholds, RegExp][] = [
       [{ heartbeatIntervals: 1 }, /alarmThresholds\.heartbeatIntervals is 1: it must be .* from 2 to 24/],

@@ -143,6 +143,43 @@ describe('endpoints', () => {
   });
 });
 
+describe('the gateway of S3', () => {
+  const tables = (questions: Questions) =>
+    questions.properties('AWS::EC2::VPCEndpoint', 'Sync').RouteTableIds;
+
+  test('goes into the route tables of the subnets, and in no other', () => {
+    const made = synthesized((stack) => ({ vpc: new ec2.Vpc(stack, 'Vpc'), endpoints: { s3: true } }));
+    assert.deepEqual(
+      tables(made),
+      made.ids('AWS::EC2::RouteTable', 'VpcPrivate').map((Ref) => ({ Ref })),
+    );
+  });
+
+  test('waits for the CLI to look the VPC up', () => {
+    const env = { account: '123456789012', region: 'eu-west-1' };
+    const stack = new Stack(new App(), 'Made', { env });
+    const vpc = ec2.Vpc.fromLookup(stack, 'Vpc', { vpcId: 'vpc-0123456789abcdef0' });
+    const vpcSubnets = { subnetGroupName: 'App' };
+    sync(stack, code, { vpc, vpcSubnets, endpoints: { s3: true, onImportedVpc: true } });
+  });
+
+  test('is refused where nobody knows the route tables', () => {
+    const attributes = {
+      vpcId: 'vpc-0123456789abcdef0',
+      availabilityZones: ['eu-west-1a'],
+      privateSubnetIds: ['subnet-0123456789abcdef0'],
+    };
+    assert.throws(
+      () =>
+        synthesized((stack) => ({
+          vpc: ec2.Vpc.fromVpcAttributes(stack, 'Unknown', attributes),
+          endpoints: { s3: true, onImportedVpc: true },
+        })),
+      /endpoints\.s3 is true: it must be left out, .*Made\/Unknown\/PrivateSubnet1.* with privateSubnetRouteTableIds/,
+    );
+  });
+});
+
 describe('endpoints that would take a service away from others are refused:', () => {
   const CASES: [string, (stack: Stack) => Changes, RegExp][] = [
     [

@@ -8,7 +8,7 @@ import { dashboard } from './dashboard';
 import { Metrics } from './metrics';
 import { rowAlarms } from './row-alarms';
 import { signInAlarms } from './sign-in-alarms';
-import { AlarmThresholds, heartbeatMinutes, limits } from './thresholds';
+import { AlarmThresholds, checkWatched, heartbeatMinutes, limits } from './thresholds';
 import { upkeepAlarms } from './upkeep-alarms';
 import { Watched } from './watched';
 
@@ -43,6 +43,7 @@ export class Monitoring extends Construct {
   constructor(scope: Construct, id: string, props: MonitoringProps) {
     super(scope, id);
     const { watched, alarmActions = [] } = props;
+    checkWatched(props.thresholds, watched);
     const set = limits(props.thresholds, watched.isChained);
     const heartbeat = heartbeatMinutes(props.heartbeatInterval);
     const make = alarmMaker(this, alarmActions);

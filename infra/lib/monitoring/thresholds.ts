@@ -1,6 +1,7 @@
 /** From where on alarms ring, each with its default and its limits. */
 import { Duration } from 'aws-cdk-lib';
 import { refuse, wholeNumber } from '../limits';
+import { Watched } from './watched';
 
 /** From where on each alarm rings. What is left out has its default, which docs/runbook.md explains. */
 export interface AlarmThresholds {
@@ -164,6 +165,30 @@ export function limits(given: AlarmThresholds = {}, isChained = false) {
     loginsUnaccounted: count('loginsUnaccounted', given.loginsUnaccounted),
     auditHours: wholeNumber(prop('auditHours'), given.auditHours ?? 3, 1, 24),
   };
+}
+
+/** Fails with the first threshold whose alarm there is not, since what it watches was not made. */
+export function checkWatched(given: AlarmThresholds = {}, watched: Watched): void {
+  const { contexts } = watched;
+  const NEEDS: Partial<Record<keyof AlarmThresholds, [unknown, string]>> = {
+    chainFailed: [watched.isChained, 'no function is chained'],
+    consumerErrors: [watched.consumerFunction, 'the consumer is no function'],
+    ledgerAhead: [watched.migrator, 'migrations is Migrations.SKIP'],
+    drift: [watched.driftFunction, 'driftCheck is DriftCheck.none()'],
+    contextDeadLetters: [contexts, 'there is no queue of contexts'],
+    oldestContext: [contexts, 'there is no queue of contexts'],
+    signInRecordFailures: [contexts?.records, 'loginContext has no source'],
+    loginsUnaccounted: [contexts?.auditFunction, 'loginContext has no source'],
+    auditHours: [contexts?.auditFunction, 'loginContext has no source'],
+  };
+  for (const [name, [isThere, why]] of Object.entries(NEEDS) as [
+    keyof AlarmThresholds,
+    [unknown, string],
+  ][]) {
+    const value = given[name];
+    if (value === undefined || isThere) continue;
+    refuse(prop(name), String(value), `left out, since ${why}: there is no such alarm`);
+  }
 }
 
 const prop = (name: keyof AlarmThresholds & string): string => `alarmThresholds.${name}`;
