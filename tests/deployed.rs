@@ -17,6 +17,7 @@ use cognito_user_sync::dev::stack::{Emulator, Progress, Sqs};
 use cognito_user_sync::store::migrate;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
+use tokio::sync::OnceCell;
 
 use crate::support::events::sub;
 use crate::support::rds_server::{self, MASTER, MASTER_PASSWORD};
@@ -58,17 +59,24 @@ pub(crate) struct Aws {
     pub(crate) environment: Vec<(&'static str, String)>,
 }
 
-/// A deployment with the default schema and the default prefix of its roles, and no row.
+/// A deployment with the default schema and the default prefix of its roles, and no row: one on the server, for all tests.
 async fn neighbour() -> PgPool {
+    static NAME: OnceCell<String> = OnceCell::const_new();
+    let name = NAME.get_or_init(migrated).await;
+    rds_server::connect(name).await
+}
+
+async fn migrated() -> String {
     let postgres = rds_server::server().await;
     let name = rds_server::create_database(postgres.admin_url(), MASTER).await;
     let pool = rds_server::connect(&name).await;
-    migrate::run(&pool.clone().into(), None).await.unwrap();
-    pool
+    migrate::run(&pool.into(), None).await.unwrap();
+    name
 }
 
 impl Aws {
-    pub(crate) async fn start() -> Self {
+    /// The roles' prefix is this deployment's own: all are on one server.
+    pub(crate) async fn start(role_prefix: &str) -> Self {
         fetch_packages();
         // AWS's runtime for Node.js has the SDK; the emulator's has what it is pointed at.
         let modules = infra().join("node_modules");
@@ -120,6 +128,7 @@ impl Aws {
             ("DATABASE_PORT", postgres.port().to_string()),
             ("DATABASE_NAME", name),
             ("ADMIN_SECRET_ARN", admin_secret),
+            ("ROLE_PREFIX", role_prefix.to_owned()),
             ("DIST", dist.path().display().to_string()),
         ];
         Self {
@@ -287,7 +296,7 @@ impl Outputs {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_team_deploys_signs_in_deploys_again_and_takes_it_away() {
-    let aws = Aws::start().await;
+    let aws = Aws::start("shop").await;
     aws.build("first");
     aws.bootstrap();
     let settings = aws.settings().await;

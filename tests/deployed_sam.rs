@@ -95,7 +95,7 @@ impl<'a> Sam<'a> {
             ("DatabaseAuth", "secret"),
             ("AdminSecretArn", environment["ADMIN_SECRET_ARN"]),
             ("Schema", "identity"),
-            ("RolePrefix", "shop"),
+            ("RolePrefix", environment["ROLE_PREFIX"]),
             ("MaxReceiveCount", "5"),
             // The emulator takes no more from a queue at once.
             ("BatchSize", "10"),
@@ -134,7 +134,7 @@ impl<'a> Sam<'a> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_team_without_cdk_deploys_signs_in_deploys_again_and_takes_it_away() {
-    let aws = Aws::start().await;
+    let aws = Aws::start("sam").await;
     aws.build("first");
     let settings = aws.settings().await;
     let sam = Sam::new(&aws);
@@ -167,11 +167,11 @@ async fn a_team_without_cdk_deploys_signs_in_deploys_again_and_takes_it_away() {
     let consumer = sam.function("ConsumerFunction").await;
     let before = aws.code_of(&consumer).await;
     aws.build("second");
-    sqlx::query("alter role shop_consumer_login nologin").execute(&aws.database).await.unwrap();
+    sqlx::query("alter role sam_consumer_login nologin").execute(&aws.database).await.unwrap();
     sam.deploy(&[]);
     assert_ne!(aws.code_of(&consumer).await, before);
     let may_log_in: bool =
-        sqlx::query_scalar("select rolcanlogin from pg_roles where rolname = 'shop_consumer_login'")
+        sqlx::query_scalar("select rolcanlogin from pg_roles where rolname = 'sam_consumer_login'")
             .fetch_one(&aws.database)
             .await
             .unwrap();

@@ -81,7 +81,7 @@ const sync = new CognitoUserSync(stack, 'Sync', {
   databaseName: given('DATABASE_NAME'),
   // Another deployment on the same server has the tables in `public` and the roles of the default prefix.
   schema: 'identity',
-  rolePrefix: 'shop',
+  rolePrefix: given('ROLE_PREFIX'),
   auth: DatabaseAuth.secret(),
   compute: UserSyncCompute.lambda({ batchSize: 10 }),
   deploymentCheck: process.env.DEPLOYMENT_CHECK === 'true',

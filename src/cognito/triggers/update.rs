@@ -136,7 +136,8 @@ async fn update(
         }
         Ok(written)
     };
-    let verified = manner.within(PUTTING_BACK_TAKES, write_and_verify).await;
+    // Boxed: two requests are under way in it.
+    let verified = Box::pin(manner.within(PUTTING_BACK_TAKES, write_and_verify)).await;
     let wrote = || manner.wrote.load(Ordering::Relaxed);
     match verified.unwrap_or_else(|| Err(if wrote() { Error::GaveUp } else { Error::TooLate })) {
         Ok(written) => Ok(written),
