@@ -15,6 +15,8 @@ export interface DeploymentCheckProps {
   readonly rowsFunction: lambda.Function;
   /** The consumer's log, whose last error is said where no heartbeat arrives. */
   readonly consumerLog: logs.ILogGroup;
+  /** What a heartbeat's way depends on: when any of it changes, the check is asked again. */
+  readonly way: Record<string, unknown>;
   /** All that is to work. */
   readonly after: IConstruct[];
 }
@@ -47,7 +49,11 @@ export class DeploymentCheck extends Construct {
     const resource = new CustomResource(this, 'Resource', {
       serviceToken: programs.provider(this, this.checkFunction).serviceToken,
       resourceType: 'Custom::UserSyncDeploymentCheck',
-      properties: { Deployment: deployment(this), Code: programs.fingerprint('user-sync-operator') },
+      properties: {
+        ...props.way,
+        Deployment: deployment(this),
+        Code: programs.fingerprint('user-sync-operator'),
+      },
     });
     resource.node.addDependency(...props.after);
   }

@@ -122,13 +122,10 @@ export class Network extends Construct {
     group.connections.allowTo(connections, ec2.Port.tcp(port), 'PostgreSQL, for user-sync');
     for (const theirs of connections.securityGroups) {
       if (isOpened(theirs, group)) continue;
-      const { stackName } = Stack.of(this);
-      Annotations.of(this).addWarningV2(
-        'cognito-user-sync:databaseSecurityGroup',
-        `database has the security group ${theirs.node.path} (${theirs.securityGroupId}), imported with mutable: false, so ` +
-          `nothing was opened in it: import it without mutable, or let the security group of ${group.node.path} in at port ` +
-          `${port} yourself. That group is made by ${stackName}, so its first deployment needs migrations: Migrations.SKIP, ` +
-          'or a group that lets the subnets in',
+      throw new Error(
+        `CognitoUserSync: database has the security group ${theirs.node.path} (${theirs.securityGroupId}), imported with ` +
+          'mutable: false, so nothing can be opened in it: import it without mutable, or leave the group out of the ' +
+          `database and let \`connections\` in at port ${port} yourself`,
       );
     }
   }

@@ -220,7 +220,21 @@ export class Parts {
       queues,
       rowsFunction,
       consumerLog,
+      way: this.way(),
       after,
     });
+  }
+
+  /** From the queue to the table. */
+  private way(): Record<string, unknown> {
+    const { database, databaseName, schema, rolePrefix, vpc, vpcSubnets } = this.props;
+    const { consumerService } = this.consumer;
+    return {
+      Consumer:
+        consumerService?.taskDefinition.taskDefinitionArn ?? this.programs.fingerprint('user-sync-consumer'),
+      Database: [database.host, database.port, databaseName, schema, rolePrefix],
+      Login: this.logins.consumerSecret ? 'secret' : 'iam',
+      Subnets: vpc.selectSubnets(vpcSubnets).subnetIds,
+    };
   }
 }

@@ -1,5 +1,5 @@
 /** The queues, and what whoever uses one may do. */
-import { Aws, Duration, Fn, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import { Aws, Duration, Fn, RemovalPolicy, Stack, Token, Validations } from 'aws-cdk-lib';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
@@ -105,6 +105,15 @@ export const CONSUME = [
 
 /** Permits actions on a queue, and the use of its key that they take. */
 export function grantQueue(queue: sqs.IQueue, grantee: iam.IGrantable, ...actions: string[]): iam.Grant {
+  const { principalAccount } = grantee.grantPrincipal;
+  const { account } = queue.env;
+  const isKnown = principalAccount !== undefined && !Token.isUnresolved(principalAccount);
+  if (isKnown && !Token.isUnresolved(account) && principalAccount !== account) {
+    throw new Error(
+      `CognitoUserSync: the grantee is of the account ${principalAccount}, and the queue of ${account}, whose policy lets ` +
+        `nobody in: grant to a role of ${account} that ${principalAccount} may assume`,
+    );
+  }
   const grant = iam.Grant.addToPrincipal({ grantee, actions, resourceArns: [queue.queueArn] });
   // "Key management", Amazon SQS Developer Guide: producers need both, consumers the second.
   const uses = actions.includes('sqs:SendMessage') ? ['kms:GenerateDataKey', 'kms:Decrypt'] : ['kms:Decrypt'];

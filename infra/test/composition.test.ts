@@ -1,6 +1,7 @@
 /** Constructs that compose: stacks that wait for each other in one direction only, with the rights that they need. */
 import * as assert from 'node:assert/strict';
 import * as fs from 'node:fs';
+import * as path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { App, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
@@ -8,7 +9,14 @@ import * as cognito from 'aws-cdk-lib/aws-cognito';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import * as cxapi from 'aws-cdk-lib/cx-api';
-import { LoginContext, PoolTriggers, UserSyncCompute, UserSyncTrigger } from '../lib';
+import {
+  CognitoUserSyncProps,
+  DatabaseAuth,
+  LoginContext,
+  PoolTriggers,
+  UserSyncCompute,
+  UserSyncTrigger,
+} from '../lib';
 import { dist } from './support';
 import { asList, Questions } from './template';
 import {
@@ -423,6 +431,20 @@ describe('the deployment check', () => {
     for (const [name, others] of all)
       if (!/^(DeploymentCheck|ThreeStacks|TriggerKey|KeyStack)/.test(name))
         assert.deepEqual(others.ids('Custom::UserSyncDeploymentCheck'), [], name);
+  });
+
+  test('is asked again when what a heartbeat goes through has changed, also within one deployment', () => {
+    const asked = (changes: Partial<CognitoUserSyncProps>) => {
+      const stack = new Stack(new App({ context: { userSyncDeployment: 1 } }), 'Made');
+      sync(stack, code, { deploymentCheck: true, ...changes });
+      return new Questions(Template.fromStack(stack)).properties('Custom::UserSyncDeploymentCheck', 'Sync');
+    };
+    assert.deepEqual(asked({}), asked({}));
+    for (const changes of [{ databaseName: 'other' }, { schema: 'other' }, { auth: DatabaseAuth.secret() }])
+      assert.notDeepEqual(asked(changes), asked({}), JSON.stringify(changes));
+    const built = dist();
+    fs.writeFileSync(path.join(built, 'lambda', 'user-sync-consumer', 'bootstrap'), 'another build\n');
+    assert.notDeepEqual(asked({ code: built }), asked({}));
   });
 });
 

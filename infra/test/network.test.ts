@@ -343,13 +343,10 @@ describe('the way to the database', () => {
     assert.deepEqual(warnings(made.stack), []);
   });
 
-  test('in a group that may not be changed is said to be open for you to open', () => {
-    const { stack } = synthesized((to) => ({ database: database(to, false) }));
-    const [warning, ...others] = warnings(stack);
-    assert.deepEqual(others, []);
-    assert.match(
-      warning!,
-      /database has the security group Made\/Theirs \(sg-0123456789abcdef1\), imported with mutable: false, so nothing was opened in it: import it without mutable, or let the security group of Made\/Sync\/Network\/SecurityGroup in at port 6432 yourself/,
+  test('in a group that may not be changed is refused, with what to do', () => {
+    assert.throws(
+      () => synthesized((to) => ({ database: database(to, false) })),
+      /database has the security group Made\/Theirs \(sg-0123456789abcdef1\), imported with mutable: false, so nothing can be opened in it: import it without mutable, or leave the group out of the database and let `connections` in at port 6432 yourself/,
     );
   });
 

@@ -113,6 +113,17 @@ describe('only those may send who are on the list', () => {
   });
 });
 
+test('a role of another account is refused, since no policy of a queue would let it in', () => {
+  const env = { account: '123456789012', region: 'eu-west-1' };
+  const stack = new Stack(new App(), 'Granted', { env });
+  const made = sync(stack, code, { contextQueue: true });
+  const backend = iam.Role.fromRoleArn(stack, 'Backend', 'arn:aws:iam::210987654321:role/backend');
+  assert.throws(
+    () => made.grantSendContext(backend),
+    /the grantee is of the account 210987654321, and the queue of 123456789012, .* grant to a role of 123456789012/,
+  );
+});
+
 test('docs/security.md names each of them', () => {
   const page = fs.readFileSync(`${INFRA}/../docs/security.md`, 'utf8');
   for (const word of [
