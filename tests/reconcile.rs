@@ -503,8 +503,12 @@ async fn a_queue_that_refuses_ends_the_run_and_the_next_one_makes_up_for_it() {
     let refused = command.env("USER_SYNC_QUEUE_URL", nowhere).output().await.unwrap();
     assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), 0));
     assert!(stderr(&refused).contains("run the same command again"), "{}", stderr(&refused));
-    let found = Found::read(&scene.run(&["--repair"]).await);
-    assert_eq!((found.drift(), &found.0["resumed"]), ([(Drift::Missing, 2)].into(), &Value::Bool(true)));
+    // What went to another queue would be lacking in this one.
+    let other = scene.command(&["--repair", "--settle-seconds=0"]).output().await.unwrap();
+    assert_eq!(other.status.code(), Some(1));
+    assert!(stderr(&other).contains("discard it with --restart"), "{}", stderr(&other));
+    let found = Found::read(&scene.run(&["--repair", "--restart"]).await);
+    assert_eq!((found.drift(), &found.0["resumed"]), ([(Drift::Missing, 2)].into(), &Value::Bool(false)));
     scene.drain().await;
     scene.must_be_mended(0).await;
     assert_eq!(scene.database.count("users").await, 2);
