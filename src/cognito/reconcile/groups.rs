@@ -70,6 +70,17 @@ pub enum LeftOut {
 }
 
 impl LeftOut {
+    /// What a walk through the groups left out: all of them, where the role may not list them.
+    pub(super) fn of(walked: Result<(), Error>) -> Result<Option<Self>, Error> {
+        match walked {
+            Err(Error::Pool(error)) if error.code() == Some("AccessDeniedException") => {
+                Ok(Some(Self::Denied))
+            }
+            Err(error) => Err(error),
+            Ok(()) => Ok(None),
+        }
+    }
+
     /// A stable word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -153,13 +164,7 @@ impl Reconcile {
         let left_out = match () {
             () if !self.groups => Some(LeftOut::NotAsked),
             () if !self.rows.groups_are_kept().await? => Some(LeftOut::NoTables),
-            () => match self.walk_and_compare(checkpoint, report).await {
-                Err(Error::Pool(error)) if error.code() == Some("AccessDeniedException") => {
-                    Some(LeftOut::Denied)
-                }
-                Err(error) => return Err(error),
-                Ok(()) => None,
-            },
+            () => LeftOut::of(self.walk_and_compare(checkpoint, report).await)?,
         };
         checkpoint.progress.tally.groups.left_out = left_out;
         checkpoint.save()

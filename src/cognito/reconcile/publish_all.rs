@@ -71,13 +71,7 @@ impl PublishAll {
         }
         let left_out = match self.groups {
             false => Some(LeftOut::NotAsked),
-            true => match self.publish_groups(checkpoint, &mut report).await {
-                Err(Error::Pool(error)) if error.code() == Some("AccessDeniedException") => {
-                    Some(LeftOut::Denied)
-                }
-                Err(error) => return Err(error),
-                Ok(()) => None,
-            },
+            true => LeftOut::of(self.publish_groups(checkpoint, &mut report).await)?,
         };
         checkpoint.progress.tally.groups.left_out = left_out;
         checkpoint.save()
