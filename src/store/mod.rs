@@ -9,6 +9,7 @@
 //! | `tables` | reads and writes each table; decides nothing |
 //! | [`maintenance`] | the proof, repair, erasure, the ledger's months, the adoption of an old table |
 //! | [`migrate`], [`report`] | the schema; what operators ask most often |
+//! | [`runs`] | what ran, and what it found |
 //!
 //! Must not know where messages come from: neither SQS nor Lambda nor Cognito.
 
@@ -22,6 +23,7 @@ pub mod migrate;
 mod model;
 pub mod outcome;
 pub mod report;
+pub mod runs;
 mod tables;
 #[cfg(all(test, feature = "dev"))]
 mod tests;
