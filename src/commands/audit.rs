@@ -12,7 +12,7 @@ use cognito_user_sync::postgres::Database;
 use cognito_user_sync::store::maintenance::audit::{
     self, Audited, Away, Counts, MANAGED_LOGIN_CLIENTS, OfReporter, OneSided, Question, Reason,
 };
-use cognito_user_sync::store::runs::What;
+use cognito_user_sync::store::runs::{Run, What};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
@@ -146,9 +146,13 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut out = output::stdout();
     let scope = json!({ "from": from, "to": to, "gaps": arguments.gaps });
     let run = runs::begin(&database, What::Audit, scope).await;
-    let audited = audit_and_print(&arguments, &database, &question, &mut out).await;
-    runs::end(run, &audited, Audited::findings).await;
-    match audited?.unaccounted() {
+    let audit = async |run: &Run| {
+        let audited = audit_and_print(&arguments, &database, &question, &mut out).await?;
+        run.progress(audited.total.logins, Some(audited.total.logins));
+        Ok(audited)
+    };
+    let audited = runs::attend(run, audit, Audited::findings).await?;
+    match audited.unaccounted() {
         0 => Ok(()),
         count => bail!(
             "{count} recorded sign-ins have no login in the ledger and no known reason{}",

@@ -120,12 +120,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let database = super::database(1).await?;
     let run = runs::begin(&database, What::Reconcile, scope(&arguments)).await;
-    let compared = compare(&arguments, database, &run).await;
-    runs::end(run, &compared, |Compared { tally, requests, .. }| {
-        reconcile::findings(tally, arguments.repair, *requests)
-    })
-    .await;
-    let Compared { plan, tally, requests, resumed } = compared?;
+    let compare = async |run: &Run| compare(&arguments, database, run).await;
+    let found = |done: &Compared| reconcile::findings(&done.tally, arguments.repair, done.requests);
+    let Compared { plan, tally, requests, resumed } = runs::attend(run, compare, found).await?;
 
     let took = started.elapsed();
     let summary = Summary { arguments: &arguments, plan, tally: &tally, requests, resumed, took };

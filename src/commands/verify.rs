@@ -1,7 +1,6 @@
 //! `user-sync verify`: compares the rows with the ledger, and repairs or explains them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
 
 use anyhow::bail;
 use clap::Args;
@@ -53,9 +52,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let scope = json!({ "mode": if arguments.repair { "repair" } else { "dry_run" } });
     let run = runs::begin(&database, What::Verify, scope).await;
-    let proved = prove(&arguments, &database, &geoip, &run, &mut out).await;
-    runs::end(run, &proved, Proved::findings).await;
-    let Proved { first, after } = proved?;
+    let prove = async |run: &Run| prove(&arguments, &database, &geoip, run, &mut out).await;
+    let Proved { first, after } = runs::attend(run, prove, Proved::findings).await?;
     match (first.verified.differences, after.map(|compared| compared.verified.differences)) {
         (0, _) | (_, Some(0)) => Ok(()),
         (count, None) => {

@@ -123,7 +123,9 @@ impl Error {
     pub fn class(&self) -> Option<String> {
         let class = match self {
             Self::NoSuchPool(_) => "no such pool",
-            Self::Pool(error) => return Some(format!("Cognito: {}", error.code().unwrap_or("not available"))),
+            Self::Pool(error) => {
+                return Some(format!("Cognito: {}", error.code().unwrap_or("not available")));
+            }
             Self::TokenRefused => "pagination token refused",
             Self::Database(_) => return None,
             Self::Rows(_) => "the function of the rows",

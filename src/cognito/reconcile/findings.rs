@@ -16,7 +16,12 @@ pub fn findings(tally: &Tally, is_repaired: bool, requests: Requests) -> Value {
         drift.iter().map(|(kind, users)| (kind.as_str().to_owned(), json!(users))).collect();
     let of_groups =
         [("group_joined", groups.joined), ("group_left", groups.left), ("group_deleted", groups.deleted)];
-    kinds.extend(of_groups.into_iter().filter(|(_, count)| *count > 0).map(|(kind, count)| (kind.to_owned(), json!(count))));
+    kinds.extend(
+        of_groups
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(kind, count)| (kind.to_owned(), json!(count))),
+    );
     let repairable = to_repair.saturating_sub(*only_created_at) + groups.unexpected();
     let published = |events: u64| if is_repaired { events } else { 0 };
     json!({

@@ -12,7 +12,8 @@ pub fn class_of(error: &(dyn Error + 'static)) -> String {
     while let Some(error) = next {
         if let Some(database) = error.downcast_ref::<sqlx::Error>() {
             let code = database.as_database_error().and_then(|error| error.code());
-            return code.map_or_else(|| "database: not available".to_owned(), |code| format!("database: {code}"));
+            return code
+                .map_or_else(|| "database: not available".to_owned(), |code| format!("database: {code}"));
         }
         if error.is::<StoreError>() {
             class = "database";

@@ -108,13 +108,13 @@ async fn commit(database: &Database, note: &Note) -> Result<(), sqlx::Error> {
         .bind(scope)
         .bind(total.map(number)),
         Note::Progressed { id, done, total } => sqlx::query(
-            "update user_sync_runs set progressed_at = now(), done = $2, total = $3 where id = $1 and ended_at is null",
+            "update user_sync_runs set progressed_at = now(), done = $2, total = coalesce($3, total) where id = $1 and ended_at is null",
         )
         .bind(id)
         .bind(number(*done))
         .bind(total.map(number)),
         Note::Ended { id, done, total, findings } => sqlx::query(
-            "update user_sync_runs set progressed_at = now(), ended_at = now(), done = $2, total = $3, findings = $4
+            "update user_sync_runs set progressed_at = now(), ended_at = now(), done = $2, total = coalesce($3, total), findings = $4
             where id = $1 and ended_at is null",
         )
         .bind(id)
@@ -138,7 +138,8 @@ async fn commit(database: &Database, note: &Note) -> Result<(), sqlx::Error> {
 /// When the database refuses, or does not answer.
 pub(super) async fn forget(database: &Database) -> Result<u64, sqlx::Error> {
     let mut tx = database.begin(Purpose::Command).await?;
-    let delete = "delete from user_sync_runs where what = any($1) and started_at < now() - make_interval(days => $2)";
+    let delete =
+        "delete from user_sync_runs where what = any($1) and started_at < now() - make_interval(days => $2)";
     let delete = sqlx::query(delete).bind(What::ALL.map(What::as_str).to_vec());
     let forgotten = delete.bind(i32::try_from(KEPT_DAYS).unwrap_or(i32::MAX)).execute(&mut tx).await?;
     tx.commit().await?;

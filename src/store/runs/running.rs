@@ -76,9 +76,21 @@ impl Run {
             Ok(()) => Self::go_on_by(notes, id, what),
             Err(error) => {
                 not_written(what, &error);
-                Self { id, what, open: None }
+                Self::unwritten(what)
             }
         }
+    }
+
+    /// A run that began in another process.
+    #[must_use]
+    pub fn go_on(database: &Database, id: Uuid, what: What) -> Self {
+        Self::go_on_by(note::by(database), id, what)
+    }
+
+    /// A run that is not written down.
+    #[must_use]
+    pub fn unwritten(what: What) -> Self {
+        Self { id: Uuid::nil(), what, open: None }
     }
 
     /// A run that began in another process, by this way to the table.

@@ -74,16 +74,25 @@ impl Seen {
     /// How much it found that is not as it should be: 0 is well. None where it did not come to its end, or does not compare.
     #[must_use]
     pub fn found(&self) -> Option<u64> {
-        self.findings.as_ref()?.get("found")?.as_u64()
+        self.count(&["found"])
+    }
+
+    /// How much of it is still not as it should be: after a repair, what it did not mend.
+    #[must_use]
+    pub fn left(&self) -> Option<u64> {
+        self.count(&["left"]).or_else(|| self.found())
     }
 
     /// What it found by kind, those of which there are any, most first.
     #[must_use]
     pub fn kinds(&self) -> Vec<(&str, u64)> {
         let kinds = self.findings.as_ref().and_then(|findings| findings.get("kinds")?.as_object());
-        let counts = kinds.into_iter().flatten().filter_map(|(kind, count)| Some((kind.as_str(), count.as_u64()?)));
+        let counts =
+            kinds.into_iter().flatten().filter_map(|(kind, count)| Some((kind.as_str(), count.as_u64()?)));
         let mut counts: Vec<_> = counts.filter(|(_, count)| *count > 0).collect();
-        counts.sort_by(|(left_kind, left), (right_kind, right)| right.cmp(left).then(left_kind.cmp(right_kind)));
+        counts.sort_by(|(left_kind, left), (right_kind, right)| {
+            right.cmp(left).then(left_kind.cmp(right_kind))
+        });
         counts
     }
 
@@ -98,8 +107,10 @@ impl Seen {
         let count = |count: i64| u64::try_from(count).unwrap_or(0);
         let what: String = row.try_get("what")?;
         // A newer program's kind is not in this one's questions.
-        let what = What::parse(&what).ok_or_else(|| sqlx::Error::Decode("user_sync_runs.what is no kind".into()))?;
-        let (ended_at, error) = (row.try_get::<Option<OffsetDateTime>, _>("ended_at")?, row.try_get("error")?);
+        let what =
+            What::parse(&what).ok_or_else(|| sqlx::Error::Decode("user_sync_runs.what is no kind".into()))?;
+        let (ended_at, error) =
+            (row.try_get::<Option<OffsetDateTime>, _>("ended_at")?, row.try_get("error")?);
         let state = match (ended_at, &error) {
             (Some(_), Option::<String>::Some(_)) => State::Failed,
             (Some(_), None) => State::Ended,
@@ -130,7 +141,7 @@ impl Seen {
 pub async fn latest(database: &Database) -> Result<Vec<Seen>, sqlx::Error> {
     let query = sqlx::query(include_str!("latest.sql"));
     let query = query.bind(What::ALL.map(What::as_str).to_vec()).bind(STOPPED_AFTER_MINUTES);
-    query.fetch_all(database.questions()).await?.iter().map(Seen::read).collect()
+    query.fetch_all(database.pages()).await?.iter().map(Seen::read).collect()
 }
 
 /// The runs of one kind that began in the last `days` days, newest first; at most [`MAX_RUNS`].
@@ -139,8 +150,9 @@ pub async fn latest(database: &Database) -> Result<Vec<Seen>, sqlx::Error> {
 /// When the database cannot be asked, or its schema is older.
 pub async fn history(database: &Database, what: What, days: u32) -> Result<Vec<Seen>, sqlx::Error> {
     let query = sqlx::query(include_str!("history.sql")).bind(what.as_str());
-    let query = query.bind(STOPPED_AFTER_MINUTES).bind(i32::try_from(days).unwrap_or(i32::MAX)).bind(MAX_RUNS);
-    query.fetch_all(database.questions()).await?.iter().map(Seen::read).collect()
+    let query =
+        query.bind(STOPPED_AFTER_MINUTES).bind(i32::try_from(days).unwrap_or(i32::MAX)).bind(MAX_RUNS);
+    query.fetch_all(database.pages()).await?.iter().map(Seen::read).collect()
 }
 
 /// One run, if it is there.
@@ -149,5 +161,5 @@ pub async fn history(database: &Database, what: What, days: u32) -> Result<Vec<S
 /// When the database cannot be asked, or its schema is older.
 pub async fn one(database: &Database, id: Uuid) -> Result<Option<Seen>, sqlx::Error> {
     let query = sqlx::query(include_str!("one.sql")).bind(id).bind(STOPPED_AFTER_MINUTES);
-    query.fetch_optional(database.questions()).await?.as_ref().map(Seen::read).transpose()
+    query.fetch_optional(database.pages()).await?.as_ref().map(Seen::read).transpose()
 }
