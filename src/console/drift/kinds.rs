@@ -65,9 +65,10 @@ fn of_pool(kind: &str) -> (&'static str, Repair) {
             "deleted in the table, still in the pool; a deletion is final",
             Repair::Nothing("user-sync restore takes a deletion back"),
         ),
-        "erased_but_present" => {
-            ("erased from the table, still in the pool", Repair::Nothing("delete the user from the pool as well"))
-        }
+        "erased_but_present" => (
+            "erased from the table, still in the pool",
+            Repair::Nothing("delete the user from the pool as well"),
+        ),
         "without_sub" => ("in the pool without a sub that is a UUID", Repair::Nothing("there can be no row")),
         "group_joined" => ("in a group of the pool, not in the table's", Repair::Groups),
         "group_left" => ("in a group of the table, not in the pool's", Repair::Groups),

@@ -53,7 +53,9 @@ pub(super) fn mark(run: Option<&Seen>) -> Mark {
 pub(super) fn when(run: &Seen, now: Timestamp) -> String {
     match run.state {
         State::Running => format!("started {}", words::ago(run.started_at, now)),
-        State::Ended | State::Failed | State::Stopped => words::ago(run.ended_at.unwrap_or(run.progressed_at), now),
+        State::Ended | State::Failed | State::Stopped => {
+            words::ago(run.ended_at.unwrap_or(run.progressed_at), now)
+        }
     }
 }
 
@@ -71,7 +73,11 @@ pub(super) fn over(run: &Seen) -> String {
             let mut parts = vec![lasted(run)];
             if run.what == What::Maintain {
                 let number = |name| count(run.count(&[name]).unwrap_or(0));
-                parts.push(format!("{} months made, {} folded", number("months_made"), number("months_folded")));
+                parts.push(format!(
+                    "{} months made, {} folded",
+                    number("months_made"),
+                    number("months_folded")
+                ));
             } else {
                 parts.push(things(run.what, run.done));
             }
@@ -169,17 +175,27 @@ mod tests {
 
     #[test]
     fn a_run_says_how_it_is_and_over_how_many() {
-        let findings = json!({ "found": 37, "left": 37, "requests": { "list_users": 17_473, "list_groups": 1 } });
+        let findings =
+            json!({ "found": 37, "left": 37, "requests": { "list_users": 17_473, "list_groups": 1 } });
         let run = seen(What::Reconcile, State::Ended, Some(findings));
         assert_eq!(mark(Some(&run)).word, "Needs attention");
         assert_eq!(over(&run), "14 min, 1,048,312 users, 17,474 requests");
         assert_eq!(found(&run), "37 differences");
         let repaired = seen(What::Verify, State::Ended, Some(json!({ "found": 37, "left": 0 })));
-        assert_eq!((mark(Some(&repaired)).word, found(&repaired).as_str()), ("Healthy", "37 differences, 37 repaired"));
+        assert_eq!(
+            (mark(Some(&repaired)).word, found(&repaired).as_str()),
+            ("Healthy", "37 differences, 37 repaired")
+        );
         let running = seen(What::Audit, State::Running, None);
-        assert_eq!((mark(Some(&running)).word, over(&running).as_str()), ("Running", "52 % · 1,048,312 of 2,000,000 logins"));
+        assert_eq!(
+            (mark(Some(&running)).word, over(&running).as_str()),
+            ("Running", "52 % · 1,048,312 of 2,000,000 logins")
+        );
         let unknown = seen(What::Audit, State::Ended, Some(json!({ "found": null, "left": null })));
-        assert_eq!((mark(Some(&unknown)).word, found(&unknown).as_str()), ("Not known", "nobody else recorded anything"));
+        assert_eq!(
+            (mark(Some(&unknown)).word, found(&unknown).as_str()),
+            ("Not known", "nobody else recorded anything")
+        );
         assert_eq!(mark(None).word, "Not known");
     }
 }

@@ -107,7 +107,10 @@ impl Findings {
         let number = run.count(&["repairable"]).or_else(|| run.left()).filter(|number| *number > 0);
         let repair = number.map(|number| Repair { number: count(number), command, kind, how });
         let requests = look::requests(run).map(|sent| {
-            format!("A repair lists the pool again: about {} requests, of which nobody becomes active.", count(sent))
+            format!(
+                "A repair lists the pool again: about {} requests, of which nobody becomes active.",
+                count(sent)
+            )
         });
         Some(Self {
             title,
@@ -142,7 +145,8 @@ async fn show(State(console): State<Shared>, visitor: Visitor) -> Answer<Drift> 
     let lines: Vec<Line> = What::ALL.into_iter().map(|what| Line::of(what, of(what), now)).collect();
     // Of both comparisons with the pool the later one that ended: it knows better.
     let ended = |runs: &[Seen]| runs.iter().find(|run| run.state == RunState::Ended).cloned();
-    let of_pool = [ended(&reconciled), ended(&checked)].into_iter().flatten().max_by_key(|run| run.started_at);
+    let of_pool =
+        [ended(&reconciled), ended(&checked)].into_iter().flatten().max_by_key(|run| run.started_at);
     let findings = [of_pool.as_ref(), of(What::Verify)].into_iter().flatten();
     let findings: Vec<_> = findings.filter_map(|run| Findings::of(run, now)).collect();
     let both: Vec<Seen> = reconciled.into_iter().chain(checked).collect();
@@ -217,7 +221,9 @@ async fn one(
         id: run.id,
         to_see: to_see(run.what),
         others: others
-            .map(|other| (other.id, look::mark(Some(other)), words::utc(other.started_at), look::found(other)))
+            .map(|other| {
+                (other.id, look::mark(Some(other)), words::utc(other.started_at), look::found(other))
+            })
             .collect(),
     }))
 }

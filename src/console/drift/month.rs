@@ -51,8 +51,17 @@ fn by_day(runs: &[Seen]) -> BTreeMap<Date, u64> {
 
 /// The finding.
 fn title(values: &[Option<u64>]) -> String {
-    const WORDS: [&str; 9] =
-        ["One day", "Two days", "Three days", "Four days", "Five days", "Six days", "Seven days", "Eight days", "Nine days"];
+    const WORDS: [&str; 9] = [
+        "One day",
+        "Two days",
+        "Three days",
+        "Four days",
+        "Five days",
+        "Six days",
+        "Seven days",
+        "Eight days",
+        "Nine days",
+    ];
     let many = values.iter().flatten().filter(|number| **number > HANDFUL).count();
     match many.checked_sub(1) {
         None => "No day in thirty had more than a handful".to_owned(),
