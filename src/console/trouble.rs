@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use cognito_user_sync_triggers::timestamp::Timestamp;
 
 use crate::console::Shared;
 use crate::console::access::{Right, Visitor};
 use crate::console::page::{Frame, Look, Page, Section};
+use crate::console::status::Status;
+use crate::console::words;
 use crate::logging;
 use crate::store::StoreError;
 
@@ -30,37 +33,55 @@ pub(in crate::console) enum Trouble {
     Refused(String),
     /// 503: the database is silent, or says no.
     Database(Cause),
+    /// 503: the database answered, but not this within its limit.
+    Slow(Cause),
     /// 503: SQS is silent, or says no.
     Queue(Cause),
     /// 401: nobody is signed in.
     SignIn,
     /// 504: it took too long.
     Late,
+    /// 413: a form or a URL that no page of ours makes.
+    TooLarge,
     /// 500: a mistake of ours.
     Broken(Cause),
 }
 
 impl From<sqlx::Error> for Trouble {
     fn from(error: sqlx::Error) -> Self {
-        Self::Database(Box::new(error))
+        Self::of_database(Box::new(error))
     }
 }
 
 impl From<StoreError> for Trouble {
     fn from(error: StoreError) -> Self {
-        Self::Database(Box::new(error))
+        Self::of_database(Box::new(error))
     }
 }
 
+/// 57014: the statement's own limit ended it ("PostgreSQL Error Codes", appendix A of PostgreSQL's manual).
+fn is_slow(cause: &(dyn StdError + 'static)) -> bool {
+    let causes = std::iter::successors(Some(cause), |cause: &&(dyn StdError + 'static)| (*cause).source());
+    let is_limit = |error: &sqlx::Error| {
+        error.as_database_error().and_then(|error| error.code()).as_deref() == Some("57014")
+    };
+    causes.filter_map(|cause| cause.downcast_ref::<sqlx::Error>()).any(is_limit)
+}
+
 impl Trouble {
+    fn of_database(cause: Cause) -> Self {
+        if is_slow(cause.as_ref()) { Self::Slow(cause) } else { Self::Database(cause) }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::Forbidden(_) | Self::Stopped(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Refused(_) => StatusCode::BAD_REQUEST,
-            Self::Database(_) | Self::Queue(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Database(_) | Self::Slow(_) | Self::Queue(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::SignIn => StatusCode::UNAUTHORIZED,
             Self::Late => StatusCode::GATEWAY_TIMEOUT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -71,6 +92,9 @@ impl Trouble {
             Self::Database(error) => {
                 tracing::warn!(error = logging::causes(error.as_ref()), "the database did not answer a page");
             }
+            Self::Slow(error) => {
+                tracing::warn!(error = logging::causes(error.as_ref()), "a page's question took too long");
+            }
             Self::Queue(error) => {
                 tracing::warn!(error = logging::causes(error.as_ref()), "the queue did not answer a page");
             }
@@ -78,7 +102,28 @@ impl Trouble {
                 tracing::error!(error = logging::causes(error.as_ref()), "a page could not be made");
             }
             Self::Late => tracing::warn!("a page took too long"),
-            Self::Forbidden(_) | Self::Stopped(_) | Self::NotFound(_) | Self::Refused(_) | Self::SignIn => {}
+            Self::Forbidden(_)
+            | Self::Stopped(_)
+            | Self::NotFound(_)
+            | Self::Refused(_)
+            | Self::SignIn
+            | Self::TooLarge => {}
+        }
+    }
+
+    fn title(&self) -> &'static str {
+        match self {
+            Self::Forbidden(_) => "You may not do this",
+            Self::Stopped(_) => "This was stopped",
+            Self::NotFound(_) => "There is nothing here",
+            Self::Refused(_) => "This cannot be done as it was asked",
+            Self::Database(_) => "The database does not answer.",
+            Self::Slow(_) => "This takes longer than a page may ask",
+            Self::Queue(_) => "The queue does not answer",
+            Self::SignIn => "Sign in",
+            Self::Late => "This took too long",
+            Self::TooLarge => "This is too large",
+            Self::Broken(_) => "This page could not be made",
         }
     }
 }
@@ -96,6 +141,9 @@ impl IntoResponse for Trouble {
 struct TroublePage {
     frame: Frame,
     trouble: Arc<Trouble>,
+    title: &'static str,
+    /// Now, as the page says it.
+    at: String,
 }
 
 /// Makes a page of a [`Trouble`]: within [`access`](crate::console::access) with the visitor's name and rights, outside
@@ -114,5 +162,13 @@ pub(in crate::console) async fn dress(
         None => Frame::outside(&console, look),
     };
     let status = trouble.status();
-    (status, Page(TroublePage { frame, trouble })).into_response()
+    let (title, at) = (trouble.title(), words::utc(Timestamp::now()));
+    let mut dressed = (status, Page(TroublePage { frame, trouble, title, at })).into_response();
+    // What the answer said besides stays, as a cookie that ends a session.
+    for (name, value) in response.headers() {
+        if name != header::CONTENT_LENGTH && name != header::CONTENT_TYPE {
+            dressed.headers_mut().append(name, value.clone());
+        }
+    }
+    dressed
 }
