@@ -39,7 +39,9 @@ async fn where_nothing_ran_the_page_says_so_and_what_to_do() {
     let page = console.get("/drift").await;
     assert_eq!(page.status, 200);
     page.says("Nothing was compared yet").says("Not known").says("none is written down");
-    page.says("No difference is known").says("user-sync verify").never_says("<form method=\"post\" action=\"/plans\"");
+    page.says("No difference is known")
+        .says("user-sync verify")
+        .never_says("<form method=\"post\" action=\"/plans\"");
     for absent in [Uuid::now_v7().to_string(), "x".to_owned(), "%27".to_owned()] {
         assert_eq!(console.get(&format!("/drift/{absent}")).await.status, 404, "{absent}");
     }
@@ -64,7 +66,9 @@ async fn the_last_runs_are_shown_with_what_they_found_and_what_repairs_it() {
     page.says("37 differences are known and not repaired").says("1,048,312 users, 17,473 requests");
     page.says("Needs attention").says("Healthy").says("Running").says("61 % · 101,400 of 166,204 logins");
     page.says("Failed").says("somebody holds locks");
-    page.says("What the pool says and the table does not").says("sends 29 snapshots").says("sends 1 deletion");
+    page.says("What the pool says and the table does not")
+        .says("sends 29 snapshots")
+        .says("sends 1 deletion");
     page.says("user-sync restore takes a deletion back").never_says("created_at");
     // Who may not act sees the command.
     page.says("user-sync reconcile --repair").never_says("Repair 36…");
