@@ -6,12 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::console::plans::kind::Kind;
 
 /// What a started plan orders.
 #[derive(Debug, Clone)]
 pub(in crate::console) struct Order {
+    /// The plan that was started.
+    pub(in crate::console) plan: Uuid,
+    /// Who started it.
+    pub(in crate::console) by: String,
     /// What is to be done.
     pub(in crate::console) kind: Kind,
     /// What it is about, as whoever made the plan wrote it.

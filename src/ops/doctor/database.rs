@@ -252,7 +252,9 @@ async fn roles(database: &Database, prefix: &RolePrefix) -> Result<Finding, Find
         [] => Finding::ok("owner, consumer, app, reader and console are there"),
         // It came later than the others, and whoever migrates may not have been able to make it.
         [console] if *console == prefix.role(Role::Console) => Finding::warning(
-            format!("owner, consumer, app and reader are there, and {console} is not: there can be no console"),
+            format!(
+                "owner, consumer, app and reader are there, and {console} is not: there can be no console"
+            ),
             "run `user-sync migrate` once as who may make roles",
         ),
         missing => Finding::failed(format!("missing: {}", missing.join(", ")), MIGRATE),

@@ -298,7 +298,10 @@ pub(super) async fn console_is_ours(tx: &mut Transaction, prefix: &RolePrefix) -
     }
     let is_others = role_of_others(tx, std::slice::from_ref(&role)).await?.is_some();
     if is_others {
-        tracing::warn!(role, "the role is there already and is not this service's: there is none for a console");
+        tracing::warn!(
+            role,
+            "the role is there already and is not this service's: there is none for a console"
+        );
     }
     Ok(!is_others)
 }
