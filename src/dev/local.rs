@@ -129,7 +129,8 @@ impl Deployment {
         let mut logins = Vec::new();
         for role in ROLES {
             let (login, password) = (format!("{name}_{role}_login"), Uuid::now_v7().simple().to_string());
-            let is_there = sqlx::query_scalar("select to_regrole($1) is not null").bind(format!("{name}_{role}"));
+            let is_there =
+                sqlx::query_scalar("select to_regrole($1) is not null").bind(format!("{name}_{role}"));
             if !is_there.fetch_one(&mut connection).await? {
                 logins.push(String::new());
                 continue;
