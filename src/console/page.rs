@@ -178,7 +178,9 @@ impl Frame {
     pub(in crate::console) fn meaning(&self, right: &Right) -> &'static str {
         match right {
             Right::Read => "see every page, with personal data masked",
-            Right::Reveal => "see one user's personal data for 10 minutes, with a reason that is written down",
+            Right::Reveal => {
+                "see one user's personal data for 10 minutes, with a reason that is written down"
+            }
             Right::Act => "send messages back or drop them, and start comparisons and repairs",
         }
     }
@@ -237,3 +239,6 @@ impl NotYet {
         Self { frame: Frame::of(console, visitor, section), title }
     }
 }
+
+#[cfg(test)]
+mod tests;

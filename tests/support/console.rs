@@ -54,10 +54,18 @@ impl Answer {
     }
 }
 
+/// Variables under which a console works on this deployment, by a login of its own.
+pub fn environment(deployment: &Deployment) -> Vec<(&'static str, &str)> {
+    let mut environment = deployment.environment();
+    environment.retain(|(name, _)| *name != "DATABASE_URL");
+    environment.push(("DATABASE_URL", &deployment.console_url));
+    environment
+}
+
 impl Console {
     /// Starts the release program beside this deployment, and opens the URL that it prints.
     pub async fn start(deployment: &Deployment, arguments: &[&str]) -> Self {
-        let console = Self::start_signed_out(&deployment.environment(), arguments).await;
+        let console = Self::start_signed_out(&environment(deployment), arguments).await;
         console.sign_in().await;
         console
     }
@@ -107,6 +115,11 @@ impl Console {
         let path = self.url.strip_prefix("http://").unwrap().trim_start_matches(self.address.as_str());
         let answer = self.get(path).await;
         assert!(matches!(answer.status, 200 | 303), "{answer:?}");
+    }
+
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// What it wrote to its log.
