@@ -22,6 +22,8 @@ pub(in crate::console) enum Right {
 }
 
 impl Right {
+    pub(in crate::console) const ALL: [Self; 3] = [Self::Read, Self::Reveal, Self::Act];
+
     /// As it is written in `--allow` and in a claim.
     pub(in crate::console) fn name(self) -> &'static str {
         match self {
