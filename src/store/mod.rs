@@ -8,13 +8,14 @@
 //! | `model` | what events amount to; pure |
 //! | `tables` | reads and writes each table; decides nothing |
 //! | [`maintenance`] | the proof, repair, erasure, the ledger's months, the adoption of an old table |
-//! | [`migrate`], [`report`] | the schema; what operators ask most often |
+//! | [`migrate`], [`report`], [`daily`] | the schema; what operators ask most often; what is kept by day of it |
 //!
 //! Must not know where messages come from: neither SQS nor Lambda nor Cognito.
 
 pub mod apply;
 #[cfg(feature = "dev")]
 pub mod bench;
+pub mod daily;
 mod locks;
 pub mod maintenance;
 mod merge;
