@@ -25,7 +25,7 @@ async fn a_link_lets_one_browser_in_once() {
     let (link, port) = (path_of(&console.url), console.address.rsplit_once(':').unwrap().1.to_owned());
     let outside = console.get("/now").await;
     assert_eq!(outside.status, 401);
-    outside.says("Sign in").says("pkill -USR1").never_says("token=");
+    outside.says("Sign in").says(&format!("kill -USR1 {}", console.id())).never_says("token=");
     // A look is no visit.
     assert_eq!(console.ask("HEAD", &link, &[], "").await.status, 204);
     assert_eq!(console.ask("GET", &link, &[("sec-purpose", "prefetch;prerender")], "").await.status, 204);
