@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "URL", env = "USER_SYNC_REPLICA_URL", hide_env_values = true)]
     replica_url: Option<SecretString>,
     #[command(flatten)]
-    access: access::Arguments,
+    access: access::AccessArguments,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
