@@ -1,6 +1,7 @@
 //! `user-sync console`: serves the pages that show whether every sign-in is in the database, and why a user looks so.
 
 mod access;
+mod tasks;
 
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ pub(crate) struct Arguments {
     replica_url: Option<SecretString>,
     #[command(flatten)]
     access: access::AccessArguments,
+    #[command(flatten)]
+    tasks: tasks::Arguments,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -37,6 +40,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let reads = DatabaseConfig { url: arguments.replica_url.unwrap_or(config.url.clone()), ..config.clone() };
     let options = Options {
         environment: arguments.environment,
+        tasks: arguments.tasks.tasks(),
         access: Arc::clone(&access),
         primary: database(&config, WRITING_CONNECTIONS).await?,
         reads: database(&reads, READING_CONNECTIONS).await?,

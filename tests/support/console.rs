@@ -55,10 +55,18 @@ impl Answer {
     }
 }
 
+/// Variables under which a console works on this deployment, by a login of its own.
+pub fn environment(deployment: &Deployment) -> Vec<(&'static str, &str)> {
+    let mut environment = deployment.environment();
+    environment.retain(|(name, _)| *name != "DATABASE_URL");
+    environment.push(("DATABASE_URL", &deployment.console_url));
+    environment
+}
+
 impl Console {
     /// Starts the release program beside this deployment, and opens the URL that it prints.
     pub async fn start(deployment: &Deployment, arguments: &[&str]) -> Self {
-        let console = Self::start_signed_out(&deployment.environment(), arguments).await;
+        let console = Self::start_signed_out(&environment(deployment), arguments).await;
         console.sign_in().await;
         console
     }

@@ -34,6 +34,7 @@ pub(super) const MIGRATIONS: [(i64, &str, &str); 22] = [
     (20, "records_of_sign_ins", include_str!("../../../migrations/0020_records_of_sign_ins.sql")),
     (21, "pools_seen", include_str!("../../../migrations/0021_pools_seen.sql")),
     (23, "daily", include_str!("../../../migrations/0023_daily.sql")),
+    (24, "console", include_str!("../../../migrations/0024_console.sql")),
 ];
 
 /// The migration that makes the roles.
@@ -152,6 +153,12 @@ pub(super) async fn make_roles(tx: &mut Transaction, prefix: &RolePrefix) -> Res
 pub(super) async fn offer_groups(tx: &mut Transaction, prefix: &RolePrefix) -> Result<(), sqlx::Error> {
     let offer = prefix.rename(include_str!("offer_groups.sql"));
     sqlx::raw_sql(AssertSqlSafe(offer)).execute(tx).await.map(drop)
+}
+
+/// Gives the console's role what it may do, where it is there and lacks any of it.
+pub(super) async fn grant_console(tx: &mut Transaction, prefix: &RolePrefix) -> Result<(), sqlx::Error> {
+    let grant = prefix.rename(include_str!("grant_console.sql"));
+    sqlx::raw_sql(AssertSqlSafe(grant)).execute(tx).await.map(drop)
 }
 
 #[cfg(test)]
