@@ -2,4 +2,5 @@
 
 mod access;
 mod acts;
+mod drift;
 mod frame;

@@ -65,6 +65,7 @@ mod restore;
 mod rows;
 mod rules;
 mod runbook;
+mod runs;
 mod snapshots;
 mod stack;
 mod statements;

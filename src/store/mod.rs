@@ -10,6 +10,7 @@
 //! | [`maintenance`] | the proof, repair, erasure, the ledger's months, the adoption of an old table |
 //! | [`migrate`], [`report`], [`daily`] | the schema; what operators ask most often; what is kept by day of it |
 //! | [`console`] | what the console writes |
+//! | [`runs`] | what ran, and what it found |
 //!
 //! Must not know where messages come from: neither SQS nor Lambda nor Cognito.
 
@@ -25,6 +26,7 @@ pub mod migrate;
 mod model;
 pub mod outcome;
 pub mod report;
+pub mod runs;
 mod tables;
 #[cfg(all(test, feature = "dev"))]
 mod tests;

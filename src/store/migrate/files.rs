@@ -33,6 +33,7 @@ pub(super) const MIGRATIONS: [(i64, &str, &str); 22] = [
     (19, "groups", include_str!("../../../migrations/0019_groups.sql")),
     (20, "records_of_sign_ins", include_str!("../../../migrations/0020_records_of_sign_ins.sql")),
     (21, "pools_seen", include_str!("../../../migrations/0021_pools_seen.sql")),
+    (22, "runs", include_str!("../../../migrations/0022_runs.sql")),
     (23, "daily", include_str!("../../../migrations/0023_daily.sql")),
     (24, "console", include_str!("../../../migrations/0024_console.sql")),
 ];
