@@ -261,14 +261,19 @@ pub(in crate::store) const ALL: &str = "declare history no scroll cursor for
     where user_id is not null
     order by user_id";
 
-/// The history of some users, by a scan of the ledgers: they have no index on users, which every event would pay.
+/// The history of some users.
 pub(in crate::store) async fn of_users(
     tx: &mut Transaction,
     ids: &[Uuid],
 ) -> Result<BTreeMap<Uuid, Told>, sqlx::Error> {
+    folded(&sqlx::query(include_str!("read_history.sql")).bind(ids).fetch_all(tx).await?)
+}
+
+/// What rows of histories amount to, by user.
+pub(in crate::store) fn folded(rows: &[PgRow]) -> Result<BTreeMap<Uuid, Told>, sqlx::Error> {
     let mut users = BTreeMap::<Uuid, Told>::new();
-    for row in sqlx::query(include_str!("read_history.sql")).bind(ids).fetch_all(tx).await? {
-        if let Some((user, told)) = told(&row)? {
+    for row in rows {
+        if let Some((user, told)) = told(row)? {
             users.entry(user).or_default().merge(told);
         }
     }
