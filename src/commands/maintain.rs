@@ -5,6 +5,7 @@ use std::io::Write as _;
 use anyhow::Context as _;
 use clap::Args;
 use cognito_user_sync::config::RECORD_RETENTION_VARIABLE;
+use cognito_user_sync::store::maintenance::indexes;
 use cognito_user_sync::store::maintenance::partitions::{
     self, DEFAULT_MONTHS_AHEAD, DEFAULT_RETENTION_DAYS, MIN_RETENTION_DAYS, Maintained,
 };
@@ -14,7 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::commands::output;
 
-/// Create the ledgers' coming months, and fold and drop those past the retention
+/// Create the ledgers' coming months, fold and drop those past the retention, and build indexes that are lacking
 ///
 /// Run it daily. It is safe to run several at once, and under load. user_baseline keeps the sums of a dropped month's
 /// events, and user_sync_context_baseline the contexts that rows follow from, so verify stays exact. Needs
@@ -49,6 +50,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     // Neither waits for the other's trouble to end.
     let records =
         record_months::maintain(&database, months_ahead, record_retention_days, now, progress).await;
+    let building = |name: &str| bar.set_message(output::line(name).into_owned());
+    let indexes = indexes::build(&database, building).await;
     bar.finish_and_clear();
     let undone = "what was not done is unchanged; fix the cause and run it again";
     let mut out = output::stdout();
@@ -72,8 +75,12 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             )?;
         }
     }
+    for name in indexes.iter().flatten() {
+        writeln!(out, "built the index {}", output::line(name))?;
+    }
     let (maintained, records) = (maintained.context(undone)?, records.context(undone)?);
-    if maintained == Maintained::default() && records == Maintained::default() {
+    let has_built_none = indexes.context(undone)?.is_empty();
+    if maintained == Maintained::default() && records == Maintained::default() && has_built_none {
         writeln!(out, "nothing to do")?;
     }
     Ok(())

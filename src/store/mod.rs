@@ -9,12 +9,14 @@
 //! | `tables` | reads and writes each table; decides nothing |
 //! | [`maintenance`] | the proof, repair, erasure, the ledger's months, the adoption of an old table |
 //! | [`migrate`], [`report`] | the schema; what operators ask most often |
+//! | [`directory`], [`timeline`] | users and one user's history, for pages |
 //!
 //! Must not know where messages come from: neither SQS nor Lambda nor Cognito.
 
 pub mod apply;
 #[cfg(feature = "dev")]
 pub mod bench;
+pub mod directory;
 mod locks;
 pub mod maintenance;
 mod merge;
@@ -25,6 +27,7 @@ pub mod report;
 mod tables;
 #[cfg(all(test, feature = "dev"))]
 mod tests;
+pub mod timeline;
 
 pub use self::apply::Applier;
 pub(crate) use self::apply::rehearse;

@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use self::steps::{Step, steps};
-pub use self::steps::{Change, Was};
+pub use self::steps::Change;
 use crate::geoip::GeoIp;
 use crate::postgres::{Database, Purpose, Transaction};
 use crate::store::maintenance::explain::{Explanation, explain_rows};

@@ -20,19 +20,10 @@ const LATE_MILLIS: u64 = 15 * 60 * 1_000;
 pub struct Change {
     /// A Cognito attribute, or `status`, `user_name`, `user_pool_id`, `enabled`, `deleted`.
     pub name: String,
-    /// The value before.
-    pub was: Was,
+    /// The value before; `None` is none.
+    pub was: Option<String>,
     /// The value after; `None` is none.
     pub is: Option<String>,
-}
-
-/// A value before an event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Was {
-    /// This; `None` is none.
-    Known(Option<String>),
-    /// What came before was not read.
-    NotKnown,
 }
 
 /// Of which rows a step's details are read.
@@ -158,52 +149,53 @@ fn mark_overtaken(steps: &mut [Step]) {
     }
 }
 
-/// What an event says that what came before it does not.
+/// What an event says that what came before it does not. Of a history that is not read whole, what is not known is no news:
+/// nearly every event tells everything again.
 fn changes(state: Option<&UserState>, event: &UserEvent<'_>, is_whole: bool) -> Vec<Change> {
     let mut changes = Vec::new();
-    let known = |name: &str| state.and_then(|state| state.registers.get(name));
-    let mut note = |name: &str, was: Was, is: Option<&str>| {
-        if was != Was::Known(is.map(str::to_owned)) {
+    let mut note = |name: &str, was: Option<String>, is: Option<&str>| {
+        if was.as_deref() != is && (was.is_some() || is_whole) {
             changes.push(Change { name: name.to_owned(), was, is: is.map(str::to_owned) });
         }
     };
-    // Of a history that is not read whole, what is not known is no news: nearly every event tells everything again.
-    let before = |value: Option<String>| if value.is_some() || is_whole { Was::Known(value) } else { Was::NotKnown };
     let mut named = Vec::new();
     for (name, value, flag) in reported(event) {
         named.push(name);
-        let register = known(name);
-        let shown = match name {
-            STATUS => "status",
-            USERNAME => "user_name",
-            USER_POOL_ID => "user_pool_id",
-            attribute => attribute,
-        };
-        note(shown, before(register.map(|own| own.value.clone())), Some(value));
+        let register = state.and_then(|state| state.registers.get(name));
+        note(shown(name), register.map(|own| own.value.clone()), Some(value));
         if let Some(name) = flag_of(name) {
             let was = register.map(|own| is_true(own.flag.as_deref()).to_string());
-            note(name, before(was), Some(&is_true(flag).to_string()));
+            note(name, was, Some(&is_true(flag).to_string()));
         }
     }
     if event.kind == Kind::Snapshot && !event.data.partial {
         let gone = state.iter().flat_map(|state| &state.registers);
-        for (name, own) in gone.filter(|(name, _)| !RESERVED.contains(&name.as_str()) && !named.contains(&name.as_str())) {
-            note(name, Was::Known(Some(own.value.clone())), None);
-        }
+        let is_gone = |name: &str| !RESERVED.contains(&name) && !named.contains(&name);
+        gone.filter(|(name, _)| is_gone(name)).for_each(|(name, own)| note(name, Some(own.value.clone()), None));
     }
     if let Some(enabled) = event.data.enabled {
         let was = state.and_then(|state| state.disabled).map(|(_, disabled)| !disabled);
-        // Who was never read is enabled.
-        note("enabled", before(was.or(is_whole.then_some(true)).map(|was| was.to_string())), Some(&enabled.to_string()));
+        // Who was never read counts as enabled.
+        let was = was.or(is_whole.then_some(true)).map(|was| was.to_string());
+        note("enabled", was, Some(&enabled.to_string()));
     }
-    let was_deleted = state.is_some_and(|state| state.deleted_at().is_some());
+    let was_deleted = state.is_some_and(|state| state.deleted_at().is_some()).to_string();
     match event.kind {
-        Kind::Deleted => note("deleted", Was::Known(Some(was_deleted.to_string())), Some("true")),
-        Kind::Restored => note("deleted", Was::Known(Some(was_deleted.to_string())), Some("false")),
+        Kind::Deleted => note("deleted", Some(was_deleted), Some("true")),
+        Kind::Restored => note("deleted", Some(was_deleted), Some("false")),
         Kind::Confirmed | Kind::Authenticated | Kind::PasswordReset | Kind::Snapshot => {}
     }
-    changes.retain(|change| change.was != Was::NotKnown);
     changes
+}
+
+/// A register's name for people.
+fn shown(name: &str) -> &str {
+    match name {
+        STATUS => "status",
+        USERNAME => "user_name",
+        USER_POOL_ID => "user_pool_id",
+        attribute => attribute,
+    }
 }
 
 pub(super) fn of_event(event: &UserEvent<'_>) -> What {
