@@ -31,6 +31,8 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+pub use self::access::{Access, Asked, AskedOidc, NoRandomness, Refused, Right, Rights, SetupError};
+
 use crate::postgres::Database;
 
 /// How many connections the pages read by.
@@ -44,6 +46,8 @@ pub const WRITING_CONNECTIONS: usize = 2;
 pub struct Options {
     /// What the deployment is called, as people say it: `production · eu-west-1`.
     pub environment: String,
+    /// Who may enter, and what they may.
+    pub access: Arc<Access>,
     /// The database that takes writes.
     pub primary: Database,
     /// What the pages read: a replica if there is one, else the primary by connections of their own.
@@ -62,6 +66,7 @@ pub enum Error {
 #[derive(Debug)]
 pub(in crate::console) struct Console {
     pub(in crate::console) environment: String,
+    pub(in crate::console) access: Arc<Access>,
     /// The replica, if one is given; else the primary by connections of their own.
     pub(in crate::console) reads: Database,
     /// What is written goes there.
@@ -74,8 +79,8 @@ pub(in crate::console) type Shared = Arc<Console>;
 
 impl Console {
     fn of(options: Options) -> Self {
-        let Options { environment, primary, reads } = options;
-        Self { environment, reads, primary, now: Arc::default() }
+        let Options { environment, access, primary, reads } = options;
+        Self { environment, access, reads, primary, now: Arc::default() }
     }
 }
 
