@@ -7,7 +7,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::console::{self, Options, READING_CONNECTIONS, WRITING_CONNECTIONS};
+use cognito_user_sync::console::{
+    self, COMMANDS_DATABASE_URL_VARIABLE, Options, READING_CONNECTIONS, TaskPlace, Tasks, WRITING_CONNECTIONS,
+};
 use cognito_user_sync::postgres::{self, Database};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -29,6 +31,45 @@ pub(crate) struct Arguments {
     replica_url: Option<SecretString>,
     #[command(flatten)]
     access: access::Arguments,
+    /// What the commands that are started here log in by, as DATABASE_URL: maintain and verify --repair need the owner's
+    /// rights, which the console does not have [default: the console's own].
+    #[arg(long, value_name = "URL", env = COMMANDS_DATABASE_URL_VARIABLE, hide_env_values = true)]
+    commands_database_url: Option<SecretString>,
+    #[command(flatten)]
+    task: Task,
+}
+
+/// The one-off task of ECS that runs commands, in place of processes beside the console.
+#[derive(Debug, Args)]
+#[group(id = "one_off_task")]
+struct Task {
+    /// Run the commands that are started here as one-off tasks of ECS: the task's definition.
+    #[arg(long, value_name = "ARN", env = "USER_SYNC_TASK_DEFINITION", requires_all = ["task_cluster", "task_subnets"])]
+    task_definition: Option<String>,
+    /// With --task-definition: the cluster.
+    #[arg(long, value_name = "ARN", env = "USER_SYNC_TASK_CLUSTER")]
+    task_cluster: Option<String>,
+    /// With --task-definition: its subnets, with commas between them.
+    #[arg(long, value_name = "ID,ID", env = "USER_SYNC_TASK_SUBNETS", value_delimiter = ',')]
+    task_subnets: Vec<String>,
+    /// With --task-definition: its security groups, with commas between them.
+    #[arg(long, value_name = "ID,ID", env = "USER_SYNC_TASK_SECURITY_GROUPS", value_delimiter = ',')]
+    task_security_groups: Vec<String>,
+    /// With --task-definition: give it a public address, as in subnets without a NAT gateway.
+    #[arg(long, env = "USER_SYNC_TASK_PUBLIC_IP")]
+    task_public_ip: bool,
+}
+
+impl Task {
+    fn place(self) -> Option<TaskPlace> {
+        Some(TaskPlace {
+            task_definition: self.task_definition?,
+            cluster: self.task_cluster?,
+            subnets: self.task_subnets,
+            security_groups: self.task_security_groups,
+            has_public_ip: self.task_public_ip,
+        })
+    }
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -38,6 +79,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let options = Options {
         environment: arguments.environment,
         access: Arc::clone(&access),
+        tasks: Tasks { database_url: arguments.commands_database_url, place: arguments.task.place() },
         primary: database(&config, WRITING_CONNECTIONS).await?,
         reads: database(&reads, READING_CONNECTIONS).await?,
     };

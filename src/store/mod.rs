@@ -9,6 +9,7 @@
 //! | `tables` | reads and writes each table; decides nothing |
 //! | [`maintenance`] | the proof, repair, erasure, the ledger's months, the adoption of an old table |
 //! | [`migrate`], [`report`] | the schema; what operators ask most often |
+//! | [`console`] | what the console writes |
 //! | [`directory`], [`timeline`] | users and one user's history, for pages |
 //!
 //! Must not know where messages come from: neither SQS nor Lambda nor Cognito.
@@ -16,6 +17,7 @@
 pub mod apply;
 #[cfg(feature = "dev")]
 pub mod bench;
+pub mod console;
 pub mod directory;
 mod locks;
 pub mod maintenance;
