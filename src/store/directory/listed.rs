@@ -266,3 +266,24 @@ fn listed(row: &PgRow) -> Result<Listed, sqlx::Error> {
         created_at: row.try_get::<OffsetDateTime, _>("created_at")?.into(),
     })
 }
+
+/// These users as a list has them, in this order; who has no row is not among them.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn those(database: &Database, ids: &[Uuid]) -> Result<Vec<Listed>, StoreError> {
+    let failed = StoreError::when("reading users");
+    let mut tx = database.begin(Purpose::Page).await.map_err(&failed)?;
+    find_by_index(&mut tx).await.map_err(&failed)?;
+    let looked = "select id as user_id, null::timestamptz as at, id as key, true as is_in from users
+        where id = any ($9::uuid[]) and $6::timestamptz is null and $7::uuid is null and $8::bigint is null";
+    let statement = include_str!("listed.sql").replace("{looked}", looked).replace("{direction}", "asc");
+    let query = sqlx::query(AssertSqlSafe(statement)).bind(None::<&str>).bind(None::<&str>);
+    let query = query.bind(None::<OffsetDateTime>).bind(None::<OffsetDateTime>).bind(false);
+    let query = query.bind(None::<OffsetDateTime>).bind(None::<Uuid>).bind(None::<i64>).bind(ids);
+    let rows = query.fetch_all(&mut tx).await.map_err(&failed)?;
+    tx.rollback().await.map_err(&failed)?;
+    let mut users: Vec<Listed> = rows.iter().map(listed).collect::<Result<_, _>>().map_err(&failed)?;
+    users.sort_by_key(|user| ids.iter().position(|id| *id == user.id));
+    Ok(users)
+}

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 pub use self::find::{Found, How, find};
-pub use self::listed::{Filter, List, Listed, Order, Place, Seen, list};
+pub use self::listed::{Filter, List, Listed, Order, Place, Seen, list, those};
 use crate::postgres::{Database, Purpose, Transaction};
 use crate::store::maintenance::indexes;
 use crate::store::tables::failure::StoreError;
