@@ -1,8 +1,6 @@
 //! Bars from 0, one a moment. Must not know what they count.
 
-use std::fmt::Write as _;
-
-use super::markup::text;
+use super::markup::{put, text};
 use super::scale::Scale;
 use super::{Axis, Caption, Chart, Size, Table, Tone, Unit};
 
@@ -49,13 +47,14 @@ pub(in crate::console) fn bars(bars: &Bars) -> Chart {
 /// The picture's begin. Text and lines may stand outside of it: the margins are the plot's.
 pub(super) fn open(body: &mut String, label: &str, size: Size, class: &str) {
     let height = size.height();
-    // Writing to a string does not fail, here and below.
-    drop(write!(
+    put(
         body,
-        "<div class=\"{class}\"><svg class=\"chart-svg\" width=\"100%\" height=\"{height}\" role=\"img\" \
+        format_args!(
+            "<div class=\"{class}\"><svg class=\"chart-svg\" width=\"100%\" height=\"{height}\" role=\"img\" \
          aria-label=\"{}\">",
-        text(label)
-    ));
+            text(label)
+        ),
+    );
 }
 
 /// The lines at round numbers, and these.
@@ -64,12 +63,14 @@ pub(super) fn frame(body: &mut String, scale: &Scale, unit: Unit, size: Size) {
         // The least one is the base, which belongs to the bars.
         let y = if *tick == 0.0 { size.height() } else { scale.y(*tick) };
         let class = if *tick == 0.0 { "base" } else { "grid" };
-        drop(write!(
+        put(
             body,
-            "<line class=\"{class}\" x1=\"0\" x2=\"100%\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
+            format_args!(
+                "<line class=\"{class}\" x1=\"0\" x2=\"100%\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
              <text class=\"axis\" x=\"0\" dx=\"-8\" y=\"{y:.1}\" dy=\"4\" text-anchor=\"end\">{}</text>",
-            text(&unit.tick(*tick))
-        ));
+                text(&unit.tick(*tick))
+            ),
+        );
     }
 }
 
@@ -82,13 +83,15 @@ pub(super) fn foot(body: &mut String, axis: Axis, count: usize, size: Size, is_r
             "start" => mark.index as f64 / count as f64,
             _ => (mark.index as f64 + 0.5) / count as f64,
         };
-        drop(write!(
+        put(
             body,
-            "<text class=\"axis\" x=\"{:.2}%\" y=\"{y}\" text-anchor=\"{}\">{}</text>",
-            place * 100.0,
-            mark.anchor,
-            text(&mark.label)
-        ));
+            format_args!(
+                "<text class=\"axis\" x=\"{:.2}%\" y=\"{y}\" text-anchor=\"{}\">{}</text>",
+                place * 100.0,
+                mark.anchor,
+                text(&mark.label)
+            ),
+        );
     }
 }
 
@@ -102,17 +105,19 @@ fn rectangles(body: &mut String, bars: &Bars, scale: &Scale) {
         let is_running = bars.is_running && index == last;
         let now = if is_running { " running" } else { "" };
         let so_far = if is_running { " so far" } else { "" };
-        drop(write!(
+        put(
             body,
-            "<rect class=\"bar {}{now}\" x=\"{:.3}%\" y=\"{:.1}\" width=\"{:.3}%\" height=\"{height:.1}\">\
+            format_args!(
+                "<rect class=\"bar {}{now}\" x=\"{:.3}%\" y=\"{:.1}\" width=\"{:.3}%\" height=\"{height:.1}\">\
              <title>{}: {}{so_far}</title></rect>",
-            bars.tone.class(),
-            (index as f64 + 0.1) * step,
-            bars.size.height() - height,
-            step * 0.8,
-            text(&bars.axis.name(index)),
-            text(&bars.unit.long(value)),
-        ));
+                bars.tone.class(),
+                (index as f64 + 0.1) * step,
+                bars.size.height() - height,
+                step * 0.8,
+                text(&bars.axis.name(index)),
+                text(&bars.unit.long(value)),
+            ),
+        );
     }
 }
 
@@ -121,14 +126,10 @@ fn story(bars: &Bars) -> String {
     let Bars { axis, values, unit, .. } = bars;
     let mut story = super::subject(&bars.caption, unit.column());
     let Some(last) = values.len().checked_sub(1) else { return story + " Nothing is known." };
-    drop(write!(
-        story,
-        " {} {}, {} to {}:",
-        values.len(),
-        axis.steps(),
-        axis.name(0),
-        axis.name(last)
-    ));
+    put(
+        &mut story,
+        format_args!(" {} {}, {} to {}:", values.len(), axis.steps(), axis.name(0), axis.name(last)),
+    );
     let known = || values.iter().enumerate().filter_map(|(index, value)| Some((index, (*value)?)));
     let Some(most) = known().reduce(|most, next| if next.1 > most.1 { next } else { most }) else {
         return story + " nothing is known.";
@@ -138,14 +139,17 @@ fn story(bars: &Bars) -> String {
         story.push_str(" none.");
     } else {
         if let Unit::Count(_) = unit {
-            drop(write!(story, " {} in all,", unit.long(known().map(|(_, value)| value).sum())));
+            put(&mut story, format_args!(" {} in all,", unit.long(known().map(|(_, value)| value).sum())));
         }
         let (high, low) = (unit.value(most.1), unit.value(least.1));
-        drop(write!(story, " most {high} ({}), least {low} ({}).", axis.name(most.0), axis.name(least.0)));
+        put(
+            &mut story,
+            format_args!(" most {high} ({}), least {low} ({}).", axis.name(most.0), axis.name(least.0)),
+        );
     }
     let unknown = values.len() - known().count();
     if unknown > 0 {
-        drop(write!(story, " {unknown} {} are not known.", axis.steps()));
+        put(&mut story, format_args!(" {unknown} {} are not known.", axis.steps()));
     }
     story
 }

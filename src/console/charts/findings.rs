@@ -64,7 +64,8 @@ pub(in crate::console) fn stands_out(first: Date, values: &[Option<f64>]) -> Opt
 pub(in crate::console) fn rhythm(what: &str, first: Date, values: &[Option<f64>]) -> Option<String> {
     let of = |is_weekend: bool| {
         let days = values.iter().enumerate().filter(|(index, _)| {
-            let date = i64::try_from(*index).ok().and_then(|days| first.checked_add(time::Duration::days(days)));
+            let date =
+                i64::try_from(*index).ok().and_then(|days| first.checked_add(time::Duration::days(days)));
             let weekday = date.map(Date::weekday);
             matches!(weekday, Some(Weekday::Saturday | Weekday::Sunday)) == is_weekend
         });

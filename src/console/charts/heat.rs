@@ -1,10 +1,8 @@
 //! Hours by weekdays in six steps of one colour, whose numbers stand beneath. Must not know what they count.
 
-use std::fmt::Write as _;
-
-use super::markup::text;
-use super::scale::{Scale, Unit, grouped};
-use super::{Caption, Chart, Size, Table};
+use super::markup::{put, text};
+use super::scale::grouped;
+use super::{Caption, Chart, Table};
 
 /// Numbers by weekday and hour, in UTC.
 #[derive(Debug, Clone)]
@@ -28,23 +26,27 @@ pub(in crate::console) fn heat(heat: &Heat) -> Chart {
     let steps = steps(heat.values.iter().flatten().flatten().copied().fold(0.0, f64::max));
     let label = story(heat);
     let mut body = String::new();
-    drop(write!(
-        body,
-        "<div class=\"plot plot-heat\"><svg class=\"chart-svg\" width=\"100%\" height=\"{}\" role=\"img\" \
+    put(
+        &mut body,
+        format_args!(
+            "<div class=\"plot plot-heat\"><svg class=\"chart-svg\" width=\"100%\" height=\"{}\" role=\"img\" \
          aria-label=\"{}\">",
-        ROW * 7.0,
-        text(&label)
-    ));
+            ROW * 7.0,
+            text(&label)
+        ),
+    );
     for (row, (weekday, hours)) in WEEKDAYS.iter().zip(&heat.values).enumerate() {
         cells(&mut body, row, weekday, hours, &steps, heat.things);
     }
     for hour in (0..24).step_by(3) {
         let x = (f64::from(hour) + 0.5) / 0.24;
-        drop(write!(
-            body,
-            "<text class=\"axis\" x=\"{x:.2}%\" y=\"{}\" text-anchor=\"middle\">{hour:02}</text>",
-            ROW * 7.0 + 15.0
-        ));
+        put(
+            &mut body,
+            format_args!(
+                "<text class=\"axis\" x=\"{x:.2}%\" y=\"{}\" text-anchor=\"middle\">{hour:02}</text>",
+                ROW * 7.0 + 15.0
+            ),
+        );
     }
     body.push_str("</svg></div>");
     key(&mut body, &steps, heat.things);
@@ -52,8 +54,7 @@ pub(in crate::console) fn heat(heat: &Heat) -> Chart {
     let row = |(weekday, hours): (&&str, &[Option<f64>; 24])| {
         std::iter::once((*weekday).to_owned()).chain(hours.iter().map(|value| said(*value))).collect()
     };
-    let table =
-        Table { head: head.collect(), rows: WEEKDAYS.iter().zip(&heat.values).map(row).collect() };
+    let table = Table { head: head.collect(), rows: WEEKDAYS.iter().zip(&heat.values).map(row).collect() };
     Chart { caption: heat.caption.clone(), body, label, table, has_details: true }
 }
 
@@ -75,37 +76,39 @@ fn cells(
     things: &str,
 ) {
     let y = row as f64 * ROW;
-    drop(write!(
+    put(
         body,
-        "<text class=\"axis\" x=\"0\" dx=\"-8\" y=\"{:.1}\" dy=\"4\" text-anchor=\"end\">{}</text>",
-        y + ROW / 2.0,
-        weekday.get(..3).unwrap_or(weekday)
-    ));
+        format_args!(
+            "<text class=\"axis\" x=\"0\" dx=\"-8\" y=\"{:.1}\" dy=\"4\" text-anchor=\"end\">{}</text>",
+            y + ROW / 2.0,
+            weekday.get(..3).unwrap_or(weekday)
+        ),
+    );
     for (hour, value) in hours.iter().enumerate() {
         let Some(value) = value else { continue };
-        drop(write!(
+        put(
             body,
-            "<rect class=\"heat-{}\" x=\"{:.3}%\" y=\"{y:.1}\" width=\"3.95%\" height=\"{:.1}\">\
+            format_args!(
+                "<rect class=\"heat-{}\" x=\"{:.3}%\" y=\"{y:.1}\" width=\"3.95%\" height=\"{:.1}\">\
              <title>{weekday} {hour:02} to {:02}: {} {}</title></rect>",
-            step_of(*value, steps),
-            hour as f64 / 0.24,
-            ROW - 1.0,
-            hour + 1,
-            number(*value),
-            text(things)
-        ));
+                step_of(*value, steps),
+                hour as f64 / 0.24,
+                ROW - 1.0,
+                hour + 1,
+                number(*value),
+                text(things)
+            ),
+        );
     }
 }
 
-/// Where each step but the least begins.
+/// Where each step but the least begins: whole and round, and the greatest is in the last one where there are five or more.
 pub(super) fn steps(greatest: f64) -> Vec<f64> {
-    let ticks = Scale::new(greatest / 5.0, Unit::Count(""), Size::Small).ticks;
-    // Of little, a step is one.
-    let width = match ticks.last() {
-        Some(_) if greatest <= 5.0 => 1.0,
-        Some(width) => *width,
-        None => 1.0,
-    };
+    const ROUND: [f64; 9] = [8.0, 6.0, 5.0, 4.0, 3.0, 2.5, 2.0, 1.5, 1.0];
+    let width = (greatest / 5.0).max(1.0);
+    let power = 10_f64.powf(width.log10().floor());
+    let round = |factor: f64| if power < 10.0 { (factor * power).floor() } else { factor * power };
+    let width = ROUND.into_iter().map(round).find(|round| *round <= width).unwrap_or(power);
     (1..STEPS).map(|step| step as f64 * width).collect()
 }
 
@@ -114,7 +117,7 @@ pub(super) fn step_of(value: f64, steps: &[f64]) -> usize {
 }
 
 fn key(body: &mut String, steps: &[f64], things: &str) {
-    drop(write!(body, "<ul class=\"heat-key\"><li>{}:</li>", text(things)));
+    put(body, format_args!("<ul class=\"heat-key\"><li>{}:</li>", text(things)));
     for step in 0..STEPS {
         let least = step.checked_sub(1).and_then(|index| steps.get(index)).copied().unwrap_or_default();
         let words = match step {
@@ -122,11 +125,13 @@ fn key(body: &mut String, steps: &[f64], things: &str) {
             5 => format!("{} or more", number(least)),
             _ => number(least),
         };
-        drop(write!(
+        put(
             body,
-            "<li><svg class=\"swatch\" width=\"12\" height=\"12\" aria-hidden=\"true\">\
+            format_args!(
+                "<li><svg class=\"swatch\" width=\"12\" height=\"12\" aria-hidden=\"true\">\
              <rect class=\"heat-{step}\" width=\"12\" height=\"12\"/></svg> {words}</li>"
-        ));
+            ),
+        );
     }
     body.push_str("</ul>");
 }

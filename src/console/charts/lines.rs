@@ -1,9 +1,7 @@
 //! Up to three lines on one scale, each with its name at its end. Must not know what they measure.
 
-use std::fmt::Write as _;
-
 use super::bars::{foot, frame, open};
-use super::markup::text;
+use super::markup::{put, text};
 use super::scale::Scale;
 use super::{Axis, Caption, Chart, Size, Table, Tone, Unit};
 
@@ -50,19 +48,23 @@ pub(in crate::console) fn lines(lines: &Lines) -> Chart {
     open(&mut body, &label, lines.size, "plot plot-named");
     frame(&mut body, &scale, lines.unit, lines.size);
     let height = lines.size.height();
-    drop(write!(
-        body,
-        "<svg class=\"chart-svg\" width=\"100%\" height=\"{height}\" viewBox=\"0 0 1000 {height}\" \
+    put(
+        &mut body,
+        format_args!(
+            "<svg class=\"chart-svg\" width=\"100%\" height=\"{height}\" viewBox=\"0 0 1000 {height}\" \
          preserveAspectRatio=\"none\">"
-    ));
+        ),
+    );
     for (index, line) in shown().enumerate() {
-        drop(write!(
-            body,
-            "<path class=\"line {} dash-{}\" vector-effect=\"non-scaling-stroke\" d=\"{}\"/>",
-            line.tone.class(),
-            index + 1,
-            path(&line.values, count, &scale)
-        ));
+        put(
+            &mut body,
+            format_args!(
+                "<path class=\"line {} dash-{}\" vector-effect=\"non-scaling-stroke\" d=\"{}\"/>",
+                line.tone.class(),
+                index + 1,
+                path(&line.values, count, &scale)
+            ),
+        );
     }
     body.push_str("</svg>");
     names(&mut body, lines, &scale);
@@ -102,7 +104,7 @@ fn path(values: &[Option<f64>], count: usize, scale: &Scale) -> String {
         };
         let command = if is_drawing { 'L' } else { 'M' };
         let (x, y) = (x(index, count), scale.y(*value));
-        drop(write!(path, "{command}{x:.1} {y:.1}"));
+        put(&mut path, format_args!("{command}{x:.1} {y:.1}"));
         let is_alone = !is_drawing && values.get(index + 1).is_none_or(Option::is_none);
         if is_alone {
             path.push_str("h0");
@@ -130,12 +132,14 @@ fn names(body: &mut String, lines: &Lines, scale: &Scale) {
         below = *end;
     }
     for (y, line) in ends {
-        drop(write!(
+        put(
             body,
-            "<text class=\"line-name {}\" x=\"100%\" dx=\"8\" y=\"{y:.1}\" dy=\"4\">{}</text>",
-            line.tone.class(),
-            text(&line.name)
-        ));
+            format_args!(
+                "<text class=\"line-name {}\" x=\"100%\" dx=\"8\" y=\"{y:.1}\" dy=\"4\">{}</text>",
+                line.tone.class(),
+                text(&line.name)
+            ),
+        );
     }
 }
 
@@ -148,14 +152,16 @@ fn points(body: &mut String, lines: &Lines, count: usize) {
             format!("{} {}", line.name, shown_value(lines.unit, value))
         });
         let said = said.collect::<Vec<_>>().join(", ");
-        drop(write!(
+        put(
             body,
-            "<rect class=\"hit\" x=\"{:.3}%\" y=\"0\" width=\"{step:.3}%\" height=\"{}\"><title>{}: {}</title></rect>",
-            index as f64 * step,
-            lines.size.height(),
-            text(&lines.axis.name(index)),
-            text(&said)
-        ));
+            format_args!(
+                "<rect class=\"hit\" x=\"{:.3}%\" y=\"0\" width=\"{step:.3}%\" height=\"{}\"><title>{}: {}</title></rect>",
+                index as f64 * step,
+                lines.size.height(),
+                text(&lines.axis.name(index)),
+                text(&said)
+            ),
+        );
     }
 }
 
@@ -164,16 +170,16 @@ fn story(lines: &Lines, count: usize) -> String {
     let mut story = super::subject(&lines.caption, lines.unit.column());
     let Some(last) = count.checked_sub(1) else { return story + " Nothing is known." };
     let Lines { axis, unit, .. } = lines;
-    drop(write!(story, " {count} {}, {} to {}.", axis.steps(), axis.name(0), axis.name(last)));
+    put(&mut story, format_args!(" {count} {}, {} to {}.", axis.steps(), axis.name(0), axis.name(last)));
     for line in lines.lines.iter().take(MOST_LINES) {
         let mut known = line.values.iter().flatten();
         let (first, last) = (known.next(), line.values.iter().rev().flatten().next());
         match (first, last) {
             (Some(first), Some(last)) => {
                 let (first, last) = (unit.value(*first), unit.value(*last));
-                drop(write!(story, " {}: from {first} to {last}.", line.name));
+                put(&mut story, format_args!(" {}: from {first} to {last}.", line.name));
             }
-            (None, _) | (_, None) => drop(write!(story, " {}: not known.", line.name)),
+            (None, _) | (_, None) => put(&mut story, format_args!(" {}: not known.", line.name)),
         }
     }
     story

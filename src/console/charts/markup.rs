@@ -1,9 +1,9 @@
 //! Texts as they may stand in HTML, in attributes too. Must not know what they say.
 
 use std::borrow::Cow;
+use std::fmt;
 
-/// Characters of a name of others that a chart shows.
-const MAX_CHARACTERS: usize = 200;
+use crate::console::words::Foreign;
 
 /// A text in HTML or in an attribute between quotes.
 pub(super) fn text(value: &str) -> Cow<'_, str> {
@@ -23,16 +23,10 @@ pub(super) fn text(value: &str) -> Cow<'_, str> {
 
 /// A name that others chose: what acts is spelled (U+202E), and what is long is cut. Not escaped yet.
 pub(super) fn foreign(value: &str) -> String {
-    let mut shown = String::new();
-    for (index, character) in value.chars().enumerate() {
-        if index == MAX_CHARACTERS {
-            shown.push('…');
-            break;
-        }
-        match crate::text::line(character.encode_utf8(&mut [0; 4])) {
-            Cow::Borrowed(_) => shown.push(character),
-            Cow::Owned(_) => shown.push_str(&format!("U+{:04X}", u32::from(character))),
-        }
-    }
-    shown
+    Foreign(value).to_string()
+}
+
+/// Appends what is written by `format_args!`.
+pub(super) fn put(to: &mut String, written: fmt::Arguments<'_>) {
+    to.push_str(&written.to_string());
 }

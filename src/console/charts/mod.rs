@@ -26,7 +26,7 @@ pub(in crate::console) use self::heat::{Heat, heat};
 pub(in crate::console) use self::lines::{Line, Lines, lines};
 pub(in crate::console) use self::retention::{Cohort, Retention, retention};
 pub(in crate::console) use self::scale::Unit;
-pub(in crate::console) use self::shares::{Show, Share, Shares, shares};
+pub(in crate::console) use self::shares::{Share, Shares, Show, shares};
 use crate::console::charts::markup::text;
 
 /// What stands above and beneath a chart.

@@ -1,12 +1,11 @@
 //! Weeks of users by the weeks since then, as a table whose cells have the colour of their share. Must not know what a user
 //! did.
 
-use std::fmt::Write as _;
-
 use time::Date;
 
 use super::axis::{day, full_day};
 use super::heat::step_of;
+use super::markup::{put, text};
 use super::scale::grouped;
 use super::{Caption, Chart, Table};
 
@@ -45,15 +44,17 @@ pub(in crate::console) fn retention(retention: &Retention) -> Chart {
     let weeks = retention.cohorts.iter().map(|cohort| cohort.came.len()).max().unwrap_or(0);
     let label = story(retention);
     let mut body = String::new();
-    drop(write!(
-        body,
-        "<div class=\"chart-scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{}\">\
+    put(
+        &mut body,
+        format_args!(
+            "<div class=\"chart-scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{}\">\
          <table class=\"retention\"><thead><tr><th scope=\"col\">Week of</th>\
          <th scope=\"col\" class=\"num\">New</th>",
-        super::markup::text(&label)
-    ));
+            text(&label)
+        ),
+    );
     for week in 0..weeks {
-        drop(write!(body, "<th scope=\"col\" class=\"cell\">{week}</th>"));
+        put(&mut body, format_args!("<th scope=\"col\" class=\"cell\">{week}</th>"));
     }
     body.push_str("</tr></thead><tbody>");
     for cohort in &retention.cohorts {
@@ -69,20 +70,20 @@ pub(in crate::console) fn retention(retention: &Retention) -> Chart {
         cells.resize(weeks + 2, String::new());
         cells
     };
-    let table = Table {
-        head: head.chain(numbers).collect(),
-        rows: retention.cohorts.iter().map(cells).collect(),
-    };
+    let table =
+        Table { head: head.chain(numbers).collect(), rows: retention.cohorts.iter().map(cells).collect() };
     Chart { caption: retention.caption.clone(), body, label, table, has_details: false }
 }
 
 fn row(body: &mut String, cohort: &Cohort, weeks: usize, this_week: Date) {
-    drop(write!(
+    put(
         body,
-        "<tr><th scope=\"row\">{}</th><td class=\"num\">{}</td>",
-        day(cohort.week),
-        grouped(&cohort.users.to_string())
-    ));
+        format_args!(
+            "<tr><th scope=\"row\">{}</th><td class=\"num\">{}</td>",
+            day(cohort.week),
+            grouped(&cohort.users.to_string())
+        ),
+    );
     for number in 0..weeks {
         let Some(came) = cohort.came.get(number) else {
             body.push_str("<td></td>");
@@ -97,7 +98,7 @@ fn row(body: &mut String, cohort: &Cohort, weeks: usize, this_week: Date) {
         let week = cohort.week.checked_add(time::Duration::days(days));
         let star = if week == Some(this_week) { "<span class=\"star\">*</span>" } else { "" };
         let step = step_of(share as f64, &STEPS);
-        drop(write!(body, "<td class=\"cell heat-{step}\">{share}{star}</td>"));
+        put(body, format_args!("<td class=\"cell heat-{step}\">{share}{star}</td>"));
     }
     body.push_str("</tr>");
 }
@@ -105,7 +106,8 @@ fn row(body: &mut String, cohort: &Cohort, weeks: usize, this_week: Date) {
 /// The share of the users of all weeks of whom it is known that came back in a week that is over.
 pub(super) fn share_in_week(retention: &Retention, number: usize) -> Option<u64> {
     let days = time::Duration::days(i64::try_from(number).ok()? * 7);
-    let is_over = |cohort: &&Cohort| cohort.week.checked_add(days).is_some_and(|week| week < retention.this_week);
+    let is_over =
+        |cohort: &&Cohort| cohort.week.checked_add(days).is_some_and(|week| week < retention.this_week);
     let known = retention.cohorts.iter().filter(is_over);
     let known = known.filter_map(|cohort| Some((cohort.users, (*cohort.came.get(number)?)?)));
     let (users, came) = known.fold((0, 0), |sum, next| (sum.0 + next.0, sum.1 + next.1));
@@ -116,10 +118,10 @@ pub(super) fn share_in_week(retention: &Retention, number: usize) -> Option<u64>
 fn story(retention: &Retention) -> String {
     let mut story = super::subject(&retention.caption, "users who came back");
     let weeks = retention.cohorts.len();
-    drop(write!(story, " Users of {weeks} weeks, by the weeks since."));
+    put(&mut story, format_args!(" Users of {weeks} weeks, by the weeks since."));
     for number in [0, 1, 4] {
         if let Some(share) = share_in_week(retention, number) {
-            drop(write!(story, " Week {number}: {share} in a hundred."));
+            put(&mut story, format_args!(" Week {number}: {share} in a hundred."));
         }
     }
     story

@@ -1,8 +1,6 @@
 //! Parts of a whole as a table with bars. Must not know what they are parts of.
 
-use std::fmt::Write as _;
-
-use super::markup::{foreign, text};
+use super::markup::{foreign, put, text};
 use super::retention::percent;
 use super::scale::grouped;
 use super::{Caption, Chart, Table};
@@ -52,19 +50,24 @@ pub(in crate::console) fn shares(shares: &Shares) -> Chart {
     };
     let label = story(shares, whole);
     let mut body = String::new();
-    drop(write!(body, "<table class=\"shares\"><caption class=\"unseen\">{}</caption><tbody>", text(&label)));
+    put(
+        &mut body,
+        format_args!("<table class=\"shares\"><caption class=\"unseen\">{}</caption><tbody>", text(&label)),
+    );
     for row in &shares.rows {
         let width = if full == 0 { 0.0 } else { row.value as f64 * 100.0 / full as f64 };
         let tone = if row.is_rest { "tone-0" } else { "tone-1" };
-        drop(write!(
-            body,
-            "<tr><th scope=\"row\"><bdi>{}</bdi></th><td class=\"share-bar\">\
+        put(
+            &mut body,
+            format_args!(
+                "<tr><th scope=\"row\"><bdi>{}</bdi></th><td class=\"share-bar\">\
              <svg class=\"chart-svg\" width=\"100%\" height=\"10\" aria-hidden=\"true\">\
              <rect class=\"bar {tone}\" width=\"{width:.2}%\" height=\"10\"/></svg></td>\
              <td class=\"num\">{}</td></tr>",
-            text(&foreign(&row.name)),
-            said(row.value, whole, shares.show)
-        ));
+                text(&foreign(&row.name)),
+                said(row.value, whole, shares.show)
+            ),
+        );
     }
     body.push_str("</tbody></table>");
     let row = |row: &Share| {
@@ -93,7 +96,7 @@ fn story(shares: &Shares, whole: u64) -> String {
     }
     let mut next = " ";
     for row in &shares.rows {
-        drop(write!(story, "{next}{} {}", foreign(&row.name), said(row.value, whole, shares.show)));
+        put(&mut story, format_args!("{next}{} {}", foreign(&row.name), said(row.value, whole, shares.show)));
         next = ", ";
     }
     story + "."
