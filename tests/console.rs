@@ -1,3 +1,5 @@
 //! The console, as a browser without script sees it: the real program, asked by plain HTTP.
 
 mod frame;
+mod users;
+mod users_at_scale;

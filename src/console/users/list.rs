@@ -12,9 +12,7 @@ use crate::console::trouble::Trouble;
 use crate::console::users::{short, standing};
 use crate::console::words::filters;
 use crate::console::{Shared, words};
-use crate::store::directory::{
-    self, COUNT_MAX, Filter, List, Listed, Order, Place, Seen, Standing, Total,
-};
+use crate::store::directory::{self, COUNT_MAX, Filter, List, Listed, Order, Place, Seen, Standing, Total};
 
 /// What the URL asks for.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -70,7 +68,8 @@ impl Asked {
         if self.after.is_empty() {
             return Ok(None);
         }
-        let refused = || Trouble::Refused("There is no such place in the list: begin at its first page.".to_owned());
+        let refused =
+            || Trouble::Refused("There is no such place in the list: begin at its first page.".to_owned());
         let (at, key) = match self.after.split_once('.') {
             Some((at, key)) => (Some(at), key),
             None => (None, self.after.as_str()),
@@ -122,7 +121,8 @@ pub(super) struct Line {
 impl Line {
     pub(super) fn of(user: Listed, now: Timestamp) -> Self {
         let sub = user.id.to_string();
-        let address = |address: Option<bool>, verified, plain| address.map(|is| if is { verified } else { plain });
+        let address =
+            |address: Option<bool>, verified, plain| address.map(|is| if is { verified } else { plain });
         let has = [
             user.has_name.then_some("name"),
             address(user.email, "e-mail ✓", "e-mail"),
@@ -249,7 +249,9 @@ fn shown(list: &List, goes_on: bool) -> String {
     match (count, list.next, goes_on) {
         (0, Some(_), _) => format!("None of the {looked} looked at. The list goes on"),
         (directory::PAGE, _, false) | (_, None, false) => format!("1 to {count}"),
-        (_, Some(_), _) if count < directory::PAGE => format!("{count} of the {looked} looked at. The list goes on"),
+        (_, Some(_), _) if count < directory::PAGE => {
+            format!("{count} of the {looked} looked at. The list goes on")
+        }
         (_, _, _) => format!("{count} more"),
     }
 }
@@ -257,14 +259,17 @@ fn shown(list: &List, goes_on: bool) -> String {
 fn statuses(asked: &Asked) -> Options {
     let any = [(String::new(), "Any".to_owned(), asked.status.is_empty())];
     let all = STANDINGS.iter();
-    let own = all.map(|(word, own)| ((*word).to_owned(), standing(Some(*own)).to_owned(), asked.status == *word));
+    let own =
+        all.map(|(word, own)| ((*word).to_owned(), standing(Some(*own)).to_owned(), asked.status == *word));
     any.into_iter().chain(own).collect()
 }
 
 fn times(asked: &Asked) -> Options {
     let any = [(String::new(), "Any time".to_owned(), asked.seen.is_empty())];
     let all = TIMES.iter();
-    any.into_iter().chain(all.map(|(word, text, _)| ((*word).to_owned(), (*text).to_owned(), asked.seen == *word))).collect()
+    any.into_iter()
+        .chain(all.map(|(word, text, _)| ((*word).to_owned(), (*text).to_owned(), asked.seen == *word)))
+        .collect()
 }
 
 /// What others chose, and what is asked for though nobody knows it.

@@ -104,7 +104,9 @@ pub(super) async fn page(
     let show = show.ok_or_else(|| Trouble::Refused("There is no such view of a timeline.".to_owned()))?;
     let before = match asked.before.as_str() {
         "" => None,
-        id => Some(id.parse().map_err(|_| Trouble::Refused("There is no such place in a timeline.".to_owned()))?),
+        id => Some(
+            id.parse().map_err(|_| Trouble::Refused("There is no such place in a timeline.".to_owned()))?,
+        ),
     };
     let row = directory::row(&console.reads, user).await?;
     let history = timeline::read(&console.reads, &GeoIp::default(), user, show, before).await?;

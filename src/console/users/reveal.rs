@@ -49,7 +49,8 @@ pub(super) async fn decide(
         return Ok((StatusCode::BAD_REQUEST, Page(page)).into_response());
     }
     // First: what cannot be written down is not shown.
-    let deed = deed(&visitor, user, Did::Revealed, Some(reason.to_owned()), Some("for 10 minutes".to_owned()));
+    let deed =
+        deed(&visitor, user, Did::Revealed, Some(reason.to_owned()), Some("for 10 minutes".to_owned()));
     trail::write(&console.primary, &deed).await?;
     let cookie = console.access.reveal(&visitor, user);
     Ok(([(SET_COOKIE, cookie)], Redirect::to(&format!("/users/{user}"))).into_response())

@@ -131,7 +131,8 @@ fn facts(entry: &Entry, after: Option<Duration>, is_revealed: bool) -> String {
     facts.extend(after.map(|after| format!("applied {} later", words::lasting(after))));
     facts.extend(entry.nth.map(|nth| format!("sign-in {}", words::count(nth))));
     if entry.is_overtaken {
-        let rest = if entry.changes.is_empty() && entry.nth.is_some() { ", so only the count changed" } else { "" };
+        let rest =
+            if entry.changes.is_empty() && entry.nth.is_some() { ", so only the count changed" } else { "" };
         facts.push(format!("a later event had been applied already{rest}"));
     }
     facts.join(" · ")

@@ -39,7 +39,10 @@ pub(super) enum Part {
     Bold(&'static str),
     Code(String),
     /// What leads to an event of the timeline.
-    Event { id: Uuid, at: String },
+    Event {
+        id: Uuid,
+        at: String,
+    },
     /// What leads to a user.
     User(Uuid),
 }
@@ -136,7 +139,10 @@ pub(super) fn text(value: Option<&Json>) -> Option<String> {
 /// A time as PostgreSQL writes it in JSON; nothing else that a row holds looks like it.
 pub(super) fn time(text: &str) -> Option<Timestamp> {
     let is_time = text.len() >= 19 && text.as_bytes().get(10) == Some(&b'T');
-    is_time.then(|| time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()).flatten().map(Timestamp::from)
+    is_time
+        .then(|| time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok())
+        .flatten()
+        .map(Timestamp::from)
 }
 
 fn is_owned_by_app(row: &Row, column: &str) -> bool {

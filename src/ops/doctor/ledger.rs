@@ -77,7 +77,11 @@ async fn indexes(database: &Database) -> Result<Finding, Finding> {
     Ok(match lacking.first() {
         None => Finding::ok("a user and its events are found by indexes".to_owned()),
         Some(first) => Finding::warning(
-            format!("{} are to be built, {} first: users and their events are found slowly", lacking.len(), first.name),
+            format!(
+                "{} are to be built, {} first: users and their events are found slowly",
+                lacking.len(),
+                first.name
+            ),
             "run `user-sync maintain` as a member of user_sync_owner: it builds them beside whoever writes",
         ),
     })

@@ -62,7 +62,10 @@ fn ways(text: &str) -> Vec<(How, String)> {
         ways.push((How::Email, text.to_ascii_lowercase()));
     }
     let digits: String = text.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')' | '.' | '/')).collect();
-    if digits.strip_prefix('+').is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())) {
+    if digits
+        .strip_prefix('+')
+        .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+    {
         ways.push((How::Phone, digits));
     }
     ways.push((How::UserName, text.to_owned()));
@@ -96,7 +99,8 @@ async fn find_in(tx: &mut Transaction, text: &str) -> Result<Found, sqlx::Error>
     for (how, text) in ways(text) {
         found.compared.push(how);
         let statement = format!("select found.* from ({}) as found limit {}", statement(how), PAGE + 1);
-        let ids: Vec<Uuid> = sqlx::query_scalar(AssertSqlSafe(statement)).bind(&text).fetch_all(&mut *tx).await?;
+        let ids: Vec<Uuid> =
+            sqlx::query_scalar(AssertSqlSafe(statement)).bind(&text).fetch_all(&mut *tx).await?;
         for id in ids {
             if !found.users.iter().any(|(known, _)| *known == id) {
                 found.users.push((id, how));

@@ -257,7 +257,12 @@ fn listed(row: &PgRow) -> Result<Listed, sqlx::Error> {
         has_name: row.try_get("has_name")?,
         email: verified("has_email", "email_verified")?,
         phone: verified("has_phone", "phone_verified")?,
-        standing: Standing::of(row.try_get("is_erased")?, row.try_get("is_deleted")?, row.try_get("enabled")?, status),
+        standing: Standing::of(
+            row.try_get("is_erased")?,
+            row.try_get("is_deleted")?,
+            row.try_get("enabled")?,
+            status,
+        ),
         groups: row.try_get("groups")?,
         providers: row.try_get("providers")?,
         has_password: status.is_some_and(|status| status != Standing::External.as_stored()),

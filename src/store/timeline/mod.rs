@@ -12,8 +12,8 @@ use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use self::steps::{Step, steps};
 pub use self::steps::Change;
+use self::steps::{Step, steps};
 use crate::geoip::GeoIp;
 use crate::postgres::{Database, Purpose, Transaction};
 use crate::store::maintenance::explain::{Explanation, explain_rows};
@@ -200,14 +200,21 @@ async fn read_in(
         sqlx::query_scalar(edited).bind(user).fetch_optional(&mut *tx).await?;
     let mut all = steps(&rows, is_whole)?;
     let folded = all.folded;
-    all.steps.extend(failures.iter().enumerate().map(|(at, row)| Step::of_failure(at, row)).collect::<Result<Vec<_>, _>>()?);
+    all.steps.extend(
+        failures
+            .iter()
+            .enumerate()
+            .map(|(at, row)| Step::of_failure(at, row))
+            .collect::<Result<Vec<_>, _>>()?,
+    );
     all.steps.extend(edited.flatten().map(|at| Step::of_edit(at.into())));
     all.steps.sort_by_key(|step| std::cmp::Reverse(step.id));
     let counts = is_whole.then(|| counts(&all.steps));
     let weeks = if is_whole { weeks(&all.steps, Timestamp::now()) } else { Vec::new() };
     let mut page: Vec<Step> =
         all.steps.into_iter().filter(|step| step.id < end && step.is_shown(show)).take(PAGE + 1).collect();
-    let is_last = page.len() <= PAGE && (is_whole || rows.len() < usize::try_from(ROWS_OF_A_PART).unwrap_or(usize::MAX));
+    let is_last = page.len() <= PAGE
+        && (is_whole || rows.len() < usize::try_from(ROWS_OF_A_PART).unwrap_or(usize::MAX));
     page.truncate(PAGE);
     let older = page.last().map(|step| step.id).filter(|_| !is_last);
     // Of a part that has nothing of the kind, the look goes on where it ended.
@@ -223,7 +230,8 @@ async fn read_in(
 
 /// How many events and contexts a user has, up to one more than are read.
 async fn length(tx: &mut Transaction, user: Uuid) -> Result<u64, sqlx::Error> {
-    let count = "select (select count(*) from (select from user_events where user_id = $1 limit $2) as events)
+    let count =
+        "select (select count(*) from (select from user_events where user_id = $1 limit $2) as events)
         + (select count(*) from (select from user_sync_contexts where user_id = $1 limit $2) as contexts)";
     let limit = i64::try_from(WHOLE_MAX + 1).unwrap_or(i64::MAX);
     let count: i64 = sqlx::query_scalar(count).bind(user).bind(limit).fetch_one(tx).await?;
@@ -252,7 +260,9 @@ fn weeks(steps: &[Step], now: Timestamp) -> Vec<(Timestamp, u64)> {
         let at = week(step.at).checked_sub(first).and_then(|at| counts.get_mut(usize::try_from(at).ok()?));
         at.into_iter().for_each(|count| *count += 1);
     }
-    let begin = |week: u64| Timestamp::from_unix_millis((week * WEEK_MILLIS + FIRST_MONDAY).saturating_sub(WEEK_MILLIS));
+    let begin = |week: u64| {
+        Timestamp::from_unix_millis((week * WEEK_MILLIS + FIRST_MONDAY).saturating_sub(WEEK_MILLIS))
+    };
     (first..=this_week).map(begin).zip(counts).collect()
 }
 
@@ -300,10 +310,7 @@ fn told(row: &PgRow, geoip: &GeoIp) -> Result<(What, Origin), sqlx::Error> {
 
 fn failed(row: &PgRow) -> Result<(What, Origin), sqlx::Error> {
     let what = What::Failed { reason: row.try_get("reason")?, by: row.try_get("reported_by")? };
-    let origin = Origin {
-        client_id: row.try_get("client_id")?,
-        ip: row.try_get("network")?,
-        ..Origin::default()
-    };
+    let origin =
+        Origin { client_id: row.try_get("client_id")?, ip: row.try_get("network")?, ..Origin::default() };
     Ok((what, origin))
 }

@@ -8,7 +8,9 @@ use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::store::model::state::{Delta, RESERVED, STATUS, USER_POOL_ID, USERNAME, UserState, flag_of, is_true, reported};
+use crate::store::model::state::{
+    Delta, RESERVED, STATUS, USER_POOL_ID, USERNAME, UserState, flag_of, is_true, reported,
+};
 use crate::store::tables::history;
 use crate::store::timeline::{Show, What};
 
@@ -123,7 +125,8 @@ pub(super) fn steps(rows: &[PgRow], is_whole: bool) -> Result<Steps, sqlx::Error
             let event = history::event(row)?;
             step.changes = changes(state.as_ref(), &event, is_whole);
             step.is_deletion = matches!(event.kind, Kind::Deleted | Kind::Restored);
-            step.is_login = event.kind == Kind::Authenticated || event.kind == Kind::Confirmed && event.data.federated;
+            step.is_login =
+                event.kind == Kind::Authenticated || event.kind == Kind::Confirmed && event.data.federated;
             step.is_of_sign_in = step.is_login;
             let before = state.as_ref().map_or(0, UserState::login_count);
             let told = Delta::of(&event).state;
@@ -171,7 +174,8 @@ fn changes(state: Option<&UserState>, event: &UserEvent<'_>, is_whole: bool) -> 
     if event.kind == Kind::Snapshot && !event.data.partial {
         let gone = state.iter().flat_map(|state| &state.registers);
         let is_gone = |name: &str| !RESERVED.contains(&name) && !named.contains(&name);
-        gone.filter(|(name, _)| is_gone(name)).for_each(|(name, own)| note(name, Some(own.value.clone()), None));
+        gone.filter(|(name, _)| is_gone(name))
+            .for_each(|(name, own)| note(name, Some(own.value.clone()), None));
     }
     if let Some(enabled) = event.data.enabled {
         let was = state.and_then(|state| state.disabled).map(|(_, disabled)| !disabled);
