@@ -4,3 +4,5 @@ mod access;
 mod acts;
 mod drift;
 mod frame;
+mod users;
+mod users_at_scale;

@@ -11,6 +11,7 @@
 //! | [`migrate`], [`report`], [`daily`] | the schema; what operators ask most often; what is kept by day of it |
 //! | [`console`] | what the console writes |
 //! | [`runs`] | what ran, and what it found |
+//! | [`directory`], [`timeline`] | users and one user's history, for pages |
 //!
 //! Must not know where messages come from: neither SQS nor Lambda nor Cognito.
 
@@ -19,6 +20,7 @@ pub mod apply;
 pub mod bench;
 pub mod console;
 pub mod daily;
+pub mod directory;
 mod locks;
 pub mod maintenance;
 mod merge;
@@ -30,6 +32,7 @@ pub mod runs;
 mod tables;
 #[cfg(all(test, feature = "dev"))]
 mod tests;
+pub mod timeline;
 
 pub use self::apply::Applier;
 pub(crate) use self::apply::rehearse;
