@@ -22,7 +22,7 @@ create table user_sync_runs (
 );
 
 comment on table user_sync_runs is
-    'what ran: reconcile, verify, audit, maintain and the drift check; counts, no values; kept for 400 days';
+    'what ran: reconcile, verify, audit, maintain and the drift check; counts, no values. maintain drops what is older than 400 days';
 comment on column user_sync_runs.login is 'who connected; the database says it';
 comment on column user_sync_runs.started_by is 'for whom, where the console started it; its word';
 comment on column user_sync_runs.error is 'the class of what ended it early';

@@ -22,6 +22,7 @@ mod contexts;
 mod convergence;
 mod crash;
 mod credentials;
+mod daily;
 mod databases;
 mod deployed;
 mod deployed_sam;

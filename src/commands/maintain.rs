@@ -7,6 +7,7 @@ use clap::Args;
 use cognito_user_sync::config::RECORD_RETENTION_VARIABLE;
 use cognito_user_sync::postgres::Database;
 use cognito_user_sync::store::console;
+use cognito_user_sync::store::maintenance::indexes;
 use cognito_user_sync::store::maintenance::partitions::{
     self, DEFAULT_MONTHS_AHEAD, DEFAULT_RETENTION_DAYS, MIN_RETENTION_DAYS, Maintained,
 };
@@ -18,7 +19,7 @@ use serde_json::json;
 
 use crate::commands::{output, runs};
 
-/// Create the ledgers' coming months, and fold and drop those past the retention
+/// Create the ledgers' coming months, fold and drop those past the retention, and build indexes that are lacking
 ///
 /// Run it daily. It is safe to run several at once, and under load. user_baseline keeps the sums of a dropped month's
 /// events, and user_sync_context_baseline the contexts that rows follow from, so verify stays exact. Of what ran
@@ -59,22 +60,22 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let run = runs::begin(&database, What::Maintain, scope).await;
     let maintain = async |run: &Run| {
         let (done, forgotten) = (maintain(&arguments, &database, run).await, forget_old(&database).await);
-        done.map(|(events, records)| (events, records, forgotten))
+        done.map(|(events, records, has_built)| (events, records, has_built, forgotten))
     };
-    let found = |(events, records, forgotten): &_| partitions::findings(events, records, *forgotten);
-    let (events, records, _) = runs::attend(run, maintain, found).await?;
-    if events == Maintained::default() && records == Maintained::default() {
+    let found = |(events, records, _, forgotten): &_| partitions::findings(events, records, *forgotten);
+    let (events, records, has_built, _) = runs::attend(run, maintain, found).await?;
+    if events == Maintained::default() && records == Maintained::default() && !has_built {
         writeln!(output::stdout(), "nothing to do")?;
     }
     Ok(())
 }
 
-/// What was done to the ledgers of events and of records, which it prints.
+/// What was done to the ledgers of events and of records, and whether an index was built, which it prints.
 async fn maintain(
     arguments: &Arguments,
     database: &Database,
     run: &Run,
-) -> anyhow::Result<(Maintained, Maintained)> {
+) -> anyhow::Result<(Maintained, Maintained, bool)> {
     let style = ProgressStyle::with_template("{spinner} folding {msg}: {pos} events, {per_sec}, {elapsed}")?;
     let bar = ProgressBar::new_spinner().with_style(style);
     let progress = |name: &str, events: u64| {
@@ -87,6 +88,8 @@ async fn maintain(
     let maintained = partitions::maintain(database, months_ahead, retention_days, now, progress).await;
     // Neither waits for the other's trouble to end.
     let records = record_months::maintain(database, months_ahead, record_retention_days, now, progress).await;
+    let building = |name: &str| bar.set_message(output::line(name).into_owned());
+    let indexes = indexes::build(database, building).await;
     bar.finish_and_clear();
     let undone = "what was not done is unchanged; fix the cause and run it again";
     let mut out = output::stdout();
@@ -110,6 +113,10 @@ async fn maintain(
             )?;
         }
     }
+    for name in indexes.iter().flatten() {
+        writeln!(out, "built the index {}", output::line(name))?;
+    }
     out.flush()?;
-    Ok((maintained.context(undone)?, records.context(undone)?))
+    let has_built = !indexes.context(undone)?.is_empty();
+    Ok((maintained.context(undone)?, records.context(undone)?, has_built))
 }

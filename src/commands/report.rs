@@ -8,6 +8,7 @@ use std::io::Write;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use cognito_user_sync::postgres::Database;
+use cognito_user_sync::store::daily::{self, Refreshed, Scope};
 use cognito_user_sync::store::report::{
     self, Active, Day, Device, FailingUser, Failures, Group, Growth, Login, MAX_DAYS, MAX_WEEKS, Recorded,
     Retention, sparkline,
@@ -30,6 +31,7 @@ const TABLE_WIDTH: u16 = 120;
 /// Reads the views report_* and the table user_sync_runs, which any other tool can read as well. Days and weeks are UTC. `logins`, and so
 /// `all`, shows names and addresses, which are personal data. `failures`, `failing-users` and `audit` need a source of
 /// records; which login goes with which record, `user-sync audit` says. Needs DATABASE_URL of a member of user_sync_reader.
+/// `refresh` counts, by day, what the console's analytics show: run it every hour, as a member of user_sync_consumer.
 /// Exits with 1 if the database cannot be read.
 ///
 /// Example: user-sync report growth --days 90 --csv
@@ -55,6 +57,9 @@ pub(crate) struct Arguments {
     /// Print CSV with a header; not with all.
     #[arg(long, conflicts_with = "json")]
     csv: bool,
+    /// With refresh: count all days that the ledger has, not only those that changed.
+    #[arg(long)]
+    everything: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -83,6 +88,8 @@ enum Report {
     Runs,
     /// All of them.
     All,
+    /// No report: counts the days that changed, for the console's analytics.
+    Refresh,
 }
 
 /// A report's rows.
@@ -108,6 +115,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         "CSV holds one report: name it, such as user-sync report growth --csv"
     );
     let database = super::database(1).await?;
+    if arguments.report == Report::Refresh {
+        return refresh(&database, arguments.everything).await;
+    }
     let answers = ask(&database, &arguments).await.context(
         "the reports cannot be read; DATABASE_URL must be of a member of user_sync_reader, and the schema \
          current (user-sync migrate)",
@@ -120,6 +130,20 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     } else {
         answers.iter().try_for_each(|answer| answer.write_text(&mut out, arguments.days))
     }
+}
+
+/// Counts what changed, or everything.
+async fn refresh(database: &Database, everything: bool) -> anyhow::Result<()> {
+    let scope = if everything { Scope::All } else { Scope::Changed };
+    let Refreshed { days, windows, weeks } = daily::refresh(database, scope).await.context(
+        "not everything is counted, and what is counted is kept: run it again; DATABASE_URL must be of a member of \
+         user_sync_consumer, and the schema current (user-sync migrate)",
+    )?;
+    writeln!(
+        output::stdout(),
+        "counted the logins of {days} days, the active users of {windows}, and who came back in {weeks} weeks"
+    )?;
+    Ok(())
 }
 
 async fn ask(database: &Database, arguments: &Arguments) -> Result<Vec<Answer>, sqlx::Error> {

@@ -13,6 +13,7 @@ use crate::config::{ConfigError, DatabaseConfig, Environment, RECORD_RETENTION_V
 use crate::ops::deployment::logins::{self, Authentication, LoginError};
 use crate::ops::deployment::{Error, NotPinned, Request, RequestType, answer, name};
 use crate::postgres::{self, Database, DatabaseError, Purpose};
+use crate::store::maintenance::indexes;
 use crate::store::maintenance::partitions::{
     self, DEFAULT_MONTHS_AHEAD, DEFAULT_RETENTION_DAYS, MIN_RETENTION_DAYS, MaintainError,
 };
@@ -251,18 +252,22 @@ async fn keep_months(asked: &Maintain) -> Result<Value, SchemaError> {
     // Also after a failure: the alarm watches how long the ledgers last.
     let days = record_days_ahead(&database).await?;
     let (maintained, records) = maintained?;
+    // Last: it may take longer than this function may, and the next run goes on.
+    let indexes = indexes::build(&database, |_| {}).await?;
     tracing::info!(
         ledger.created = maintained.created.len(),
         ledger.folded = maintained.folded.len(),
         records.created = records.created.len(),
         records.folded = records.folded.len(),
         ledger.days_ahead = days,
+        indexes.built = indexes.len(),
         "maintained"
     );
     Ok(json!({
         "created": maintained.created,
         "folded": maintained.folded.len(),
         "records": { "created": records.created, "folded": records.folded.len() },
+        "indexes": indexes,
         "daysAhead": days,
     }))
 }
