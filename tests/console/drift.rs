@@ -87,6 +87,34 @@ async fn the_last_runs_are_shown_with_what_they_found_and_what_repairs_it() {
     console.get("/drift").await.says("No difference is known").never_says("sends 29 snapshots");
 }
 
+/// The count of the run is what the plan wants typed; and whoever may not act is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_is_a_plan_of_what_the_run_found() {
+    let database = TestDatabase::create().await;
+    let reader = reader(&database).await;
+    let pool = ran(&reader, Begin::new(What::Reconcile, json!({})), of_pool()).await;
+    let audit = ran(&reader, Begin::new(What::Audit, json!({})), json!({ "found": 1, "left": 1 })).await;
+
+    let only_reads = Console::start(&database.deployment, &[]).await;
+    assert_eq!(only_reads.post(&format!("/drift/{pool}/repair"), &[]).await.status, 403);
+
+    let console = Console::start(&database.deployment, &["--allow", "act"]).await;
+    console
+        .get("/drift")
+        .await
+        .says("Repair 36…")
+        .says("Verify now…")
+        .never_says("user-sync reconcile --repair");
+    let planned = console.post(&format!("/drift/{pool}/repair"), &[]).await;
+    assert_eq!(planned.status, 303, "{planned:?}");
+    let plan = console.get(planned.location()).await;
+    plan.says("36").says("sends 29 snapshots").says("none: user-sync restore").says("it compares again");
+    assert_eq!(console.post(&format!("/drift/{audit}/repair"), &[]).await.status, 400);
+    assert_eq!(console.post(&format!("/drift/{}/repair", Uuid::now_v7()), &[]).await.status, 404);
+    let simple = console.post("/plans", &[("kind", "verify")]).await;
+    assert!(simple.status == 303 && simple.location().starts_with("/plans/"), "{simple:?}");
+}
+
 /// What a login that may write runs has written there is another's, and does nothing in the page.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_run_says_of_itself_is_text() {

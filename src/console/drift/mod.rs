@@ -4,15 +4,17 @@
 //! |---|---|
 //! | [`kinds`], [`look`] | what a finding means, how a run looks; pure |
 //! | [`month`] | differences found a day, as a chart |
+//! | [`start`] | a plan of a repair |
 
 mod kinds;
 mod look;
 mod month;
+mod start;
 
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, Query, State};
-use axum::routing::get;
+use axum::routing::{get, post};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -33,7 +35,10 @@ const DAYS: u32 = 30;
 const OTHERS_MAX: usize = 50;
 
 pub(in crate::console) fn routes() -> Router<Shared> {
-    Router::new().route("/drift", get(show)).route("/drift/{run}", get(one))
+    Router::new()
+        .route("/drift", get(show))
+        .route("/drift/{run}", get(one))
+        .route("/drift/{run}/repair", post(start::repair))
 }
 
 /// A kind of run, and how its last one was.
@@ -78,25 +83,21 @@ struct Findings {
 struct Repair {
     number: String,
     command: &'static str,
-    /// The word of the plan.
-    kind: &'static str,
     how: &'static str,
 }
 
 impl Findings {
     /// None where it found nothing, or did not come to its end.
     fn of(run: &Seen, now: Timestamp) -> Option<Self> {
-        let (title, command, kind, how) = match run.what {
+        let (title, command, how) = match run.what {
             What::Reconcile | What::Drift => (
                 "What the pool says and the table does not",
                 "user-sync reconcile --repair",
-                "reconcile_repair",
                 "through the queue",
             ),
             What::Verify => (
                 "What the ledger says and the rows do not",
                 "user-sync verify --repair",
-                "verify_repair",
                 "from the ledger, as the owner",
             ),
             What::Audit | What::Maintain => return None,
@@ -104,8 +105,7 @@ impl Findings {
         if run.state != RunState::Ended || run.left() == Some(0) {
             return None;
         }
-        let number = run.count(&["repairable"]).or_else(|| run.left()).filter(|number| *number > 0);
-        let repair = number.map(|number| Repair { number: count(number), command, kind, how });
+        let repair = start::repairable(run).map(|number| Repair { number: count(number), command, how });
         let requests = look::requests(run).map(|sent| {
             format!(
                 "A repair lists the pool again: about {} requests, of which nobody becomes active.",

@@ -11,7 +11,7 @@ use crate::postgres::{RolePrefix, Schema, Transaction};
 use crate::store::migrate::{Error, names};
 
 /// Version, description and text, in the order of `migrations/`.
-pub(super) const MIGRATIONS: [(i64, &str, &str); 24] = [
+pub(super) const MIGRATIONS: [(i64, &str, &str); 26] = [
     (1, "roles", include_str!("../../../migrations/0001_roles.sql")),
     (2, "users", include_str!("../../../migrations/0002_users.sql")),
     (3, "ledger", include_str!("../../../migrations/0003_ledger.sql")),

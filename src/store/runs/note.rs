@@ -1,4 +1,4 @@
-//! Notes of a run, and how they are written. Whoever does not reach the table sends them to who does. Must not decide when.
+//! Notes of a run, and how they are written. Whoever does not reach the table sends them on. Must not decide when.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,7 +94,8 @@ pub async fn write(database: &Database, note: &Note) -> Result<(), sqlx::Error> 
 
 async fn commit(database: &Database, note: &Note) -> Result<(), sqlx::Error> {
     // On the server, too; and a note is not worth a wait for the disk.
-    const LIMITS: &str = "set local lock_timeout = '1s'; set local statement_timeout = '2s'; set local synchronous_commit = off";
+    const LIMITS: &str = "set local lock_timeout = '1s'; set local statement_timeout = '2s';
+        set local synchronous_commit = off";
     let mut tx = database.begin(Purpose::Command).await?;
     sqlx::raw_sql(LIMITS).execute(&mut tx).await?;
     let query = match note {
@@ -108,13 +109,15 @@ async fn commit(database: &Database, note: &Note) -> Result<(), sqlx::Error> {
         .bind(scope)
         .bind(total.map(number)),
         Note::Progressed { id, done, total } => sqlx::query(
-            "update user_sync_runs set progressed_at = now(), done = $2, total = coalesce($3, total) where id = $1 and ended_at is null",
+            "update user_sync_runs set progressed_at = now(), done = $2, total = coalesce($3, total)
+            where id = $1 and ended_at is null",
         )
         .bind(id)
         .bind(number(*done))
         .bind(total.map(number)),
         Note::Ended { id, done, total, findings } => sqlx::query(
-            "update user_sync_runs set progressed_at = now(), ended_at = now(), done = $2, total = coalesce($3, total), findings = $4
+            "update user_sync_runs set progressed_at = now(), ended_at = now(), done = $2, total = coalesce($3, total),
+                findings = $4
             where id = $1 and ended_at is null",
         )
         .bind(id)
