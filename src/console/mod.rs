@@ -33,6 +33,11 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+pub use self::access::{Access, Asked, AskedOidc, NoRandomness, Refused, Right, Rights, SetupError};
+
+pub use self::plans::{
+    COMMANDS_DATABASE_URL_VARIABLE, RUN_ID_VARIABLE, STARTED_BY_VARIABLE, TaskPlace, Tasks,
+};
 use crate::postgres::Database;
 
 /// How many connections the pages read by.
@@ -46,10 +51,14 @@ pub const WRITING_CONNECTIONS: usize = 2;
 pub struct Options {
     /// What the deployment is called, as people say it: `production · eu-west-1`.
     pub environment: String,
+    /// Who may enter, and what they may.
+    pub access: Arc<Access>,
     /// The database that takes writes.
     pub primary: Database,
     /// What the pages read: a replica if there is one, else the primary by connections of their own.
     pub reads: Database,
+    /// Where commands run.
+    pub tasks: Tasks,
 }
 
 /// The console could not go on.
@@ -64,20 +73,22 @@ pub enum Error {
 #[derive(Debug)]
 pub(in crate::console) struct Console {
     pub(in crate::console) environment: String,
+    pub(in crate::console) access: Arc<Access>,
     /// The replica, if one is given; else the primary by connections of their own.
     pub(in crate::console) reads: Database,
     /// What is written goes there.
-    #[expect(dead_code, reason = "nothing is written yet")]
     pub(in crate::console) primary: Database,
     pub(in crate::console) now: Arc<now::Watch>,
+    pub(in crate::console) acts: plans::Acts,
 }
 
 pub(in crate::console) type Shared = Arc<Console>;
 
 impl Console {
     fn of(options: Options) -> Self {
-        let Options { environment, primary, reads } = options;
-        Self { environment, reads, primary, now: Arc::default() }
+        let Options { environment, access, primary, reads, tasks } = options;
+        let acts = plans::Acts::new(primary.clone(), tasks.runner());
+        Self { environment, access, reads, primary, now: Arc::default(), acts }
     }
 }
 
@@ -91,5 +102,7 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
     let shared = Arc::new(Console::of(options));
-    Ok(axum::serve(listener, server::router(shared)).with_graceful_shutdown(stop).await?)
+    let served = axum::serve(listener, server::router(shared.clone())).with_graceful_shutdown(stop).await;
+    shared.acts.end().await;
+    Ok(served?)
 }
