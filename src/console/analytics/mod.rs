@@ -34,6 +34,7 @@ pub(in crate::console) fn routes() -> Router<Shared> {
 struct Analytics {
     frame: Frame,
     range: Range,
+    links: Vec<(String, &'static str, bool)>,
     /// `14:30 UTC`, with its day if that is not today; `None` if nothing was ever counted.
     counted: Option<String>,
     is_old: bool,
@@ -55,6 +56,7 @@ async fn show(
         is_old: age_ms.is_some_and(|age| age > OLD_MS),
         figures: figures(&numbers),
         charts: Charts::of(&numbers),
+        links: numbers.range.links(),
         range: numbers.range,
     }))
 }
@@ -111,7 +113,7 @@ fn csv(rows: &Rows) -> Result<Vec<u8>, Trouble> {
         let cell = |value: &Value| match value {
             Value::Null => String::new(),
             Value::String(text) => crate::text::cell(text).into_owned(),
-            other => other.to_string(),
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
         };
         writer.write_record(row.iter().map(cell)).map_err(broken)?;
     }

@@ -112,7 +112,8 @@ pub(in crate::console) struct Chart {
     /// Safe HTML.
     body: String,
     /// What the picture tells, in words; the body has it as its label.
-    pub label: String,
+    #[cfg_attr(not(test), expect(dead_code, reason = "the body has it already"))]
+    label: String,
     /// The picture's numbers.
     pub table: Table,
     /// Whether the table is offered beneath the picture.
