@@ -2,6 +2,7 @@
 
 mod access;
 mod acts;
+mod analytics;
 mod drift;
 mod frame;
 mod users;
