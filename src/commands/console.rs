@@ -1,15 +1,14 @@
 //! `user-sync console`: serves the pages that show whether every sign-in is in the database, and why a user looks so.
 
 mod access;
+mod tasks;
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
 use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::console::{
-    self, COMMANDS_DATABASE_URL_VARIABLE, Options, READING_CONNECTIONS, TaskPlace, Tasks, WRITING_CONNECTIONS,
-};
+use cognito_user_sync::console::{self, Options, READING_CONNECTIONS, WRITING_CONNECTIONS};
 use cognito_user_sync::postgres::{self, Database};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -30,46 +29,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "URL", env = "USER_SYNC_REPLICA_URL", hide_env_values = true)]
     replica_url: Option<SecretString>,
     #[command(flatten)]
-    access: access::Arguments,
-    /// What the commands that are started here log in by, as DATABASE_URL: maintain and verify --repair need the owner's
-    /// rights, which the console does not have [default: the console's own].
-    #[arg(long, value_name = "URL", env = COMMANDS_DATABASE_URL_VARIABLE, hide_env_values = true)]
-    commands_database_url: Option<SecretString>,
+    access: access::AccessArguments,
     #[command(flatten)]
-    task: Task,
-}
-
-/// The one-off task of ECS that runs commands, in place of processes beside the console.
-#[derive(Debug, Args)]
-#[group(id = "one_off_task")]
-struct Task {
-    /// Run the commands that are started here as one-off tasks of ECS: the task's definition.
-    #[arg(long, value_name = "ARN", env = "USER_SYNC_TASK_DEFINITION", requires_all = ["task_cluster", "task_subnets"])]
-    task_definition: Option<String>,
-    /// With --task-definition: the cluster.
-    #[arg(long, value_name = "ARN", env = "USER_SYNC_TASK_CLUSTER")]
-    task_cluster: Option<String>,
-    /// With --task-definition: its subnets, with commas between them.
-    #[arg(long, value_name = "ID,ID", env = "USER_SYNC_TASK_SUBNETS", value_delimiter = ',')]
-    task_subnets: Vec<String>,
-    /// With --task-definition: its security groups, with commas between them.
-    #[arg(long, value_name = "ID,ID", env = "USER_SYNC_TASK_SECURITY_GROUPS", value_delimiter = ',')]
-    task_security_groups: Vec<String>,
-    /// With --task-definition: give it a public address, as in subnets without a NAT gateway.
-    #[arg(long, env = "USER_SYNC_TASK_PUBLIC_IP")]
-    task_public_ip: bool,
-}
-
-impl Task {
-    fn place(self) -> Option<TaskPlace> {
-        Some(TaskPlace {
-            task_definition: self.task_definition?,
-            cluster: self.task_cluster?,
-            subnets: self.task_subnets,
-            security_groups: self.task_security_groups,
-            has_public_ip: self.task_public_ip,
-        })
-    }
+    tasks: tasks::Arguments,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -78,8 +40,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let reads = DatabaseConfig { url: arguments.replica_url.unwrap_or(config.url.clone()), ..config.clone() };
     let options = Options {
         environment: arguments.environment,
+        tasks: arguments.tasks.tasks(),
         access: Arc::clone(&access),
-        tasks: Tasks { database_url: arguments.commands_database_url, place: arguments.task.place() },
         primary: database(&config, WRITING_CONNECTIONS).await?,
         reads: database(&reads, READING_CONNECTIONS).await?,
     };

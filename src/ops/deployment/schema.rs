@@ -19,6 +19,7 @@ use crate::store::maintenance::partitions::{
 };
 use crate::store::maintenance::record_months;
 use crate::store::migrate::{self, Deployment};
+use crate::store::runs::{self, Run, What, class_of};
 
 /// What the custom resource's name begins with: a deployment has one schema.
 const PREFIX: &str = "user-sync-schema";
@@ -228,14 +229,26 @@ async fn keep_months(asked: &Maintain) -> Result<Value, SchemaError> {
     let of_records = record_retention(Environment::process())?;
     let database = postgres::connect(&DatabaseConfig::from_env()?, 1).await?;
     let Maintain { months_ahead, retention_days } = *asked;
+    let scope = json!({
+        "months_ahead": months_ahead, "retention_days": retention_days, "record_retention_days": of_records,
+    });
+    let run = Run::begin(&database, What::Maintain, scope).await;
     let now = Timestamp::now();
-    let maintained = partitions::maintain(&database, months_ahead, retention_days, now, |_, _| {}).await;
+    let folding = |_: &str, events| run.progress(events, None);
+    let maintained = partitions::maintain(&database, months_ahead, retention_days, now, folding).await;
     let maintained = match maintained {
-        Ok(maintained) => record_months::maintain(&database, months_ahead, of_records, now, |_, _| {})
+        Ok(maintained) => record_months::maintain(&database, months_ahead, of_records, now, folding)
             .await
             .map(|records| (maintained, records)),
         Err(error) => Err(error),
     };
+    match &maintained {
+        Ok((events, records)) => {
+            let forgotten = runs::forget_old(&database).await;
+            run.end(partitions::findings(events, records, forgotten)).await;
+        }
+        Err(error) => run.fail(&error.class().map_or_else(|| class_of(error), str::to_owned)).await,
+    }
     // Also after a failure: the alarm watches how long the ledgers last.
     let days = record_days_ahead(&database).await?;
     let (maintained, records) = maintained?;
