@@ -89,7 +89,7 @@ async fn no_page_of_users_reads_a_table_to_its_end() {
             .await
             .unwrap();
     }
-    let url = database.deployment.consumer_url.clone();
+    let url = database.deployment.console_url.clone();
     let ready = postgres::connect(&DatabaseConfig::with_url(&url), 1).await.unwrap();
     assert!(directory::is_ready(&ready).await.unwrap());
     ready.close().await;
