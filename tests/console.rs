@@ -5,5 +5,6 @@ mod acts;
 mod analytics;
 mod drift;
 mod frame;
+mod now;
 mod users;
 mod users_at_scale;
