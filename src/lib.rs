@@ -71,6 +71,7 @@
 //! | [`sqs`] | the queue and the dead-letter queue; knows no database |
 //! | [`cognito`] | the user pool: reads it, follows its changes, sets its triggers; publishes events |
 //! | [`consumer`] | joins [`sqs`] to [`store`]: the Lambda function's handler and the worker |
+//! | [`console`] | pages that show all of it, and start what repairs it |
 //! | [`ops`] | `user-sync doctor`, and the functions that a deployment runs |
 #![cfg_attr(feature = "dev", doc = "| [`dev`] | local servers, for `make demo`, `make dev` and tests |")]
 //! | [`config`], [`logging`], [`metrics`] | environment variables; logs without personal data; what is counted |
@@ -79,6 +80,7 @@
 pub mod aws;
 pub mod cognito;
 pub mod config;
+pub mod console;
 pub mod consumer;
 #[cfg(feature = "dev")]
 pub mod dev;

@@ -17,6 +17,7 @@ mod audit;
 mod bad_input;
 mod commands;
 mod conformance;
+mod console;
 mod contexts;
 mod convergence;
 mod crash;

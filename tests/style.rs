@@ -4,7 +4,8 @@ use crate::support::source::{Source, root, sources};
 
 const FILE_MAX_LINES: usize = 450;
 const FUNCTION_MAX_LINES: usize = 60;
-const TOP_MAX_ENTRIES: usize = 17;
+// With `console`, the wing of the pages.
+const TOP_MAX_ENTRIES: usize = 18;
 
 /// Files that are too long and do not say why.
 fn long_files(sources: &[Source]) -> Vec<String> {

@@ -2,6 +2,7 @@
 //! not decide what the library can decide.
 
 pub(crate) mod audit;
+pub(crate) mod console;
 #[cfg(feature = "dev")]
 pub(crate) mod demo;
 #[cfg(feature = "dev")]

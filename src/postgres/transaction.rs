@@ -26,6 +26,8 @@ pub enum Purpose {
     Command,
     /// Reads, each statement what is committed when it begins.
     Question,
+    /// Reads for a page of the console: whoever waits for it asks again sooner than it would take longer.
+    Page,
     /// Reads one moment.
     Snapshot,
     /// Reads what takes longer than a batch may.
@@ -43,12 +45,16 @@ const MARK: &str = "versioned";
 /// statement. Whoever waits longer waits for a connection that died unseen, which is silent for a quarter of an hour.
 pub(crate) const BATCH_LIMIT: Duration = Duration::from_secs(25);
 
+/// What a page's statement may take: it stands on an index, or is not asked.
+const PAGE_LIMITS: &str = "; set local statement_timeout = '5s'; set local lock_timeout = '1s'";
+
 impl Purpose {
     /// How long a transaction may take before it is given up, its commit included. What goes through all of the ledger, or
     /// waits for others' locks, has none: a person waits for it, or a function that has its own.
     fn limit(self) -> Option<Duration> {
         match self {
             Self::Logins | Self::Events => Some(BATCH_LIMIT),
+            Self::Page => Some(Duration::from_secs(10)),
             Self::Question | Self::Inspection => Some(Duration::from_secs(65)),
             Self::Report => Some(Duration::from_secs(10 * 60 + 5)),
             Self::Command | Self::Snapshot | Self::Migration => None,
@@ -60,19 +66,24 @@ impl Purpose {
         let isolation = match self {
             // The locks depend on it: a snapshot older than a lock would miss what the lock waited for.
             Self::Logins | Self::Events | Self::Command | Self::Migration => "read committed",
-            Self::Question | Self::Report => "read committed read only",
+            Self::Question | Self::Page | Self::Report => "read committed read only",
             Self::Snapshot | Self::Inspection => "repeatable read read only",
         };
         let name = match self {
             Self::Logins => "logins",
             Self::Events => "events",
             Self::Command => "command",
-            Self::Question => "question",
+            // As a question, and shorter: the procedure of the schema need not know pages.
+            Self::Question | Self::Page => "question",
             Self::Snapshot => "snapshot",
             Self::Report => "report",
             Self::Migration | Self::Inspection => return begin_without_function(isolation, schema),
         };
-        format!("begin isolation level {isolation}; call {}.user_sync_begin('{name}')", schema.quoted())
+        let shorter = if self == Self::Page { PAGE_LIMITS } else { "" };
+        format!(
+            "begin isolation level {isolation}; call {}.user_sync_begin('{name}'){shorter}",
+            schema.quoted()
+        )
     }
 }
 
@@ -126,6 +137,12 @@ impl Database {
     #[must_use]
     pub fn questions(&self) -> Questions<'_> {
         Questions { database: self, purpose: Purpose::Question }
+    }
+
+    /// Asks a page's questions.
+    #[must_use]
+    pub fn pages(&self) -> Questions<'_> {
+        Questions { database: self, purpose: Purpose::Page }
     }
 
     /// Asks questions that take longer than a batch may.

@@ -12,6 +12,7 @@ pub mod binaries;
 pub mod certificates;
 pub mod cloudtrail;
 pub mod conformance;
+pub mod console;
 pub mod events;
 pub mod far;
 pub mod former_function;

@@ -1,0 +1,1 @@
+//! Figures as SVG. Pure; must not know where figures come from.

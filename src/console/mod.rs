@@ -1,0 +1,93 @@
+//! The console: pages that show whether every sign-in is in the database, explain a user, and start what repairs it.
+//! Reads by a role of its own, and acts by the queue, SQS and processes beside it. Must not name the `Applier`, nor
+//! change a row of `users`, nor ask Cognito.
+//!
+//! | part | what it is for |
+//! |---|---|
+//! | [`server`] | all routes, and the layers around them |
+//! | [`page`], [`trouble`], [`status`], [`words`], [`assets`] | a page's frame, its failures, its marks, its words, its files |
+//! | [`access`] | who may what |
+//! | [`now`], [`users`], [`analytics`], [`dead_letters`], [`plans`], [`drift`], [`trail`] | the pages |
+//! | [`charts`] | figures as SVG; pure |
+
+mod access;
+mod analytics;
+mod assets;
+mod charts;
+mod dead_letters;
+mod drift;
+mod help;
+mod now;
+mod page;
+mod plans;
+mod server;
+mod status;
+mod trail;
+mod trouble;
+mod users;
+mod words;
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+use crate::postgres::Database;
+
+/// How many connections the pages read by.
+pub const READING_CONNECTIONS: usize = 4;
+
+/// How many connections what the console writes has, on the primary.
+pub const WRITING_CONNECTIONS: usize = 2;
+
+/// What the console is told when it starts.
+#[derive(Debug)]
+pub struct Options {
+    /// What the deployment is called, as people say it: `production · eu-west-1`.
+    pub environment: String,
+    /// The database that takes writes.
+    pub primary: Database,
+    /// What the pages read: a replica if there is one, else the primary by connections of their own.
+    pub reads: Database,
+}
+
+/// The console could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The listener failed.
+    #[error("cannot serve the console")]
+    Serve(#[from] std::io::Error),
+}
+
+/// What all requests share.
+#[derive(Debug)]
+pub(in crate::console) struct Console {
+    pub(in crate::console) environment: String,
+    /// The replica, if one is given; else the primary by connections of their own.
+    pub(in crate::console) reads: Database,
+    /// What is written goes there.
+    #[expect(dead_code, reason = "nothing is written yet")]
+    pub(in crate::console) primary: Database,
+    pub(in crate::console) now: Arc<now::Watch>,
+}
+
+pub(in crate::console) type Shared = Arc<Console>;
+
+impl Console {
+    fn of(options: Options) -> Self {
+        let Options { environment, primary, reads } = options;
+        Self { environment, reads, primary, now: Arc::default() }
+    }
+}
+
+/// Serves the pages until `stop` completes, and then what is under way.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    options: Options,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Error> {
+    let shared = Arc::new(Console::of(options));
+    Ok(axum::serve(listener, server::router(shared)).with_graceful_shutdown(stop).await?)
+}

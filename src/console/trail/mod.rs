@@ -1,0 +1,17 @@
+//! What was done here.
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+
+use crate::console::Shared;
+use crate::console::access::Visitor;
+use crate::console::page::{Answer, NotYet, Page, Section};
+
+pub(in crate::console) fn routes() -> Router<Shared> {
+    Router::new().route("/audit", get(show))
+}
+
+async fn show(State(console): State<Shared>, visitor: Visitor) -> Answer<NotYet> {
+    Ok(Page(NotYet::of(&console, &visitor, Section::Drift, "What was done here")))
+}

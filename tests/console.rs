@@ -1,0 +1,3 @@
+//! The console, as a browser without script sees it: the real program, asked by plain HTTP.
+
+mod frame;
