@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+pub use crate::console::dead_letters::QueueUrls;
 use crate::postgres::Database;
 
 /// How many connections the pages read by.
@@ -48,6 +49,10 @@ pub struct Options {
     pub primary: Database,
     /// What the pages read: a replica if there is one, else the primary by connections of their own.
     pub reads: Database,
+    /// The queue of events, and its dead letters.
+    pub events: QueueUrls,
+    /// The queue of records of sign-ins, and its dead letters.
+    pub records: QueueUrls,
 }
 
 /// The console could not go on.
@@ -68,14 +73,16 @@ pub(in crate::console) struct Console {
     #[expect(dead_code, reason = "nothing is written yet")]
     pub(in crate::console) primary: Database,
     pub(in crate::console) now: Arc<now::Watch>,
+    pub(in crate::console) letters: Arc<dead_letters::Reader>,
 }
 
 pub(in crate::console) type Shared = Arc<Console>;
 
 impl Console {
-    fn of(options: Options) -> Self {
-        let Options { environment, primary, reads } = options;
-        Self { environment, reads, primary, now: Arc::default() }
+    async fn of(options: Options) -> Self {
+        let Options { environment, primary, reads, events, records } = options;
+        let letters = dead_letters::Reader::new(events, records).await;
+        Self { environment, reads, primary, now: Arc::default(), letters }
     }
 }
 
@@ -88,6 +95,9 @@ pub async fn serve(
     options: Options,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
-    let shared = Arc::new(Console::of(options));
-    Ok(axum::serve(listener, server::router(shared)).with_graceful_shutdown(stop).await?)
+    let shared = Arc::new(Console::of(options).await);
+    let letters = Arc::clone(&shared.letters);
+    let served = axum::serve(listener, server::router(shared)).with_graceful_shutdown(stop).await;
+    letters.end().await;
+    Ok(served?)
 }

@@ -169,8 +169,10 @@ impl Walk<'_> {
         }
         self.renew_at = Instant::now() + RENEW;
         let held: Vec<Received> = self.held.values().cloned().collect();
-        // One that could not be is visible later, and received again.
-        drop(self.letters.hide(&held, SCAN_HIDES).await);
+        let visible = self.letters.hide(&held, SCAN_HIDES).await;
+        if visible > 0 {
+            tracing::debug!(visible, "messages that are held will be received again");
+        }
     }
 
     /// The message, unless it was received before: then its receipt handle is noted.

@@ -25,7 +25,7 @@ use futures::StreamExt as _;
 use tokio::sync::watch;
 
 use crate::aws;
-pub use crate::sqs::dead_letters::letter::{DeadLetter, MAX_RECEIVES, Received};
+pub use crate::sqs::dead_letters::letter::{DeadLetter, MAX_RECEIVES, Received, rejected_for_good};
 use crate::sqs::queue::{REQUEST_CONCURRENCY, REQUEST_MAX_MESSAGES, RETRY_BUDGET, SCHEDULE, TIMEOUTS};
 
 /// Most messages that are hidden at once: SQS has at most 120,000 in flight ("Amazon SQS message quotas").
@@ -103,6 +103,17 @@ pub struct Scan {
     pub is_complete: bool,
     /// Whether it was told to stop.
     pub is_stopped: bool,
+}
+
+/// How many messages a dead-letter queue holds, as SQS counts: approximately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Depth {
+    /// Messages that can be received.
+    pub visible: u64,
+    /// Messages that somebody has received.
+    pub hidden: u64,
+    /// How long a message is kept, where SQS says it.
+    pub kept_for: Option<Duration>,
 }
 
 /// A dead-letter queue.
@@ -196,6 +207,8 @@ impl DeadLetters {
     /// not be.
     async fn hide(&self, messages: &[Received], time: Duration) -> usize {
         let chunks = messages.chunks(REQUEST_MAX_MESSAGES).map(|chunk| self.hide_chunk(chunk, seconds(time)));
+        // Collected, since a future that holds the closure cannot be sent to another thread.
+        let chunks: Vec<_> = chunks.collect();
         let failed = futures::stream::iter(chunks).buffer_unordered(REQUEST_CONCURRENCY);
         failed.fold(0, |sum, failed| async move { sum + failed }).await
     }
@@ -254,6 +267,33 @@ impl DeadLetters {
         let name = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
         let hidden = queue_attribute(&self.client, &self.url, DLQ, name).await?;
         Ok(hidden.parse().unwrap_or(0))
+    }
+
+    /// How many messages there are, and for how long they are kept, in one request that receives nothing.
+    ///
+    /// # Errors
+    /// When the request fails.
+    pub async fn depth(&self) -> Result<Depth, Error> {
+        let names = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+            QueueAttributeName::MessageRetentionPeriod,
+        ];
+        let ask = || async {
+            let request = self.client.get_queue_attributes().queue_url(&self.url);
+            let request = request.set_attribute_names(Some(names.to_vec()));
+            request.send().await.map_err(|error| Error::new("GetQueueAttributes", DLQ, &error))
+        };
+        let answer = SCHEDULE.retry(RETRY_BUDGET, Error::is_transient, ask).await?;
+        let attributes = answer.attributes.unwrap_or_default();
+        let number =
+            |name: &QueueAttributeName| attributes.get(name).and_then(|text| text.parse::<u64>().ok());
+        let [visible, hidden, retention] = &names;
+        Ok(Depth {
+            visible: number(visible).unwrap_or(0),
+            hidden: number(hidden).unwrap_or(0),
+            kept_for: number(retention).map(Duration::from_secs),
+        })
     }
 }
 
