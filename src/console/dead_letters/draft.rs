@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::json;
 use url::form_urlencoded;
 
@@ -60,7 +59,9 @@ impl Asked {
             }
         };
         if chosen == Chosen::Keys(BTreeSet::new()) {
-            return Err(Trouble::Refused("No message is ticked. Tick those that you mean, or take all.".to_owned()));
+            return Err(Trouble::Refused(
+                "No message is ticked. Tick those that you mean, or take all.".to_owned(),
+            ));
         }
         let queue = field("queue").and_then(Queue::named).ok_or_else(refused)?;
         Ok(Self { queue, reading: field("reading").ok_or_else(refused)?.to_owned(), is_drop, chosen })
@@ -136,7 +137,10 @@ fn facts(goes: &[&Letter], stays: &[&Letter], found: &Found, told: &Told) -> Vec
         fact("Second copies of these, deleted with them", words::count(count(copies)));
     }
     let mut by_reason: BTreeMap<&str, u64> = BTreeMap::new();
-    stays.iter().filter_map(|letter| letter.stays).for_each(|reason| *by_reason.entry(reason).or_default() += 1);
+    stays
+        .iter()
+        .filter_map(|letter| letter.stays)
+        .for_each(|reason| *by_reason.entry(reason).or_default() += 1);
     for (reason, stay) in by_reason {
         fact(&format!("Left where they are: would come back as {reason}"), words::count(stay));
     }
@@ -175,6 +179,7 @@ fn count(number: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use cognito_user_sync_triggers::timestamp::Timestamp;
     use uuid::Uuid;
 
     use super::*;
@@ -238,8 +243,12 @@ mod tests {
         };
         assert!(says("queue=events&reading=x&deed=redrive").starts_with("No message is ticked"));
         assert!(says("queue=events&reading=x&deed=redrive&pick=b0").contains("reject each of them again"));
-        assert!(says("queue=events&reading=x&deed=drop&pick=z").starts_with("None of what you chose is there"));
-        for form in ["", "deed=purge", "deed=drop_all&queue=events&reading=x", "deed=drop&queue=q&reading=x&pick=a"] {
+        assert!(
+            says("queue=events&reading=x&deed=drop&pick=z").starts_with("None of what you chose is there")
+        );
+        for form in
+            ["", "deed=purge", "deed=drop_all&queue=events&reading=x", "deed=drop&queue=q&reading=x&pick=a"]
+        {
             assert!(says(form).starts_with("This is not a choice"), "{form}");
         }
     }
@@ -252,6 +261,9 @@ mod tests {
             rows.into_iter().filter_map(|row| row.into_iter().next()).collect::<Vec<_>>()
         };
         assert_eq!(of(665), ["0", "166", "332", "498", "664"]);
-        assert_eq!((of(0), of(1), of(3)), (vec![], vec!["0".to_owned()], ["0", "1", "2"].map(str::to_owned).to_vec()));
+        assert_eq!(
+            (of(0), of(1), of(3)),
+            (vec![], vec!["0".to_owned()], ["0", "1", "2"].map(str::to_owned).to_vec())
+        );
     }
 }

@@ -55,6 +55,13 @@ struct List {
     gone: Option<String>,
 }
 
+impl List {
+    /// Whether anything was read since the console started.
+    fn is_read(&self) -> bool {
+        self.boxes.iter().any(|one| one.reading.is_some())
+    }
+}
+
 /// Which of them are listed.
 #[derive(Debug, Default, Deserialize)]
 struct Asked {
@@ -64,24 +71,29 @@ struct Asked {
 }
 
 impl Asked {
-    fn queue(&self) -> Queue {
-        self.queue.as_deref().and_then(Queue::named).unwrap_or(Queue::Events)
+    /// A page of the letters that are asked for: of this queue, or of the first that has such.
+    fn of(&self, reader: &Reader, now: Timestamp) -> Option<ReasonView> {
+        let reason = self.reason.as_deref()?;
+        let queue = self.queue.as_deref().and_then(Queue::named);
+        let mut mailboxes =
+            reader.mailboxes().iter().filter(|mailbox| queue.is_none_or(|queue| queue == mailbox.queue));
+        mailboxes.find_map(|mailbox| {
+            ReasonView::of(mailbox.queue, mailbox.found()?.as_ref(), reason, self.after.as_deref(), now)
+        })
     }
 }
 
 async fn list(State(console): State<Shared>, visitor: Visitor, Query(asked): Query<Asked>) -> Answer<List> {
     let (reader, now) = (&console.letters, Timestamp::now());
     let told = futures::future::join_all(reader.mailboxes().iter().map(|mailbox| mailbox.told())).await;
-    let chosen = match &asked.reason {
-        None => None,
-        Some(reason) => {
-            let found = reader.mailbox(asked.queue()).and_then(|mailbox| mailbox.found());
-            found.and_then(|found| ReasonView::of(asked.queue(), &found, reason, asked.after.as_deref(), now))
-        }
-    };
+    let chosen = asked.of(reader, now);
     let underway = reader.underway().map(|underway| {
         let (at, seen) = (words::clock(underway.at), u64::try_from(underway.seen()).unwrap_or(u64::MAX));
-        format!("Reading since {at} UTC, for {}: {} so far.", words::Foreign(&underway.by), words::count(seen))
+        format!(
+            "Reading since {at} UTC, for {}: {} so far.",
+            words::Foreign(&underway.by),
+            words::count(seen)
+        )
     });
     let boxes = reader.mailboxes().iter().zip(&told).map(|(mailbox, told)| BoxView::of(mailbox, told, now));
     Ok(Page(List {
@@ -121,24 +133,17 @@ async fn one(State(console): State<Shared>, visitor: Visitor, Path(id): Path<Str
 /// Receives what is in the queues, which hides it from others for a while: so it needs the right to act, and is written down
 /// before.
 async fn read(State(console): State<Shared>, visitor: Visitor) -> Result<Redirect, Trouble> {
-    let deed = |did, result: Option<&str>| Deed {
-        who: visitor.name.clone(),
-        did,
-        what: Some("dead letters".to_owned()),
-        reason: None,
-        result: result.map(ToOwned::to_owned),
-    };
-    if let Err(refused) = visitor.must(Right::Act) {
-        trail::write(&console.primary, &deed(Did::Refused, Some("may not act"))).await?;
-        return Err(refused);
-    }
-    trail::write(&console.primary, &deed(Did::Read, None)).await?;
+    plans::must_act(&console, &visitor, "Read the dead letters").await?;
+    let what = Some("dead letters".to_owned());
+    let deed = Deed { who: visitor.name.clone(), did: Did::Read, what, reason: None, result: None };
+    trail::write(&console.primary, &deed).await.map_err(Trouble::unwritten)?;
     console.letters.read(&visitor.name).await;
     Ok(Redirect::to("/dead-letters"))
 }
 
-/// Plans what a form asks for; [`plans`] asks whether it may be done.
+/// Plans what a form asks for.
 async fn plan(State(console): State<Shared>, visitor: Visitor, form: Bytes) -> Result<Response, Trouble> {
+    plans::must_act(&console, &visitor, "Plan what to do with dead letters").await?;
     let asked = draft::Asked::parse(&form)?;
     let draft = asked.draft(&console.letters).await?;
     let id = plans::make(&console, &visitor, draft).await?;

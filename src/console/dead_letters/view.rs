@@ -160,7 +160,9 @@ fn depth(told: &Told, now: Timestamp) -> String {
             };
             format!("about {} in the queue{hidden}, told {}", all(depth), words::ago(at, now))
         }
-        (None, Some((at, depth))) => format!("Not known: SQS does not answer. About {}, {}", all(depth), words::ago(at, now)),
+        (None, Some((at, depth))) => {
+            format!("Not known: SQS does not answer. About {}, {}", all(depth), words::ago(at, now))
+        }
         (None, None) => "Not known: SQS does not answer".to_owned(),
     }
 }
@@ -194,7 +196,9 @@ impl ReadingView {
         }
         if !found.is_complete {
             let max = words::count(number(READING_MAX_MESSAGES));
-            remarks.push(format!("The queue holds more: SQS gave the first {max}, and the counts are of these."));
+            remarks.push(format!(
+                "The queue holds more: SQS gave the first {max}, and the counts are of these."
+            ));
         }
         match since(found, told) {
             Some(0) => {}
@@ -203,7 +207,8 @@ impl ReadingView {
         }
         if found.hidden_for_now > 0 {
             let count = messages(number(found.hidden_for_now));
-            remarks.push(format!("{count} could not be made visible at once: they will be within 5 minutes."));
+            remarks
+                .push(format!("{count} could not be made visible at once: they will be within 5 minutes."));
         }
         let (id, by) = (found.id.to_string(), found.by.clone());
         Self { id, at: short(Some(found.at), now), by, lead: lead(found, told, now), groups, remarks }
@@ -221,10 +226,13 @@ fn lead(found: &Found, told: &Told, now: Timestamp) -> String {
     let oldest = found.letters.iter().filter_map(Letter::first).min();
     match (kept_for, oldest) {
         (Some(kept_for), Some(oldest)) => {
-            let leaves = oldest.unix_millis().saturating_add(u64::try_from(kept_for.as_millis()).unwrap_or(0));
+            let leaves =
+                oldest.unix_millis().saturating_add(u64::try_from(kept_for.as_millis()).unwrap_or(0));
             let leaves = short(Some(Timestamp::from_unix_millis(leaves)), now);
             let lasting = words::lasting(kept_for);
-            format!("Messages that could not be applied, kept for {lasting}. The oldest leaves at {leaves} UTC.")
+            format!(
+                "Messages that could not be applied, kept for {lasting}. The oldest leaves at {leaves} UTC."
+            )
         }
         (_, None) => "No message was there when the queue was read.".to_owned(),
         (None, Some(_)) => "Messages that could not be applied.".to_owned(),
@@ -272,14 +280,24 @@ fn place(cursor: &str) -> Option<Place<'_>> {
 
 impl ReasonView {
     /// The letters of a reason after a cursor; `None` if there are none of it.
-    pub(super) fn of(queue: Queue, found: &Found, reason: &str, after: Option<&str>, now: Timestamp) -> Option<Self> {
+    pub(super) fn of(
+        queue: Queue,
+        found: &Found,
+        reason: &str,
+        after: Option<&str>,
+        now: Timestamp,
+    ) -> Option<Self> {
         let all: Vec<&Letter> = found.letters.iter().filter(|letter| letter.reason == reason).collect();
         let group = (!all.is_empty()).then(|| group(queue, reason, &all, now))?;
         let after = after.and_then(place);
-        let before = all.iter().take_while(|letter| after.as_ref().is_some_and(|after| letter.place() <= *after)).count();
+        let before = all
+            .iter()
+            .take_while(|letter| after.as_ref().is_some_and(|after| letter.place() <= *after))
+            .count();
         let page: Vec<&Letter> = all.iter().copied().skip(before).take(PAGE).collect();
         let last = page.last().filter(|_| before + page.len() < all.len());
-        let older = last.map(|last| format!("{}&after={}", group.url, encoded(&cursor(last)))).unwrap_or_default();
+        let older =
+            last.map(|last| format!("{}&after={}", group.url, encoded(&cursor(last)))).unwrap_or_default();
         let (first, end, of) = (before + 1, before + page.len(), words::count(group.count));
         Some(Self {
             queue: queue.name(),
@@ -298,12 +316,16 @@ impl ReasonView {
 
 fn warnings(letters: &[&Letter], found: &Found, now: Timestamp) -> Vec<String> {
     let begins = found.at.unix_millis().saturating_sub(GOES_ON_MILLIS);
-    let fresh = letters.iter().filter(|letter| letter.latest().is_some_and(|latest| latest.unix_millis() >= begins));
+    let fresh =
+        letters.iter().filter(|letter| letter.latest().is_some_and(|latest| latest.unix_millis() >= begins));
     let came_back: Vec<Timestamp> = letters.iter().filter_map(|letter| letter.came_back).collect();
     let mut warnings = Vec::new();
     if let Some(sent_back) = came_back.iter().max() {
         let at = short(Some(*sent_back), now);
-        warnings.push(format!("{} came back after a redrive that ended at {at} UTC.", messages(number(came_back.len()))));
+        warnings.push(format!(
+            "{} came back after a redrive that ended at {at} UTC.",
+            messages(number(came_back.len()))
+        ));
     }
     match number(fresh.count()) {
         0 => {}
@@ -343,7 +365,9 @@ impl LetterView {
             user: letter.user.map(|user| user.to_string()),
             first: short(letter.first(), now),
             received: letter.receive_count(),
-            copies: copies.map(|copy| (copy.message_id.clone(), short(copy.sent_at, now), copy.receive_count)).collect(),
+            copies: copies
+                .map(|copy| (copy.message_id.clone(), short(copy.sent_at, now), copy.receive_count))
+                .collect(),
             stays: letter.stays,
             came_back: letter.came_back.map(|at| short(Some(at), now)),
             bytes: number(letter.bytes),

@@ -85,7 +85,7 @@ impl Dealer {
             () = cancel.asked_for() => return Done::Cancelled,
         };
         let stop = watch::Sender::new(false);
-        let dealing = self.deal_with(&order, mailbox, &deed, progress, &stop);
+        let dealing = Box::pin(self.deal_with(&order, mailbox, &deed, progress, &stop));
         let (dealt, end, gone) = until(dealing, &stop, &mut cancel, self.reader.stop()).await;
         let ids: HashSet<String> = gone.iter().map(|gone| gone.message_id.clone()).collect();
         let events: Vec<Uuid> = match deed {
@@ -100,7 +100,10 @@ impl Dealer {
             End::Completed => Done::All,
             End::Stopped => Done::Cancelled,
             End::Failed(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "dead letters could not be dealt with");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "dead letters could not be dealt with"
+                );
                 Done::Failed("queue unavailable")
             }
         };
