@@ -31,7 +31,11 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
-pub use crate::console::dead_letters::QueueUrls;
+pub use self::access::{Access, Asked, AskedOidc, NoRandomness, Refused, Right, Rights, SetupError};
+pub use self::dead_letters::QueueUrls;
+pub use self::plans::{
+    COMMANDS_DATABASE_URL_VARIABLE, RUN_ID_VARIABLE, STARTED_BY_VARIABLE, TaskPlace, Tasks,
+};
 use crate::postgres::Database;
 
 /// How many connections the pages read by.
@@ -45,6 +49,8 @@ pub const WRITING_CONNECTIONS: usize = 2;
 pub struct Options {
     /// What the deployment is called, as people say it: `production · eu-west-1`.
     pub environment: String,
+    /// Who may enter, and what they may.
+    pub access: Arc<Access>,
     /// The database that takes writes.
     pub primary: Database,
     /// What the pages read: a replica if there is one, else the primary by connections of their own.
@@ -53,6 +59,8 @@ pub struct Options {
     pub events: QueueUrls,
     /// The queue of records of sign-ins, and its dead letters.
     pub records: QueueUrls,
+    /// Where commands run.
+    pub tasks: Tasks,
 }
 
 /// The console could not go on.
@@ -67,22 +75,27 @@ pub enum Error {
 #[derive(Debug)]
 pub(in crate::console) struct Console {
     pub(in crate::console) environment: String,
+    pub(in crate::console) access: Arc<Access>,
     /// The replica, if one is given; else the primary by connections of their own.
     pub(in crate::console) reads: Database,
     /// What is written goes there.
-    #[expect(dead_code, reason = "nothing is written yet")]
     pub(in crate::console) primary: Database,
     pub(in crate::console) now: Arc<now::Watch>,
     pub(in crate::console) letters: Arc<dead_letters::Reader>,
+    pub(in crate::console) acts: plans::Acts,
 }
 
 pub(in crate::console) type Shared = Arc<Console>;
 
 impl Console {
     async fn of(options: Options) -> Self {
-        let Options { environment, primary, reads, events, records } = options;
+        let Options { environment, access, primary, reads, events, records, tasks } = options;
         let letters = dead_letters::Reader::new(events, records).await;
-        Self { environment, reads, primary, now: Arc::default(), letters }
+        let dealer = dead_letters::Dealer::new(Arc::clone(&letters), primary.clone(), reads.clone());
+        let acts = plans::Acts::new(primary.clone(), tasks.runner())
+            .with(plans::Kind::RedriveLetters, dealer.clone())
+            .with(plans::Kind::DropLetters, dealer);
+        Self { environment, access, reads, primary, now: Arc::default(), letters, acts }
     }
 }
 
@@ -96,8 +109,7 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
     let shared = Arc::new(Console::of(options).await);
-    let letters = Arc::clone(&shared.letters);
-    let served = axum::serve(listener, server::router(shared)).with_graceful_shutdown(stop).await;
-    letters.end().await;
+    let served = axum::serve(listener, server::router(shared.clone())).with_graceful_shutdown(stop).await;
+    tokio::join!(shared.acts.end(), shared.letters.end());
     Ok(served?)
 }

@@ -30,6 +30,8 @@ pub(in crate::console) enum Trouble {
     Refused(String),
     /// 503: the database is silent, or says no.
     Database(Cause),
+    /// 503: what was asked for could not be written down first, so it was not done.
+    Unwritten(Cause),
     /// 503: SQS is silent, or says no.
     Queue(Cause),
     /// 401: nobody is signed in.
@@ -53,12 +55,17 @@ impl From<StoreError> for Trouble {
 }
 
 impl Trouble {
+    /// What could not be written down was not done.
+    pub(in crate::console) fn unwritten(error: sqlx::Error) -> Self {
+        Self::Unwritten(Box::new(error))
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::Forbidden(_) | Self::Stopped(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Refused(_) => StatusCode::BAD_REQUEST,
-            Self::Database(_) | Self::Queue(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Database(_) | Self::Unwritten(_) | Self::Queue(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::SignIn => StatusCode::UNAUTHORIZED,
             Self::Late => StatusCode::GATEWAY_TIMEOUT,
             Self::Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -70,6 +77,10 @@ impl Trouble {
         match self {
             Self::Database(error) => {
                 tracing::warn!(error = logging::causes(error.as_ref()), "the database did not answer a page");
+            }
+            Self::Unwritten(error) => {
+                let error = logging::causes(error.as_ref());
+                tracing::warn!(error, "what was asked for could not be written down, and was not done");
             }
             Self::Queue(error) => {
                 tracing::warn!(error = logging::causes(error.as_ref()), "the queue did not answer a page");

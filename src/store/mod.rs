@@ -9,12 +9,14 @@
 //! | `tables` | reads and writes each table; decides nothing |
 //! | [`maintenance`] | the proof, repair, erasure, the ledger's months, the adoption of an old table |
 //! | [`migrate`], [`report`] | the schema; what operators ask most often |
+//! | [`console`] | what the console writes |
 //!
 //! Must not know where messages come from: neither SQS nor Lambda nor Cognito.
 
 pub mod apply;
 #[cfg(feature = "dev")]
 pub mod bench;
+pub mod console;
 mod locks;
 pub mod maintenance;
 mod merge;

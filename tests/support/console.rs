@@ -54,12 +54,35 @@ impl Answer {
     }
 }
 
+/// Variables under which a console works on this deployment, by a login of its own.
+pub fn environment(deployment: &Deployment) -> Vec<(&'static str, &str)> {
+    let mut environment = deployment.environment();
+    environment.retain(|(name, _)| *name != "DATABASE_URL");
+    environment.push(("DATABASE_URL", &deployment.console_url));
+    environment
+}
+
 impl Console {
     /// Starts the release program beside this deployment, and opens the URL that it prints.
     pub async fn start(deployment: &Deployment, arguments: &[&str]) -> Self {
-        let console = Self::start_signed_out(&deployment.environment(), arguments).await;
+        let console = Self::start_signed_out(&environment(deployment), arguments).await;
         console.sign_in().await;
         console
+    }
+
+    /// The same, with variables that take the place of the deployment's.
+    pub async fn start_with(deployment: &Deployment, more: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let all: Vec<(&str, &str)> =
+            environment(deployment).into_iter().chain(more.iter().copied()).collect();
+        let console = Self::start_signed_out(&all, arguments).await;
+        console.sign_in().await;
+        console
+    }
+
+    /// Asks it to end, in order.
+    pub fn ask_to_end(&self) {
+        let asked = Command::new("kill").args(["-s", "TERM", &self.process.id().to_string()]).status();
+        assert!(asked.unwrap().success());
     }
 
     /// Starts it by variables of the test's own, and opens nothing.

@@ -31,6 +31,7 @@ const RESERVE: Duration = Duration::from_secs(15);
 const CONSUMER_LOGIN: &str = "USER_SYNC_CONSUMER_LOGIN";
 const CONSUMER_SECRET: &str = "USER_SYNC_CONSUMER_SECRET_ARN";
 const READER_LOGIN: &str = "USER_SYNC_READER_LOGIN";
+const CONSOLE_LOGIN: &str = "USER_SYNC_CONSOLE_LOGIN";
 
 /// The schema cannot be migrated or maintained.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +68,8 @@ struct Properties {
     consumer_secret_arn: Option<String>,
     reader_user: Option<String>,
     reader_secret_arn: Option<String>,
+    console_user: Option<String>,
+    console_secret_arn: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -94,6 +97,8 @@ impl Properties {
             consumer_secret_arn: environment.optional(CONSUMER_SECRET)?,
             reader_user: environment.optional(READER_LOGIN)?,
             reader_secret_arn: environment.optional("USER_SYNC_READER_SECRET_ARN")?,
+            console_user: environment.optional(CONSOLE_LOGIN)?,
+            console_secret_arn: environment.optional("USER_SYNC_CONSOLE_SECRET_ARN")?,
         })
     }
 
@@ -105,6 +110,8 @@ impl Properties {
             ("ConsumerSecretArn", self.consumer_secret_arn == pinned.consumer_secret_arn),
             ("ReaderUser", self.reader_user == pinned.reader_user),
             ("ReaderSecretArn", self.reader_secret_arn == pinned.reader_secret_arn),
+            ("ConsoleUser", self.console_user == pinned.console_user),
+            ("ConsoleSecretArn", self.console_secret_arn == pinned.console_secret_arn),
         ])
     }
 }
@@ -181,8 +188,11 @@ async fn upgrade(pinned: &Properties) -> Result<(), SchemaError> {
     for (role, user, secret, variable) in [
         (Role::Consumer, &pinned.consumer_user, &pinned.consumer_secret_arn, CONSUMER_LOGIN),
         (Role::Reader, &pinned.reader_user, &pinned.reader_secret_arn, READER_LOGIN),
+        (Role::Console, &pinned.console_user, &pinned.console_secret_arn, CONSOLE_LOGIN),
     ] {
         let authentication = match (pinned.auth, user, secret) {
+            // A console is there only if somebody wants one.
+            (_, None, None) if role == Role::Console => continue,
             (Auth::Iam, Some(user), _) => Authentication::Iam { user },
             (Auth::Secret, _, Some(arn)) => Authentication::Secret { arn },
             (Auth::Iam, None, _) => return Err(missing(variable).into()),
