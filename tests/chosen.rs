@@ -85,8 +85,9 @@ async fn only_the_chosen_messages_go_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn copies_go_with_their_original_and_what_would_come_back_is_left() {
     let deployment = deployment().await;
+    let twice = event(1).encode();
     for source in ["m1", "m2", "m3"] {
-        reject(&deployment, source, &event(1).encode(), "refused_by_database", "$").await;
+        reject(&deployment, source, &twice, "refused_by_database", "$").await;
     }
     reject(&deployment, "m4", "oops", "malformed", "$").await;
     reject(&deployment, "m5", &of_version_2(2), "unknown_version", "schemaversion").await;

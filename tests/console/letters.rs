@@ -177,7 +177,8 @@ async fn all_of_a_reason_go_back_by_the_count_and_are_followed_into_the_ledger()
     let console = acting(&deployment).await;
     let page = read(&console).await;
     // It came since: it is not in the plan.
-    reject(&deployment, "later", &event(40).encode(), "refused_by_database", "$").await;
+    let later = event(40).encode();
+    reject(&deployment, "later", &later, "refused_by_database", "$").await;
     let plan = plan(&console, &page, "redrive_all", &[("reason", "refused_by_database")]).await;
     let shown = console.get(&plan).await;
     shown.says("Redrive 30 messages?").says("Left where they are: not chosen").says("Five of them");
@@ -202,7 +203,7 @@ async fn all_of_a_reason_go_back_by_the_count_and_are_followed_into_the_ledger()
     // What was dealt with is gone from what was seen, without another look.
     console.get("/dead-letters").await.never_says("Redrive").says("Drop 1").says("About 1 more");
     let left: BTreeMap<String, u32> = bodies(&deployment, &deployment.dlq_url).await;
-    assert_eq!(left, BTreeMap::from([("oops".to_owned(), 1), (event(40).encode(), 1)]));
+    assert_eq!(left, BTreeMap::from([("oops".to_owned(), 1), (later, 1)]));
     let database = TestDatabase::of(deployment).await;
     assert_eq!(database.count("users where login_count = 1").await, 30);
     assert_eq!(database.count("user_sync_console_trail where did = 'read'").await, 1);
@@ -327,7 +328,8 @@ async fn a_page_of_an_older_reading_plans_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_back_after_a_redrive_is_said() {
     let deployment = deployment().await;
-    refused(&deployment, 0..1).await;
+    let sent = event(1).encode();
+    reject(&deployment, "m1", &sent, "refused_by_database", "$").await;
     let console = acting(&deployment).await;
     let page = read(&console).await;
     let plan = plan(&console, &page, "redrive_all", &[("reason", "refused_by_database")]).await;
@@ -337,7 +339,7 @@ async fn what_comes_back_after_a_redrive_is_said() {
     assert_eq!(cancelled.status, 303);
     ended(&console, &task).await;
     // As the consumer does while the cause is there.
-    refused(&deployment, 0..1).await;
+    reject(&deployment, "m2", &sent, "refused_by_database", "$").await;
     read(&console).await;
     let page = console.get("/dead-letters?reason=refused_by_database").await;
     page.says("came back after a redrive");

@@ -389,3 +389,6 @@ fn commands(queue: Queue, id: &str) -> [String; 3] {
         format!("user-sync dlq drop {id} --reason \"why\"{flag}"),
     ]
 }
+
+#[cfg(test)]
+mod tests;
