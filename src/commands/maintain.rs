@@ -5,6 +5,7 @@ use std::io::Write as _;
 use anyhow::Context as _;
 use clap::Args;
 use cognito_user_sync::config::RECORD_RETENTION_VARIABLE;
+use cognito_user_sync::store::console;
 use cognito_user_sync::store::maintenance::partitions::{
     self, DEFAULT_MONTHS_AHEAD, DEFAULT_RETENTION_DAYS, MIN_RETENTION_DAYS, Maintained,
 };
@@ -33,17 +34,25 @@ pub(crate) struct Arguments {
     /// The same of records of sign-ins: contexts, and failures.
     #[arg(long, env = RECORD_RETENTION_VARIABLE, default_value_t = DEFAULT_RETENTION_DAYS, value_parser = clap::value_parser!(u32).range(i64::from(MIN_RETENTION_DAYS)..=36_500))]
     record_retention_days: u32,
+    /// Delete what was done with the console more than N days ago, its plans and tasks too [default: nothing of it].
+    #[arg(long, value_name = "N", env = "USER_SYNC_TRAIL_RETENTION_DAYS", value_parser = clap::value_parser!(u32).range(i64::from(MIN_RETENTION_DAYS)..=36_500))]
+    trail_retention_days: Option<u32>,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let database = super::database(1).await?;
+    if let Some(days) = arguments.trail_retention_days {
+        let entries =
+            console::forget(&database, days).await.context("the console's trail was not shortened")?;
+        writeln!(output::stdout(), "deleted {entries} entries of the console's trail")?;
+    }
     let style = ProgressStyle::with_template("{spinner} folding {msg}: {pos} events, {per_sec}, {elapsed}")?;
     let bar = ProgressBar::new_spinner().with_style(style);
     let progress = |name: &str, events: u64| {
         bar.set_message(output::line(name).into_owned());
         bar.set_position(events);
     };
-    let Arguments { months_ahead, retention_days, record_retention_days } = arguments;
+    let Arguments { months_ahead, retention_days, record_retention_days, .. } = arguments;
     let now = Timestamp::now();
     let maintained = partitions::maintain(&database, months_ahead, retention_days, now, progress).await;
     // Neither waits for the other's trouble to end.

@@ -39,6 +39,14 @@ static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
     Asset::of("console", "js", "text/javascript; charset=utf-8", include_str!("assets/console.js"))
 });
 
+static ICON: LazyLock<Asset> =
+    LazyLock::new(|| Asset::of("icon", "svg", "image/svg+xml", include_str!("assets/icon.svg")));
+
+/// The URL of the picture in a browser's tab.
+pub(in crate::console) fn icon() -> &'static str {
+    &ICON.path
+}
+
 /// The style sheet's URL.
 pub(in crate::console) fn style() -> &'static str {
     &STYLE.path
@@ -50,7 +58,7 @@ pub(in crate::console) fn script() -> &'static str {
 }
 
 pub(in crate::console) fn routes() -> Router<Shared> {
-    [&STYLE, &SCRIPT]
+    [&STYLE, &SCRIPT, &ICON]
         .into_iter()
         .fold(Router::new(), |router, asset| router.route(&asset.path, get(|| async { asset.answer() })))
 }

@@ -8,6 +8,7 @@
 //! | [`page`], [`trouble`], [`status`], [`words`], [`assets`] | a page's frame, its failures, its marks, its words, its files |
 //! | [`access`] | who may what |
 //! | [`now`], [`users`], [`analytics`], [`dead_letters`], [`plans`], [`drift`], [`trail`] | the pages |
+//! | [`help`], [`manual`] | help; the runbook, there when the database is not |
 //! | [`charts`] | figures as SVG; pure |
 
 mod access;
@@ -17,6 +18,7 @@ mod charts;
 mod dead_letters;
 mod drift;
 mod help;
+mod manual;
 mod now;
 mod page;
 mod plans;

@@ -2,13 +2,16 @@
 
 use askama::Template;
 use axum::extract::Request;
-use axum::http::header::{CONTENT_TYPE, COOKIE};
+use axum::http::Method;
+use axum::http::header::{CONTENT_TYPE, COOKIE, REFERER};
 use axum::response::{IntoResponse, Response};
+use url::{Position, Url};
 
-use crate::console::access::{Rights, Visitor};
+use crate::console::access::{Right, Rights, Visitor};
 use crate::console::now::Marks;
+use crate::console::status::Status;
 use crate::console::trouble::Trouble;
-use crate::console::words::Foreign;
+use crate::console::words::{self, Foreign};
 use crate::console::{Console, assets};
 
 /// A link of the rail.
@@ -80,17 +83,38 @@ impl Look {
         let cookies: Vec<_> = cookies.flat_map(cookie::Cookie::split_parse).flatten().collect();
         let value =
             |name: &str| cookies.iter().find(|cookie| cookie.name() == name).map(cookie::Cookie::value);
-        let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
+        // The page that an action was started from.
+        let referer = || Url::parse(request.headers().get(REFERER)?.to_str().ok()?).ok();
+        let path = match *request.method() {
+            Method::GET => request.uri().path_and_query().map(ToString::to_string),
+            _ => referer().map(|url| url[Position::BeforePath..Position::AfterQuery].to_owned()),
+        };
         let query = url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes());
         let refresh =
             query.into_iter().find_map(|(name, value)| (name == "refresh").then(|| value.parse().ok()));
         Self {
             theme: value(THEME_COOKIE).and_then(Theme::named).unwrap_or_default(),
             has_keys: value(KEYS_COOKIE) != Some("off"),
-            path,
+            path: path.unwrap_or_default(),
             refresh_seconds: refresh.flatten().filter(|seconds| (5..=3600).contains(seconds)),
         }
     }
+
+    pub(in crate::console) fn themes(&self) -> [Theme; 3] {
+        Theme::ALL
+    }
+}
+
+/// A link of the rail, as `frame.html` writes it.
+#[derive(Debug)]
+pub(in crate::console) struct Link {
+    pub(in crate::console) url: &'static str,
+    pub(in crate::console) name: &'static str,
+    /// The rest of the name, where there is room.
+    pub(in crate::console) more: &'static str,
+    pub(in crate::console) is_current: bool,
+    /// A mark, and a number beside it.
+    pub(in crate::console) sign: Option<(Status, String)>,
 }
 
 /// What stands around every page's own content.
@@ -121,29 +145,60 @@ impl Frame {
         Self { environment: console.environment.clone(), section, marks: console.now.marks(), visitor, look }
     }
 
-    /// The links of the rail: where to, what it says, whether the page is there.
-    pub(in crate::console) fn links(&self) -> [(Section, &'static str, &'static str); 5] {
+    /// The links of the rail.
+    pub(in crate::console) fn links(&self) -> [Link; 5] {
+        let Marks { now, dead_letters } = self.marks;
+        let letters = dead_letters.filter(|count| *count > 0);
+        let letters = letters.map(|letters| (Status::Attention, words::count(letters)));
+        let link = |section, url, name, more, sign| {
+            let is_current = self.section == section;
+            Link { url, name, more, is_current, sign }
+        };
         [
-            (Section::Now, "/now", "Now"),
-            (Section::Users, "/users", "Users"),
-            (Section::Analytics, "/analytics", "Analytics"),
-            (Section::DeadLetters, "/dead-letters", "Dead letters"),
-            (Section::Drift, "/drift", "Drift and audit"),
+            link(Section::Now, "/now", "Now", "", Some((now, String::new()))),
+            link(Section::Users, "/users", "Users", "", None),
+            link(Section::Analytics, "/analytics", "Analytics", "", None),
+            link(Section::DeadLetters, "/dead-letters", "Dead letters", "", letters),
+            link(Section::Drift, "/drift", "Drift", " and audit", None),
         ]
     }
 
-    /// Whether a link of [`Frame::links`] is this page's.
-    pub(in crate::console) fn is(&self, section: &Section) -> bool {
-        self.section == *section
+    /// Others chose it.
+    pub(in crate::console) fn name(&self) -> Foreign<'_> {
+        Foreign(self.visitor.as_ref().map_or("", |(name, _)| name))
     }
 
-    /// Others chose it, as the name.
+    /// What the visitor may do, in words: `read, reveal`.
+    pub(in crate::console) fn rights(&self) -> String {
+        let rights = self.visitor.as_ref().map(|(_, rights)| rights.all()).unwrap_or_default();
+        rights.into_iter().map(Right::name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What a right permits, after "to".
+    pub(in crate::console) fn meaning(&self, right: &Right) -> &'static str {
+        match right {
+            Right::Read => "see every page, with personal data masked",
+            Right::Reveal => {
+                "see one user's personal data for 10 minutes, with a reason that is written down"
+            }
+            Right::Act => "send messages back or drop them, and start comparisons and repairs",
+        }
+    }
+
+    pub(in crate::console) fn may_act(&self) -> bool {
+        self.visitor.as_ref().is_some_and(|(_, rights)| rights.act)
+    }
+
     pub(in crate::console) fn environment(&self) -> Foreign<'_> {
         Foreign(&self.environment)
     }
 
     pub(in crate::console) fn style(&self) -> &'static str {
         assets::style()
+    }
+
+    pub(in crate::console) fn icon(&self) -> &'static str {
+        assets::icon()
     }
 
     pub(in crate::console) fn script(&self) -> &'static str {
@@ -184,3 +239,6 @@ impl NotYet {
         Self { frame: Frame::of(console, visitor, section), title }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::HeaderValue;
 use axum::http::header::{self, HeaderName};
-use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 
+use crate::console::page::Look;
 use crate::console::trouble::{Trouble, dress};
 use crate::console::{
     Shared, access, analytics, assets, dead_letters, drift, help, now, plans, trail, users,
@@ -70,7 +71,12 @@ pub(in crate::console) fn router(shared: Shared) -> Router {
 }
 
 async fn with_headers(request: Request, next: Next) -> Response {
+    let refresh = Look::of(&request).refresh_seconds.map(HeaderValue::from);
     let mut response = next.run(request).await;
+    // A browser without script asks again by itself.
+    if let Some(seconds) = refresh {
+        response.headers_mut().insert(header::REFRESH, seconds);
+    }
     for (name, value) in HEADERS {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
@@ -80,7 +86,7 @@ async fn with_headers(request: Request, next: Next) -> Response {
 async fn within_limits(request: Request, next: Next) -> Response {
     let uri = request.uri();
     if uri.path_and_query().is_some_and(|text| text.as_str().len() > URI_MAX_BYTES) {
-        return StatusCode::URI_TOO_LONG.into_response();
+        return Trouble::TooLarge.into_response();
     }
     let answer = tokio::time::timeout(LIMIT, next.run(request)).await;
     answer.unwrap_or_else(|_| Trouble::Late.into_response())

@@ -139,3 +139,75 @@ pub(in crate::console) mod filters {
         Ok(super::utc(*at))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use cognito_user_sync_triggers::timestamp::Timestamp;
+
+    use super::{Foreign, ago, at_least, clock, count, day, lasting, utc};
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        let said = [0, 7, 999, 1000, 10_000, 1_048_312, u64::MAX].map(count);
+        let expected = ["0", "7", "999", "1,000", "10,000", "1,048,312", "18,446,744,073,709,551,615"];
+        assert_eq!(said, expected);
+        assert_eq!([at_least(10_001, 10_000), at_least(10_000, 10_000)], ["10,000+", "10,000"]);
+    }
+
+    #[test]
+    fn times_are_written_in_utc() {
+        let at = Timestamp::parse("2026-11-24T14:32:09.123Z").unwrap();
+        assert_eq!([day(at), clock(at), utc(at)], ["24 Nov 2026", "14:32:09", "24 Nov 2026 14:32:09"]);
+        assert_eq!(day(Timestamp::from_unix_millis(0)), "1 Jan 1970");
+        assert_eq!(utc(Timestamp::MAX), "31 Dec 9999 23:59:59");
+    }
+
+    #[test]
+    fn a_time_is_ago_below_a_day() {
+        let at = |seconds: u64| Timestamp::from_unix_millis(seconds * 1000);
+        let now = at(1_000_000);
+        let said = [0, 3, 59, 60, 3600, 5400, 86_399].map(|seconds| ago(at(1_000_000 - seconds), now));
+        let expected =
+            ["0 s ago", "3 s ago", "59 s ago", "1 min ago", "1 h ago", "1 h 30 min ago", "23 h 59 min ago"];
+        assert_eq!(said, expected);
+        assert_eq!(ago(at(1_000_000 - 86_400), now), utc(at(913_600)));
+        assert_eq!(ago(at(1_000_001), now), "0 s ago", "another machine's clock may be ahead");
+    }
+
+    #[test]
+    fn a_duration_is_said_by_its_largest_units() {
+        let said = [0, 400, 1100, 9_950, 12_340, 90_000, 86_400_000, 260_000_000].map(Duration::from_millis);
+        let expected = ["0 s", "0.4 s", "1.1 s", "9.9 s", "12 s", "1 min", "1 day", "3 days"];
+        assert_eq!(said.map(lasting), expected);
+    }
+
+    /// Every character that turns text around, is not seen, or controls: each is spelled.
+    #[test]
+    fn what_acts_in_a_foreign_value_is_spelled() {
+        assert_eq!(Foreign("a\u{202e}b").to_string(), "aU+202Eb");
+        let acting = (0..0x20)
+            .chain(0x7f..=0x9f)
+            .chain([0xad, 0x61c, 0x180e, 0xfeff, 0xe0001, 0xe0041])
+            .chain(0x200b..=0x200f)
+            .chain(0x2028..=0x202e)
+            .chain(0x2060..=0x206f);
+        for character in acting.filter_map(char::from_u32) {
+            let shown = Foreign(character.encode_utf8(&mut [0; 4])).to_string();
+            assert_eq!(shown, format!("U+{:04X}", u32::from(character)));
+        }
+        for name in ["Ada Okafor", "José Ñandú", "山田 太郎", "مريم", "O'Brien <x>", "👩"] {
+            assert_eq!(Foreign(name).to_string(), name);
+        }
+    }
+
+    #[test]
+    fn a_long_foreign_value_is_cut() {
+        let long = "é".repeat(201);
+        let shown = Foreign(&long).to_string();
+        assert_eq!((shown.chars().count(), shown.ends_with('…')), (201, true));
+        let whole = "é".repeat(200);
+        assert_eq!(Foreign(&whole).to_string(), whole);
+    }
+}

@@ -132,6 +132,11 @@ impl Console {
         assert!(matches!(answer.status, 200 | 303), "{answer:?}");
     }
 
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// What it wrote to its log.
     pub fn stderr(&self) -> String {
         self.stderr.lock().unwrap().join("\n")
