@@ -76,7 +76,6 @@ impl Trouble {
     }
 
     /// What could not be written down was not done.
-    #[expect(dead_code, reason = "nothing is written yet")]
     pub(in crate::console) fn unwritten(error: sqlx::Error) -> Self {
         Self::Unwritten(Box::new(error))
     }
