@@ -1,5 +1,9 @@
 //! The console, as a browser without script sees it: the real program, asked by plain HTTP.
 
+mod access;
 mod acts;
+mod drift;
 mod frame;
 mod letters;
+mod users;
+mod users_at_scale;
