@@ -5,6 +5,7 @@ mod acts;
 mod analytics;
 mod drift;
 mod frame;
+mod letters;
 mod now;
 mod users;
 mod users_at_scale;

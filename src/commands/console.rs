@@ -8,9 +8,12 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use cognito_user_sync::config::DatabaseConfig;
-use cognito_user_sync::console::{self, Options, READING_CONNECTIONS, WRITING_CONNECTIONS};
+use cognito_user_sync::config::{
+    CONTEXT_DLQ_URL_VARIABLE, CONTEXT_QUEUE_URL_VARIABLE, DLQ_URL_VARIABLE, DatabaseConfig, Environment,
+};
+use cognito_user_sync::console::{self, Options, QueueUrls, READING_CONNECTIONS, WRITING_CONNECTIONS};
 use cognito_user_sync::postgres::{self, Database};
+use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 
@@ -48,6 +51,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         primary: database(&config, WRITING_CONNECTIONS).await?,
         reads: database(&reads, READING_CONNECTIONS).await?,
         now: arguments.sources.options()?,
+        events: queue(QUEUE_URL_VARIABLE, DLQ_URL_VARIABLE)?,
+        records: queue(CONTEXT_QUEUE_URL_VARIABLE, CONTEXT_DLQ_URL_VARIABLE)?,
     };
     let listener = TcpListener::bind(listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {listen} (--listen)"))?;
@@ -57,6 +62,12 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         served = console::serve(listener, options, super::asked_to_end()) => Ok(served?),
         failed = access::print_links(access, address) => failed.context("cannot print a one-time link"),
     }
+}
+
+/// A queue and its dead letters, as far as the environment names them.
+fn queue(queue: &'static str, dead_letters: &'static str) -> anyhow::Result<QueueUrls> {
+    let environment = Environment::process();
+    Ok(QueueUrls { queue: environment.optional(queue)?, dead_letters: environment.optional(dead_letters)? })
 }
 
 /// Connects, and renews the credentials until the process ends.

@@ -34,6 +34,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 pub use self::access::{Access, Asked, AskedOidc, NoRandomness, Refused, Right, Rights, SetupError};
+pub use self::dead_letters::QueueUrls;
 pub use self::now::{Options as NowOptions, Services, WORKERS_MAX, metrics_url};
 pub use self::plans::{
     COMMANDS_DATABASE_URL_VARIABLE, RUN_ID_VARIABLE, STARTED_BY_VARIABLE, TaskPlace, Tasks,
@@ -59,6 +60,10 @@ pub struct Options {
     pub reads: Database,
     /// Where the figures of the Now page come from.
     pub now: NowOptions,
+    /// The queue of events, and its dead letters.
+    pub events: QueueUrls,
+    /// The queue of records of sign-ins, and its dead letters.
+    pub records: QueueUrls,
     /// Where commands run.
     pub tasks: Tasks,
 }
@@ -81,17 +86,22 @@ pub(in crate::console) struct Console {
     /// What is written goes there.
     pub(in crate::console) primary: Database,
     pub(in crate::console) now: Arc<now::Watch>,
+    pub(in crate::console) letters: Arc<dead_letters::Reader>,
     pub(in crate::console) acts: plans::Acts,
 }
 
 pub(in crate::console) type Shared = Arc<Console>;
 
 impl Console {
-    fn of(options: Options) -> Self {
-        let Options { environment, access, primary, reads, now, tasks } = options;
+    async fn of(options: Options) -> Self {
+        let Options { environment, access, primary, reads, now, events, records, tasks } = options;
         let now = Arc::new(now::Watch::new(now, reads.clone(), primary.clone()));
-        let acts = plans::Acts::new(primary.clone(), tasks.runner());
-        Self { environment, access, reads, primary, now, acts }
+        let letters = dead_letters::Reader::new(events, records).await;
+        let dealer = dead_letters::Dealer::new(Arc::clone(&letters), primary.clone(), reads.clone());
+        let acts = plans::Acts::new(primary.clone(), tasks.runner())
+            .with(plans::Kind::RedriveLetters, dealer.clone())
+            .with(plans::Kind::DropLetters, dealer);
+        Self { environment, access, reads, primary, now, letters, acts }
     }
 }
 
@@ -104,8 +114,8 @@ pub async fn serve(
     options: Options,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
-    let shared = Arc::new(Console::of(options));
+    let shared = Arc::new(Console::of(options).await);
     let served = axum::serve(listener, server::router(shared.clone())).with_graceful_shutdown(stop).await;
-    shared.acts.end().await;
+    tokio::join!(shared.acts.end(), shared.letters.end());
     Ok(served?)
 }

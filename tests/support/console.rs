@@ -71,6 +71,21 @@ impl Console {
         console
     }
 
+    /// The same, with variables that take the place of the deployment's.
+    pub async fn start_with(deployment: &Deployment, more: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let all: Vec<(&str, &str)> =
+            environment(deployment).into_iter().chain(more.iter().copied()).collect();
+        let console = Self::start_signed_out(&all, arguments).await;
+        console.sign_in().await;
+        console
+    }
+
+    /// Asks it to end, in order.
+    pub fn ask_to_end(&self) {
+        let asked = Command::new("kill").args(["-s", "TERM", &self.process.id().to_string()]).status();
+        assert!(asked.unwrap().success());
+    }
+
     /// Starts it by variables of the test's own, and opens nothing.
     pub async fn start_signed_out(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
         Self::run(binaries::user_sync().as_os_str().into(), environment, arguments).await

@@ -5,9 +5,11 @@
 //! |---|---|
 //! | [`trail`] | what was done, refusals too |
 //! | [`plans`] | what somebody is about to do, bound to what they saw |
+//! | [`recorded`] | whether the ledgers have what was sent back; reads |
 //! | [`tasks`] | plans that were started, and how far they are |
 
 pub mod plans;
+pub mod recorded;
 pub mod tasks;
 pub mod trail;
 
