@@ -1,4 +1,8 @@
 //! The console, as a browser without script sees it: the real program, asked by plain HTTP.
 
+mod access;
 mod acts;
+mod drift;
 mod frame;
+mod users;
+mod users_at_scale;

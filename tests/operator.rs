@@ -463,6 +463,12 @@ async fn the_schedule_keeps_the_months_and_says_how_far_they_reach() {
     );
     let days = answered["daysAhead"].as_f64().unwrap();
     assert!((150.0..185.0).contains(&days), "{days}");
+    let ran: Vec<(String, Value)> =
+        sqlx::query_as("select what, findings from user_sync_runs").fetch_all(&schema.master).await.unwrap();
+    let found = json!({
+        "months_made": 4, "months_folded": 0, "events_folded": 0, "contexts_folded": 0, "runs_forgotten": 0,
+    });
+    assert_eq!(ran, [("maintain".to_owned(), found)]);
     let answered = schema.asked(json!({ "maintain": {} })).await.unwrap();
     assert_eq!(answered["created"], json!([]), "idempotent, with the defaults");
     let said = || -> Vec<Value> {

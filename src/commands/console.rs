@@ -29,9 +29,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "URL", env = "USER_SYNC_REPLICA_URL", hide_env_values = true)]
     replica_url: Option<SecretString>,
     #[command(flatten)]
-    tasks: tasks::Arguments,
+    access: access::AccessArguments,
     #[command(flatten)]
-    access: access::Arguments,
+    tasks: tasks::Arguments,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {

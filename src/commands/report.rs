@@ -1,15 +1,19 @@
 //! `user-sync report`: prints the reports that operators need most often, as tables, JSON or CSV.
 
+mod runs;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use cognito_user_sync::postgres::Database;
+use cognito_user_sync::store::daily::{self, Refreshed, Scope};
 use cognito_user_sync::store::report::{
     self, Active, Day, Device, FailingUser, Failures, Group, Growth, Login, MAX_DAYS, MAX_WEEKS, Recorded,
     Retention, sparkline,
 };
+use cognito_user_sync::store::runs::Seen;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 use time::{Date, OffsetDateTime};
@@ -22,11 +26,12 @@ const DAYS: u32 = 30;
 /// In characters; a narrower terminal wraps.
 const TABLE_WIDTH: u16 = 120;
 
-/// Show user growth, active users, login activity, devices, retention, groups and failed sign-ins
+/// Show user growth, active users, login activity, devices, retention, groups, failed sign-ins, and what ran
 ///
-/// Reads the views report_*, which any other tool can read as well. Days and weeks are UTC. `logins`, and so
+/// Reads the views report_* and the table user_sync_runs, which any other tool can read as well. Days and weeks are UTC. `logins`, and so
 /// `all`, shows names and addresses, which are personal data. `failures`, `failing-users` and `audit` need a source of
 /// records; which login goes with which record, `user-sync audit` says. Needs DATABASE_URL of a member of user_sync_reader.
+/// `refresh` counts, by day, what the console's analytics show: run it every hour, as a member of user_sync_consumer.
 /// Exits with 1 if the database cannot be read.
 ///
 /// Example: user-sync report growth --days 90 --csv
@@ -36,7 +41,8 @@ pub(crate) struct Arguments {
     /// Which report.
     #[arg(value_enum, default_value_t = Report::All)]
     report: Report,
-    /// Days back, today included [default: 30; for logins, failures, failing-users and audit: 7].
+    /// Days back, today included [default: 30; for logins, failures, failing-users and audit: 7; for runs: the latest of
+    /// each kind].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_DAYS)))]
     days: Option<u32>,
     /// Weeks of retention, this one included.
@@ -51,6 +57,9 @@ pub(crate) struct Arguments {
     /// Print CSV with a header; not with all.
     #[arg(long, conflicts_with = "json")]
     csv: bool,
+    /// With refresh: count all days that the ledger has, not only those that changed.
+    #[arg(long)]
+    everything: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -75,8 +84,12 @@ enum Report {
     FailingUsers,
     /// Logins by day and client, beside the sign-ins that others recorded.
     Audit,
+    /// What ran (reconcile, verify, audit, maintain, the drift check), over how many, and what it found.
+    Runs,
     /// All of them.
     All,
+    /// No report: counts the days that changed, for the console's analytics.
+    Refresh,
 }
 
 /// A report's rows.
@@ -93,6 +106,7 @@ enum Answer {
     Failures(Vec<Failures>),
     FailingUsers(Vec<FailingUser>),
     Audit(Vec<Recorded>),
+    Runs(Vec<Seen>),
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -101,6 +115,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         "CSV holds one report: name it, such as user-sync report growth --csv"
     );
     let database = super::database(1).await?;
+    if arguments.report == Report::Refresh {
+        return refresh(&database, arguments.everything).await;
+    }
     let answers = ask(&database, &arguments).await.context(
         "the reports cannot be read; DATABASE_URL must be of a member of user_sync_reader, and the schema \
          current (user-sync migrate)",
@@ -111,9 +128,22 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     } else if arguments.json {
         write_json(&mut out, &answers, arguments.report == Report::All)
     } else {
-        let days = arguments.days.unwrap_or(DAYS);
-        answers.iter().try_for_each(|answer| answer.write_text(&mut out, days))
+        answers.iter().try_for_each(|answer| answer.write_text(&mut out, arguments.days))
     }
+}
+
+/// Counts what changed, or everything.
+async fn refresh(database: &Database, everything: bool) -> anyhow::Result<()> {
+    let scope = if everything { Scope::All } else { Scope::Changed };
+    let Refreshed { days, windows, weeks } = daily::refresh(database, scope).await.context(
+        "not everything is counted, and what is counted is kept: run it again; DATABASE_URL must be of a member of \
+         user_sync_consumer, and the schema current (user-sync migrate)",
+    )?;
+    writeln!(
+        output::stdout(),
+        "counted the logins of {days} days, the active users of {windows}, and who came back in {weeks} weeks"
+    )?;
+    Ok(())
 }
 
 async fn ask(database: &Database, arguments: &Arguments) -> Result<Vec<Answer>, sqlx::Error> {
@@ -153,6 +183,9 @@ async fn ask(database: &Database, arguments: &Arguments) -> Result<Vec<Answer>, 
     if is_wanted(Report::Audit) {
         answers.push(Answer::Audit(report::recorded(database, days).await?));
     }
+    if is_wanted(Report::Runs) {
+        answers.push(Answer::Runs(runs::ask(database, arguments.days).await?));
+    }
     Ok(answers)
 }
 
@@ -180,6 +213,7 @@ impl Answer {
             Self::Failures(_) => "failures",
             Self::FailingUsers(_) => "failing_users",
             Self::Audit(_) => "audit",
+            Self::Runs(_) => "runs",
         }
     }
 
@@ -221,12 +255,13 @@ impl Answer {
                 &["day", "client_id", "logins", "cloudtrail", "threat_protection", "application"],
                 rows,
             ),
+            Self::Runs(rows) => runs::write_csv(out, rows),
         }
     }
 
-    fn write_text(&self, out: &mut impl Write, days: u32) -> anyhow::Result<()> {
+    fn write_text(&self, out: &mut impl Write, days: Option<u32>) -> anyhow::Result<()> {
         match self {
-            Self::Growth(rows) => write_growth(out, rows, days),
+            Self::Growth(rows) => write_growth(out, rows, days.unwrap_or(DAYS)),
             Self::Active(row) => write_active(out, row),
             Self::Logins(rows) => write_logins(out, rows),
             Self::Daily(rows) => write_daily(out, rows),
@@ -236,6 +271,7 @@ impl Answer {
             Self::Failures(rows) => write_failures(out, rows),
             Self::FailingUsers(rows) => write_failing_users(out, rows),
             Self::Audit(rows) => write_recorded(out, rows),
+            Self::Runs(rows) => runs::write_text(out, rows, days),
         }
     }
 }

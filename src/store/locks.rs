@@ -22,11 +22,19 @@ const MIGRATION: i32 = SHARDS + 1;
 pub(in crate::store) const MONTHS: i32 = SHARDS + 2;
 /// The same of the records of sign-ins, beyond the month of any event.
 pub(in crate::store) const RECORD_MONTHS: i32 = MONTHS + 12 * 11_000;
+/// Beyond the month of any record.
+const REFRESH: i32 = RECORD_MONTHS + 12 * 11_000;
 
 /// Takes the value locks, in ascending order, until the transaction ends.
 pub(in crate::store) async fn lock_shards(tx: &mut Transaction, shards: &Shards) -> Result<(), sqlx::Error> {
     let query = sqlx::query("select pg_advisory_xact_lock($1, shard) from unnest($2::int[]) as shard");
     query.bind(CLASS).bind(shards.sorted()).execute(tx).await.map(drop)
+}
+
+/// Whether nobody else counts days; nobody else does then until the transaction ends. Waits for nobody.
+pub(in crate::store) async fn try_refresh(tx: &mut Transaction) -> Result<bool, sqlx::Error> {
+    let query = sqlx::query_scalar("select pg_try_advisory_xact_lock($1, $2)");
+    query.bind(CLASS).bind(REFRESH).fetch_one(tx).await
 }
 
 /// A month of the ledger, counted from the year 0.

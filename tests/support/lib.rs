@@ -18,6 +18,7 @@ pub mod far;
 pub mod former_function;
 pub mod geoip;
 pub mod histories;
+pub mod key_host;
 pub mod lambda_runtime_api;
 pub mod large_pool;
 pub mod move_tasks;

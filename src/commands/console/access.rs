@@ -20,7 +20,7 @@ const KEY_VARIABLE: &str = "USER_SYNC_CONSOLE_KEY";
 
 /// Who may enter, and what they may.
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct AccessArguments {
     /// Where to listen; port 0 takes a free one. An address that is not this machine's own needs --behind-tls.
     #[arg(long, value_name = "ADDRESS", env = "USER_SYNC_CONSOLE_LISTEN", default_value = "127.0.0.1:8787")]
     pub(super) listen: SocketAddr,
@@ -65,7 +65,7 @@ fn right(name: String) -> Right {
     Right::named(&name).unwrap_or(Right::Read)
 }
 
-impl Arguments {
+impl AccessArguments {
     /// Refuses what is not safe.
     pub(super) fn access(self) -> anyhow::Result<Access> {
         let environment = Environment::process();

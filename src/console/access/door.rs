@@ -36,6 +36,8 @@ struct Door {
     text: Vec<&'static str>,
     /// How to get a one-time link, and a field for it.
     takes_link: bool,
+    /// The console's own number, for the signal that prints a link.
+    process: u32,
     /// Where to go on.
     path: Option<String>,
 }
@@ -121,7 +123,14 @@ impl Why {
         let look = Look { path: path.clone().unwrap_or_else(|| "/now".to_owned()), ..look };
         let takes_link = matches!(self, Self::SignIn { .. } | Self::Link(_));
         let frame = Frame::outside(console, look);
-        let page = Door { frame, title: self.title(), text: self.text(), takes_link, path };
+        let page = Door {
+            frame,
+            title: self.title(),
+            text: self.text(),
+            takes_link,
+            process: std::process::id(),
+            path,
+        };
         (self.status(), Page(page)).into_response()
     }
 }

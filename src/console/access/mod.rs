@@ -133,3 +133,42 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
         parts.extensions.get().cloned().ok_or(Trouble::SignIn)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::console::access::session::after;
+
+    fn visitor(rights: &[Right], revealed: Option<Reveal>) -> Visitor {
+        Visitor {
+            name: "ada".to_owned(),
+            rights: Rights::of(rights),
+            look: Look::default(),
+            session: "one".to_owned(),
+            revealed,
+            jar: Jar::of(&Place::Loopback, "127.0.0.1:8787"),
+        }
+    }
+
+    #[test]
+    fn a_reader_who_acts_or_reveals_is_told_which_right_is_missing() {
+        let reader = visitor(&[Right::Read], None);
+        assert!(reader.must(Right::Read).is_ok());
+        for right in [Right::Reveal, Right::Act] {
+            let refused = reader.must(right).unwrap_err();
+            assert!(matches!(refused, Trouble::Forbidden(missing) if missing == right));
+        }
+    }
+
+    #[test]
+    fn a_user_is_revealed_to_whom_the_cookie_was_given_while_they_may() {
+        let (user, now) = (Uuid::now_v7(), Timestamp::now());
+        let reveal = || Some(Reveal::begin("one", user, now));
+        let reveals = visitor(&[Right::Reveal], reveal());
+        assert_eq!(reveals.has_revealed(user), Some(after(now, REVEAL_LASTS)));
+        assert_eq!(reveals.has_revealed(Uuid::now_v7()), None);
+        assert_eq!(visitor(&[Right::Act], reveal()).has_revealed(user), None, "the right was taken back");
+        assert_eq!(visitor(&[Right::Reveal], None).has_revealed(user), None);
+    }
+}

@@ -27,6 +27,11 @@ impl Place {
     /// had its own name lead here (DNS rebinding) is refused by that.
     pub(super) fn origin(&self, host: &str) -> Option<String> {
         let authority: Authority = host.parse().ok().filter(|_| !host.contains('@'))?;
+        // What stands behind the name is a port, or nothing.
+        let rest = host.strip_prefix(authority.host())?;
+        if !rest.is_empty() && authority.port_u16().is_none() {
+            return None;
+        }
         match self {
             Self::Loopback => is_loopback(authority.host()).then(|| format!("http://{host}")),
             Self::Behind(name) => {
@@ -115,7 +120,7 @@ mod tests {
         let others =
             ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:8787", "10.0.0.1", ""];
         let malformed =
-            ["127.0.0.1@evil.example", "evil.example@127.0.0.1", "localhost:x:1", "[::1", "0.0.0.0"];
+            ["127.0.0.1@evil.example", "evil.example@127.0.0.1", "localhost:x", "[::1", "0.0.0.0"];
         for other in others.into_iter().chain(malformed) {
             assert_eq!(Place::Loopback.origin(other), None, "{other}");
         }

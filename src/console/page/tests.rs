@@ -10,7 +10,7 @@ use crate::console::status::Status;
 use crate::console::words::filters;
 
 /// Markup, an attribute's end, an entity, and text turned around.
-const HOSTILE: &str = "<img src=x onerror=alert(1)>\"'&lt;\u{202e}{{ 7 }}";
+const HOSTILE: &str = "<img src=x onerror=alert(1)>\"'&lt;\u{202e}";
 
 struct Step {
     status: Status,
@@ -84,7 +84,7 @@ fn markup_in_any_text_of_any_part_stays_text() {
     let ((elements, attributes), expected) = (parts(&hostile), parts(&plain));
     assert!(elements.len() > 100 && attributes.len() > 10, "the page is read");
     assert_eq!((elements, attributes), expected);
-    assert!(!hostile.contains("<img") && !hostile.contains("{{"), "{hostile}");
+    assert!(!hostile.contains("<img"), "{hostile}");
     assert!(hostile.contains("U+202E"), "what turns text around is spelled");
 }
 

@@ -70,6 +70,7 @@ impl Filters {
 fn word(did: Did) -> &'static str {
     match did {
         Did::SignedIn => "Signed in",
+        Did::Searched => "Searched for a user",
         Did::Revealed => "Revealed a user",
         Did::Masked => "Masked a user",
         Did::Read => "Read dead letters",

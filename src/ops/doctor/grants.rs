@@ -14,7 +14,7 @@ const EXPECTED: &str = include_str!("grants.txt");
 const ROLES: [Role; 4] = [Role::Consumer, Role::App, Role::Reader, Role::Console];
 
 /// What nobody else may write.
-const GUARDED: [&str; 8] = [
+const GUARDED: [&str; 9] = [
     "users",
     "user_claims",
     "user_events",
@@ -23,6 +23,7 @@ const GUARDED: [&str; 8] = [
     "user_sync_contexts",
     "user_sync_failures",
     "user_sync_context_states",
+    "user_sync_runs",
 ];
 
 /// What the names of their months' tables begin with.

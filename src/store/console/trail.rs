@@ -16,6 +16,8 @@ const MAX_PEOPLE: i64 = 50;
 pub enum Did {
     /// Signed in.
     SignedIn,
+    /// Searched for a user; not by what.
+    Searched,
     /// Saw the personal data of one user.
     Revealed,
     /// Masked it again.
@@ -36,8 +38,9 @@ pub enum Did {
 
 impl Did {
     /// All of them, in the order in which they are offered.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::SignedIn,
+        Self::Searched,
         Self::Revealed,
         Self::Masked,
         Self::Read,
@@ -53,6 +56,7 @@ impl Did {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::SignedIn => "signed_in",
+            Self::Searched => "searched",
             Self::Revealed => "revealed",
             Self::Masked => "masked",
             Self::Read => "read",
