@@ -2,7 +2,9 @@
 
 mod access;
 mod acts;
+mod analytics;
 mod drift;
 mod frame;
+mod now;
 mod users;
 mod users_at_scale;

@@ -1,6 +1,7 @@
 //! `user-sync console`: serves the pages that show whether every sign-in is in the database, and why a user looks so.
 
 mod access;
+mod sources;
 mod tasks;
 
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub(crate) struct Arguments {
     access: access::AccessArguments,
     #[command(flatten)]
     tasks: tasks::Arguments,
+    #[command(flatten)]
+    sources: sources::SourceArguments,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -44,6 +47,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         access: Arc::clone(&access),
         primary: database(&config, WRITING_CONNECTIONS).await?,
         reads: database(&reads, READING_CONNECTIONS).await?,
+        now: arguments.sources.options()?,
     };
     let listener = TcpListener::bind(listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {listen} (--listen)"))?;

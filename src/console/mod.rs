@@ -34,7 +34,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 pub use self::access::{Access, Asked, AskedOidc, NoRandomness, Refused, Right, Rights, SetupError};
-
+pub use self::now::{Options as NowOptions, Services, WORKERS_MAX, metrics_url};
 pub use self::plans::{
     COMMANDS_DATABASE_URL_VARIABLE, RUN_ID_VARIABLE, STARTED_BY_VARIABLE, TaskPlace, Tasks,
 };
@@ -57,6 +57,8 @@ pub struct Options {
     pub primary: Database,
     /// What the pages read: a replica if there is one, else the primary by connections of their own.
     pub reads: Database,
+    /// Where the figures of the Now page come from.
+    pub now: NowOptions,
     /// Where commands run.
     pub tasks: Tasks,
 }
@@ -86,9 +88,10 @@ pub(in crate::console) type Shared = Arc<Console>;
 
 impl Console {
     fn of(options: Options) -> Self {
-        let Options { environment, access, primary, reads, tasks } = options;
+        let Options { environment, access, primary, reads, now, tasks } = options;
+        let now = Arc::new(now::Watch::new(now, reads.clone(), primary.clone()));
         let acts = plans::Acts::new(primary.clone(), tasks.runner());
-        Self { environment, access, reads, primary, now: Arc::default(), acts }
+        Self { environment, access, reads, primary, now, acts }
     }
 }
 
