@@ -113,12 +113,6 @@ impl Visitor {
         self.rights.has(right)
     }
 
-    /// # Errors
-    /// When the right is missing.
-    pub(in crate::console) fn must(&self, right: Right) -> Result<(), Trouble> {
-        if self.may(right) { Ok(()) } else { Err(Trouble::Forbidden(right)) }
-    }
-
     /// Until when this user's personal data are revealed to the visitor, if they are.
     pub(in crate::console) fn has_revealed(&self, user: Uuid) -> Option<Timestamp> {
         let revealed = self.revealed.as_ref().filter(|_| self.may(Right::Reveal))?;
@@ -148,16 +142,6 @@ mod tests {
             session: "one".to_owned(),
             revealed,
             jar: Jar::of(&Place::Loopback, "127.0.0.1:8787"),
-        }
-    }
-
-    #[test]
-    fn a_reader_who_acts_or_reveals_is_told_which_right_is_missing() {
-        let reader = visitor(&[Right::Read], None);
-        assert!(reader.must(Right::Read).is_ok());
-        for right in [Right::Reveal, Right::Act] {
-            let refused = reader.must(right).unwrap_err();
-            assert!(matches!(refused, Trouble::Forbidden(missing) if missing == right));
         }
     }
 

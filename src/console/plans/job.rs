@@ -83,11 +83,6 @@ impl Cancel {
         (sender, Self(receiver))
     }
 
-    /// Whether it is asked for: look before each piece.
-    pub(in crate::console) fn is_asked_for(&self) -> bool {
-        *self.0.borrow()
-    }
-
     /// Completes when it is asked for, and never if it is not.
     pub(in crate::console) async fn asked_for(&mut self) {
         if self.0.wait_for(|is_asked_for| *is_asked_for).await.is_err() {

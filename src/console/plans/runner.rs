@@ -123,7 +123,10 @@ fn how_it_ended(kind: Kind, status: ExitStatus) -> Done {
 async fn end(child: &mut Child) {
     let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
     if let Some(id) = id {
-        drop(rustix::process::kill_process(id, rustix::process::Signal::INT));
+        // It may have ended by itself.
+        if let Err(error) = rustix::process::kill_process(id, rustix::process::Signal::INT) {
+            tracing::debug!(%error, "a command cannot be interrupted");
+        }
     }
     if timeout(END_WITHIN, child.wait()).await.is_err() {
         drop(child.kill().await);

@@ -78,7 +78,6 @@ pub struct List {
 
 /// A user of a list: which values there are, none of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Listed {
     /// The sub.
     pub id: Uuid,
