@@ -2,8 +2,10 @@
 
 mod access;
 mod acts;
+mod analytics;
 mod drift;
 mod frame;
 mod letters;
+mod now;
 mod users;
 mod users_at_scale;

@@ -1,6 +1,7 @@
 //! `user-sync console`: serves the pages that show whether every sign-in is in the database, and why a user looks so.
 
 mod access;
+mod sources;
 mod tasks;
 
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub(crate) struct Arguments {
     access: access::AccessArguments,
     #[command(flatten)]
     tasks: tasks::Arguments,
+    #[command(flatten)]
+    sources: sources::SourceArguments,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -47,6 +50,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         access: Arc::clone(&access),
         primary: database(&config, WRITING_CONNECTIONS).await?,
         reads: database(&reads, READING_CONNECTIONS).await?,
+        now: arguments.sources.options()?,
         events: queue(QUEUE_URL_VARIABLE, DLQ_URL_VARIABLE)?,
         records: queue(CONTEXT_QUEUE_URL_VARIABLE, CONTEXT_DLQ_URL_VARIABLE)?,
     };

@@ -35,6 +35,7 @@ use tokio::net::TcpListener;
 
 pub use self::access::{Access, Asked, AskedOidc, NoRandomness, Refused, Right, Rights, SetupError};
 pub use self::dead_letters::QueueUrls;
+pub use self::now::{Options as NowOptions, Services, WORKERS_MAX, metrics_url};
 pub use self::plans::{
     COMMANDS_DATABASE_URL_VARIABLE, RUN_ID_VARIABLE, STARTED_BY_VARIABLE, TaskPlace, Tasks,
 };
@@ -57,6 +58,8 @@ pub struct Options {
     pub primary: Database,
     /// What the pages read: a replica if there is one, else the primary by connections of their own.
     pub reads: Database,
+    /// Where the figures of the Now page come from.
+    pub now: NowOptions,
     /// The queue of events, and its dead letters.
     pub events: QueueUrls,
     /// The queue of records of sign-ins, and its dead letters.
@@ -91,13 +94,14 @@ pub(in crate::console) type Shared = Arc<Console>;
 
 impl Console {
     async fn of(options: Options) -> Self {
-        let Options { environment, access, primary, reads, events, records, tasks } = options;
+        let Options { environment, access, primary, reads, now, events, records, tasks } = options;
+        let now = Arc::new(now::Watch::new(now, reads.clone(), primary.clone()));
         let letters = dead_letters::Reader::new(events, records).await;
         let dealer = dead_letters::Dealer::new(Arc::clone(&letters), primary.clone(), reads.clone());
         let acts = plans::Acts::new(primary.clone(), tasks.runner())
             .with(plans::Kind::RedriveLetters, dealer.clone())
             .with(plans::Kind::DropLetters, dealer);
-        Self { environment, access, reads, primary, now: Arc::default(), letters, acts }
+        Self { environment, access, reads, primary, now, letters, acts }
     }
 }
 

@@ -11,6 +11,7 @@
 pub mod binaries;
 pub mod certificates;
 pub mod cloudtrail;
+pub mod cloudwatch_stub;
 pub mod conformance;
 pub mod console;
 pub mod events;

@@ -17,7 +17,7 @@ mod shares;
 
 use std::fmt;
 
-pub(in crate::console) use self::axis::Axis;
+pub(in crate::console) use self::axis::{Axis, full_day};
 pub(in crate::console) use self::bars::{Bars, bars};
 pub(in crate::console) use self::findings::{
     busiest, change, comes_back, holds, leads, rhythm, stands_out, trend,
@@ -25,7 +25,7 @@ pub(in crate::console) use self::findings::{
 pub(in crate::console) use self::heat::{Heat, heat};
 pub(in crate::console) use self::lines::{Line, Lines, lines};
 pub(in crate::console) use self::retention::{Cohort, Retention, retention};
-pub(in crate::console) use self::scale::Unit;
+pub(in crate::console) use self::scale::{Unit, number};
 pub(in crate::console) use self::shares::{Share, Shares, Show, shares};
 use crate::console::charts::markup::text;
 
@@ -112,7 +112,8 @@ pub(in crate::console) struct Chart {
     /// Safe HTML.
     body: String,
     /// What the picture tells, in words; the body has it as its label.
-    pub label: String,
+    #[cfg_attr(not(test), expect(dead_code, reason = "the body has it already"))]
+    label: String,
     /// The picture's numbers.
     pub table: Table,
     /// Whether the table is offered beneath the picture.

@@ -53,6 +53,11 @@ fn shortest(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// A number of things: `3,300`.
+pub(in crate::console) fn number(value: f64) -> String {
+    grouped(&format!("{value:.0}"))
+}
+
 /// With a comma between thousands; what stands behind the point stays.
 pub(super) fn grouped(number: &str) -> String {
     let (whole, rest) = number.find('.').map_or((number, ""), |point| number.split_at(point));

@@ -95,10 +95,9 @@ pub async fn refresh(database: &Database, scope: Scope) -> Result<Refreshed, Err
             step(database, "looking for days that changed", async |tx| look(tx, month, scope).await).await?;
         }
     }
-    let mut refreshed = Refreshed::default();
-    refreshed.days = count(database, &LOGINS).await?;
-    refreshed.windows = count(database, &ACTIVE).await?;
+    let (days, windows) = (count(database, &LOGINS).await?, count(database, &ACTIVE).await?);
     count(database, &FIRST).await?;
+    let mut refreshed = Refreshed { days, windows, weeks: 0 };
     while step(database, "counting who came back", async |tx| count_week(tx).await).await? {
         refreshed.weeks += 1;
     }

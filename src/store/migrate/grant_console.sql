@@ -14,7 +14,7 @@ begin
         with ours as (
             select oid, oid::regclass as name, relacl as acl
             from pg_class
-            where relnamespace = current_schema()::regnamespace and relkind in ('r', 'p', 'v', 'm')
+            where relnamespace = (select oid from pg_namespace where nspname = current_schema()) and relkind in ('r', 'p', 'v', 'm')
                 and (relowner = to_regrole('user_sync_owner') or relname = '_sqlx_migrations')
         ),
         added (name, columns) as (values
@@ -26,7 +26,7 @@ begin
         wanted as (
             select format('usage on schema %I', nspname) as what, nspacl as acl, 'USAGE' as privilege
             from pg_namespace
-            where oid = current_schema()::regnamespace
+            where nspname = current_schema()
             union all
             select format('execute on routine %s', oid::regprocedure), proacl, 'EXECUTE'
             from pg_proc
