@@ -266,6 +266,8 @@ fn finished(mut letter: Letter, said: Option<Said>) -> Letter {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
     use std::collections::BTreeMap;
 
     use super::*;

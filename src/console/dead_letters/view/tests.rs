@@ -1,5 +1,7 @@
 //! What pages say of letters.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 use std::time::Duration;
 
 use uuid::Uuid;
