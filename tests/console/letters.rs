@@ -371,7 +371,7 @@ async fn what_others_wrote_into_a_message_does_nothing_to_a_page() {
     page.says("unreadable").says("Not a reason of this build");
     for reason in ["malformed", "unreadable", "id_conflict"] {
         let of_reason = console.get(&format!("/dead-letters?reason={reason}")).await;
-        of_reason.never_says("<script>alert").never_says("\u{202e}").never_says("49").never_says("<b>");
+        of_reason.never_says("<script>alert").never_says("\u{202e}").never_says("<b>");
         for pick in picks(&of_reason) {
             let one = console.get(&format!("/dead-letters/{pick}")).await;
             assert_eq!(one.status, 200);

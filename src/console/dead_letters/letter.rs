@@ -266,6 +266,7 @@ fn finished(mut letter: Letter, said: Option<Said>) -> Letter {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
     use std::collections::BTreeMap;
 
     use super::*;

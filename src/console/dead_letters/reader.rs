@@ -103,7 +103,7 @@ pub(super) struct Told {
     pub(super) now: Option<(Timestamp, Depth)>,
     /// The last one that was known.
     pub(super) last: Option<(Timestamp, Depth)>,
-    asked: Option<Instant>,
+    pub(super) asked: Option<Instant>,
 }
 
 #[derive(Debug, Default)]

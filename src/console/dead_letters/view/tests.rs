@@ -1,5 +1,7 @@
 //! What pages say of letters.
 
+#![allow(clippy::indexing_slicing, clippy::unwrap_used)]
+
 use std::time::Duration;
 
 use uuid::Uuid;
