@@ -103,7 +103,7 @@ async fn run() -> anyhow::Result<()> {
         Command::Restore(arguments) => commands::restore::run(arguments).await,
         Command::Flows(arguments) => commands::flows::run(arguments).await,
         Command::Triggers(arguments) => commands::triggers::run(arguments).await,
-        Command::Console(arguments) => commands::console::run(*arguments).await,
+        Command::Console(arguments) => Box::pin(commands::console::run(*arguments)).await,
         #[cfg(feature = "dev")]
         Command::Demo(arguments) => commands::demo::run(arguments).await,
         #[cfg(feature = "dev")]

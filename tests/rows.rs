@@ -327,7 +327,7 @@ async fn the_look_for_drift_is_written_down_by_the_function_and_goes_on_where_th
     assert_eq!(written.findings.as_ref().unwrap()["requests"], answered["requests"]);
 
     // A function of the release before: said once, and the check answers the same.
-    scene.inside.now(Does::DoesNotKnow("note_run"));
+    scene.inside.now(Does::HasNoAnswer("note_run"));
     assert_eq!(outside.ask(&begin, LIMIT).await.unwrap()["toRepair"], answered["toRepair"]);
     let log = outside.function.stderr_lines().join("\n");
     assert_eq!(log.matches("is not written down").count(), 1, "{log}");

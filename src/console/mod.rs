@@ -4,12 +4,12 @@
 //!
 //! | part | what it is for |
 //! |---|---|
-//! | [`server`] | all routes, and the layers around them |
-//! | [`page`], [`trouble`], [`status`], [`words`], [`assets`] | a page's frame, its failures, its marks, its words, its files |
-//! | [`access`] | who may what |
-//! | [`now`], [`users`], [`analytics`], [`dead_letters`], [`plans`], [`drift`], [`trail`] | the pages |
-//! | [`help`], [`manual`] | help; the runbook, there when the database is not |
-//! | [`charts`] | figures as SVG; pure |
+//! | `server` | all routes, and the layers around them |
+//! | `page`, `trouble`, `status`, `words`, `assets` | a page's frame, its failures, its marks, its words, its files |
+//! | `access` | who may what |
+//! | `now`, `users`, `analytics`, `dead_letters`, `plans`, `drift`, `trail` | the pages |
+//! | `help`, `manual` | help; the runbook, there when the database is not |
+//! | `charts` | figures as SVG; pure |
 
 mod access;
 mod analytics;

@@ -192,6 +192,7 @@ pub(in crate::console) async fn dress(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use std::sync::Arc;
 
     use askama::Template as _;

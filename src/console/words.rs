@@ -142,6 +142,7 @@ pub(in crate::console) mod filters {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use std::time::Duration;
 
     use cognito_user_sync_triggers::timestamp::Timestamp;

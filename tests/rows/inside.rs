@@ -35,7 +35,7 @@ pub(crate) enum Does {
     /// Never answers.
     IsSilent,
     /// Calls a function of a release that does not know this question.
-    DoesNotKnow(&'static str),
+    HasNoAnswer(&'static str),
 }
 
 /// Lambda on a loopback port, and the function.
@@ -116,11 +116,11 @@ async fn invoke(State(shared): State<Arc<Shared>>, Path(name): Path<String>, bod
         Does::Refuses(status, code) => refused(status, code),
         Does::Fails(payload) => failed(payload.into()),
         Does::IsSilent => std::future::pending().await,
-        Does::DoesNotKnow(question) if is_asked(&body, question) => {
+        Does::HasNoAnswer(question) if is_asked(&body, question) => {
             let unknown = br#"{"errorType":"UserSync.OperationFailed","errorMessage":"the payload is no question about rows that this build knows: deploy this function and the one that asks of one release"}"#;
             failed(unknown.to_vec())
         }
-        Does::DoesNotKnow(_) => call(&shared, body).await,
+        Does::HasNoAnswer(_) => call(&shared, body).await,
     }
 }
 

@@ -179,8 +179,7 @@ fn count(number: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-
+    #![allow(clippy::unwrap_used)]
     use cognito_user_sync_triggers::timestamp::Timestamp;
     use uuid::Uuid;
 

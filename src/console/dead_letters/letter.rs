@@ -266,8 +266,7 @@ fn finished(mut letter: Letter, said: Option<Said>) -> Letter {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-
+    #![allow(clippy::indexing_slicing)]
     use std::collections::BTreeMap;
 
     use super::*;

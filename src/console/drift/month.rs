@@ -86,6 +86,6 @@ mod tests {
     fn the_title_is_what_was_found() {
         assert_eq!(title(&[Some(0), None, Some(5)]), "No day in thirty had more than a handful");
         assert_eq!(title(&[Some(6), None, Some(50)]), "Two days in thirty had more than a handful");
-        assert_eq!(title(&vec![Some(6); 12]), "12 days in thirty had more than a handful");
+        assert_eq!(title(&[Some(6); 12]), "12 days in thirty had more than a handful");
     }
 }

@@ -94,8 +94,10 @@ fn up_to(snapshot: &Snapshot) -> Timestamp {
     facts(snapshot).complete.unwrap()
 }
 
+type Condition = fn(&mut Facts);
+
 /// What each condition of the order does to the facts, and the verdict that it makes, in their order.
-const ORDER: [(fn(&mut Facts), &str); 9] = [
+const ORDER: [(Condition, &str); 9] = [
     (|facts| facts.database_silent = Some(silent()), "DatabaseSilent"),
     (|facts| facts.triggers = Reading::Known(Triggers { in_place: 1, of: 2 }, ago(100)), "TriggersMissing"),
     (|facts| facts.heartbeat = Reading::Known(Duration::from_secs(901), ago(4)), "NoHeartbeat"),

@@ -86,7 +86,7 @@ async fn beside(
     let ended = tokio::select! {
         ended = child.wait() => ended,
         () = cancel.asked_for() => {
-            end(&mut child).await;
+            end(&mut child, END_WITHIN).await;
             return Done::Cancelled;
         }
     };
@@ -120,7 +120,7 @@ fn how_it_ended(kind: Kind, status: ExitStatus) -> Done {
 }
 
 /// Asks a process to end, as Ctrl-C does, so that it leaves nothing half done; kills it if it does not.
-async fn end(child: &mut Child) {
+async fn end(child: &mut Child, within: Duration) {
     let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
     if let Some(id) = id {
         // It may have ended by itself.
@@ -128,7 +128,7 @@ async fn end(child: &mut Child) {
             tracing::debug!(%error, "a command cannot be interrupted");
         }
     }
-    if timeout(END_WITHIN, child.wait()).await.is_err() {
+    if timeout(within, child.wait()).await.is_err() {
         drop(child.kill().await);
     }
 }
@@ -141,8 +141,7 @@ mod tests {
     #[tokio::test]
     async fn a_process_that_does_not_heed_an_interruption_ends_all_the_same() {
         let mut child = process("sh".into(), &["-c", "trap '' INT; exec sleep 600"], None).spawn().unwrap();
-        tokio::time::pause();
-        end(&mut child).await;
+        end(&mut child, Duration::from_millis(50)).await;
         assert!(child.try_wait().unwrap().is_some());
     }
 

@@ -1,6 +1,6 @@
 //! What pages say of letters.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used)]
 
 use std::time::Duration;
 
