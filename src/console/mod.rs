@@ -114,7 +114,7 @@ pub async fn serve(
     options: Options,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
-    let shared = Arc::new(Console::of(options).await);
+    let shared = Arc::new(Box::pin(Console::of(options)).await);
     let served = axum::serve(listener, server::router(shared.clone())).with_graceful_shutdown(stop).await;
     tokio::join!(shared.acts.end(), shared.letters.end());
     Ok(served?)

@@ -87,7 +87,7 @@ fn statement(how: How) -> &'static str {
         // Every text that begins with another one is between that and the same with the last character behind it.
         How::Name => {
             "select id from users where name <> 'User'
-                and lower(name) ~>=~ lower($1) and lower(name) ~<~ lower($1) || chr(1114111)
+                and lower(name) ~>=~ lower($1) and lower(name) ~<~ (lower($1) || chr(1114111))
             order by lower(name) using ~<~, id"
         }
     }

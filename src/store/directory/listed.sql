@@ -1,5 +1,5 @@
 -- What a list says of each user that was looked at: which values there are, none of the values. `looked` has the user, the
--- place in the list (`at`, `key`) and whether it is in question at all; {looked} yields it.
+-- place in the list (`at`, `key`) and whether it is in question at all.
 select
     looked.key, looked.at, users.id,
     coalesce(looked.is_in
