@@ -15,7 +15,8 @@ const QUERIES: [&str; 5] = ["query", "query_as", "query_scalar", "raw_sql", "beg
 const METHODS: [(&str, usize); 3] = [("read", 0), ("is", 0), ("run", 1)];
 
 /// Files that are parts of statements: `store::statements` has them whole.
-const PARTS: [&str; 4] = [
+const PARTS: [&str; 5] = [
+    "store/directory/listed.sql",
     "store/tables/compare_users.sql",
     "store/tables/state_of_users.sql",
     "store/tables/touched_users.sql",
@@ -58,6 +59,21 @@ const BUILT: &[(&str, &str, &[&str])] = &[
         "AssertSqlSafe(purpose.begin(&self.schema))",
         &["begin isolation level read committed; call \"public\".user_sync_begin('logins')"],
     ),
+    // What cannot be in a transaction.
+    ("postgres/transaction.rs", "AssertSqlSafe(statement)", &[]),
+    // tests/console/users_at_scale.rs runs each of them.
+    (
+        "store/directory/find.rs",
+        "AssertSqlSafe(statement)",
+        &["select found.* from (select id from users where id = $1::uuid) as found limit 26"],
+    ),
+    ("store/directory/listed.rs", "AssertSqlSafe(statement)", &[]),
+    ("store/directory/listed.rs", "AssertSqlSafe(statement.to_owned())", &[]),
+    (
+        "store/directory/mod.rs",
+        "sqlx::AssertSqlSafe(count)",
+        &["select count(*) from (select from users order by id limit 10001) as users"],
+    ),
     ("store/maintenance/adopt/mod.rs", "AssertSqlSafe(declare)", &[]),
     (
         "store/maintenance/adopt/mod.rs",
@@ -69,6 +85,7 @@ const BUILT: &[(&str, &str, &[&str])] = &[
         "sqlx::AssertSqlSafe(format!(\"fetch {FETCH_ROWS} from audited\"))",
         &["fetch 1000 from audited"],
     ),
+    ("store/maintenance/indexes.rs", "AssertSqlSafe(attach.clone())", &[]),
     ("store/maintenance/partitions.rs", "AssertSqlSafe(attempts.limit())", &["set local lock_timeout = 100"]),
     (
         "store/maintenance/partitions.rs",
