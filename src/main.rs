@@ -39,7 +39,7 @@ enum Command {
     Restore(commands::restore::Arguments),
     Flows(commands::flows::Arguments),
     Triggers(commands::triggers::Arguments),
-    Console(commands::console::Arguments),
+    Console(Box<commands::console::Arguments>),
     #[cfg(feature = "dev")]
     Demo(commands::demo::Arguments),
     #[cfg(feature = "dev")]
@@ -103,7 +103,7 @@ async fn run() -> anyhow::Result<()> {
         Command::Restore(arguments) => commands::restore::run(arguments).await,
         Command::Flows(arguments) => commands::flows::run(arguments).await,
         Command::Triggers(arguments) => commands::triggers::run(arguments).await,
-        Command::Console(arguments) => commands::console::run(arguments).await,
+        Command::Console(arguments) => Box::pin(commands::console::run(*arguments)).await,
         #[cfg(feature = "dev")]
         Command::Demo(arguments) => commands::demo::run(arguments).await,
         #[cfg(feature = "dev")]

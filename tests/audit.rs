@@ -448,6 +448,14 @@ async fn the_operator_counts_what_is_lost_of_the_last_day_and_nothing_without_a_
     let answered = asked().await;
     assert_eq!(answered["unaccounted"], 1, "{answered}");
     assert_eq!(answered["reporters"]["cloudtrail"]["oneSided"]["managed_login"], 1, "{answered}");
+    let ran: Vec<Value> =
+        sqlx::query_scalar("select findings from user_sync_runs where what = 'audit' order by started_at")
+            .fetch_all(&database.owner)
+            .await
+            .unwrap();
+    let found: Vec<_> = ran.iter().map(|findings| &findings["found"]).collect();
+    assert_eq!(found, [&Value::Null, &json!(0), &json!(1)]);
+    assert_eq!((&ran[2]["kinds"]["managed_login"], &ran[2]["logins"]), (&json!(1), &json!(1)));
     let said = || function.stdout_lines().join("\n");
     eventually("the metric", LIMIT, async || said().contains("\"logins_unaccounted\":[1.0]")).await;
     assert_eq!(

@@ -1,4 +1,11 @@
 //! The console, as a browser without script sees it: the real program, asked by plain HTTP.
 
+mod access;
+mod acts;
 mod analytics;
+mod drift;
 mod frame;
+mod letters;
+mod now;
+mod users;
+mod users_at_scale;

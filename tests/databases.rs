@@ -250,6 +250,51 @@ async fn roles_that_are_somebody_elses_are_not_taken() {
     migrate::run(&open(&url, "public").await, RolePrefix::new(&name).as_ref()).await.unwrap();
 }
 
+/// The console's role came later than the others: whoever migrates may not be able to make it, and its name may be taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_from_before_the_console_goes_on_without_its_role() {
+    let (url, name) = empty_database("").await;
+    migrate_as_before(&url, &name).await;
+    let owner = local::connect(&url, 1).await.unwrap();
+    let console = format!("{name}_console");
+    let is_there = async || {
+        let query = sqlx::query_scalar("select to_regrole($1) is not null").bind(&console);
+        query.fetch_one(&owner).await.unwrap()
+    };
+    // As releases of before left it, marked; then a member of the owner, who may make no role, migrates.
+    let member = login_in(&url, &format!("{name}_owner")).await;
+    let prefix = RolePrefix::new(&name);
+    for _ in 0..2 {
+        migrate::run(&open(&member, "public").await, prefix.as_ref()).await.unwrap();
+        assert!(!is_there().await);
+    }
+    let consumer = login_in(&url, &format!("{name}_consumer")).await;
+    let applier = Applier::new(open(&consumer, "public").await);
+    assert_eq!(applier.apply(&[confirmed(1, at(1)).build().encode()]).await, [Outcome::Applied]);
+    let said = said_by_doctor(&consumer, "roles").await;
+    assert!(said.starts_with("warn") && said.contains(&console), "{said}");
+    let said = said_by_doctor(&consumer, "grants").await;
+    assert!(said.starts_with("ok"), "{said}");
+
+    // Somebody else's role of that name gets nothing.
+    run(&owner, format!("create role {console} login")).await;
+    migrate::run(&open(&url, "public").await, prefix.as_ref()).await.unwrap();
+    let query = format!("select has_table_privilege('{console}', 'users', 'select')");
+    let may_read = async |query: &str| -> bool {
+        sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&owner).await.unwrap()
+    };
+    assert!(!may_read(&query).await);
+    run(&owner, format!("drop role {console}")).await;
+
+    // Whoever may make roles makes it, once, and it has all its rights.
+    migrate::run(&open(&url, "public").await, prefix.as_ref()).await.unwrap();
+    assert!(is_there().await && may_read(&query).await);
+    for check in ["roles", "grants", "deployment", "memberships"] {
+        let said = said_by_doctor(&consumer, check).await;
+        assert!(said.starts_with("ok"), "{check}: {said}");
+    }
+}
+
 /// A line of `doctor`, as its status, what was found and what to do.
 async fn said_by_doctor(url: &str, name: &str) -> String {
     use cognito_user_sync::ops::doctor;

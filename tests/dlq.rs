@@ -66,7 +66,13 @@ fn listed(deployment: &Deployment) -> Value {
 }
 
 /// A dead letter as the consumer sends it.
-async fn reject(deployment: &Deployment, source: &str, body: &str, reason: &'static str, field: &str) {
+pub(crate) async fn reject(
+    deployment: &Deployment,
+    source: &str,
+    body: &str,
+    reason: &'static str,
+    field: &str,
+) {
     let delivery = Delivery {
         message_id: source.into(),
         receipt_handle: Text::default(),
@@ -79,7 +85,7 @@ async fn reject(deployment: &Deployment, source: &str, body: &str, reason: &'sta
 }
 
 /// Messages that are visible, and hidden, in a queue.
-async fn counts(deployment: &Deployment, url: &str) -> (u64, u64) {
+pub(crate) async fn counts(deployment: &Deployment, url: &str) -> (u64, u64) {
     let names = [
         QueueAttributeName::ApproximateNumberOfMessages,
         QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
@@ -91,12 +97,12 @@ async fn counts(deployment: &Deployment, url: &str) -> (u64, u64) {
     (visible, hidden)
 }
 
-async fn dead(deployment: &Deployment) -> (u64, u64) {
+pub(crate) async fn dead(deployment: &Deployment) -> (u64, u64) {
     counts(deployment, &deployment.dlq_url).await
 }
 
 /// How often each body is in a queue; takes them all.
-async fn bodies(deployment: &Deployment, url: &str) -> BTreeMap<String, u32> {
+pub(crate) async fn bodies(deployment: &Deployment, url: &str) -> BTreeMap<String, u32> {
     let mut bodies = BTreeMap::new();
     for message in take(deployment, url).await {
         *bodies.entry(message.body.unwrap()).or_default() += 1;
@@ -104,7 +110,7 @@ async fn bodies(deployment: &Deployment, url: &str) -> BTreeMap<String, u32> {
     bodies
 }
 
-fn event(user: u128) -> Event<'static> {
+pub(crate) fn event(user: u128) -> Event<'static> {
     login(user, at(u64::try_from(user).unwrap()))
         .email("ada@example.com")
         .with(|data| {
@@ -121,11 +127,11 @@ const PERSONAL: [&str; 7] =
     ["example.com", "ada_byron", "192.0.2.7", "Analytical", "Porto", "FRIEND42", "Countess"];
 
 /// Valid in all but its version, which no build of ours writes.
-fn of_version_2(user: u128) -> String {
+pub(crate) fn of_version_2(user: u128) -> String {
     event(user).encode().replace("\"schemaversion\":1", "\"schemaversion\":2")
 }
 
-fn must_not_tell(text: &str) {
+pub(crate) fn must_not_tell(text: &str) {
     for personal in PERSONAL {
         assert!(!text.contains(personal), "{personal} in {text}");
     }

@@ -18,13 +18,13 @@ use crate::support::lambda_runtime_api::{FUNCTION_NAME, Function, Invocation, La
 use crate::support::{TestDatabase, binaries, deployment, eventually, send};
 
 /// A worker with its endpoints; killed when dropped.
-struct Worker {
+pub(crate) struct Worker {
     process: Child,
     stderr: Arc<Mutex<Vec<String>>>,
 }
 
 impl Worker {
-    fn start(env: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(env: &[(&str, &str)]) -> Self {
         let mut command = Command::new(binaries::user_sync());
         command.args(["worker", "--metrics-addr", "127.0.0.1:0"]).env_clear().envs(env.iter().copied());
         let mut process =
@@ -37,7 +37,7 @@ impl Worker {
         Self { process, stderr }
     }
 
-    async fn address(&self) -> String {
+    pub(crate) async fn address(&self) -> String {
         let find = || {
             let lines = self.stderr.lock().unwrap();
             let field = |line: &String| {

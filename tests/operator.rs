@@ -76,6 +76,8 @@ impl Schema {
             ("USER_SYNC_CONSUMER_SECRET_ARN", text("ConsumerSecretArn")),
             ("USER_SYNC_READER_LOGIN", text("ReaderUser")),
             ("USER_SYNC_READER_SECRET_ARN", text("ReaderSecretArn")),
+            ("USER_SYNC_CONSOLE_LOGIN", text("ConsoleUser")),
+            ("USER_SYNC_CONSOLE_SECRET_ARN", text("ConsoleSecretArn")),
         ];
         let environment = self.environment.iter().map(|(variable, value)| (*variable, value.as_str()));
         let environment: Vec<_> = environment.chain(pinned).collect();
@@ -295,6 +297,39 @@ async fn logins_by_iam_are_members_of_rds_iam_and_a_secret_takes_them_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_console_has_a_login_only_if_it_is_asked_for() {
+    let schema = Schema::start().await;
+    let (consumer, reader) = (schema.secret("consumer").await, schema.secret("reader").await);
+    let console = schema.secret("console").await;
+    schema.request("Create", of_secrets(&consumer, &reader)).await.unwrap();
+    assert!(schema.connect(&console).await.is_err());
+    let mut asked = of_secrets(&consumer, &reader);
+    asked["ConsoleSecretArn"] = console.arn.clone().into();
+    schema.request("Update", asked).await.unwrap();
+    let pool = schema.connect(&console).await.unwrap();
+    let users: i64 = sqlx::query_scalar("select count(*) from users").fetch_one(&pool).await.unwrap();
+    assert_eq!(users, 0);
+    let write =
+        "insert into user_sync_console_trail (id, who, did) values (gen_random_uuid(), 'ada', 'signed_in')";
+    sqlx::raw_sql(write).execute(&pool).await.unwrap();
+    for refused in ["delete from user_sync_console_trail", "update users set name = 'x'"] {
+        assert!(sqlx::raw_sql(refused).execute(&pool).await.is_err(), "{refused}");
+    }
+    // By RDS's tokens, the same.
+    let (by_iam, user) = (Schema::start().await, format!("see_{}", Uuid::now_v7().simple()));
+    let mut logins = json!({ "Auth": "iam", "ConsumerUser": format!("sync_{user}"), "ReaderUser": format!("look_{user}") });
+    by_iam.request("Create", logins.clone()).await.unwrap();
+    let is_there = async || {
+        let query = sqlx::query_scalar("select to_regrole($1) is not null").bind(&user);
+        query.fetch_one(&by_iam.master).await.unwrap()
+    };
+    assert!(!is_there().await);
+    logins["ConsoleUser"] = user.clone().into();
+    by_iam.request("Update", logins).await.unwrap();
+    assert!(is_there().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn logins_that_the_environment_does_not_say_are_not_made() {
     let schema = Schema::start().await;
     let (consumer, reader) = (schema.secret("consumer").await, schema.secret("reader").await);
@@ -428,6 +463,12 @@ async fn the_schedule_keeps_the_months_and_says_how_far_they_reach() {
     );
     let days = answered["daysAhead"].as_f64().unwrap();
     assert!((150.0..185.0).contains(&days), "{days}");
+    let ran: Vec<(String, Value)> =
+        sqlx::query_as("select what, findings from user_sync_runs").fetch_all(&schema.master).await.unwrap();
+    let found = json!({
+        "months_made": 4, "months_folded": 0, "events_folded": 0, "contexts_folded": 0, "runs_forgotten": 0,
+    });
+    assert_eq!(ran, [("maintain".to_owned(), found)]);
     let answered = schema.asked(json!({ "maintain": {} })).await.unwrap();
     assert_eq!(answered["created"], json!([]), "idempotent, with the defaults");
     let said = || -> Vec<Value> {

@@ -436,7 +436,7 @@ async fn an_empty_database_has_empty_reports() {
         text.contains("growth: 0 users created in 30 days") && text.contains("active users: 0"),
         "{text}"
     );
-    assert_eq!(text.matches("none\n").count(), 9, "{text}");
+    assert_eq!(text.matches("none\n").count(), 10, "{text}");
     let all: Value = serde_json::from_str(&stdout(&run(url, &["--json"]))).unwrap();
     assert_eq!(all["growth"], serde_json::json!([]));
     assert_eq!(all["active"]["active_users"], 0);

@@ -12,6 +12,7 @@ use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::postgres;
 use cognito_user_sync::store::maintenance::drift::Kind;
 use cognito_user_sync::store::maintenance::erase::erase;
+use cognito_user_sync::store::runs::{self, State, What};
 use cognito_user_sync_triggers::event::{Event, EventId, GroupChange, GroupEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::{Value, json};
@@ -293,9 +294,50 @@ async fn the_look_for_drift_outside_answers_as_the_one_that_reaches_the_database
         // Everybody is in a group that the table does not know.
         assert!(found["toRepair"].as_u64().unwrap() > drift[&Kind::Missing] + drift[&Kind::Gone], "{found}");
         assert!(!outside.function.stderr_lines().join("\n").contains("example.com"));
+        // However many calls it took, it is one run.
+        let written = runs::history(scene.database.applier.database(), What::Drift, 1).await.unwrap();
+        assert_eq!((written.len(), written[0].state), (if calls > 1 { 4 } else { 2 }, State::Ended));
+        let differ = found["toRepair"].as_u64().unwrap() + drift[&Kind::WithoutSub];
+        assert_eq!((written[0].done, written[0].found()), (USERS, Some(differ)));
     }
     let questions: Vec<_> = scene.inside.asked();
     assert!(questions.iter().any(|(question, ..)| question == "estimated_rows"));
+}
+
+/// Outside there is no way to the table: the function inside writes down how the check goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_look_for_drift_is_written_down_by_the_function_and_goes_on_where_that_is_older() {
+    let scene = Scene::create().await;
+    let pool = TestPool::create(&scene.database.deployment.endpoint).await;
+    pool.add("ada", &[("email", "ada@example.com")]).await;
+    let gone = crate::support::events::login(7, crate::support::events::at(1)).pool(&pool.id).build();
+    apply(&scene.database.applier, &[gone]).await;
+    let cognito = scene.database.deployment.endpoint.clone();
+    let outside = scene.outside(&pool.id, &[("AWS_ENDPOINT_URL", &cognito)]).await;
+    let begin = json!({ "drift": true });
+    let answered = outside.ask(&begin, LIMIT).await.unwrap();
+    let seen = async || {
+        let seen = runs::latest(scene.database.applier.database()).await.unwrap();
+        seen.into_iter().find(|run| run.what == What::Drift).unwrap()
+    };
+    let written = seen().await;
+    assert_eq!((written.state, written.done), (State::Ended, 1), "{written:?}");
+    assert_eq!((written.found(), written.kinds()), (answered["toRepair"].as_u64(), vec![("gone", 1)]));
+    assert_eq!(written.scope, json!({ "user_pool_id": pool.id, "mode": "dry_run", "groups": true }));
+    assert_eq!(written.findings.as_ref().unwrap()["requests"], answered["requests"]);
+
+    // A function of the release before: said once, and the check answers the same.
+    scene.inside.now(Does::HasNoAnswer("note_run"));
+    assert_eq!(outside.ask(&begin, LIMIT).await.unwrap()["toRepair"], answered["toRepair"]);
+    let log = outside.function.stderr_lines().join("\n");
+    assert_eq!(log.matches("is not written down").count(), 1, "{log}");
+    assert_eq!(seen().await, written);
+    // A database of before.
+    scene.inside.now(Does::Calls);
+    sqlx::query("drop table user_sync_runs").execute(&scene.database.owner).await.unwrap();
+    assert_eq!(outside.ask(&begin, LIMIT).await.unwrap()["toRepair"], answered["toRepair"]);
+    let log = outside.function.stderr_lines().join("\n") + &scene.inside.log();
+    assert!(!log.contains("example.com"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

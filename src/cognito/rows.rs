@@ -117,7 +117,7 @@ impl RowsFunction {
         Self { client, name, retry_budget }
     }
 
-    /// Asks, again where Lambda throttles or does not answer: no question changes anything.
+    /// Asks, again where Lambda throttles or does not answer: asked twice, every question is as asked once.
     ///
     /// # Errors
     /// When there is no answer, or it is another one than the question has.

@@ -8,9 +8,11 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use cognito_user_sync::cognito::triggers::{self, Parameter};
 use cognito_user_sync::config::Environment;
+use cognito_user_sync::postgres::Database;
 use cognito_user_sync::store::maintenance::audit::{
     self, Audited, Away, Counts, MANAGED_LOGIN_CLIENTS, OfReporter, OneSided, Question, Reason,
 };
+use cognito_user_sync::store::runs::{Run, What};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
@@ -18,6 +20,7 @@ use time::format_description::well_known::Iso8601;
 use time::{Date, Duration, OffsetDateTime, Time};
 
 use crate::commands::output::{self, line};
+use crate::commands::runs;
 
 const TABLE_WIDTH: u16 = 140;
 
@@ -141,11 +144,34 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let question = Question { from, to, away, managed_login_clients };
     let database = super::database(1).await?;
     let mut out = output::stdout();
-    let mut list = List { out: &mut out, json: arguments.json, is_first: true, failed: Ok(()) };
+    let scope = json!({ "from": from, "to": to, "gaps": arguments.gaps });
+    let run = runs::begin(&database, What::Audit, scope).await;
+    let audit = async |run: &Run| {
+        let audited = audit_and_print(&arguments, &database, &question, &mut out).await?;
+        run.progress(audited.total.logins, Some(audited.total.logins));
+        Ok(audited)
+    };
+    let audited = runs::attend(run, audit, Audited::findings).await?;
+    match audited.unaccounted() {
+        0 => Ok(()),
+        count => bail!(
+            "{count} recorded sign-ins have no login in the ledger and no known reason{}",
+            if arguments.list { "" } else { ": --list names them" }
+        ),
+    }
+}
+
+async fn audit_and_print(
+    arguments: &Arguments,
+    database: &Database,
+    question: &Question,
+    out: &mut impl Write,
+) -> anyhow::Result<Audited> {
+    let mut list = List { out: &mut *out, json: arguments.json, is_first: true, failed: Ok(()) };
     if arguments.list {
         list.begin();
     }
-    let audited = audit::audit(&database, &question, |one| {
+    let audited = audit::audit(database, question, |one| {
         if arguments.list {
             list.write(&one);
         }
@@ -155,18 +181,12 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.json {
         true => {
             let opening = if arguments.list { "]," } else { "{" };
-            write_json(&mut out, opening, &question, &audited)?;
+            write_json(out, opening, question, &audited)?;
         }
-        false => write_table(&mut out, &question, &audited)?,
+        false => write_table(out, question, &audited)?,
     }
     out.flush()?;
-    match audited.unaccounted() {
-        0 => Ok(()),
-        count => bail!(
-            "{count} recorded sign-ins have no login in the ledger and no known reason{}",
-            if arguments.list { "" } else { ": --list names them" }
-        ),
-    }
+    Ok(audited)
 }
 
 /// When the pool did not call the trigger, as the deployment has noted.

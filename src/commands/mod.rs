@@ -21,6 +21,7 @@ pub(crate) mod release;
 pub(crate) mod replay;
 pub(crate) mod report;
 pub(crate) mod restore;
+mod runs;
 pub(crate) mod triggers;
 pub(crate) mod verify;
 pub(crate) mod worker;

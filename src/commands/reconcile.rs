@@ -1,5 +1,5 @@
 //! `user-sync reconcile`: compares the user pool with the table and publishes the repairs; also fills a new table (the
-//! backfill). Must not write to the database.
+//! backfill). Must not write a row of anybody's: what it found goes to the queue, and to `commands::runs` how it went.
 
 mod plan;
 mod publish_all;
@@ -11,17 +11,21 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use cognito_user_sync::aws;
-use cognito_user_sync::cognito::reconcile::{Checkpoint, GroupTally, LeftOut, Mode, Phase, Reconcile, Tally};
+use cognito_user_sync::cognito::reconcile::{
+    self, Checkpoint, GroupTally, LeftOut, Mode, Phase, Reconcile, Tally,
+};
 use cognito_user_sync::cognito::user_pool::{self, ADMIN_READ_SHARE, Requests, UserPool, WALK_SHARE};
 use cognito_user_sync::config::Environment;
+use cognito_user_sync::postgres::Database;
 use cognito_user_sync::store::maintenance::drift::Kind;
+use cognito_user_sync::store::runs::{Run, What};
 use cognito_user_sync_triggers::publish::QUEUE_URL_VARIABLE;
 use cognito_user_sync_triggers::user_pool_id::UserPoolId;
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::commands::output;
 use crate::commands::reconcile::plan::Plan;
+use crate::commands::{output, runs};
 
 /// The exit code of a dry run that found drift.
 const DRIFT_FOUND: i32 = 2;
@@ -32,8 +36,8 @@ const TABLE_WIDTH: u16 = 120;
 ///
 /// Lists the whole pool, 60 users a request, compares each user with its row, and each row with the pool. A difference
 /// counts only if a second answer shows it, too. By default it prints the drift by kind and changes nothing. With
-/// --repair it publishes user.snapshot and user.deleted events to the queue; the consumer applies them. It never writes to
-/// the database. On an empty table this is the backfill: 1,000,000 users take 16,667 requests, and 19 minutes at 15 a
+/// --repair it publishes user.snapshot and user.deleted events to the queue; the consumer applies them. It writes nothing
+/// to the database but that it ran, and what it found. On an empty table this is the backfill: 1,000,000 users take 16,667 requests, and 19 minutes at 15 a
 /// second. Before it begins it says how many requests it will send. Nobody becomes a monthly active user by it. Then it
 /// lists the members of each group, 60 a request, compares them with the memberships in the database, and publishes
 /// user.group_joined, user.group_left and group.deleted.
@@ -114,23 +118,11 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if arguments.publish_all {
         return publish_all::run(&arguments).await;
     }
-    let reconcile = prepare(&arguments).await?;
-    let (users, rows) = reconcile.estimate().await?;
-    if !arguments.add_pool {
-        reconcile.check_table().await?;
-    }
-    let queue_url = if arguments.repair { Some(queue_url()?) } else { None };
-    let mut checkpoint = open_checkpoint(&arguments, reconcile.mode(), queue_url.as_deref())?;
-    let resumed = checkpoint.is_resumed();
-    let plan = Plan::of(&arguments, users);
-    plan.write(&arguments, checkpoint.tally().users, &mut output::stderr())?;
-    let mut progress = Progress::new(users, rows)?;
-    // Boxed: its future is large, since it holds many requests under way.
-    let done = Box::pin(reconcile.run(&mut checkpoint, |phase, tally| progress.report(phase, tally))).await;
-    progress.bar.finish_and_clear();
-    done?;
-    let (tally, requests) = (checkpoint.tally().clone(), checkpoint.requests()?);
-    checkpoint.remove()?;
+    let database = super::database(1).await?;
+    let run = runs::begin(&database, What::Reconcile, scope(&arguments)).await;
+    let compare = async |run: &Run| compare(&arguments, database, run).await;
+    let found = |done: &Compared| reconcile::findings(&done.tally, arguments.repair, done.requests);
+    let Compared { plan, tally, requests, resumed } = runs::attend(run, compare, found).await?;
 
     let took = started.elapsed();
     let summary = Summary { arguments: &arguments, plan, tally: &tally, requests, resumed, took };
@@ -146,7 +138,51 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn prepare(arguments: &Arguments) -> anyhow::Result<Reconcile> {
+/// What a run keeps of what it is asked for.
+fn scope(arguments: &Arguments) -> serde_json::Value {
+    serde_json::json!({
+        "user_pool_id": arguments.user_pool_id.as_str(),
+        "mode": if arguments.repair { "repair" } else { "dry_run" },
+        "groups": !arguments.without_groups,
+        "asks_admin_get_user": arguments.ask_admin_get_user,
+        "claims_rows_without_pool": arguments.claim_rows_without_pool,
+    })
+}
+
+/// A complete comparison.
+struct Compared {
+    plan: Plan,
+    tally: Tally,
+    requests: Requests,
+    resumed: bool,
+}
+
+async fn compare(arguments: &Arguments, database: Database, run: &Run) -> anyhow::Result<Compared> {
+    let reconcile = prepare(arguments, database).await?;
+    let (users, rows) = reconcile.estimate().await?;
+    if !arguments.add_pool {
+        reconcile.check_table().await?;
+    }
+    let queue_url = if arguments.repair { Some(queue_url()?) } else { None };
+    let mut checkpoint = open_checkpoint(arguments, reconcile.mode(), queue_url.as_deref())?;
+    let resumed = checkpoint.is_resumed();
+    let plan = Plan::of(arguments, users);
+    plan.write(arguments, checkpoint.tally().users, &mut output::stderr())?;
+    let mut progress = Progress::new(users, rows)?;
+    let report = |phase, tally: &Tally| {
+        run.progress(tally.users, Some(users.max(tally.users)));
+        progress.report(phase, tally);
+    };
+    // Boxed: its future is large, since it holds many requests under way.
+    let done = Box::pin(reconcile.run(&mut checkpoint, report)).await;
+    progress.bar.finish_and_clear();
+    done?;
+    let (tally, requests) = (checkpoint.tally().clone(), checkpoint.requests()?);
+    checkpoint.remove()?;
+    Ok(Compared { plan, tally, requests, resumed })
+}
+
+async fn prepare(arguments: &Arguments, database: Database) -> anyhow::Result<Reconcile> {
     let publisher = match arguments.repair {
         true => Some(aws::publisher(queue_url()?).await),
         false => None,
@@ -158,7 +194,7 @@ async fn prepare(arguments: &Arguments) -> anyhow::Result<Reconcile> {
     }
     Ok(Reconcile {
         user_pool,
-        rows: super::database(1).await?.into(),
+        rows: database.into(),
         publisher,
         settle: Duration::from_secs(arguments.settle_seconds),
         claim_rows_without_pool: arguments.claim_rows_without_pool,

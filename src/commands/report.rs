@@ -1,5 +1,7 @@
 //! `user-sync report`: prints the reports that operators need most often, as tables, JSON or CSV.
 
+mod runs;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
@@ -11,6 +13,7 @@ use cognito_user_sync::store::report::{
     self, Active, Day, Device, FailingUser, Failures, Group, Growth, Login, MAX_DAYS, MAX_WEEKS, Recorded,
     Retention, sparkline,
 };
+use cognito_user_sync::store::runs::Seen;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 use time::{Date, OffsetDateTime};
@@ -23,9 +26,9 @@ const DAYS: u32 = 30;
 /// In characters; a narrower terminal wraps.
 const TABLE_WIDTH: u16 = 120;
 
-/// Show user growth, active users, login activity, devices, retention, groups and failed sign-ins
+/// Show user growth, active users, login activity, devices, retention, groups, failed sign-ins, and what ran
 ///
-/// Reads the views report_*, which any other tool can read as well. Days and weeks are UTC. `logins`, and so
+/// Reads the views report_* and the table user_sync_runs, which any other tool can read as well. Days and weeks are UTC. `logins`, and so
 /// `all`, shows names and addresses, which are personal data. `failures`, `failing-users` and `audit` need a source of
 /// records; which login goes with which record, `user-sync audit` says. Needs DATABASE_URL of a member of user_sync_reader.
 /// `refresh` counts, by day, what the console's analytics show: run it every hour, as a member of user_sync_consumer.
@@ -38,7 +41,8 @@ pub(crate) struct Arguments {
     /// Which report.
     #[arg(value_enum, default_value_t = Report::All)]
     report: Report,
-    /// Days back, today included [default: 30; for logins, failures, failing-users and audit: 7].
+    /// Days back, today included [default: 30; for logins, failures, failing-users and audit: 7; for runs: the latest of
+    /// each kind].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_DAYS)))]
     days: Option<u32>,
     /// Weeks of retention, this one included.
@@ -80,6 +84,8 @@ enum Report {
     FailingUsers,
     /// Logins by day and client, beside the sign-ins that others recorded.
     Audit,
+    /// What ran (reconcile, verify, audit, maintain, the drift check), over how many, and what it found.
+    Runs,
     /// All of them.
     All,
     /// No report: counts the days that changed, for the console's analytics.
@@ -100,6 +106,7 @@ enum Answer {
     Failures(Vec<Failures>),
     FailingUsers(Vec<FailingUser>),
     Audit(Vec<Recorded>),
+    Runs(Vec<Seen>),
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -121,8 +128,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     } else if arguments.json {
         write_json(&mut out, &answers, arguments.report == Report::All)
     } else {
-        let days = arguments.days.unwrap_or(DAYS);
-        answers.iter().try_for_each(|answer| answer.write_text(&mut out, days))
+        answers.iter().try_for_each(|answer| answer.write_text(&mut out, arguments.days))
     }
 }
 
@@ -177,6 +183,9 @@ async fn ask(database: &Database, arguments: &Arguments) -> Result<Vec<Answer>, 
     if is_wanted(Report::Audit) {
         answers.push(Answer::Audit(report::recorded(database, days).await?));
     }
+    if is_wanted(Report::Runs) {
+        answers.push(Answer::Runs(runs::ask(database, arguments.days).await?));
+    }
     Ok(answers)
 }
 
@@ -204,6 +213,7 @@ impl Answer {
             Self::Failures(_) => "failures",
             Self::FailingUsers(_) => "failing_users",
             Self::Audit(_) => "audit",
+            Self::Runs(_) => "runs",
         }
     }
 
@@ -245,12 +255,13 @@ impl Answer {
                 &["day", "client_id", "logins", "cloudtrail", "threat_protection", "application"],
                 rows,
             ),
+            Self::Runs(rows) => runs::write_csv(out, rows),
         }
     }
 
-    fn write_text(&self, out: &mut impl Write, days: u32) -> anyhow::Result<()> {
+    fn write_text(&self, out: &mut impl Write, days: Option<u32>) -> anyhow::Result<()> {
         match self {
-            Self::Growth(rows) => write_growth(out, rows, days),
+            Self::Growth(rows) => write_growth(out, rows, days.unwrap_or(DAYS)),
             Self::Active(row) => write_active(out, row),
             Self::Logins(rows) => write_logins(out, rows),
             Self::Daily(rows) => write_daily(out, rows),
@@ -260,6 +271,7 @@ impl Answer {
             Self::Failures(rows) => write_failures(out, rows),
             Self::FailingUsers(rows) => write_failing_users(out, rows),
             Self::Audit(rows) => write_recorded(out, rows),
+            Self::Runs(rows) => runs::write_text(out, rows, days),
         }
     }
 }

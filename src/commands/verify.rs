@@ -1,7 +1,6 @@
 //! `user-sync verify`: compares the rows with the ledger, and repairs or explains them.
 
-use std::collections::BTreeSet;
-use std::io::Write as _;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
 use clap::Args;
@@ -12,11 +11,12 @@ use cognito_user_sync::store::maintenance::explain::{
 };
 use cognito_user_sync::store::maintenance::repair;
 use cognito_user_sync::store::maintenance::verify::{self, Difference};
+use cognito_user_sync::store::runs::{Run, What};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::commands::output;
+use crate::commands::{output, runs};
 
 /// Differences that are printed; all are counted and repaired.
 const DIFFERENCES_SHOWN: usize = 100;
@@ -50,28 +50,64 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(user) = arguments.user {
         return print_explanation(user, &explain::explain(&database, &geoip, user).await?, &mut out);
     }
-    let compared = compare(&database, &geoip).await?;
-    if compared.verified.differences == 0 || !arguments.repair {
-        compared.print(arguments.json, &mut out)?;
-        return match compared.verified.differences {
-            0 => Ok(()),
-            count => {
-                bail!("{count} values differ, of {} users; --repair repairs them", compared.users.len())
-            }
-        };
+    let scope = json!({ "mode": if arguments.repair { "repair" } else { "dry_run" } });
+    let run = runs::begin(&database, What::Verify, scope).await;
+    let prove = async |run: &Run| prove(&arguments, &database, &geoip, run, &mut out).await;
+    let Proved { first, after } = runs::attend(run, prove, Proved::findings).await?;
+    match (first.verified.differences, after.map(|compared| compared.verified.differences)) {
+        (0, _) | (_, Some(0)) => Ok(()),
+        (count, None) => {
+            bail!("{count} values differ, of {} users; --repair repairs them", first.users.len())
+        }
+        (_, Some(left)) => bail!("{left} values still differ: rows without any history are not repaired"),
+    }
+}
+
+/// Compares, and where it is asked for repairs and compares again. Prints what is found.
+async fn prove(
+    arguments: &Arguments,
+    database: &Database,
+    geoip: &GeoIp,
+    run: &Run,
+    out: &mut impl std::io::Write,
+) -> anyhow::Result<Proved> {
+    let first = compare(database, geoip, run).await?;
+    if first.verified.differences == 0 || !arguments.repair {
+        first.print(arguments.json, out)?;
+        return Ok(Proved { first, after: None });
     }
     if !arguments.json {
-        compared.print(false, &mut out)?;
+        first.print(false, out)?;
     }
-    repair::repair(&database, &geoip, &compared.users).await?;
+    repair::repair(database, geoip, &first.users).await?;
     if !arguments.json {
-        writeln!(out, "repaired the rows of {} users; comparing again", compared.users.len())?;
+        writeln!(out, "repaired the rows of {} users; comparing again", first.users.len())?;
     }
-    let compared = compare(&database, &geoip).await?;
-    compared.print(arguments.json, &mut out)?;
-    match compared.verified.differences {
-        0 => Ok(()),
-        left => bail!("{left} values still differ: rows without any history are not repaired"),
+    let after = compare(database, geoip, run).await?;
+    after.print(arguments.json, out)?;
+    Ok(Proved { first, after: Some(after) })
+}
+
+/// A comparison, and the one after a repair.
+struct Proved {
+    first: Compared,
+    after: Option<Compared>,
+}
+
+impl Proved {
+    /// What a run keeps: counts, and no value.
+    fn findings(&self) -> serde_json::Value {
+        let Self { first, after } = self;
+        let left = after.as_ref().map_or(first.verified.differences, |after| after.verified.differences);
+        json!({
+            "found": first.verified.differences,
+            "left": left,
+            "kinds": first.kinds,
+            "users": first.verified.users,
+            "users_who_differ": first.users.len(),
+            "events": first.verified.events,
+            "contexts": first.verified.contexts,
+        })
     }
 }
 
@@ -80,24 +116,37 @@ struct Compared {
     users: BTreeSet<Uuid>,
     /// The first of the differences.
     shown: Vec<Difference>,
+    /// How many there are of each column.
+    kinds: BTreeMap<String, u64>,
 }
 
-async fn compare(database: &Database, geoip: &GeoIp) -> anyhow::Result<Compared> {
+/// The column of a difference, without what follows it: the name of a group.
+fn column(difference: &Difference) -> &str {
+    difference.column.split(' ').next().unwrap_or_default()
+}
+
+async fn compare(database: &Database, geoip: &GeoIp, run: &Run) -> anyhow::Result<Compared> {
     let (events,): (i64,) =
         sqlx::query_as("select count(*) from user_events").fetch_one(database.questions()).await?;
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} events, {per_sec}, {eta} left")?;
-    let bar = ProgressBar::new(u64::try_from(events)?).with_style(style);
-    let mut users = BTreeSet::new();
+    let total = u64::try_from(events)?;
+    let bar = ProgressBar::new(total).with_style(style);
+    let (mut users, mut kinds) = (BTreeSet::new(), BTreeMap::new());
     let mut shown = Vec::new();
     let found = |difference: Difference| {
         users.insert(difference.user);
+        *kinds.entry(column(&difference).to_owned()).or_default() += 1;
         if shown.len() < DIFFERENCES_SHOWN {
             shown.push(difference);
         }
     };
-    let verified = verify::verify(database, geoip, found, |events| bar.set_position(events)).await;
+    let progress = |events| {
+        run.progress(events, Some(total.max(events)));
+        bar.set_position(events);
+    };
+    let verified = verify::verify(database, geoip, found, progress).await;
     bar.finish_and_clear();
-    Ok(Compared { verified: verified?, users, shown })
+    Ok(Compared { verified: verified?, users, shown, kinds })
 }
 
 impl Compared {

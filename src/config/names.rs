@@ -154,11 +154,13 @@ pub enum Role {
     App,
     /// Reads.
     Reader,
+    /// The console: reads, and writes down what it did.
+    Console,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Owner, Self::Consumer, Self::App, Self::Reader];
+    pub const ALL: [Self; 5] = [Self::Owner, Self::Consumer, Self::App, Self::Reader, Self::Console];
 
     /// What the role's name ends with.
     #[must_use]
@@ -168,6 +170,7 @@ impl Role {
             Self::Consumer => "consumer",
             Self::App => "app",
             Self::Reader => "reader",
+            Self::Console => "console",
         }
     }
 }

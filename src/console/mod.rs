@@ -4,12 +4,12 @@
 //!
 //! | part | what it is for |
 //! |---|---|
-//! | [`server`] | all routes, and the layers around them |
-//! | [`page`], [`trouble`], [`status`], [`words`], [`assets`] | a page's frame, its failures, its marks, its words, its files |
-//! | [`access`] | who may what |
-//! | [`now`], [`users`], [`analytics`], [`dead_letters`], [`plans`], [`drift`], [`trail`] | the pages |
-//! | [`help`], [`manual`] | help; the runbook, there when the database is not |
-//! | [`charts`] | figures as SVG; pure |
+//! | `server` | all routes, and the layers around them |
+//! | `page`, `trouble`, `status`, `words`, `assets` | a page's frame, its failures, its marks, its words, its files |
+//! | `access` | who may what |
+//! | `now`, `users`, `analytics`, `dead_letters`, `plans`, `drift`, `trail` | the pages |
+//! | `help`, `manual` | help; the runbook, there when the database is not |
+//! | `charts` | figures as SVG; pure |
 
 mod access;
 mod analytics;
@@ -33,6 +33,12 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+pub use self::access::{Access, Asked, AskedOidc, NoRandomness, Refused, Right, Rights, SetupError};
+pub use self::dead_letters::QueueUrls;
+pub use self::now::{Options as NowOptions, Services, WORKERS_MAX, metrics_url};
+pub use self::plans::{
+    COMMANDS_DATABASE_URL_VARIABLE, RUN_ID_VARIABLE, STARTED_BY_VARIABLE, TaskPlace, Tasks,
+};
 use crate::postgres::Database;
 
 /// How many connections the pages read by.
@@ -46,10 +52,20 @@ pub const WRITING_CONNECTIONS: usize = 2;
 pub struct Options {
     /// What the deployment is called, as people say it: `production · eu-west-1`.
     pub environment: String,
+    /// Who may enter, and what they may.
+    pub access: Arc<Access>,
     /// The database that takes writes.
     pub primary: Database,
     /// What the pages read: a replica if there is one, else the primary by connections of their own.
     pub reads: Database,
+    /// Where the figures of the Now page come from.
+    pub now: NowOptions,
+    /// The queue of events, and its dead letters.
+    pub events: QueueUrls,
+    /// The queue of records of sign-ins, and its dead letters.
+    pub records: QueueUrls,
+    /// Where commands run.
+    pub tasks: Tasks,
 }
 
 /// The console could not go on.
@@ -64,20 +80,28 @@ pub enum Error {
 #[derive(Debug)]
 pub(in crate::console) struct Console {
     pub(in crate::console) environment: String,
+    pub(in crate::console) access: Arc<Access>,
     /// The replica, if one is given; else the primary by connections of their own.
     pub(in crate::console) reads: Database,
     /// What is written goes there.
-    #[expect(dead_code, reason = "nothing is written yet")]
     pub(in crate::console) primary: Database,
     pub(in crate::console) now: Arc<now::Watch>,
+    pub(in crate::console) letters: Arc<dead_letters::Reader>,
+    pub(in crate::console) acts: plans::Acts,
 }
 
 pub(in crate::console) type Shared = Arc<Console>;
 
 impl Console {
-    fn of(options: Options) -> Self {
-        let Options { environment, primary, reads } = options;
-        Self { environment, reads, primary, now: Arc::default() }
+    async fn of(options: Options) -> Self {
+        let Options { environment, access, primary, reads, now, events, records, tasks } = options;
+        let now = Arc::new(now::Watch::new(now, reads.clone(), primary.clone()));
+        let letters = dead_letters::Reader::new(events, records).await;
+        let dealer = dead_letters::Dealer::new(Arc::clone(&letters), primary.clone(), reads.clone());
+        let acts = plans::Acts::new(primary.clone(), tasks.runner())
+            .with(plans::Kind::RedriveLetters, dealer.clone())
+            .with(plans::Kind::DropLetters, dealer);
+        Self { environment, access, reads, primary, now, letters, acts }
     }
 }
 
@@ -90,6 +114,8 @@ pub async fn serve(
     options: Options,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
-    let shared = Arc::new(Console::of(options));
-    Ok(axum::serve(listener, server::router(shared)).with_graceful_shutdown(stop).await?)
+    let shared = Arc::new(Box::pin(Console::of(options)).await);
+    let served = axum::serve(listener, server::router(shared.clone())).with_graceful_shutdown(stop).await;
+    tokio::join!(shared.acts.end(), shared.letters.end());
+    Ok(served?)
 }

@@ -221,24 +221,5 @@ impl<T: Template> IntoResponse for Page<T> {
     }
 }
 
-/// A page that is still to be built.
-#[derive(Debug, Template)]
-#[template(path = "not_yet.html")]
-pub(in crate::console) struct NotYet {
-    frame: Frame,
-    title: &'static str,
-}
-
-impl NotYet {
-    pub(in crate::console) fn of(
-        console: &Console,
-        visitor: &Visitor,
-        section: Section,
-        title: &'static str,
-    ) -> Self {
-        Self { frame: Frame::of(console, visitor, section), title }
-    }
-}
-
 #[cfg(test)]
 mod tests;

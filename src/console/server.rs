@@ -64,6 +64,7 @@ pub(in crate::console) fn router(shared: Shared) -> Router {
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(middleware::from_fn(within_limits))
         .layer(middleware::from_fn_with_state(shared.clone(), dress))
+        .layer(middleware::from_fn_with_state(shared.clone(), access::border))
         .layer(middleware::from_fn(with_headers))
         .layer(middleware::from_fn(logged))
         .with_state(shared)

@@ -25,8 +25,6 @@ type Cause = Box<dyn StdError + Send + Sync>;
 pub(in crate::console) enum Trouble {
     /// 403: the visitor has not this right.
     Forbidden(Right),
-    /// 403: by what they have not; a sentence of ours for people.
-    Stopped(&'static str),
     /// 404: what there is not, as "user", "plan".
     NotFound(&'static str),
     /// 400: a sentence of ours that says what is wrong with what was asked.
@@ -37,8 +35,6 @@ pub(in crate::console) enum Trouble {
     Unwritten(Cause),
     /// 503: the database answered, but not this within its limit.
     Slow(Cause),
-    /// 503: SQS is silent, or says no.
-    Queue(Cause),
     /// 401: nobody is signed in.
     SignIn,
     /// 504: it took too long.
@@ -76,19 +72,16 @@ impl Trouble {
     }
 
     /// What could not be written down was not done.
-    #[expect(dead_code, reason = "nothing is written yet")]
     pub(in crate::console) fn unwritten(error: sqlx::Error) -> Self {
         Self::Unwritten(Box::new(error))
     }
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::Forbidden(_) | Self::Stopped(_) => StatusCode::FORBIDDEN,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Refused(_) => StatusCode::BAD_REQUEST,
-            Self::Database(_) | Self::Unwritten(_) | Self::Slow(_) | Self::Queue(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Database(_) | Self::Unwritten(_) | Self::Slow(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::SignIn => StatusCode::UNAUTHORIZED,
             Self::Late => StatusCode::GATEWAY_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -109,32 +102,22 @@ impl Trouble {
             Self::Slow(error) => {
                 tracing::warn!(error = logging::causes(error.as_ref()), "a page's question took too long");
             }
-            Self::Queue(error) => {
-                tracing::warn!(error = logging::causes(error.as_ref()), "the queue did not answer a page");
-            }
             Self::Broken(error) => {
                 tracing::error!(error = logging::causes(error.as_ref()), "a page could not be made");
             }
             Self::Late => tracing::warn!("a page took too long"),
-            Self::Forbidden(_)
-            | Self::Stopped(_)
-            | Self::NotFound(_)
-            | Self::Refused(_)
-            | Self::SignIn
-            | Self::TooLarge => {}
+            Self::Forbidden(_) | Self::NotFound(_) | Self::Refused(_) | Self::SignIn | Self::TooLarge => {}
         }
     }
 
     fn title(&self) -> &'static str {
         match self {
             Self::Forbidden(_) => "You may not do this",
-            Self::Stopped(_) => "This was stopped",
             Self::NotFound(_) => "There is nothing here",
             Self::Refused(_) => "This cannot be done as it was asked",
             Self::Database(_) => "The database does not answer.",
             Self::Unwritten(_) => "Nothing was done: it could not be written down",
             Self::Slow(_) => "This takes longer than a page may ask",
-            Self::Queue(_) => "The queue does not answer",
             Self::SignIn => "Sign in",
             Self::Late => "This took too long",
             Self::TooLarge => "This is too large",
@@ -209,6 +192,7 @@ pub(in crate::console) async fn dress(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use std::sync::Arc;
 
     use askama::Template as _;
@@ -239,13 +223,11 @@ mod tests {
     fn each_trouble_says_what_is_safe_and_none_repeats_its_cause() {
         let troubles = [
             (Trouble::Forbidden(Right::Act), 403, "Nothing was changed"),
-            (Trouble::Stopped("It came from elsewhere."), 403, "It came from elsewhere. Nothing was changed"),
             (Trouble::NotFound("user"), 404, "no such user"),
             (Trouble::Refused("The <count> is wrong.".to_owned()), 400, "The &#60;count&#62; is wrong."),
             (Trouble::Database(secret()), 503, "Nothing is lost while you look"),
             (Trouble::Unwritten(secret()), 503, "nothing was revealed"),
             (Trouble::Slow(secret()), 503, "Nothing was changed"),
-            (Trouble::Queue(secret()), 503, "Sign-ins go on"),
             (Trouble::SignIn, 401, "Nothing was done"),
             (Trouble::Late, 504, "what was done here"),
             (Trouble::TooLarge, 413, "Nothing was changed"),

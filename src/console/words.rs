@@ -17,7 +17,7 @@ pub(in crate::console) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + 6);
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -59,7 +59,7 @@ pub(in crate::console) fn lasting(duration: Duration) -> String {
     match seconds {
         0..10 => {
             let tenths = duration.as_millis() / 100;
-            if tenths % 10 == 0 {
+            if tenths.is_multiple_of(10) {
                 format!("{seconds} s")
             } else {
                 format!("{}.{} s", tenths / 10, tenths % 10)
@@ -142,6 +142,7 @@ pub(in crate::console) mod filters {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use std::time::Duration;
 
     use cognito_user_sync_triggers::timestamp::Timestamp;

@@ -38,6 +38,8 @@ pub struct Deployment {
     pub app_url: String,
     /// The database as a member of `user_sync_owner`: what `maintain`, `verify --repair` and `release` take.
     pub operator_url: String,
+    /// The database as a member of `user_sync_console`: what the console takes. Empty where the schema has none.
+    pub console_url: String,
     /// The SQS endpoint.
     pub endpoint: String,
     /// The queue.
@@ -50,7 +52,7 @@ pub struct Deployment {
 }
 
 /// The roles that a deployment has a login of.
-const ROLES: [&str; 3] = ["consumer", "app", "owner"];
+const ROLES: [&str; 4] = ["consumer", "app", "owner", "console"];
 
 /// A deployment could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -127,11 +129,17 @@ impl Deployment {
         let mut logins = Vec::new();
         for role in ROLES {
             let (login, password) = (format!("{name}_{role}_login"), Uuid::now_v7().simple().to_string());
+            let is_there =
+                sqlx::query_scalar("select to_regrole($1) is not null").bind(format!("{name}_{role}"));
+            if !is_there.fetch_one(&mut connection).await? {
+                logins.push(String::new());
+                continue;
+            }
             let create = format!("create role {login} login password '{password}' in role {name}_{role}");
             sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await?;
             logins.push(url(&admin, Some((&login, &password)), &name, &admin_url));
         }
-        let [consumer_url, app_url, operator_url] = logins.try_into().unwrap_or_default();
+        let [consumer_url, app_url, operator_url, console_url] = logins.try_into().unwrap_or_default();
 
         let client = client(endpoint);
         let dlq_url = create_queue(&client, &format!("{name}-dlq"), None).await?;
@@ -149,6 +157,7 @@ impl Deployment {
             consumer_url,
             app_url,
             operator_url,
+            console_url,
             endpoint: endpoint.to_owned(),
             queue_url,
             dlq_url,
@@ -203,8 +212,8 @@ impl Deployment {
     pub async fn remove(self) -> Result<(), Error> {
         let mut connection = PgConnectOptions::from_str(&self.admin_url)?.connect().await?;
         let name = &self.database;
-        let logins = ROLES.iter().map(|role| format!("drop role {name}_{role}_login"));
-        let groups = self.prefix().roles().map(|role| format!("drop role {role}"));
+        let logins = ROLES.iter().map(|role| format!("drop role if exists {name}_{role}_login"));
+        let groups = self.prefix().roles().map(|role| format!("drop role if exists {role}"));
         let drops = logins.chain(groups);
         for drop in std::iter::once(format!("drop database {name} with (force)")).chain(drops) {
             sqlx::query(AssertSqlSafe(drop)).execute(&mut connection).await?;

@@ -190,6 +190,12 @@ impl Database {
         &self.pool
     }
 
+    /// The same database, with connections apart from these: whoever uses them waits for none of these, nor takes one away.
+    #[must_use]
+    pub fn with_own_connections(&self, connections: usize) -> Self {
+        Self { sessions: Sessions::new(connections), ..self.clone() }
+    }
+
     /// Where it connects, for people: host and port, and what is dialled in their place.
     #[must_use]
     pub fn server(&self) -> String {

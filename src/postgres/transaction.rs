@@ -133,6 +133,18 @@ impl Database {
         }
     }
 
+    /// Runs one statement that cannot be in a transaction, as `create index concurrently`: sent whole, in one message, so that
+    /// no pooler can come in between. It names its schema itself.
+    ///
+    /// # Errors
+    /// When there is no connection, and when the statement fails; it may have left something half done.
+    pub async fn run_alone(&self, statement: String) -> Result<(), Error> {
+        let mut session = self.acquire().await?;
+        session.execute(sqlx::raw_sql(AssertSqlSafe(statement))).await.map_err(without_values)?;
+        self.sessions.keep(session);
+        Ok(())
+    }
+
     /// Asks questions, each in a transaction of its own.
     #[must_use]
     pub fn questions(&self) -> Questions<'_> {

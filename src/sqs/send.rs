@@ -34,6 +34,12 @@ impl Sender {
         Self { client: aws::sqs(&config, &queue_url), queue_url }
     }
 
+    /// A sender to the queue at this URL, with an existing client.
+    #[must_use]
+    pub fn with_client(client: Client, queue_url: String) -> Self {
+        Self { client, queue_url }
+    }
+
     /// Fetches credentials and opens a connection. That it may be refused does not matter.
     pub async fn warm(&self) {
         let request = self.client.get_queue_attributes().queue_url(&self.queue_url);

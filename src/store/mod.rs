@@ -9,13 +9,18 @@
 //! | `tables` | reads and writes each table; decides nothing |
 //! | [`maintenance`] | the proof, repair, erasure, the ledger's months, the adoption of an old table |
 //! | [`migrate`], [`report`], [`daily`] | the schema; what operators ask most often; what is kept by day of it |
+//! | [`console`] | what the console writes |
+//! | [`runs`] | what ran, and what it found |
+//! | [`directory`], [`timeline`] | users and one user's history, for pages |
 //!
 //! Must not know where messages come from: neither SQS nor Lambda nor Cognito.
 
 pub mod apply;
 #[cfg(feature = "dev")]
 pub mod bench;
+pub mod console;
 pub mod daily;
+pub mod directory;
 mod locks;
 pub mod maintenance;
 mod merge;
@@ -23,9 +28,11 @@ pub mod migrate;
 mod model;
 pub mod outcome;
 pub mod report;
+pub mod runs;
 mod tables;
 #[cfg(all(test, feature = "dev"))]
 mod tests;
+pub mod timeline;
 
 pub use self::apply::Applier;
 pub(crate) use self::apply::rehearse;

@@ -106,13 +106,13 @@ fn peak_kb(pid: u32) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_of_ten_megabytes_is_refused_and_not_kept() {
     let console = Console::start(&deployment().await, &[]).await;
-    let before = peak_kb(console.pid());
+    let before = peak_kb(console.id());
     for length in [5_000, 100_000, 10_000_000] {
         let path = format!("/users?after={}", "x".repeat(length));
         let answer = console.ask("GET", &path, &[], "").await;
         assert!((400..500).contains(&answer.status), "{length}: {}", answer.status);
     }
-    let grown = peak_kb(console.pid()) - before;
+    let grown = peak_kb(console.id()) - before;
     assert!(grown < 8_000, "{grown} kB more");
     assert_eq!(console.get("/help").await.status, 200, "it goes on");
 }

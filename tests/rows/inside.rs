@@ -34,6 +34,8 @@ pub(crate) enum Does {
     Fails(&'static str),
     /// Never answers.
     IsSilent,
+    /// Calls a function of a release that does not know this question.
+    HasNoAnswer(&'static str),
 }
 
 /// Lambda on a loopback port, and the function.
@@ -114,7 +116,17 @@ async fn invoke(State(shared): State<Arc<Shared>>, Path(name): Path<String>, bod
         Does::Refuses(status, code) => refused(status, code),
         Does::Fails(payload) => failed(payload.into()),
         Does::IsSilent => std::future::pending().await,
+        Does::HasNoAnswer(question) if is_asked(&body, question) => {
+            let unknown = br#"{"errorType":"UserSync.OperationFailed","errorMessage":"the payload is no question about rows that this build knows: deploy this function and the one that asks of one release"}"#;
+            failed(unknown.to_vec())
+        }
+        Does::HasNoAnswer(_) => call(&shared, body).await,
     }
+}
+
+fn is_asked(body: &Bytes, question: &str) -> bool {
+    let payload: serde_json::Value = serde_json::from_slice(body).unwrap();
+    payload["rows"].get(question).is_some()
 }
 
 async fn call(shared: &Shared, body: Bytes) -> Response {

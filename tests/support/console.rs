@@ -20,6 +20,7 @@ pub struct Console {
     /// Where it said to go: the one-time URL.
     pub url: String,
     cookies: Mutex<Vec<(String, String)>>,
+    stdout: Arc<Mutex<Vec<String>>>,
     stderr: Arc<Mutex<Vec<String>>>,
 }
 
@@ -54,12 +55,35 @@ impl Answer {
     }
 }
 
+/// Variables under which a console works on this deployment, by a login of its own.
+pub fn environment(deployment: &Deployment) -> Vec<(&'static str, &str)> {
+    let mut environment = deployment.environment();
+    environment.retain(|(name, _)| *name != "DATABASE_URL");
+    environment.push(("DATABASE_URL", &deployment.console_url));
+    environment
+}
+
 impl Console {
     /// Starts the release program beside this deployment, and opens the URL that it prints.
     pub async fn start(deployment: &Deployment, arguments: &[&str]) -> Self {
-        let console = Self::start_signed_out(&deployment.environment(), arguments).await;
+        let console = Self::start_signed_out(&environment(deployment), arguments).await;
         console.sign_in().await;
         console
+    }
+
+    /// The same, with variables that take the place of the deployment's.
+    pub async fn start_with(deployment: &Deployment, more: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let all: Vec<(&str, &str)> =
+            environment(deployment).into_iter().chain(more.iter().copied()).collect();
+        let console = Self::start_signed_out(&all, arguments).await;
+        console.sign_in().await;
+        console
+    }
+
+    /// Asks it to end, in order.
+    pub fn ask_to_end(&self) {
+        let asked = Command::new("kill").args(["-s", "TERM", &self.process.id().to_string()]).status();
+        assert!(asked.unwrap().success());
     }
 
     /// Starts it by variables of the test's own, and opens nothing.
@@ -84,34 +108,55 @@ impl Console {
         };
         let stdout = read(Box::new(process.stdout.take().unwrap()));
         let stderr = read(Box::new(process.stderr.take().unwrap()));
+        let printed = Arc::clone(&stdout);
         let url = || {
-            let lines = stdout.lock().unwrap();
-            lines.iter().find_map(|line| Some(line.get(line.find("http://")?..)?.trim().to_owned()))
+            let lines = printed.lock().unwrap();
+            lines.iter().find(|line| line.starts_with("http")).map(|line| line.trim().to_owned())
         };
-        let mut console =
-            Self { process, address: String::new(), url: String::new(), cookies: Mutex::default(), stderr };
+        let mut console = Self {
+            process,
+            address: String::new(),
+            url: String::new(),
+            cookies: Mutex::default(),
+            stdout,
+            stderr,
+        };
         eventually("the console prints its URL", Duration::from_secs(20), async || {
             let ended = url().is_none() && console.stderr().contains("Error:");
             assert!(!ended, "{}", console.stderr());
-            url().is_some()
+            url().is_some() && console.stderr().contains("console.addr")
         })
         .await;
         console.url = url().unwrap();
-        let rest = console.url.strip_prefix("http://").unwrap();
-        console.address = rest.split('/').next().unwrap().to_owned();
+        // Behind TLS the URL is of another host.
+        let log = console.stderr();
+        let address = log.split("\"console.addr\":\"").nth(1).expect("the log has the address");
+        console.address = address.split('"').next().unwrap().to_owned();
         console
     }
 
     /// Opens the URL that it printed, and keeps the cookies.
     pub async fn sign_in(&self) {
-        let path = self.url.strip_prefix("http://").unwrap().trim_start_matches(self.address.as_str());
-        let answer = self.get(path).await;
+        let path = self.url.splitn(4, '/').nth(3).unwrap();
+        let answer = self.get(&format!("/{path}")).await;
         assert!(matches!(answer.status, 200 | 303), "{answer:?}");
     }
 
-    /// The process's id.
-    pub fn pid(&self) -> u32 {
+    /// What it printed.
+    pub fn stdout(&self) -> String {
+        self.stdout.lock().unwrap().join("\n")
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// The value of a cookie of access, such as `session`.
+    pub fn cookie(&self, what: &str) -> String {
+        let cookies = self.cookies.lock().unwrap();
+        let found = cookies.iter().find(|(name, _)| name.contains(&format!("user_sync_{what}")));
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
     }
 
     /// What it wrote to its log.

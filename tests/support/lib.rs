@@ -11,6 +11,7 @@
 pub mod binaries;
 pub mod certificates;
 pub mod cloudtrail;
+pub mod cloudwatch_stub;
 pub mod conformance;
 pub mod console;
 pub mod events;
@@ -18,6 +19,7 @@ pub mod far;
 pub mod former_function;
 pub mod geoip;
 pub mod histories;
+pub mod key_host;
 pub mod lambda_runtime_api;
 pub mod large_pool;
 pub mod move_tasks;

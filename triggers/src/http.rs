@@ -44,7 +44,7 @@ pub fn client(connect: Duration) -> SharedHttpClient {
 }
 
 /// Trusts whom the machine trusts, or the file that `SSL_CERT_FILE` names. On ring, the only provider that is linked.
-fn tls() -> ClientConfig {
+pub fn tls() -> ClientConfig {
     let mut roots = RootCertStore::empty();
     // What cannot be read is trusted by nobody.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

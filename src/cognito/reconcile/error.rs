@@ -118,6 +118,29 @@ pub enum Error {
 }
 
 impl Error {
+    /// What a run keeps of it: its class. `None` where the table is the cause.
+    #[must_use]
+    pub fn class(&self) -> Option<String> {
+        let class = match self {
+            Self::NoSuchPool(_) => "no such pool",
+            Self::Pool(error) => {
+                return Some(format!("Cognito: {}", error.code().unwrap_or("not available")));
+            }
+            Self::TokenRefused => "pagination token refused",
+            Self::Database(_) => return None,
+            Self::Rows(_) => "the function of the rows",
+            Self::OtherPool { .. } => "another pool's table",
+            Self::TooManyDeletions { .. } => "too many deletions",
+            Self::Publish(_) | Self::Queue(_) => "the queue",
+            Self::Checkpoint { .. }
+            | Self::Unreadable { .. }
+            | Self::Locked { .. }
+            | Self::OtherRun { .. }
+            | Self::OtherQueue { .. } => "the checkpoint",
+        };
+        Some(class.to_owned())
+    }
+
     /// What the pool's answer to a request means, which may have had a pagination token.
     pub(super) fn of_pool(error: PoolError, user_pool_id: &str, token: Option<&str>) -> Self {
         match error.code() {

@@ -7,6 +7,7 @@
 mod checkpoint;
 mod compare;
 mod error;
+mod findings;
 mod groups;
 mod publish_all;
 mod ranges;
@@ -28,6 +29,7 @@ use crate::cognito::reconcile::checkpoint::Planned;
 pub use crate::cognito::reconcile::checkpoint::{Checkpoint, Phase, Tally};
 use crate::cognito::reconcile::compare::{Finding, Findings, Question, Suspect};
 pub use crate::cognito::reconcile::error::Error;
+pub use crate::cognito::reconcile::findings::findings;
 pub use crate::cognito::reconcile::groups::{GroupTally, LeftOut};
 pub use crate::cognito::reconcile::publish_all::PublishAll;
 pub use crate::cognito::reconcile::ranges::{Range, RangeWalk, Walked};

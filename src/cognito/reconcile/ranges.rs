@@ -93,6 +93,9 @@ pub struct RangeWalk {
     pub tally: Tally,
     /// The requests of the calls before this one.
     pub requests: Requests,
+    /// The run that the first call wrote down, if it could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Uuid>,
 }
 
 impl RangeWalk {
@@ -100,7 +103,7 @@ impl RangeWalk {
     #[must_use]
     pub fn of(users: u64) -> Self {
         let (tally, requests) = Default::default();
-        Self { started_at: Timestamp::now(), next: Some(Range::first_of(users)), tally, requests }
+        Self { started_at: Timestamp::now(), next: Some(Range::first_of(users)), tally, requests, run: None }
     }
 }
 

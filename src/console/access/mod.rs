@@ -1,52 +1,96 @@
-//! Who may what: sessions, one-time URLs, the load balancer's header, and what a visitor's rights are. Must not know a page.
+//! Who may enter, and what they may: one-time links, the load balancer's header, Host and Origin. Must not know a page but
+//! its own.
+//!
+//! | part | what it is for |
+//! |---|---|
+//! | [`asked`] | what whoever starts the console asks for, and what of it is refused |
+//! | [`guard`] | the layers that each request passes |
+//! | [`origin`] | Host, `Origin` and `Sec-Fetch-Site`; pure |
+//! | [`link`], [`enter`] | one-time links, and the page that takes them |
+//! | [`session`], [`seal`], [`jar`] | what a browser keeps of it: sealed, in cookies |
+//! | [`oidc`] | visitors whom a load balancer has signed in |
+//! | [`rights`] | what a visitor may; pure |
 
-use axum::Router;
-use axum::extract::{FromRequestParts, Request, State};
+mod asked;
+mod door;
+mod enter;
+mod guard;
+mod jar;
+mod link;
+mod oidc;
+mod origin;
+mod rights;
+mod seal;
+mod session;
+
+use std::net::SocketAddr;
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderValue;
 use axum::http::request::Parts;
-use axum::middleware::Next;
-use axum::response::Response;
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use uuid::Uuid;
 
-use crate::console::Shared;
+pub use self::asked::{Asked, AskedOidc, Refused, SetupError};
+pub(in crate::console) use self::enter::routes;
+pub(in crate::console) use self::guard::{border, guard};
+pub use self::rights::{Right, Rights};
+pub use self::seal::NoRandomness;
+
+use self::asked::{Granted, Way};
+use self::jar::{Jar, REVEAL};
+use self::link::Links;
+use self::origin::Place;
+use self::session::{REVEAL_LASTS, Reveal};
 use crate::console::page::Look;
 use crate::console::trouble::Trouble;
 
-/// What a visitor may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::console) enum Right {
-    /// See everything but personal data.
-    Read,
-    /// See one user's personal data, written down with the reason.
-    Reveal,
-    /// Start what changes something.
-    Act,
+/// Who may enter, and how.
+#[derive(Debug)]
+pub struct Access {
+    granted: Granted,
+    links: Links,
 }
 
-impl Right {
-    pub(in crate::console) const ALL: [Self; 3] = [Self::Read, Self::Reveal, Self::Act];
+impl Access {
+    /// As it was asked for.
+    ///
+    /// # Errors
+    /// Names what of it is not safe, or means nothing, and what to do.
+    pub fn of(asked: Asked) -> Result<Self, SetupError> {
+        Ok(Self { granted: asked.grant()?, links: Links::default() })
+    }
 
-    /// As it is written in `--allow` and in a claim.
-    pub(in crate::console) fn name(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Reveal => "reveal",
-            Self::Act => "act",
+    /// Makes a one-time link, good for 15 minutes, to a console that listens there; `None` where a load balancer signs
+    /// people in.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn link(&self, listening: SocketAddr) -> Result<Option<String>, NoRandomness> {
+        let Way::Link(_) = self.granted.way else { return Ok(None) };
+        let token = self.links.make(Timestamp::now())?;
+        Ok(Some(format!("{}/enter?token={token}", self.url(listening))))
+    }
+
+    /// Where a browser finds a console that listens there.
+    #[must_use]
+    pub fn url(&self, listening: SocketAddr) -> String {
+        match &self.granted.place {
+            Place::Loopback => format!("http://{listening}"),
+            Place::Behind(host) => format!("https://{host}"),
         }
     }
-}
 
-/// What one visitor may do.
-#[derive(Debug, Clone, Copy, Default)]
-pub(in crate::console) struct Rights {
-    pub(in crate::console) read: bool,
-    pub(in crate::console) reveal: bool,
-    pub(in crate::console) act: bool,
-}
+    /// The cookie by which a visitor sees one user's data for 10 minutes, instead of another one's before. Write down
+    /// who and why first.
+    pub(in crate::console) fn reveal(&self, visitor: &Visitor, user: Uuid) -> HeaderValue {
+        let reveal = Reveal::begin(&visitor.session, user, Timestamp::now());
+        visitor.jar.set(REVEAL, &reveal.seal(&self.granted.seal), REVEAL_LASTS)
+    }
 
-impl Rights {
-    /// Those of them that there are, in ascending order.
-    pub(in crate::console) fn all(self) -> Vec<Right> {
-        let rights = [(self.read, Right::Read), (self.reveal, Right::Reveal), (self.act, Right::Act)];
-        rights.into_iter().filter_map(|(has, right)| has.then_some(right)).collect()
+    /// The cookie by which a visitor sees nobody's data any more.
+    pub(in crate::console) fn mask(visitor: &Visitor) -> HeaderValue {
+        visitor.jar.clear(REVEAL)
     }
 }
 
@@ -58,21 +102,21 @@ pub(in crate::console) struct Visitor {
     pub(in crate::console) rights: Rights,
     /// How the page should look to them: the frame's, by [`Look::of`].
     pub(in crate::console) look: Look,
+    /// What is revealed is bound to it; says nothing of anybody.
+    session: String,
+    revealed: Option<Reveal>,
+    jar: Jar,
 }
 
 impl Visitor {
     pub(in crate::console) fn may(&self, right: Right) -> bool {
-        match right {
-            Right::Read => self.rights.read,
-            Right::Reveal => self.rights.reveal,
-            Right::Act => self.rights.act,
-        }
+        self.rights.has(right)
     }
 
-    /// # Errors
-    /// When the right is missing.
-    pub(in crate::console) fn must(&self, right: Right) -> Result<(), Trouble> {
-        if self.may(right) { Ok(()) } else { Err(Trouble::Forbidden(right)) }
+    /// Until when this user's personal data are revealed to the visitor, if they are.
+    pub(in crate::console) fn has_revealed(&self, user: Uuid) -> Option<Timestamp> {
+        let revealed = self.revealed.as_ref().filter(|_| self.may(Right::Reveal))?;
+        (revealed.user == user).then_some(revealed.until)
     }
 }
 
@@ -84,19 +128,31 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
     }
 }
 
-/// What is here for visitors without a session.
-pub(in crate::console) fn routes() -> Router<Shared> {
-    Router::new()
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::console::access::session::after;
 
-/// Puts the [`Visitor`] into the request's extensions, or refuses the request by a [`Trouble`].
-pub(in crate::console) async fn guard(
-    State(_): State<Shared>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, Trouble> {
-    let look = Look::of(&request);
-    let rights = Rights { read: true, ..Rights::default() };
-    request.extensions_mut().insert(Visitor { name: "you".to_owned(), rights, look });
-    Ok(next.run(request).await)
+    fn visitor(rights: &[Right], revealed: Option<Reveal>) -> Visitor {
+        Visitor {
+            name: "ada".to_owned(),
+            rights: Rights::of(rights),
+            look: Look::default(),
+            session: "one".to_owned(),
+            revealed,
+            jar: Jar::of(&Place::Loopback, "127.0.0.1:8787"),
+        }
+    }
+
+    #[test]
+    fn a_user_is_revealed_to_whom_the_cookie_was_given_while_they_may() {
+        let (user, now) = (Uuid::now_v7(), Timestamp::now());
+        let reveal = || Some(Reveal::begin("one", user, now));
+        let reveals = visitor(&[Right::Reveal], reveal());
+        assert_eq!(reveals.has_revealed(user), Some(after(now, REVEAL_LASTS)));
+        assert_eq!(reveals.has_revealed(Uuid::now_v7()), None);
+        assert_eq!(visitor(&[Right::Act], reveal()).has_revealed(user), None, "the right was taken back");
+        assert_eq!(visitor(&[Right::Reveal], None).has_revealed(user), None);
+    }
 }

@@ -122,7 +122,7 @@ fn csv(rows: &Rows) -> Result<Vec<u8>, Trouble> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::indexing_slicing, clippy::unwrap_used)]
     use super::*;
     use serde_json::json;
 

@@ -10,6 +10,7 @@ use crate::cognito::triggers::{self, Parameter};
 use crate::config::{ConfigError, DatabaseConfig, Environment};
 use crate::postgres::{self, DatabaseError};
 use crate::store::maintenance::audit::{self, Audited, Away, MANAGED_LOGIN_CLIENTS, Question, Reason};
+use crate::store::runs::{Run, What, class_of};
 
 /// The time that is reserved for the answer and the metrics.
 const RESERVE: Duration = Duration::from_secs(5);
@@ -62,7 +63,18 @@ async fn compare() -> Result<Value, AuditError> {
     };
     let database = postgres::connect(&DatabaseConfig::from_env()?, 1).await?;
     let question = Question { from, to, away, managed_login_clients };
-    let audited = audit::audit(&database, &question, |_| {}).await?;
+    // One that runs out of time is cancelled, and stops without an end.
+    let run =
+        Run::begin(&database, What::Audit, json!({ "from": from, "to": to, "by_schedule": true })).await;
+    let audited = audit::audit(&database, &question, |_| {}).await;
+    match &audited {
+        Ok(audited) => {
+            run.progress(audited.total.logins, Some(audited.total.logins));
+            run.end(audited.findings()).await;
+        }
+        Err(error) => run.fail(&class_of(error)).await,
+    }
+    let audited = audited?;
     database.close().await;
     Ok(answer(&question, &audited))
 }

@@ -1,9 +1,11 @@
-//! Checks for drift: `reconcile` without a repair, in as many calls as it takes. Must not change a row or the pool.
+//! Checks for drift: `reconcile` without a repair, in as many calls as it takes. Must not change a row of anybody's or the pool.
 //!
 //! It asks Cognito itself, and the table by the function that `USER_SYNC_ROWS_FUNCTION` names, or else by its own connection.
 //!
 //! A pool that one call can walk is walked as a whole. A larger one is walked by ranges: a call that is not done answers
 //! `unfinished`, which is the next call's payload. Only the last call counts what was found.
+
+mod written;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -17,6 +19,7 @@ use crate::cognito::rows::{self, RowsFunction};
 use crate::cognito::user_pool::{self, DRIFT_SHARE, PAGE_USERS, Requests, SETTLES_AFTER, UserPool};
 use crate::config::{ConfigError, DatabaseConfig, Environment};
 use crate::postgres::{self, DatabaseError};
+use crate::store::runs::Run;
 
 /// The time that is reserved for the answer and the metrics.
 const RESERVE: Duration = Duration::from_secs(10);
@@ -121,20 +124,26 @@ impl Payload {
     }
 }
 
-/// Compares, and counts what a repair would change. Changes nothing.
+/// Compares, and counts what a repair would change. Changes no row of anybody's, and writes down how it goes.
 pub(super) async fn check(payload: &str, deadline: Instant) -> Result<Value, DriftError> {
     let walk = Payload::read(payload, Timestamp::now())?;
     let check = Check::new(deadline).await?;
-    check.reconcile.check_table().await?;
-    if let Some(walk) = walk {
-        return check.ranges(walk).await;
-    }
-    let (about, _) = check.reconcile.estimate().await?;
-    if about.div_ceil(PAGE_USERS as u64) <= check.pages_at_most() {
-        return check.whole(about, true).await;
-    }
-    tracing::info!(drift.about = about, "more users than one call can walk: they are compared by ranges");
-    check.ranges(RangeWalk::of(about)).await
+    // Asked first: whoever answers is awake then, and writes down at once.
+    let table = check.reconcile.check_table().await;
+    let run = written::begin(&check.reconcile.rows, walk.as_ref(), check.reconcile.user_pool.id()).await;
+    // Boxed: what is under way at once makes it large.
+    let done = match table {
+        Ok(()) => Box::pin(check.go_on(walk, &run)).await,
+        Err(error) => Err(error.into()),
+    };
+    written::end(run, &done).await;
+    Ok(done?.answer)
+}
+
+/// What a call answers, and what was found, if it is the last one.
+struct Done {
+    answer: Value,
+    findings: Option<Value>,
 }
 
 /// The table, by whoever reaches it.
@@ -155,6 +164,18 @@ struct Check {
 }
 
 impl Check {
+    async fn go_on(&self, walk: Option<RangeWalk>, run: &Run) -> Result<Done, DriftError> {
+        if let Some(walk) = walk {
+            return self.ranges(walk, run).await;
+        }
+        let (about, _) = self.reconcile.estimate().await?;
+        if about.div_ceil(PAGE_USERS as u64) <= self.pages_at_most() {
+            return self.whole(about, true, run).await;
+        }
+        tracing::info!(drift.about = about, "more users than one call can walk: they are compared by ranges");
+        self.ranges(RangeWalk { run: run.id(), ..RangeWalk::of(about) }, run).await
+    }
+
     async fn new(deadline: Instant) -> Result<Self, DriftError> {
         let user_pool_id = user_pool::configured("the user pool to compare with")?;
         let interval =
@@ -190,14 +211,18 @@ impl Check {
 
     /// Walks the whole pool. If that takes too long, the next call walks it by ranges; where the pool is not listed by these,
     /// the next call in the same sandbox goes on.
-    async fn whole(self, about: u64, by_ranges: bool) -> Result<Value, DriftError> {
+    async fn whole(&self, about: u64, by_ranges: bool, run: &Run) -> Result<Done, DriftError> {
         if self.left().is_zero() {
             return Err(DriftError::Unfinished { users: 0, about });
         }
         let mut checkpoint = self.open(by_ranges)?;
         let mut phase = Phase::Users;
+        let report = |begun, tally: &Tally| {
+            phase = begun;
+            run.progress(tally.users, Some(about.max(tally.users)));
+        };
         // Boxed: what is under way at once makes it large.
-        let compared = Box::pin(self.reconcile.run(&mut checkpoint, |begun, _| phase = begun));
+        let compared = Box::pin(self.reconcile.run(&mut checkpoint, report));
         match tokio::time::timeout(self.left(), compared).await {
             Ok(compared) => compared?,
             Err(_) if matches!(phase, Phase::Users | Phase::Rows) => {
@@ -206,7 +231,7 @@ impl Check {
                     return Err(DriftError::Unfinished { users, about });
                 }
                 checkpoint.remove()?;
-                return self.unfinished(RangeWalk::of(about.max(users)));
+                return self.unfinished(RangeWalk { run: run.id(), ..RangeWalk::of(about.max(users)) });
             }
             Err(_) => warn_of_groups(checkpoint.tally()),
         }
@@ -216,14 +241,16 @@ impl Check {
     }
 
     /// Walks range after range, and then the groups.
-    async fn ranges(self, mut walk: RangeWalk) -> Result<Value, DriftError> {
+    async fn ranges(&self, mut walk: RangeWalk, run: &Run) -> Result<Done, DriftError> {
         let error = |tally: &Tally| DriftError::Unfinished { users: tally.users, about: tally.users };
         let age = Timestamp::now().unix_millis().saturating_sub(walk.started_at.unix_millis()) / 1_000;
         if age >= self.interval as u64 {
             return Err(DriftError::TooLong { users: walk.tally.users, seconds: self.interval });
         }
         let has_ranges = walk.next.is_some();
-        match self.reconcile.walk_ranges(&mut walk, self.until).await? {
+        let walked = self.reconcile.walk_ranges(&mut walk, self.until).await?;
+        run.progress(walk.tally.users, None);
+        match walked {
             Walked::Unfinished => self.unfinished(walk),
             Walked::TooLittleTime => Err(error(&walk.tally)),
             Walked::NotByRange => {
@@ -231,14 +258,14 @@ impl Check {
                     "Cognito does not list the users of a range as asked: the whole pool is walked"
                 );
                 let (about, _) = self.reconcile.estimate().await?;
-                self.whole(about, false).await
+                self.whole(about, false, run).await
             }
             Walked::Done if has_ranges && self.left() < GROUPS_TIME => self.unfinished(walk),
             Walked::Done => self.groups(walk).await,
         }
     }
 
-    async fn groups(self, walk: RangeWalk) -> Result<Value, DriftError> {
+    async fn groups(&self, walk: RangeWalk) -> Result<Done, DriftError> {
         let RangeWalk { tally, mut requests, .. } = walk;
         let mut checkpoint = self.open(true)?;
         let compared = Box::pin(self.reconcile.run_groups(&mut checkpoint, tally, |_, _| {}));
@@ -255,11 +282,12 @@ impl Check {
     }
 
     /// The answer of a call that is not done.
-    fn unfinished(&self, mut walk: RangeWalk) -> Result<Value, DriftError> {
+    fn unfinished(&self, mut walk: RangeWalk) -> Result<Done, DriftError> {
         walk.requests += self.reconcile.user_pool.requests();
         let (users, rows) = (walk.tally.users, walk.tally.rows);
         tracing::info!(drift.compared = users, "looked for drift in a part; the next call goes on");
-        Ok(json!({ "compared": users, "rows": rows, "unfinished": serde_json::to_value(walk)? }))
+        let answer = json!({ "compared": users, "rows": rows, "unfinished": serde_json::to_value(walk)? });
+        Ok(Done { answer, findings: None })
     }
 }
 
@@ -273,7 +301,7 @@ fn warn_of_groups(tally: &Tally) {
 }
 
 /// The answer of the last call.
-fn found(tally: &Tally, requests: Requests) -> Value {
+fn found(tally: &Tally, requests: Requests) -> Done {
     if let Some(left_out) = tally.groups.left_out {
         tracing::warn!(reason = left_out.as_str(), "{}", left_out.advice());
     }
@@ -291,7 +319,9 @@ fn found(tally: &Tally, requests: Requests) -> Value {
         drift.requests = requests.list_users + requests.list_users_in_group,
         "looked for drift"
     );
-    json!({ "toRepair": to_repair, "compared": tally.users, "rows": tally.rows, "requests": requests })
+    let answer =
+        json!({ "toRepair": to_repair, "compared": tally.users, "rows": tally.rows, "requests": requests });
+    Done { answer, findings: Some(reconcile::findings(tally, false, requests)) }
 }
 
 /// Metrics are doubles, which are exact up to 2^53.

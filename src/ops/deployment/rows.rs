@@ -1,5 +1,5 @@
-//! Answers questions about rows for functions that do not reach the database. Changes nothing, and asks nobody but the
-//! database. Must not know why it is asked.
+//! Answers questions about rows for functions that do not reach the database, and writes down how their runs go on. Changes no
+//! row of anybody's, and asks nobody but the database. Must not know why it is asked.
 //!
 //! What a question says is personal data: it is in no error and in no log.
 
@@ -95,6 +95,7 @@ mod tests {
         for asked in [
             r#"{"rows":{"heartbeat":"018f0000-0000-7000-8000-000000000000"}}"#,
             r#"{"rows":{"estimated_rows":{}}}"#,
+            r#"{"rows":{"note_run":{"failed":{"id":"018f0000-0000-7000-8000-000000000000","error":"other"}}}}"#,
             r#"{"rows":{"another_pool":{"user_pool_id":"eu-west-1_\u0041"}}}"#,
             r#"{"rows":{"compare":{"user_pool_id":"eu-west-1_A","snapshots":[{
                 "id":"018f0000-0000-7000-8000-000000000000","sub":"018f0000-0000-7000-8000-000000000000",

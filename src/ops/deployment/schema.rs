@@ -13,11 +13,13 @@ use crate::config::{ConfigError, DatabaseConfig, Environment, RECORD_RETENTION_V
 use crate::ops::deployment::logins::{self, Authentication, LoginError};
 use crate::ops::deployment::{Error, NotPinned, Request, RequestType, answer, name};
 use crate::postgres::{self, Database, DatabaseError, Purpose};
+use crate::store::maintenance::indexes;
 use crate::store::maintenance::partitions::{
     self, DEFAULT_MONTHS_AHEAD, DEFAULT_RETENTION_DAYS, MIN_RETENTION_DAYS, MaintainError,
 };
 use crate::store::maintenance::record_months;
 use crate::store::migrate::{self, Deployment};
+use crate::store::runs::{self, Run, What, class_of};
 
 /// What the custom resource's name begins with: a deployment has one schema.
 const PREFIX: &str = "user-sync-schema";
@@ -31,6 +33,7 @@ const RESERVE: Duration = Duration::from_secs(15);
 const CONSUMER_LOGIN: &str = "USER_SYNC_CONSUMER_LOGIN";
 const CONSUMER_SECRET: &str = "USER_SYNC_CONSUMER_SECRET_ARN";
 const READER_LOGIN: &str = "USER_SYNC_READER_LOGIN";
+const CONSOLE_LOGIN: &str = "USER_SYNC_CONSOLE_LOGIN";
 
 /// The schema cannot be migrated or maintained.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +70,8 @@ struct Properties {
     consumer_secret_arn: Option<String>,
     reader_user: Option<String>,
     reader_secret_arn: Option<String>,
+    console_user: Option<String>,
+    console_secret_arn: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -94,6 +99,8 @@ impl Properties {
             consumer_secret_arn: environment.optional(CONSUMER_SECRET)?,
             reader_user: environment.optional(READER_LOGIN)?,
             reader_secret_arn: environment.optional("USER_SYNC_READER_SECRET_ARN")?,
+            console_user: environment.optional(CONSOLE_LOGIN)?,
+            console_secret_arn: environment.optional("USER_SYNC_CONSOLE_SECRET_ARN")?,
         })
     }
 
@@ -105,6 +112,8 @@ impl Properties {
             ("ConsumerSecretArn", self.consumer_secret_arn == pinned.consumer_secret_arn),
             ("ReaderUser", self.reader_user == pinned.reader_user),
             ("ReaderSecretArn", self.reader_secret_arn == pinned.reader_secret_arn),
+            ("ConsoleUser", self.console_user == pinned.console_user),
+            ("ConsoleSecretArn", self.console_secret_arn == pinned.console_secret_arn),
         ])
     }
 }
@@ -181,8 +190,11 @@ async fn upgrade(pinned: &Properties) -> Result<(), SchemaError> {
     for (role, user, secret, variable) in [
         (Role::Consumer, &pinned.consumer_user, &pinned.consumer_secret_arn, CONSUMER_LOGIN),
         (Role::Reader, &pinned.reader_user, &pinned.reader_secret_arn, READER_LOGIN),
+        (Role::Console, &pinned.console_user, &pinned.console_secret_arn, CONSOLE_LOGIN),
     ] {
         let authentication = match (pinned.auth, user, secret) {
+            // A console is there only if somebody wants one.
+            (_, None, None) if role == Role::Console => continue,
             (Auth::Iam, Some(user), _) => Authentication::Iam { user },
             (Auth::Secret, _, Some(arn)) => Authentication::Secret { arn },
             (Auth::Iam, None, _) => return Err(missing(variable).into()),
@@ -217,29 +229,45 @@ async fn keep_months(asked: &Maintain) -> Result<Value, SchemaError> {
     let of_records = record_retention(Environment::process())?;
     let database = postgres::connect(&DatabaseConfig::from_env()?, 1).await?;
     let Maintain { months_ahead, retention_days } = *asked;
+    let scope = json!({
+        "months_ahead": months_ahead, "retention_days": retention_days, "record_retention_days": of_records,
+    });
+    let run = Run::begin(&database, What::Maintain, scope).await;
     let now = Timestamp::now();
-    let maintained = partitions::maintain(&database, months_ahead, retention_days, now, |_, _| {}).await;
+    let folding = |_: &str, events| run.progress(events, None);
+    let maintained = partitions::maintain(&database, months_ahead, retention_days, now, folding).await;
     let maintained = match maintained {
-        Ok(maintained) => record_months::maintain(&database, months_ahead, of_records, now, |_, _| {})
+        Ok(maintained) => record_months::maintain(&database, months_ahead, of_records, now, folding)
             .await
             .map(|records| (maintained, records)),
         Err(error) => Err(error),
     };
+    match &maintained {
+        Ok((events, records)) => {
+            let forgotten = runs::forget_old(&database).await;
+            run.end(partitions::findings(events, records, forgotten)).await;
+        }
+        Err(error) => run.fail(&error.class().map_or_else(|| class_of(error), str::to_owned)).await,
+    }
     // Also after a failure: the alarm watches how long the ledgers last.
     let days = record_days_ahead(&database).await?;
     let (maintained, records) = maintained?;
+    // Last: it may take longer than this function may, and the next run goes on.
+    let indexes = indexes::build(&database, |_| {}).await?;
     tracing::info!(
         ledger.created = maintained.created.len(),
         ledger.folded = maintained.folded.len(),
         records.created = records.created.len(),
         records.folded = records.folded.len(),
         ledger.days_ahead = days,
+        indexes.built = indexes.len(),
         "maintained"
     );
     Ok(json!({
         "created": maintained.created,
         "folded": maintained.folded.len(),
         "records": { "created": records.created, "folded": records.folded.len() },
+        "indexes": indexes,
         "daysAhead": days,
     }))
 }

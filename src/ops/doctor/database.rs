@@ -230,6 +230,8 @@ async fn role(database: &Database, prefix: &RolePrefix) -> Result<Finding, Findi
         Finding::ok(format!("{user} may migrate and maintain"))
     } else if is(Role::Reader) {
         Finding::ok(format!("{user} may read"))
+    } else if is(Role::Console) {
+        Finding::ok(format!("{user} may read, and add to what was done with the console"))
     } else {
         let found = match is(Role::App) {
             true => {
@@ -246,10 +248,22 @@ async fn roles(database: &Database, prefix: &RolePrefix) -> Result<Finding, Find
         where not exists (select from pg_roles where rolname = role)";
     let query = sqlx::query_scalar(query).bind(prefix.roles());
     let missing: Vec<String> = bounded(query.fetch_all(database.inspection())).await?;
-    Ok(match missing.is_empty() {
-        true => Finding::ok("owner, consumer, app and reader are there"),
-        false => Finding::failed(format!("missing: {}", missing.join(", ")), MIGRATE),
+    Ok(match missing.as_slice() {
+        [] => Finding::ok("owner, consumer, app, reader and console are there"),
+        // It came later than the others, and whoever migrates may not have been able to make it.
+        [console] if *console == prefix.role(Role::Console) => Finding::warning(
+            format!(
+                "owner, consumer, app and reader are there, and {console} is not: there can be no console"
+            ),
+            "run `user-sync migrate` once as who may make roles",
+        ),
+        missing => Finding::failed(format!("missing: {}", missing.join(", ")), MIGRATE),
     })
+}
+
+async fn has_console(database: &Database, prefix: &RolePrefix) -> Result<bool, sqlx::Error> {
+    let query = sqlx::query_scalar("select to_regrole($1) is not null").bind(prefix.role(Role::Console));
+    query.fetch_one(database.inspection()).await
 }
 
 async fn grants(database: &Database, prefix: &RolePrefix) -> Result<Finding, Finding> {
@@ -257,7 +271,8 @@ async fn grants(database: &Database, prefix: &RolePrefix) -> Result<Finding, Fin
     if actual.is_empty() {
         return Ok(Finding::skipped("there are no tables", MIGRATE));
     }
-    let (missing, excessive) = grants::compare(&actual);
+    let has_console = bounded(has_console(database, prefix)).await?;
+    let (missing, excessive) = grants::compare(&actual, has_console);
     if missing.is_empty() && excessive.is_empty() {
         return Ok(Finding::ok(format!(
             "exactly the {} that the migrations make",

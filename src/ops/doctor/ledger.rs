@@ -2,23 +2,32 @@
 
 use crate::ops::doctor::{Check, Finding, Section, UNREACHED, bounded};
 use crate::postgres::Database;
+use crate::store::maintenance::indexes::lacking;
 use crate::store::maintenance::partitions::detached_months;
 
 /// Months after this one that should exist: `maintain` may then fail for a month unnoticed.
 const MONTHS_AHEAD: i64 = 2;
 
+/// Days after its end in which a month may lack its index: `maintain` runs daily.
+const DAYS_OVER: u32 = 3;
+
 const MAINTAIN: &str = "run `user-sync maintain` as a member of user_sync_owner, now and daily";
 
 pub(super) async fn examine(database: Option<&Database>) -> Vec<Check> {
     let unreached = || Finding::skipped("the database was not reached", UNREACHED);
-    let (ahead, oldest) = match database {
+    let (ahead, oldest, indexes) = match database {
         Some(database) => (
             months_ahead(database).await.unwrap_or_else(|unanswered| unanswered),
             oldest_month(database).await.unwrap_or_else(|unanswered| unanswered),
+            indexes(database).await.unwrap_or_else(|unanswered| unanswered),
         ),
-        None => (unreached(), unreached()),
+        None => (unreached(), unreached(), unreached()),
     };
-    vec![ahead.named(Section::Ledger, "months ahead"), oldest.named(Section::Ledger, "oldest month")]
+    vec![
+        ahead.named(Section::Ledger, "months ahead"),
+        oldest.named(Section::Ledger, "oldest month"),
+        indexes.named(Section::Ledger, "indexes"),
+    ]
 }
 
 async fn months_ahead(database: &Database) -> Result<Finding, Finding> {
@@ -59,5 +68,21 @@ async fn oldest_month(database: &Database) -> Result<Finding, Finding> {
     Ok(match month {
         Some(month) => Finding::ok(format!("{month}; older events are refused")),
         None => Finding::failed("the ledger has no month", MAINTAIN),
+    })
+}
+
+/// Without one, what asks for a user reads a table to its end.
+async fn indexes(database: &Database) -> Result<Finding, Finding> {
+    let lacking = bounded(lacking(database.inspection(), DAYS_OVER)).await?;
+    Ok(match lacking.first() {
+        None => Finding::ok("a user and its events are found by indexes".to_owned()),
+        Some(first) => Finding::warning(
+            format!(
+                "{} are to be built, {} first: users and their events are found slowly",
+                lacking.len(),
+                first.name
+            ),
+            "run `user-sync maintain` as a member of user_sync_owner: it builds them beside whoever writes",
+        ),
     })
 }

@@ -8,7 +8,7 @@ with groups as (
 ours as (
     select oid, rolname, deployment
     from groups
-    where rolname in ($1 || '_owner', $1 || '_consumer', $1 || '_app', $1 || '_reader')
+    where rolname in ($1 || '_owner', $1 || '_consumer', $1 || '_app', $1 || '_reader', $1 || '_console')
 ),
 others as (
     select oid, rolname from groups

@@ -24,6 +24,7 @@ use serde::Serialize;
 
 use crate::config::{ConfigError, DatabaseConfig};
 use crate::logging::causes;
+use crate::postgres::Database;
 
 /// How long one question may take, since a server may hang.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
@@ -158,6 +159,22 @@ pub async fn examine(options: &Options) -> Vec<Check> {
     checks.extend(queues.examine(records.as_ref(), options, arrived));
     checks.extend(pools.unwrap_or_else(|| recorded::examine(options, &recorded)));
     checks.sort_by_key(|check| check.section);
+    checks
+}
+
+/// The checks of what does not change by itself: the server, its schema and grants, and how the two queues are set up. Tries
+/// no write and asks no pool. Never fails, as [`examine`].
+pub async fn examine_settings(
+    database: &Database,
+    queue_url: Option<&str>,
+    dlq_url: Option<&str>,
+    consumer_timeout_seconds: u32,
+) -> Vec<Check> {
+    let ((mut checks, _), queues) = tokio::join!(
+        Box::pin(database::examine(Some(database))),
+        Box::pin(queue::Queues::settings(queue_url, dlq_url, consumer_timeout_seconds)),
+    );
+    checks.extend(queues);
     checks
 }
 

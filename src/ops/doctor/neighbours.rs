@@ -11,9 +11,11 @@ pub(super) async fn roles(database: &Database, prefix: &RolePrefix) -> Result<Fi
         let mut tx = database.begin(Purpose::Inspection).await?;
         let deployment = Deployment::read(&mut tx, database.schema()).await?;
         let marks: Vec<Mark> = marks_of(&mut tx, &prefix.roles()).await?.into_values().collect();
-        tx.rollback().await.map(|()| (deployment, marks))
+        let query = sqlx::query_scalar("select count(*) from pg_roles where rolname = any ($1)");
+        let there: i64 = query.bind(prefix.roles()).fetch_one(&mut tx).await?;
+        tx.rollback().await.map(|()| (deployment, marks, there))
     };
-    let (deployment, marks) = bounded(asked).await?;
+    let (deployment, marks, there) = bounded(asked).await?;
     let others = bounded(other_places(database.inspection(), &prefix.role(Role::Owner))).await?;
     let Some(Deployment { mark, .. }) = deployment else {
         return Ok(Finding::skipped("this schema has no deployment's id", MIGRATE));
@@ -39,7 +41,8 @@ pub(super) async fn roles(database: &Database, prefix: &RolePrefix) -> Result<Fi
                    USER_SYNC_ROLE_PREFIX, and run `user-sync migrate`; if it has a new name: run `user-sync migrate`";
         return Ok(Finding::warning(found, fix));
     }
-    Ok(match marks.iter().filter(|marked| **marked == mark).count() == Role::ALL.len() {
+    let marked = marks.iter().filter(|marked| **marked == mark).count();
+    Ok(match i64::try_from(marked) == Ok(there) {
         true => Finding::ok(format!("the roles {prefix}_… are this deployment's alone")),
         false => Finding::warning(
             format!("not every one of the roles {prefix}_… is marked as this deployment's"),

@@ -122,6 +122,17 @@ impl Queues {
         tokio::join!(Self::of(EVENTS, queue_url.as_deref(), dlq_url.as_deref()), records)
     }
 
+    /// How the queue of events and its dead-letter queue are set up.
+    pub(super) async fn settings(
+        queue_url: Option<&str>,
+        dlq_url: Option<&str>,
+        consumer_timeout_seconds: u32,
+    ) -> Vec<Check> {
+        let queues = Box::pin(Self::of(EVENTS, queue_url, dlq_url)).await;
+        let findings = queues.findings(consumer_timeout_seconds);
+        findings.into_iter().map(|(name, finding)| finding.named(Section::Queue, name)).collect()
+    }
+
     async fn of(names: Names, queue_url: Option<&str>, dlq_url: Option<&str>) -> Self {
         let (queue, dlq) =
             tokio::join!(Attributes::read(queue_url, names.queue), Attributes::read(dlq_url, names.dlq));

@@ -44,6 +44,18 @@ impl Received {
         })
     }
 
+    /// One that was never received, for tests of what reads them.
+    #[cfg(test)]
+    pub(crate) fn example(
+        message_id: &str,
+        body: &str,
+        attributes: BTreeMap<String, String>,
+        sent_at: Option<Timestamp>,
+    ) -> Self {
+        let (message_id, body, receipt_handle) = (message_id.to_owned(), body.to_owned(), String::new());
+        Self { message_id, body, attributes, sent_at, receive_count: 1, receipt_handle }
+    }
+
     /// The value of a message attribute.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&str> {
@@ -53,14 +65,20 @@ impl Received {
     /// Why the consumer would certainly reject it again after a redrive, if it would: a stable word.
     #[must_use]
     pub fn rejected_for_good(&self) -> Option<&'static str> {
-        match (Event::decode(&self.body), self.attribute("reason")) {
-            (Err(error), _) => Some(error.reason()),
-            (Ok(_), Some("too_old")) => Some("too_old"),
-            (Ok(_), Some("id_conflict")) => Some("id_conflict"),
-            // A redrive goes to the queue that it came from.
-            (Ok(_), Some("wrong_queue")) => Some("wrong_queue"),
-            (Ok(_), Some(_) | None) => None,
-        }
+        rejected_for_good(&self.body, self.attribute("reason"))
+    }
+}
+
+/// The same of a body and the attribute `reason` beside it.
+#[must_use]
+pub fn rejected_for_good(body: &str, reason: Option<&str>) -> Option<&'static str> {
+    match (Event::decode(body), reason) {
+        (Err(error), _) => Some(error.reason()),
+        (Ok(_), Some("too_old")) => Some("too_old"),
+        (Ok(_), Some("id_conflict")) => Some("id_conflict"),
+        // A redrive goes to the queue that it came from.
+        (Ok(_), Some("wrong_queue")) => Some("wrong_queue"),
+        (Ok(_), Some(_) | None) => None,
     }
 }
 

@@ -59,6 +59,21 @@ fn is_name(text: &str) -> bool {
         && text.chars().all(is_letter)
 }
 
+/// Whether a text has the form of a path to a field, such as `data.attributes.custom:plan`: then no value is in it, but for
+/// names.
+#[must_use]
+pub fn is_path(text: &str) -> bool {
+    let is_letter =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '-' | '.' | '[' | ']' | '$' | '?');
+    !text.is_empty() && text.len() <= 2 * ATTRIBUTE_NAME_MAX_CHARS && text.chars().all(is_letter)
+}
+
+/// The type of a message, where it has the form of one.
+#[must_use]
+pub fn kind(message: &Value) -> Option<&str> {
+    message.get("type").filter(|value| is_envelope(".type", value))?.as_str()
+}
+
 /// Whether this value belongs to the envelope and has a form that no personal data has.
 fn is_envelope(path: &str, value: &Value) -> bool {
     let text = value.as_str().unwrap_or_default();

@@ -5,6 +5,7 @@
 //! scans makes the messages visible again, whatever happened in between. A dead-letter queue has no redrive policy of
 //! its own, so a raised count has no effect there.
 
+pub mod chosen;
 mod letter;
 pub mod mask;
 mod move_task;
@@ -24,7 +25,7 @@ use futures::StreamExt as _;
 use tokio::sync::watch;
 
 use crate::aws;
-pub use crate::sqs::dead_letters::letter::{DeadLetter, MAX_RECEIVES, Received};
+pub use crate::sqs::dead_letters::letter::{DeadLetter, MAX_RECEIVES, Received, rejected_for_good};
 use crate::sqs::queue::{REQUEST_CONCURRENCY, REQUEST_MAX_MESSAGES, RETRY_BUDGET, SCHEDULE, TIMEOUTS};
 
 /// Most messages that are hidden at once: SQS has at most 120,000 in flight ("Amazon SQS message quotas").
@@ -104,6 +105,17 @@ pub struct Scan {
     pub is_stopped: bool,
 }
 
+/// How many messages a dead-letter queue holds, as SQS counts: approximately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Depth {
+    /// Messages that can be received.
+    pub visible: u64,
+    /// Messages that somebody has received.
+    pub hidden: u64,
+    /// How long a message is kept, where SQS says it.
+    pub kept_for: Option<Duration>,
+}
+
 /// A dead-letter queue.
 #[derive(Debug, Clone)]
 pub struct DeadLetters {
@@ -131,47 +143,41 @@ impl DeadLetters {
     ///
     /// # Errors
     /// When SQS refuses or is unavailable; the messages received until then are visible again.
-    pub async fn scan(&self, limit: usize, stop: &Stop, mut found: impl FnMut(usize)) -> Result<Scan, Error> {
+    pub async fn scan(&self, limit: usize, stop: &Stop, found: impl FnMut(usize)) -> Result<Scan, Error> {
+        self.scan_each(limit, stop, |_| {}, found).await
+    }
+
+    /// The same, and calls `seen` with each message once. It may take the body out of it, which may be large: what is left
+    /// is enough to make the message visible again.
+    ///
+    /// # Errors
+    /// As [`DeadLetters::scan`].
+    pub async fn scan_each(
+        &self,
+        limit: usize,
+        stop: &Stop,
+        mut seen: impl FnMut(&mut Received),
+        mut found: impl FnMut(usize),
+    ) -> Result<Scan, Error> {
         let mut scan = Scan::default();
         let mut known = HashMap::<String, usize>::new();
-        let (mut empty_receives, mut is_backlogged) = (0, false);
-        while empty_receives < EMPTY_RECEIVES && scan.received.len() < limit {
+        let mut rounds = Rounds::new(REQUEST_CONCURRENCY);
+        while !rounds.is_over() && scan.received.len() < limit {
             if *stop.borrow() {
                 scan.is_stopped = true;
                 return Ok(scan);
             }
-            // A receive is never cancelled: nobody would make the messages visible again that it hides.
-            let missing = limit - scan.received.len();
-            let (requests, wait) = match is_backlogged {
-                true => (missing.div_ceil(REQUEST_MAX_MESSAGES).min(REQUEST_CONCURRENCY), 0),
-                false => (1, WAIT_SECONDS),
-            };
-            let sizes = (0..requests).map(|n| missing - n * REQUEST_MAX_MESSAGES);
-            let answers = futures::future::join_all(sizes.map(|size| self.receive(size, wait))).await;
             let before = scan.received.len();
-            let mut failure = None;
-            for answer in answers {
-                match answer {
-                    Ok(messages) => {
-                        messages.into_iter().for_each(|message| add(&mut scan, &mut known, message))
-                    }
-                    Err(error) => failure = Some(error),
-                }
-            }
+            let (messages, failure) = rounds.receive(self, limit - before).await;
+            messages.into_iter().for_each(|message| add(&mut scan, &mut known, message, &mut seen));
             if let Some(error) = failure {
                 self.release(&scan.received).await;
                 return Err(error);
             }
-            let fresh = scan.received.len() - before;
+            rounds.note(scan.received.len() - before);
             found(scan.received.len());
-            empty_receives = match (fresh, is_backlogged) {
-                (0, false) => empty_receives + 1,
-                // Short polls ask only some of SQS's servers, so an empty one proves nothing.
-                (_, _) => 0,
-            };
-            is_backlogged = fresh >= REQUEST_MAX_MESSAGES;
         }
-        scan.is_complete = empty_receives >= EMPTY_RECEIVES;
+        scan.is_complete = rounds.is_over();
         Ok(scan)
     }
 
@@ -201,6 +207,8 @@ impl DeadLetters {
     /// not be.
     async fn hide(&self, messages: &[Received], time: Duration) -> usize {
         let chunks = messages.chunks(REQUEST_MAX_MESSAGES).map(|chunk| self.hide_chunk(chunk, seconds(time)));
+        // Collected, since a future that holds the closure cannot be sent to another thread.
+        let chunks: Vec<_> = chunks.collect();
         let failed = futures::stream::iter(chunks).buffer_unordered(REQUEST_CONCURRENCY);
         failed.fold(0, |sum, failed| async move { sum + failed }).await
     }
@@ -222,8 +230,13 @@ impl DeadLetters {
 
     /// Deletes received messages permanently. Returns how many could not be.
     pub async fn delete(&self, messages: &[Received]) -> usize {
-        let mut failed = 0;
-        for chunk in messages.chunks(REQUEST_MAX_MESSAGES) {
+        self.undeleted(messages).await.len()
+    }
+
+    /// Deletes received messages permanently. Returns the places of those that could not be.
+    async fn undeleted(&self, messages: &[Received]) -> Vec<usize> {
+        let mut undeleted = Vec::new();
+        for (first, chunk) in (0..).step_by(REQUEST_MAX_MESSAGES).zip(messages.chunks(REQUEST_MAX_MESSAGES)) {
             let delete = || async {
                 let entries = chunk.iter().enumerate().filter_map(|(index, message)| {
                     let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
@@ -233,10 +246,17 @@ impl DeadLetters {
                 let deleted = request.set_entries(Some(entries.collect())).send().await;
                 deleted.map_err(|error| Error::new("DeleteMessageBatch", DLQ, &error))
             };
-            let deleted = SCHEDULE.retry(RETRY_BUDGET, Error::is_transient, delete).await;
-            failed += failures(deleted.map(|deleted| deleted.failed.len()), chunk.len());
+            match SCHEDULE.retry(RETRY_BUDGET, Error::is_transient, delete).await {
+                Ok(deleted) => {
+                    let failed = deleted.failed.iter().filter_map(|failed| failed.id.parse::<usize>().ok());
+                    undeleted.extend(failed.map(|index| first + index));
+                }
+                Err(error) => {
+                    undeleted.extend(first..first + failures(Err(error), chunk.len()));
+                }
+            }
         }
-        failed
+        undeleted
     }
 
     /// How many messages are hidden now, whoever received them; SQS's count is approximate.
@@ -248,15 +268,100 @@ impl DeadLetters {
         let hidden = queue_attribute(&self.client, &self.url, DLQ, name).await?;
         Ok(hidden.parse().unwrap_or(0))
     }
+
+    /// How many messages there are, and for how long they are kept, in one request that receives nothing.
+    ///
+    /// # Errors
+    /// When the request fails.
+    pub async fn depth(&self) -> Result<Depth, Error> {
+        let names = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+            QueueAttributeName::MessageRetentionPeriod,
+        ];
+        let ask = || async {
+            let request = self.client.get_queue_attributes().queue_url(&self.url);
+            let request = request.set_attribute_names(Some(names.to_vec()));
+            request.send().await.map_err(|error| Error::new("GetQueueAttributes", DLQ, &error))
+        };
+        let answer = SCHEDULE.retry(RETRY_BUDGET, Error::is_transient, ask).await?;
+        let attributes = answer.attributes.unwrap_or_default();
+        let number =
+            |name: &QueueAttributeName| attributes.get(name).and_then(|text| text.parse::<u64>().ok());
+        let [visible, hidden, retention] = &names;
+        Ok(Depth {
+            visible: number(visible).unwrap_or(0),
+            hidden: number(hidden).unwrap_or(0),
+            kept_for: number(retention).map(Duration::from_secs),
+        })
+    }
 }
 
-/// Adds a message, or replaces it if it was received before: after its visibility timeout it has a new receipt handle.
-fn add(scan: &mut Scan, known: &mut HashMap<String, usize>, message: Received) {
+/// Receives in rounds: long polls, and many short ones at once while there is a backlog.
+struct Rounds {
+    concurrency: usize,
+    empty_receives: u32,
+    is_backlogged: bool,
+}
+
+impl Rounds {
+    fn new(concurrency: usize) -> Self {
+        Self { concurrency, empty_receives: 0, is_backlogged: false }
+    }
+
+    /// Whether every visible message has been received.
+    fn is_over(&self) -> bool {
+        self.empty_receives >= EMPTY_RECEIVES
+    }
+
+    /// Receives up to `limit` messages; with them, what failed. Never cancel it: nobody would make the messages visible
+    /// again that it hides.
+    async fn receive(&self, letters: &DeadLetters, limit: usize) -> (Vec<Received>, Option<Error>) {
+        let (requests, wait) = match self.is_backlogged {
+            true => (limit.div_ceil(REQUEST_MAX_MESSAGES).min(self.concurrency), 0),
+            false => (1, WAIT_SECONDS),
+        };
+        let sizes = (0..requests).map(|n| limit - n * REQUEST_MAX_MESSAGES);
+        let answers = futures::future::join_all(sizes.map(|size| letters.receive(size, wait))).await;
+        let (mut received, mut failure) = (Vec::new(), None);
+        for answer in answers {
+            match answer {
+                Ok(messages) => received.extend(messages),
+                Err(error) => failure = Some(error),
+            }
+        }
+        (received, failure)
+    }
+
+    /// Takes note of how many of a round's messages had not been received before.
+    fn note(&mut self, fresh: usize) {
+        self.empty_receives = match (fresh, self.is_backlogged) {
+            (0, false) => self.empty_receives + 1,
+            // Short polls ask only some of SQS's servers, so an empty one proves nothing.
+            (_, _) => 0,
+        };
+        self.is_backlogged = fresh >= REQUEST_MAX_MESSAGES;
+    }
+}
+
+/// Adds a message that is new. One that was received before has a new receipt handle: its visibility timeout has ended.
+fn add(
+    scan: &mut Scan,
+    known: &mut HashMap<String, usize>,
+    mut message: Received,
+    seen: &mut impl FnMut(&mut Received),
+) {
     let next = scan.received.len();
     let index = *known.entry(message.message_id.clone()).or_insert(next);
     match scan.received.get_mut(index) {
-        Some(earlier) => *earlier = message,
-        None => scan.received.push(message),
+        Some(earlier) => {
+            earlier.receipt_handle = message.receipt_handle;
+            earlier.receive_count = message.receive_count;
+        }
+        None => {
+            seen(&mut message);
+            scan.received.push(message);
+        }
     }
 }
 

@@ -57,7 +57,7 @@ pub enum EraseError {
 pub async fn erase(database: &Database, user: Uuid, even_unknown: bool) -> Result<Erased, EraseError> {
     let failed = StoreError::when("erasing the user");
     // The row first, for a moment only: from then on no event brings anything of the person. Then the ledger, which
-    // has no index on users and takes as long as it is large.
+    // takes longer.
     let row =
         retry_conflicts(OF_A_COMMAND, || erase_row(database, user, even_unknown)).await.map_err(&failed)?;
     let (before, claims) = row.ok_or(EraseError::NoUser(user))?;
@@ -138,6 +138,7 @@ async fn erase_history(database: &Database, user: Uuid) -> Result<u64, Failure> 
     sqlx::query("set local statement_timeout = 0").execute(&mut tx).await?;
     // `maintain` must not fold a month while its events are being changed.
     sqlx::query("lock table user_event_partitions in share mode").execute(&mut tx).await?;
+    history::find_by_user(&mut tx).await?;
     let events = sqlx::query_as(include_str!("erase_events.sql")).bind(user).bind(IMPERSONAL.as_slice());
     let events = all_changed("user_events", events.fetch_one(&mut tx).await?)?;
     history::rewrite_baseline(&mut tx, user, forget).await?;
@@ -189,11 +190,12 @@ async fn erase_failures(database: &Database, user: Uuid) -> Result<u64, Failure>
     Ok(failures)
 }
 
-/// A transaction in which no month of records is folded: it goes through all of a ledger.
+/// A transaction in which no month of records is folded.
 async fn begin_on_records(database: &Database) -> Result<Transaction, sqlx::Error> {
     let mut tx = database.begin(Purpose::Command).await?;
     sqlx::query("set local statement_timeout = 0").execute(&mut tx).await?;
     sqlx::query("lock table user_sync_record_partitions in share mode").execute(&mut tx).await?;
+    history::find_by_user(&mut tx).await?;
     Ok(tx)
 }
 

@@ -6,11 +6,12 @@ use std::ops::Bound;
 use cognito_user_sync_triggers::event::{ContextEvent, EventId, UserEvent};
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::geoip::GeoIp;
-use crate::postgres::{Database, Purpose};
+use crate::postgres::{Database, Purpose, Transaction};
 use crate::store::maintenance::groups::differences_of_users;
 use crate::store::maintenance::verify::{Difference, compare, expected};
 use crate::store::maintenance::{contexts, origins};
@@ -198,16 +199,26 @@ pub async fn explain(database: &Database, geoip: &GeoIp, user: Uuid) -> Result<E
     let failed = StoreError::when("reading the user's history");
     let mut tx = database.begin(Purpose::Snapshot).await.map_err(&failed)?;
     let rows = history::rows_of_user(&mut tx, user).await.map_err(&failed)?;
-    let history = rows.iter().map(entry).collect::<Result<_, _>>().map_err(&failed)?;
+    explain_rows(&mut tx, geoip, user, &rows).await.map_err(&failed)
+}
+
+/// Explains one user by the rows of its history, which were read in the same snapshot.
+pub(in crate::store) async fn explain_rows(
+    tx: &mut Transaction,
+    geoip: &GeoIp,
+    user: Uuid,
+    rows: &[PgRow],
+) -> Result<Explanation, sqlx::Error> {
+    let history = rows.iter().map(entry).collect::<Result<_, _>>()?;
     let parts = rows.iter().map(of_the_user).filter_map(Result::transpose);
-    let parts: Vec<(Uuid, Delta)> = parts.collect::<Result<_, _>>().map_err(&failed)?;
-    let mut told = history::of_users(&mut tx, &[user]).await.map_err(&failed)?;
-    let mut differences = compare(&mut tx, &mut told, geoip).await.map_err(&failed)?;
-    let kept = context_history::states(&mut tx, &[user]).await.map_err(&failed)?;
+    let parts: Vec<(Uuid, Delta)> = parts.collect::<Result<_, _>>()?;
+    let mut told = history::folded(rows)?;
+    let mut differences = compare(tx, &mut told, geoip).await?;
+    let kept = context_history::states(tx, &[user]).await?;
     differences.extend(contexts::surplus_of(user, told.get(&user), &kept));
     let (context_differences, differences) =
         differences.into_iter().partition(|difference| difference.column == contexts::STATES);
-    let stored = users::read(&mut tx, &[user]).await.map_err(&failed)?;
+    let stored = users::read(tx, &[user]).await?;
     let expected = expected(&told, &stored, geoip).pop();
     let told = told.remove(&user).unwrap_or_default();
     let outcome = expected.as_ref().zip(told.delta.as_ref()).map(|(expected, delta)| Outcome {
@@ -220,14 +231,13 @@ pub async fn explain(database: &Database, geoip: &GeoIp, user: Uuid) -> Result<E
     });
     let login = expected.as_ref().and_then(|user| user.state.last_login.as_ref());
     let contexts = origins::kept(login, &told.contexts.unwrap_or_default());
-    let known = groups::of_user(&mut tx, user).await.map_err(&failed)?;
-    let group_differences = differences_of_users(&mut tx, Some(&[user])).await.map_err(&failed)?;
-    let groups = known.into_iter().map(group).collect();
+    let groups = groups::of_user(tx, user).await?.into_iter().map(group).collect();
+    let group_differences = differences_of_users(tx, Some(&[user])).await?;
     Ok(Explanation { history, outcome, groups, group_differences, contexts, context_differences })
 }
 
 /// What a row of the history says of the user: nothing, where it is of a group or of contexts.
-fn of_the_user(row: &sqlx::postgres::PgRow) -> Result<Option<(Uuid, Delta)>, sqlx::Error> {
+fn of_the_user(row: &PgRow) -> Result<Option<(Uuid, Delta)>, sqlx::Error> {
     let told = history::told(row)?;
     Ok(told.and_then(|(user, told)| Some((user, told.delta?))))
 }
@@ -236,7 +246,7 @@ fn group(groups::Known { name, at, gone, cleared_at }: groups::Known) -> Group {
     Group { name, at, gone, deleted_at: cleared_at.filter(|cleared_at| *cleared_at >= at) }
 }
 
-fn entry(row: &sqlx::postgres::PgRow) -> Result<Entry, sqlx::Error> {
+fn entry(row: &PgRow) -> Result<Entry, sqlx::Error> {
     let is_context = history::is_context(row)?;
     if row.try_get::<Option<Uuid>, _>("id")?.is_none() {
         return Ok(if is_context { Entry::ContextBaseline } else { Entry::Baseline });

@@ -9,6 +9,7 @@ pub mod erase;
 pub mod explain;
 mod groups;
 pub mod heartbeat;
+pub mod indexes;
 mod origins;
 pub mod partitions;
 pub mod record_months;

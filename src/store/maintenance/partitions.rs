@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use cognito_user_sync_triggers::timestamp::Timestamp;
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, SqlSafeStr as _};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -56,6 +57,33 @@ pub enum MaintainError {
     /// The database failed.
     #[error(transparent)]
     Failed(#[from] StoreError),
+}
+
+impl MaintainError {
+    /// What a run keeps of it: its class. `None` where it is the database's.
+    #[must_use]
+    pub const fn class(&self) -> Option<&'static str> {
+        match self {
+            Self::Detached(_) => Some("a month was detached"),
+            Self::Starved { .. } => Some("somebody holds locks"),
+            Self::Failed(_) => None,
+        }
+    }
+}
+
+/// What a run keeps of what was done to the ledgers of events and of records, and to runs of long ago.
+#[must_use]
+pub fn findings(events: &Maintained, records: &Maintained, forgotten: u64) -> Value {
+    let folded = |done: &Maintained| done.folded.iter().map(|(_, events)| events).sum::<u64>();
+    let [months_made, months_folded] =
+        [events.created.len() + records.created.len(), events.folded.len() + records.folded.len()];
+    json!({
+        "months_made": months_made,
+        "months_folded": months_folded,
+        "events_folded": folded(events),
+        "contexts_folded": folded(records),
+        "runs_forgotten": forgotten,
+    })
 }
 
 /// What may stop one attempt.

@@ -200,6 +200,9 @@ pub async fn rederive(
         let setting = format!("set local {setting} = 0");
         sqlx::query(sqlx::AssertSqlSafe(setting)).execute(&mut tx).await.map_err(&failed)?;
     }
+    if selection.user.is_some() {
+        history::find_by_user(&mut tx).await.map_err(&failed)?;
+    }
     let declare = sqlx::query(include_str!("declare_rederived.sql")).bind(selection.user);
     let [since, until] = [selection.since, selection.until].map(|time| time.map(OffsetDateTime::from));
     declare.bind(since).bind(until).execute(&mut tx).await.map_err(&failed)?;

@@ -2,7 +2,7 @@
 -- they own, what they may do, and the policies that name them. In the order in which they run.
 with roles as (
     select $1 || '_' || kind as old, $2 || '_' || kind as new
-    from unnest(array['owner', 'consumer', 'app', 'reader']) as kind
+    from unnest(array['owner', 'consumer', 'app', 'reader', 'console']) as kind
 ),
 relations as (
     select pg_class.oid, oid::regclass as name, relkind, relowner, relacl
@@ -45,6 +45,7 @@ statements as (
     select 2, format('grant %s%s %s to %I%s', privilege_type, columns, target, new,
         case when is_grantable then ' with grant option' end)
     from granted join roles on old = pg_get_userbyid(grantee)
+    where to_regrole(new) is not null -- there may be none for a console
     union all
     select 3, format('revoke %s%s %s from %I', privilege_type, columns, target, old)
     from granted join roles on old = pg_get_userbyid(grantee)

@@ -58,6 +58,7 @@ fn what_for(role: Role) -> &'static str {
         Role::Consumer => "applies events; column grants only",
         Role::App => "the application; may change profile and application columns of users",
         Role::Reader => "reports; may read",
+        Role::Console => "the console; may read, and add to what was done with it",
     }
 }
 
@@ -250,7 +251,10 @@ pub(super) async fn prepare(
                 files::make_roles(tx, prefix).await?;
             }
             for role in Role::ALL {
-                mark_role(tx, &prefix.role(role), what_for(role), &plan.mark).await?;
+                // The console's came later: it may be missing, or its name somebody else's.
+                if role != Role::Console || console_is_ours(tx, prefix).await? {
+                    mark_role(tx, &prefix.role(role), what_for(role), &plan.mark).await?;
+                }
             }
         }
     }
@@ -274,11 +278,32 @@ async fn refuse_roles_in_use(tx: &mut Transaction, plan: &Plan) -> Result<(), Er
     if let Some(place) = other_places(&mut *tx, &owner).await?.into_iter().next() {
         return Err(Error::PrefixTaken { prefix: plan.prefix.clone(), place });
     }
-    let query = sqlx::query_scalar(include_str!("roles_of_others.sql")).bind(plan.prefix.roles());
-    match query.fetch_optional(tx).await? {
+    match role_of_others(tx, &plan.prefix.roles()).await? {
         Some(role) => Err(Error::RoleOfOthers { role }),
         None => Ok(()),
     }
+}
+
+/// One of these roles that is there and is not this service's.
+async fn role_of_others(tx: &mut Transaction, roles: &[String]) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar(include_str!("roles_of_others.sql")).bind(roles).fetch_optional(tx).await
+}
+
+/// Whether the console's role is there, and this service's. A deployment from before there was a console goes on without.
+pub(super) async fn console_is_ours(tx: &mut Transaction, prefix: &RolePrefix) -> Result<bool, sqlx::Error> {
+    let role = prefix.role(Role::Console);
+    let is_there = "select to_regrole($1) is not null";
+    if !sqlx::query_scalar(is_there).bind(&role).fetch_one(&mut *tx).await? {
+        return Ok(false);
+    }
+    let is_others = role_of_others(tx, std::slice::from_ref(&role)).await?.is_some();
+    if is_others {
+        tracing::warn!(
+            role,
+            "the role is there already and is not this service's: there is none for a console"
+        );
+    }
+    Ok(!is_others)
 }
 
 /// Where else a role owns something: another database of this server, or another schema of this one.

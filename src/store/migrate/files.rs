@@ -11,7 +11,7 @@ use crate::postgres::{RolePrefix, Schema, Transaction};
 use crate::store::migrate::{Error, names};
 
 /// Version, description and text, in the order of `migrations/`.
-pub(super) const MIGRATIONS: [(i64, &str, &str); 22] = [
+pub(super) const MIGRATIONS: [(i64, &str, &str); 26] = [
     (1, "roles", include_str!("../../../migrations/0001_roles.sql")),
     (2, "users", include_str!("../../../migrations/0002_users.sql")),
     (3, "ledger", include_str!("../../../migrations/0003_ledger.sql")),
@@ -33,7 +33,11 @@ pub(super) const MIGRATIONS: [(i64, &str, &str); 22] = [
     (19, "groups", include_str!("../../../migrations/0019_groups.sql")),
     (20, "records_of_sign_ins", include_str!("../../../migrations/0020_records_of_sign_ins.sql")),
     (21, "pools_seen", include_str!("../../../migrations/0021_pools_seen.sql")),
+    (22, "runs", include_str!("../../../migrations/0022_runs.sql")),
     (23, "daily", include_str!("../../../migrations/0023_daily.sql")),
+    (24, "console", include_str!("../../../migrations/0024_console.sql")),
+    (25, "find_users", include_str!("../../../migrations/0025_find_users.sql")),
+    (26, "events_by_user", include_str!("../../../migrations/0026_events_by_user.sql")),
 ];
 
 /// The migration that makes the roles.
@@ -152,6 +156,12 @@ pub(super) async fn make_roles(tx: &mut Transaction, prefix: &RolePrefix) -> Res
 pub(super) async fn offer_groups(tx: &mut Transaction, prefix: &RolePrefix) -> Result<(), sqlx::Error> {
     let offer = prefix.rename(include_str!("offer_groups.sql"));
     sqlx::raw_sql(AssertSqlSafe(offer)).execute(tx).await.map(drop)
+}
+
+/// Gives the console's role what it may do, where it is there and lacks any of it.
+pub(super) async fn grant_console(tx: &mut Transaction, prefix: &RolePrefix) -> Result<(), sqlx::Error> {
+    let grant = prefix.rename(include_str!("grant_console.sql"));
+    sqlx::raw_sql(AssertSqlSafe(grant)).execute(tx).await.map(drop)
 }
 
 #[cfg(test)]

@@ -143,7 +143,7 @@ pub async fn run(database: &Database, prefix: Option<&RolePrefix>) -> Result<(),
         let mut tx = database.begin(Purpose::Migration).await?;
         if !run_next(&mut tx, database, &prefix).await? {
             edits::note_edits(&mut tx).await?;
-            files::offer_groups(&mut tx, &prefix).await?;
+            offer(&mut tx, &prefix).await?;
             return Ok(tx.commit().await?);
         }
         tx.commit().await?;
@@ -170,6 +170,15 @@ async fn run_next(tx: &mut Transaction, database: &Database, prefix: &RolePrefix
     let Some((version, _)) = files::pending(tx).await?.pop_first() else { return Ok(false) };
     files::run(tx, version, database.schema(), prefix).await?;
     Ok(true)
+}
+
+/// What may become possible long after the migration that it belongs to ran.
+async fn offer(tx: &mut Transaction, prefix: &RolePrefix) -> Result<(), sqlx::Error> {
+    files::offer_groups(tx, prefix).await?;
+    if deployment::console_is_ours(tx, prefix).await? {
+        files::grant_console(tx, prefix).await?;
+    }
+    Ok(())
 }
 
 /// The same, for a deployment: a schema that a newer build has brought further is left as it is, since that one is
@@ -218,7 +227,7 @@ pub async fn run_and_adopt(
     set_aside(&mut tx, &table).await?;
     while Box::pin(run_next(&mut tx, database, &prefix)).await? {}
     let rows = table.rows;
-    files::offer_groups(&mut tx, &prefix).await?;
+    offer(&mut tx, &prefix).await?;
     let adopted = adopt::adopt(&mut tx, &table, options, geoip, |done| progress(done, rows)).await?;
     tx.commit().await?;
     Ok(Migrated { ran: pending.into_iter().collect(), adopted: Some(adopted) })

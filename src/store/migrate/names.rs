@@ -291,7 +291,9 @@ mod against_the_catalogs {
         let is_a_months = |name: &str| {
             let after = known.months.iter().find_map(|start| name.strip_prefix(start.as_str()));
             after.is_some_and(|after| {
-                after.trim_end_matches("_pkey").chars().all(|c| c.is_ascii_digit() || c == '_')
+                let month = after.trim_end_matches("_pkey").trim_end_matches("_user_id_idx");
+                let month = month.trim_end_matches("_by_user");
+                month.chars().all(|c| c.is_ascii_digit() || c == '_')
             })
         };
         let unknown: Vec<_> = found

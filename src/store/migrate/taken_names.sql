@@ -12,7 +12,7 @@ found as (
         relname::text || coalesce(' of ' || (
             select indrelid::regclass::text from pg_index where indexrelid = pg_class.oid), '') as name
     from pg_class join place on place.oid = relnamespace
-    where (relname::text = any ($1::text[]) or exists (select from month where relname ~ (pattern || '(_pkey)?$')))
+    where (relname::text = any ($1::text[]) or exists (select from month where relname ~ (pattern || '(_pkey|_user_id_idx|_by_user)?$')))
         and not exists (
             select from old
             where pg_class.oid = old.oid

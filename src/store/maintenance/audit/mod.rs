@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use cognito_user_sync_triggers::event::{EventId, Reporter};
 use cognito_user_sync_triggers::timestamp::Timestamp;
+use serde_json::{Map, Value, json};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use time::Date;
@@ -181,7 +182,28 @@ impl Audited {
     /// Successes without a login for which nothing is known that explains it; what two reporters recorded counts twice.
     #[must_use]
     pub fn unaccounted(&self) -> u64 {
-        self.total.reporters.values().map(|reporter| reporter.left_over(Reason::Lost)).sum()
+        self.of_reason(Reason::Lost)
+    }
+
+    fn of_reason(&self, reason: Reason) -> u64 {
+        self.total.reporters.values().map(|reporter| reporter.left_over(reason)).sum()
+    }
+
+    /// What a run keeps: counts. `found` is what is unaccounted for; none where nobody recorded anything, since nothing is
+    /// known then.
+    #[must_use]
+    pub fn findings(&self) -> Value {
+        let found = (!self.reporters.is_empty()).then(|| self.unaccounted());
+        let kinds = Reason::ALL.map(|reason| (reason.as_str().to_owned(), self.of_reason(reason).into()));
+        let successes: u64 = self.total.reporters.values().map(|reporter| reporter.successes).sum();
+        json!({
+            "found": found,
+            "left": found,
+            "kinds": Map::from_iter(kinds),
+            "logins": self.total.logins,
+            "successes": successes,
+            "reporters": self.reporters.iter().map(|reporter| reporter.as_str()).collect::<Vec<_>>(),
+        })
     }
 }
 

@@ -10,10 +10,12 @@ use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::logging::causes;
 use crate::postgres::Database;
 use crate::store::maintenance::drift::memberships::{self, Membership, Outside};
 use crate::store::maintenance::drift::{self, Drift, Row};
 use crate::store::maintenance::heartbeat::{self, Arrival};
+use crate::store::runs::{self, Note};
 
 /// Most rows of one answer, whatever is asked: some 700 kB.
 const ROWS_MAX: i64 = 1_000;
@@ -77,6 +79,8 @@ pub enum Question<'a> {
     },
     /// Answered by an [`Arrival`].
     Heartbeat(EventId),
+    /// Writes down how whoever asks goes on; answered by whether it is written. The release before does not know it.
+    NoteRun(Note),
 }
 
 /// What the pool says of a user.
@@ -111,7 +115,7 @@ pub enum Answer {
     Rows(Vec<Row>),
     /// To [`Question::Compare`].
     Drifts(Vec<Drift>),
-    /// To [`Question::GroupsAreKept`].
+    /// To [`Question::GroupsAreKept`] and [`Question::NoteRun`].
     Are(bool),
     /// To [`Question::Outside`].
     Outside(Vec<Outside>),
@@ -121,7 +125,7 @@ pub enum Answer {
     Arrival(Arrival),
 }
 
-/// Answers a question by the database. Changes nothing.
+/// Answers a question by the database. Changes no row of anybody's.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -157,7 +161,19 @@ pub async fn answer(database: &Database, question: Question<'_>) -> Result<Answe
             Answer::Memberships(page)
         }
         Question::Heartbeat(id) => Answer::Arrival(heartbeat::arrival(database, id).await?),
+        Question::NoteRun(note) => Answer::Are(is_written(database, &note).await),
     })
+}
+
+/// Whoever runs goes on, whatever becomes of the note.
+async fn is_written(database: &Database, note: &Note) -> bool {
+    match runs::write(database, note).await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(error = causes(&error), "a run is not written down");
+            false
+        }
+    }
 }
 
 /// Whether the pool may have to be asked for the row's user.

@@ -1,0 +1,148 @@
+//! The entries of a timeline in words: by day, what happened, what it changed, from where. Must not read anything.
+
+use std::time::Duration;
+
+use cognito_user_sync_triggers::timestamp::Timestamp;
+use time::OffsetDateTime;
+
+use crate::console::users::why::{Shown, reporter};
+use crate::console::words;
+use crate::store::timeline::{Change, Entry, What};
+
+/// From which time on something counts as late: SQS and the records of AWS take minutes.
+const LATE: Duration = Duration::from_secs(15 * 60);
+
+/// What changes of these is nobody's.
+const IMPERSONAL: [&str; 6] =
+    ["status", "user_pool_id", "enabled", "deleted", "email_verified", "phone_number_verified"];
+
+/// The entries of a day.
+pub(super) struct Day {
+    pub(super) name: String,
+    pub(super) lines: Vec<Line>,
+}
+
+/// An entry.
+pub(super) struct Line {
+    pub(super) id: String,
+    pub(super) clock: String,
+    pub(super) shape: &'static str,
+    pub(super) what: &'static str,
+    /// What others chose, behind it: a group, a reason.
+    pub(super) of: String,
+    /// How late it came, if it did.
+    pub(super) late: String,
+    pub(super) changes: Vec<Changed>,
+    /// Facts, with points between them; others chose some of them.
+    pub(super) facts: String,
+}
+
+/// A value that changed.
+pub(super) struct Changed {
+    pub(super) name: String,
+    pub(super) was: Shown,
+    pub(super) is: Shown,
+}
+
+/// The entries by day, which they are in order of.
+pub(super) fn days(entries: Vec<Entry>, is_revealed: bool) -> Vec<Day> {
+    let mut days: Vec<Day> = Vec::new();
+    for entry in entries {
+        let name = day(entry.at);
+        let line = line(entry, is_revealed);
+        match days.last_mut().filter(|day| day.name == name) {
+            Some(day) => day.lines.push(line),
+            None => days.push(Day { name, lines: vec![line] }),
+        }
+    }
+    days
+}
+
+/// `Tuesday 24 November 2026`.
+fn day(at: Timestamp) -> String {
+    let at = OffsetDateTime::from(at);
+    format!("{} {} {} {}", at.weekday(), at.day(), at.month(), at.year())
+}
+
+fn line(entry: Entry, is_revealed: bool) -> Line {
+    let after = entry.recorded_at.map(|recorded_at| {
+        Duration::from_millis(recorded_at.unix_millis().saturating_sub(entry.at.unix_millis()))
+    });
+    let late = after.filter(|after| *after >= LATE).map(|after| format!("{} late", words::lasting(after)));
+    let facts = facts(&entry, after.filter(|_| late.is_none()), is_revealed);
+    let (shape, what, of) = said(&entry.what);
+    let changes = entry.changes.iter().map(|change| changed(change, is_revealed)).collect();
+    let (id, clock, late) = (entry.id.to_string(), words::clock(entry.at), late.unwrap_or_default());
+    Line { id, clock, shape, what, of, late, changes, facts }
+}
+
+fn changed(change: &Change, is_revealed: bool) -> Changed {
+    let is_personal = !IMPERSONAL.contains(&change.name.as_str());
+    let shown = |value: &Option<String>| Shown::of(value.as_deref(), is_personal, is_revealed);
+    Changed { name: change.name.clone(), was: shown(&change.was), is: shown(&change.is) }
+}
+
+/// The shape, the words, and what others chose.
+fn said(what: &What) -> (&'static str, &'static str, String) {
+    let group = |group: &Option<String>| group.clone().unwrap_or_default();
+    match what {
+        What::Confirmed { federated: true } => ("new", "Signed up and in, by a provider", String::new()),
+        What::Confirmed { federated: false } => ("new", "Signed up and confirmed", String::new()),
+        What::SignedIn => ("in", "Signed in", String::new()),
+        What::PasswordReset => ("edit", "Reset the password", String::new()),
+        What::ReadBack { partial: false } => ("read", "Read back from the pool", String::new()),
+        What::ReadBack { partial: true } => ("read", "Read back from the pool, in part", String::new()),
+        What::Deleted => ("gone", "Deleted from the pool", String::new()),
+        What::Restored => ("new", "Found alive in the pool", String::new()),
+        What::Joined(name) => ("group", "Joined the group", group(name)),
+        What::Left(name) => ("group", "Left the group", group(name)),
+        What::Seen { occasion: "sign_up", .. } => ("read", "A sign-up was recorded", String::new()),
+        What::Seen { .. } => ("read", "A sign-in was recorded", String::new()),
+        What::Failed { reason, .. } => ("bad", "A sign-in failed", reason.clone().unwrap_or_default()),
+        What::Edited => ("code", "Edited by your application", String::new()),
+    }
+}
+
+/// What is known beside it. Of an address and a place only where they are revealed.
+fn facts(entry: &Entry, after: Option<Duration>, is_revealed: bool) -> String {
+    let origin = &entry.origin;
+    let mut facts: Vec<String> = Vec::new();
+    match &entry.what {
+        What::Seen { by, .. } => facts.push(format!("by {}", reporter(by))),
+        What::Failed { by, .. } => facts.push(format!("by {}", reporter(by))),
+        What::Edited => {
+            facts.push("for the last time; what it changed is the application's from then on".to_owned());
+        }
+        What::Confirmed { .. }
+        | What::SignedIn
+        | What::PasswordReset
+        | What::ReadBack { .. }
+        | What::Deleted
+        | What::Restored
+        | What::Joined(_)
+        | What::Left(_) => {}
+    }
+    facts.extend(origin.device.map(str::to_owned));
+    facts.extend(origin.client_id.as_deref().map(|id| format!("client {}", shortened(id))));
+    if is_revealed {
+        facts.extend(origin.ip.clone());
+        facts.extend(origin.location.clone());
+    }
+    facts.extend(after.map(|after| format!("applied {} later", words::lasting(after))));
+    facts.extend(entry.nth.map(|nth| format!("sign-in {}", words::count(nth))));
+    if entry.is_overtaken {
+        let rest =
+            if entry.changes.is_empty() && entry.nth.is_some() { ", so only the count changed" } else { "" };
+        facts.push(format!("a later event had been applied already{rest}"));
+    }
+    facts.join(" · ")
+}
+
+/// An app client by its first and its last letters.
+fn shortened(id: &str) -> String {
+    let letters: Vec<char> = id.chars().collect();
+    match letters.as_slice() {
+        [a, b, c, d, .., y, z] if letters.len() > 10 => [*a, *b, *c, *d, '…', *y, *z].iter().collect(),
+        _ => id.to_owned(),
+    }
+}
