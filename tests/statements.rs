@@ -58,6 +58,17 @@ const BUILT: &[(&str, &str, &[&str])] = &[
         "AssertSqlSafe(purpose.begin(&self.schema))",
         &["begin isolation level read committed; call \"public\".user_sync_begin('logins')"],
     ),
+    // These are files.
+    ("store/daily/mod.rs", "counted.count", &[]),
+    (
+        "store/daily/mod.rs",
+        "counted.stale",
+        &[
+            "select day from user_sync_daily where day >= $1 and logins_stale order by day desc limit $2",
+            "select day from user_sync_daily where day >= $1 and active_stale order by day desc limit $2",
+            "select day from user_sync_daily where day >= $1 and first_stale order by day desc limit $2",
+        ],
+    ),
     ("store/maintenance/adopt/mod.rs", "AssertSqlSafe(declare)", &[]),
     (
         "store/maintenance/adopt/mod.rs",
