@@ -61,6 +61,17 @@ const BUILT: &[(&str, &str, &[&str])] = &[
     ),
     // What cannot be in a transaction.
     ("postgres/transaction.rs", "AssertSqlSafe(statement)", &[]),
+    // These are files.
+    ("store/daily/mod.rs", "counted.count", &[]),
+    (
+        "store/daily/mod.rs",
+        "counted.stale",
+        &[
+            "select day from user_sync_daily where day >= $1 and logins_stale order by day desc limit $2",
+            "select day from user_sync_daily where day >= $1 and active_stale order by day desc limit $2",
+            "select day from user_sync_daily where day >= $1 and first_stale order by day desc limit $2",
+        ],
+    ),
     // tests/console/users_at_scale.rs runs each of them.
     (
         "store/directory/find.rs",

@@ -260,7 +260,8 @@ async fn a_primary_that_takes_no_writes_lets_nothing_be_done() {
     assert_eq!(answer.status, 503, "{answer:?}");
     assert_eq!(acts.count("plans").await, 1);
     // Reading goes on.
-    acts.console.get("/audit").await.says("Planned").never_says("Started");
+    acts.console.get("/audit?did=planned").await.says("Verify the rows").never_says("Nothing like that");
+    acts.console.get("/audit?did=started").await.says("Nothing like that was done");
 }
 
 #[tokio::test(flavor = "multi_thread")]

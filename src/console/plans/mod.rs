@@ -100,7 +100,8 @@ pub(in crate::console) async fn make(
     visitor: &Visitor,
     draft: Draft,
 ) -> Result<Uuid, Trouble> {
-    must_act(console, visitor, &draft.kind.verb(draft.count)).await?;
+    let what = draft.kind.verb(draft.count);
+    must_act(console, visitor, &what).await?;
     if draft.ids.len() > MAX_IDS {
         let most = crate::console::words::count(MAX_IDS as u64);
         return Err(Trouble::Refused(format!("A plan holds at most {most} messages: choose fewer.")));
@@ -116,7 +117,7 @@ pub(in crate::console) async fn make(
         facts: json!(facts),
         samples: json!(samples),
     };
-    plans::make(&console.primary, &plan).await.map_err(Trouble::unwritten)
+    plans::make(&console.primary, &plan, &what).await.map_err(Trouble::unwritten)
 }
 
 /// Where a plan is looked at.

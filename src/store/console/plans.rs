@@ -50,16 +50,16 @@ pub struct Seen {
     pub plan: Plan,
 }
 
-/// Writes a plan down, and that somebody made it.
+/// Writes a plan down, and that somebody made it: `what`, in words.
 ///
 /// # Errors
 /// When it is not known to be written.
-pub async fn make(primary: &Database, plan: &Plan) -> Result<Uuid, sqlx::Error> {
+pub async fn make(primary: &Database, plan: &Plan, what: &str) -> Result<Uuid, sqlx::Error> {
     let id = Uuid::now_v7();
     let deed = Deed {
         who: plan.who.clone(),
         did: Did::Planned,
-        what: Some(format!("{} of {}, plan {id}", plan.kind, plan.count)),
+        what: Some(format!("{what}, plan {id}")),
         reason: None,
         result: None,
     };

@@ -1,6 +1,6 @@
 -- Counts the logins of the days from $1 to $2 that are to be counted again.
 with stale as materialized (
-    select day from user_sync_daily where day between $1 and $2 and logins_stale
+    select day from user_sync_daily where day between $1::date and $2::date and logins_stale
 ),
 login as materialized (
     select stale.day, event.user_id, extract(hour from event.occurred_at at time zone 'utc')::integer as hour,

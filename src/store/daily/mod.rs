@@ -12,7 +12,6 @@ mod read;
 use std::time::Duration;
 
 use cognito_user_sync_triggers::timestamp::Timestamp;
-use sqlx::{AssertSqlSafe, SqlSafeStr as _};
 use time::{Date, OffsetDateTime};
 
 pub use self::read::{
@@ -204,7 +203,7 @@ async fn look(tx: &mut Transaction, month: &Month, scope: Scope) -> Result<(), S
 /// Something that is counted day by day.
 struct Counted {
     doing: &'static str,
-    /// The days that are to be counted, of those from $1 on.
+    /// The days that are to be counted, of those from $1 on: the newest, at most $2.
     stale: &'static str,
     /// Counts those from $1 to $2; the first day that the ledger has is $3.
     count: &'static str,
@@ -213,21 +212,21 @@ struct Counted {
 
 const LOGINS: Counted = Counted {
     doing: "counting logins by day",
-    stale: "select day from user_sync_daily where day >= $1 and logins_stale order by day desc",
+    stale: "select day from user_sync_daily where day >= $1 and logins_stale order by day desc limit $2",
     count: include_str!("logins.sql"),
     at_once: DAYS_AT_ONCE,
 };
 
 const ACTIVE: Counted = Counted {
     doing: "counting active users by day",
-    stale: "select day from user_sync_daily where day >= $1 and active_stale order by day desc",
+    stale: "select day from user_sync_daily where day >= $1 and active_stale order by day desc limit $2",
     count: include_str!("active.sql"),
     at_once: WINDOWS_AT_ONCE,
 };
 
 const FIRST: Counted = Counted {
     doing: "counting first logins by day",
-    stale: "select day from user_sync_daily where day >= $1 and first_stale order by day desc",
+    stale: "select day from user_sync_daily where day >= $1 and first_stale order by day desc limit $2",
     count: include_str!("first.sql"),
     at_once: WINDOWS_AT_ONCE,
 };
@@ -246,8 +245,7 @@ async fn count(database: &Database, counted: &Counted) -> Result<u64, Error> {
 
 async fn count_some(tx: &mut Transaction, counted: &Counted) -> Result<u64, Stop> {
     let Some(kept_from) = kept_from(tx).await? else { return Ok(0) };
-    let stale = AssertSqlSafe(format!("{} limit $2", counted.stale)).into_sql_str();
-    let query = sqlx::query_scalar(stale).bind(kept_from).bind(counted.at_once);
+    let query = sqlx::query_scalar(counted.stale).bind(kept_from).bind(counted.at_once);
     let days: Vec<Date> = query.fetch_all(&mut *tx).await?;
     let Some(to) = days.first().copied() else { return Ok(0) };
     let is_near = |day: &&Date| (to - **day).whole_days() < counted.at_once;
