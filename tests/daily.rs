@@ -219,7 +219,7 @@ async fn are_counted(early: &[Told], late: &[Told]) {
 #[test]
 fn random_histories_are_counted_exactly_with_events_that_come_late() {
     let events = || proptest::collection::vec(told(), 1..60);
-    let mut runner = TestRunner::new(Config { cases: 6, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: 6, failure_persistence: None, ..Config::default() });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let counted = runner.run(&(events(), events()), |(early, late)| {
         runtime.block_on(are_counted(&early, &late));
