@@ -486,5 +486,5 @@ async fn several_may_migrate_at_once() {
         .fetch_one(database.questions())
         .await
         .unwrap();
-    assert_eq!(ran, 22);
+    assert_eq!(ran, 26);
 }

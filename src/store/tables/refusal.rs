@@ -93,7 +93,8 @@ const OWN_NOT_NULL: [&str; 23] = [
 ];
 
 /// Indexes of `users` that the migrations make, and that are no constraint's.
-const OWN_INDEX: &str = "users_sign_up_referral_code_idx";
+const OWN_INDEXES: [&str; 4] =
+    ["users_sign_up_referral_code_idx", "users_name_prefix_idx", "users_user_name_idx", "users_standing_idx"];
 
 /// The classes of a row's errors that a statement of this service's may raise by itself.
 const OWN_CLASSES: [&str; 4] = ["21", "22", "23", "54"];
@@ -130,7 +131,7 @@ async fn others_on<'e>(
 pub(crate) async fn obstacles<'e>(
     questions: impl sqlx::Executor<'e, Database = sqlx::Postgres> + Copy,
 ) -> Result<Vec<(String, bool)>, sqlx::Error> {
-    let ours: Vec<&str> = OWN_CONSTRAINTS.into_iter().chain([OWN_INDEX]).collect();
+    let ours: Vec<&str> = OWN_CONSTRAINTS.into_iter().chain(OWN_INDEXES).collect();
     let columns: Vec<&str> = COLUMNS.iter().map(|column| column.name).collect();
     let query =
         sqlx::query_as(include_str!("obstacles.sql")).bind(ours).bind(OWN_NOT_NULL.as_slice()).bind(columns);
