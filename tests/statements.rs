@@ -61,6 +61,9 @@ const BUILT: &[(&str, &str, &[&str])] = &[
     ),
     // What cannot be in a transaction.
     ("postgres/transaction.rs", "AssertSqlSafe(statement)", &[]),
+    // tests/console/acts.rs runs each of them.
+    ("store/console/mod.rs", "statement", &[]),
+    ("store/console/trail.rs", "AssertSqlSafe(query)", &[]),
     // These are files.
     ("store/daily/mod.rs", "counted.count", &[]),
     (
