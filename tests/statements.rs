@@ -133,6 +133,7 @@ const BUILT: &[(&str, &str, &[&str])] = &[
     // What change_roles.sql and mark_role.sql make.
     ("store/migrate/deployment.rs", "AssertSqlSafe(statement)", &["alter table users owner to postgres"]),
     // The migrations, which every test runs.
+    ("store/migrate/files.rs", "AssertSqlSafe(grant)", &[]),
     ("store/migrate/files.rs", "AssertSqlSafe(offer)", &[]),
     ("store/migrate/files.rs", "AssertSqlSafe(roles)", &[]),
     ("store/migrate/files.rs", "AssertSqlSafe(sql)", &[]),
