@@ -2,16 +2,11 @@
 
 use cognito_user_sync::cognito::reconcile;
 use cognito_user_sync::config::Environment;
+use cognito_user_sync::console::{RUN_ID_VARIABLE, STARTED_BY_VARIABLE};
 use cognito_user_sync::postgres::Database;
 use cognito_user_sync::store::maintenance::partitions::MaintainError;
 use cognito_user_sync::store::runs::{Begin, Run, What, class_of};
 use serde_json::Value;
-
-/// The name of the variable that gives the run its id: whoever started this process looks for it.
-const ID: &str = "USER_SYNC_RUN_ID";
-
-/// The name of the variable that says for whom it runs.
-const STARTED_BY: &str = "USER_SYNC_STARTED_BY";
 
 /// The exit code of a process that a signal ended, as shells have it.
 const INTERRUPTED: i32 = 130;
@@ -19,8 +14,8 @@ const INTERRUPTED: i32 = 130;
 /// Writes down that it begins, if the database takes it.
 pub(super) async fn begin(database: &Database, what: What, scope: Value) -> Run {
     let variable = |name| Environment::process().optional(name).ok().flatten();
-    let begin = Begin { started_by: variable(STARTED_BY), ..Begin::new(what, scope) };
-    let id = variable(ID).and_then(|id| id.parse().ok()).unwrap_or(begin.id);
+    let begin = Begin { started_by: variable(STARTED_BY_VARIABLE), ..Begin::new(what, scope) };
+    let id = variable(RUN_ID_VARIABLE).and_then(|id| id.parse().ok()).unwrap_or(begin.id);
     Run::begin_as(database, Begin { id, ..begin }).await
 }
 
