@@ -66,6 +66,7 @@ export const everyWay = async (page, sizes, look) => {
 /** Writes pictures of the page as it stands: both themes, wide and narrow. */
 export const pictures = async (page, folder, name) => {
   await everyWay(page, { wide: WIDE, narrow: PHONE }, async (theme, size) => {
-    await page.screenshot({ path: join(folder, `${name}-${theme}-${size}.png`), fullPage: true, animations: "disabled" });
+    const path = join(folder, `${name}-${theme}-${size}.png`);
+    await page.screenshot({ path, fullPage: true, animations: "disabled" });
   });
 };

@@ -47,7 +47,10 @@ const PAGES = {
   "analytics": (page) => go(page, "/analytics"),
   "analytics-7d": (page) => go(page, "/analytics?range=7d"),
   "dead-letters-unread": (page) => go(page, "/dead-letters"),
-  "dead-letters": async (page) => { await go(page, "/dead-letters"); return press(page, "form[action='/dead-letters/read'] button"); },
+  "dead-letters": async (page) => {
+    await go(page, "/dead-letters");
+    return press(page, "form[action='/dead-letters/read'] button");
+  },
   "dead-letters-reason": async (page) => { await go(page, "/dead-letters"); return press(page, "tr[data-row] a"); },
   "dead-letter": async (page) => {
     await go(page, "/dead-letters");
@@ -65,7 +68,10 @@ const PAGES = {
     if (await press(page, "tr[data-row] a") === false) return false;
     return press(page, "button[value=drop_all]");
   },
-  "plan-verify": async (page) => { await go(page, "/drift"); return press(page, "form:has(input[value=verify]) button"); },
+  "plan-verify": async (page) => {
+    await go(page, "/drift");
+    return press(page, "form:has(input[value=verify]) button");
+  },
   "drift": (page) => go(page, "/drift"),
   "run": async (page) => { await go(page, "/drift"); return press(page, "td a[href^='/drift/']"); },
   "tasks": (page) => go(page, "/tasks"),
