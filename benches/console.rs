@@ -24,7 +24,7 @@ const FILL: &str = include_str!("console.sql");
 const TIMES: usize = 200;
 
 /// User 77, who has one event of 400, and one of the many.
-const BUSY: &str = "/users/28dd2c79-55ce-9264-56a1-d25fb4c65c5a";
+const BUSY: &str = "/users/28dd2c79-55ce-9264-5624-0b2ff0100bde";
 const QUIET: &str = "/users/e4da3b7f-bbce-2345-d777-2b0674a318d5";
 
 const PAGES: [&str; 22] = [
@@ -41,9 +41,9 @@ const PAGES: [&str; 22] = [
     "/users?seen=over-90d",
     "/users?seen=never",
     "/users?group=group+3",
-    "/analytics?range=30d",
-    "/analytics?range=1y",
-    "/analytics/growth.csv?range=1y",
+    "/analytics?range=28d",
+    "/analytics?range=13m",
+    "/analytics/growth.csv?range=13m",
     "/dead-letters",
     "/drift",
     "/audit",
