@@ -1,7 +1,7 @@
 //! How soon the console answers beside a large database: `cargo bench --bench console -- USERS EVENTS`.
 //!
-//! Fills a database of its own, and asks each page by plain HTTP, one after the other. A time is that of a whole answer, so
-//! that the first byte came no later.
+//! Fills a database of its own, and asks each page by plain HTTP, one by one. A time is that of a whole answer,
+//! so that the first byte came no later.
 
 #![allow(
     clippy::unwrap_used,
@@ -71,8 +71,8 @@ async fn main() {
     stack.stop().await.unwrap();
 }
 
-/// Fills the tables, and lets the program do what it does each hour and each day: indexes of months that are over, the days'
-/// numbers.
+/// Fills the tables, and lets the program do what it does each hour and each day: indexes of months that are over, and
+/// the days' numbers.
 async fn fill(deployment: &Deployment, users: u64, events: u64) {
     let pool = local::connect(&deployment.owner_url, 1).await.unwrap();
     let apart = 364 * 86_400_000 / events;

@@ -1,5 +1,5 @@
--- What the console is measured with: $USERS users, $EVENTS events of the last year in the order of their ids, of which user 77
--- has one of 400, and every user in three a group. In the shapes that apply writes.
+-- What the console is measured with: $USERS users, $EVENTS events of a year in the order of their ids, of which user
+-- 77 has one of 400, and about one user in three a group. In the shapes that apply writes.
 insert into users (
     id, email, email_verified, name, first_name, last_name, language, country_code, is_verified,
     login_count, last_login_at, last_login_ip, last_login_device, last_login_id,
@@ -33,6 +33,7 @@ insert into user_events (id, user_id, type, user_pool_id, occurred_at, data)
 select (lpad(to_hex(milliseconds), 12, '0') || '70008' || substr(md5(n::text), 1, 15))::uuid,
     md5((case when n % 400 = 399 then 77 else 1 + (n - 1) % $USERS end)::text)::uuid,
     'user.authenticated', 'eu-west-1_Bench0000', to_timestamp(milliseconds / 1000.0),
-    '{"status": "CONFIRMED", "attributes": {"email": "someone@example.com", "email_verified": "true", "given_name": "Ada"}}'
+    '{"status": "CONFIRMED", "attributes":
+        {"email": "someone@example.com", "email_verified": "true", "given_name": "Ada"}}'
 from generate_series($EVENTS, 1, -1) as n,
     lateral (select (extract(epoch from now()) * 1000)::bigint - n * $APART::bigint as milliseconds) as told
