@@ -35,7 +35,7 @@ help: ## list the targets
 demo: needs ## play a morning of sign-ups and logins on this machine, and show the rows
 	cargo run --locked --features dev --bin user-sync -- demo $(ARGS)
 
-console-demo: needs ## open the console over five weeks of a made-up company, on this machine
+console-demo: needs ## open the console over four months of a made-up company, on this machine
 	cargo run --locked --features dev --bin user-sync -- console-demo $(ARGS)
 
 dev: needs ## keep PostgreSQL, an SQS server and a worker running, to try things on

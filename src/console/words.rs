@@ -59,7 +59,9 @@ pub(in crate::console) fn lasting(duration: Duration) -> String {
     match seconds {
         0..10 => {
             let tenths = duration.as_millis() / 100;
-            if tenths.is_multiple_of(10) {
+            if tenths == 0 && !duration.is_zero() {
+                "under 0.1 s".to_owned()
+            } else if tenths.is_multiple_of(10) {
                 format!("{seconds} s")
             } else {
                 format!("{}.{} s", tenths / 10, tenths % 10)

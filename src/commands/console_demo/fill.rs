@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use aws_sdk_sqs::types::MessageAttributeValue;
 use cognito_user_sync::config::DatabaseConfig;
+use cognito_user_sync::consumer::queues::Carries;
 use cognito_user_sync::dev::company::Company;
 use cognito_user_sync::dev::local::{self, Deployment};
 use cognito_user_sync::postgres;
@@ -20,10 +21,30 @@ const SEED: u64 = 24;
 
 /// Messages that were never events: why, which field, what is said of it, the body.
 const NEVER: [[&str; 4]; 4] = [
-    ["malformed", "$", "EOF while parsing a value at line 1 column 40", r#"{"specversion":"1.0","schemaversion":1,"#],
-    ["malformed", "data.attributes", "expected a map", r#"{"specversion":"1.0","schemaversion":1,"type":"user.authenticated","data":{"attributes":7}}"#],
-    ["unknown_type", "type", "not a type of ours", r#"{"specversion":"1.0","schemaversion":1,"type":"user.promoted"}"#],
-    ["unknown_version", "schemaversion", "99 is newer than 1", r#"{"specversion":"1.0","schemaversion":99,"type":"user.authenticated"}"#],
+    [
+        "malformed",
+        "$",
+        "EOF while parsing a value at line 1 column 40",
+        r#"{"specversion":"1.0","schemaversion":1,"#,
+    ],
+    [
+        "malformed",
+        "data.attributes",
+        "expected a map",
+        r#"{"specversion":"1.0","schemaversion":1,"type":"user.authenticated","data":{"attributes":7}}"#,
+    ],
+    [
+        "unknown_type",
+        "type",
+        "not a type of ours",
+        r#"{"specversion":"1.0","schemaversion":1,"type":"user.promoted"}"#,
+    ],
+    [
+        "unknown_version",
+        "schemaversion",
+        "99 is newer than 1",
+        r#"{"specversion":"1.0","schemaversion":99,"type":"user.authenticated"}"#,
+    ],
 ];
 
 /// Makes it up, and applies it.
@@ -31,16 +52,26 @@ pub(super) async fn company(deployment: &Deployment, users: usize) -> anyhow::Re
     let company = Company::of(users, Timestamp::now(), SEED);
     let database = postgres::connect(&DatabaseConfig::with_url(&deployment.consumer_url), 4).await?;
     let applier = Applier::new(database.clone());
-    let bodies: Vec<String> = company.events.iter().map(Event::encode).collect();
-    for batch in bodies.chunks(BATCH) {
-        for outcome in applier.apply(batch).await {
-            anyhow::ensure!(matches!(outcome, Outcome::Applied | Outcome::Duplicate), "an event was not applied: {outcome:?}");
+    let is_record = |event: &&Event<'_>| matches!(event, Event::Context(_) | Event::Failures(_));
+    let (records, events): (Vec<_>, Vec<_>) = company.events.iter().partition(is_record);
+    for (events, carries) in [(events, Carries::Events), (records, Carries::Records)] {
+        let bodies: Vec<String> = events.into_iter().map(Event::encode).collect();
+        for batch in bodies.chunks(BATCH) {
+            let outcomes = match carries {
+                Carries::Events => applier.apply(batch).await,
+                Carries::Records => applier.apply_records(batch).await,
+            };
+            let failed =
+                outcomes.iter().find(|outcome| !matches!(outcome, Outcome::Applied | Outcome::Duplicate));
+            anyhow::ensure!(failed.is_none(), "an event was not applied: {failed:?}");
         }
     }
-    for user in &company.forgotten {
-        erase(&database, *user, false).await.context("nobody was erased")?;
-    }
     database.close().await;
+    let operator = postgres::connect(&DatabaseConfig::with_url(&deployment.operator_url), 2).await?;
+    for user in &company.forgotten {
+        erase(&operator, *user, false).await.context("nobody was erased")?;
+    }
+    operator.close().await;
     arrived(deployment, &company).await?;
     dead_letters(deployment, &company).await?;
     Ok(company)
@@ -48,12 +79,10 @@ pub(super) async fn company(deployment: &Deployment, users: usize) -> anyhow::Re
 
 /// The ledgers say that all of it arrived now. It did when it happened, but for what was late.
 async fn arrived(deployment: &Deployment, company: &Company) -> anyhow::Result<()> {
-    const ARRIVED: [&str; 3] = [
+    const ARRIVED: [&str; 2] = [
         "update user_events set recorded_at = occurred_at + (90 + abs(hashtext(id::text)) % 1400) * interval '1 ms'
             where id <> all ($1)",
         "update user_sync_contexts set recorded_at = occurred_at + (200 + abs(hashtext(id::text)) % 240) * interval '1 s'
-            where id <> all ($1)",
-        "update user_sync_failures set recorded_at = occurred_at + (200 + abs(hashtext(id::text)) % 240) * interval '1 s'
             where id <> all ($1)",
     ];
     let owner = local::connect(&deployment.owner_url, 1).await?;
@@ -87,7 +116,9 @@ async fn dead_letters(deployment: &Deployment, company: &Company) -> anyhow::Res
     for (number, [reason, field, detail, body]) in letters.into_iter().enumerate() {
         let mut send = deployment.client().send_message().queue_url(&deployment.dlq_url).message_body(body);
         let source = format!("00000000-0000-4000-8000-{number:012}");
-        for (name, value) in [("reason", reason), ("field", field), ("detail", detail), ("source_message_id", source)] {
+        for (name, value) in
+            [("reason", reason), ("field", field), ("detail", detail), ("source_message_id", source)]
+        {
             let value = MessageAttributeValue::builder().data_type("String").string_value(value).build()?;
             send = send.message_attributes(name, value);
         }

@@ -1,4 +1,4 @@
-//! `user-sync console-demo`: the console over five weeks of a made-up company, on this machine.
+//! `user-sync console-demo`: the console over four months of a made-up company, on this machine.
 
 mod fill;
 mod goes_on;
@@ -30,7 +30,7 @@ const TRY: [&str; 7] = [
     "/help          the keys; the theme is at the foot of the rail",
 ];
 
-/// Open the console over five weeks of a made-up company, on this machine
+/// Open the console over four months of a made-up company, on this machine
 ///
 /// Needs no AWS account: it starts PostgreSQL and an SQS server of its own (USER_SYNC_DEV_DATABASE_URL or PG_BIN choose
 /// another PostgreSQL), fills them, and goes on signing people in. Verify, reconcile, audit and maintain run once. Prints a
@@ -129,7 +129,10 @@ impl Asked<'_> {
             let mut command = self.command(url, arguments)?;
             let ended = command.stdin(Stdio::null()).output().await?;
             // Reconcile says by 2 that something differs, audit by 1 that something is lost.
-            let is_found = matches!((arguments.first(), ended.status.code()), (Some(&"reconcile"), Some(2)) | (Some(&"audit"), Some(1)));
+            let is_found = matches!(
+                (arguments.first(), ended.status.code()),
+                (Some(&"reconcile"), Some(2)) | (Some(&"audit"), Some(1))
+            );
             anyhow::ensure!(
                 ended.status.success() || is_found,
                 "user-sync {} failed: {}",

@@ -1,4 +1,4 @@
-//! Five weeks of a made-up company, for `user-sync console-demo`: who is there, and every event that tells of them. Must
+//! Four months of a made-up company, for `user-sync console-demo`: who is there, and every event that tells of them. Must
 //! not know where the events go.
 
 mod people;
@@ -7,8 +7,8 @@ pub mod pool;
 use std::collections::HashSet;
 
 use cognito_user_sync_triggers::event::{
-    Context, ContextEvent, Event, EventId, Failure, FailureGroup, Failures, FailuresEvent, GroupChange, GroupEvent, Kind,
-    Reporter,
+    Context, ContextEvent, Event, EventId, Failure, FailureGroup, Failures, FailuresEvent, GroupChange,
+    GroupEvent, Kind, Reporter,
 };
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use fastrand::Rng;
@@ -24,13 +24,18 @@ pub const TRIGGER: &str = "arn:aws:lambda:eu-west-1:111122223333:function:user-s
 /// A day, in milliseconds.
 const DAY: u64 = 86_400_000;
 /// How long the history is, in days.
-const DAYS: u64 = 35;
+const DAYS: u64 = 120;
 /// Of a hundred parts of a working day, how many sign-ins each hour has.
 const HOURS: [u32; 24] = [1, 0, 0, 0, 0, 1, 2, 5, 10, 13, 10, 7, 6, 8, 8, 7, 5, 4, 3, 3, 3, 2, 1, 1];
 /// What others recorded of sign-ins, in the last days.
 const RECORDED_DAYS: u64 = 3;
 /// Failures that a message has room for.
 const FAILURES_A_MESSAGE: usize = 100;
+
+/// Whether the day after so many since 1970, which began on a Thursday, is a Saturday or a Sunday.
+fn is_weekend(day: u64) -> bool {
+    matches!((day + 3) % 7, 5 | 6)
+}
 
 /// The company, and what happened.
 #[derive(Debug, Default)]
@@ -53,11 +58,16 @@ impl Company {
         let mut company = Self::default();
         let begin = now.unix_millis().saturating_sub(DAYS * DAY);
         for number in 0..users {
-            // Half are there from the start, and the others come in later, on working days rather.
-            let joins = match number < users / 2 {
-                true => begin + random.u64(0..DAY),
-                false => random.u64(begin + DAY..now.unix_millis()),
-            };
+            // More come the longer it goes on, and on working days rather.
+            let mut joins = 0;
+            for _ in 0..3 {
+                let share = random.f64().max(0.02).sqrt();
+                let millis = std::time::Duration::from_millis(DAYS * DAY).mul_f64(share).as_millis();
+                joins = begin + u64::try_from(millis).unwrap_or(0);
+                if !is_weekend(joins / DAY) {
+                    break;
+                }
+            }
             let person = Person::new(number, Timestamp::from_unix_millis(joins), &mut random);
             company.lives(&person, now, &mut random);
             company.people.push(person);
@@ -83,7 +93,9 @@ impl Company {
         for day in 0..=person.days_until(now) {
             self.day(person, day, now, random);
         }
-        let end = |random: &mut Rng| Timestamp::from_unix_millis(now.unix_millis() - random.u64(3_600_000..5 * DAY));
+        let end = |random: &mut Rng| {
+            Timestamp::from_unix_millis(now.unix_millis() - random.u64(3_600_000..5 * DAY))
+        };
         if person.is_disabled {
             self.events.push(Event::User(person.event(Kind::Snapshot, end(random))));
         }
@@ -99,16 +111,19 @@ impl Company {
     fn join(&mut self, person: &Person, group: &'static str, change: GroupChange, at: Timestamp) {
         if at <= Timestamp::now() && at >= person.joins {
             let id = EventId::new(at);
-            self.events.push(Event::Group(GroupEvent { id, user_pool_id: POOL.into(), group: group.into(), change }));
+            self.events.push(Event::Group(GroupEvent {
+                id,
+                user_pool_id: POOL.into(),
+                group: group.into(),
+                change,
+            }));
         }
     }
 
     /// The sign-ins of the day after so many others.
     fn day(&mut self, person: &Person, day: u64, now: Timestamp, random: &mut Rng) {
         let midnight = (person.joins.unix_millis() / DAY + day) * DAY;
-        // The epoch was a Thursday.
-        let is_weekend = matches!((midnight / DAY + 3) % 7, 5 | 6);
-        let eagerness = person.eagerness * if is_weekend { 0.25 } else { 1.0 };
+        let eagerness = person.eagerness * if is_weekend(midnight / DAY) { 0.25 } else { 1.0 };
         // Whoever signs up comes in at once, and some never come again.
         let lasts = day < 4 || !person.number.is_multiple_of(5);
         let mut times = Vec::new();
@@ -117,7 +132,8 @@ impl Company {
         }
         for _ in 0..2 {
             if lasts && person.comes_in() && random.f64() < eagerness / 2.0 {
-                let hours: [(usize, u32); 24] = std::array::from_fn(|hour| (hour, HOURS.get(hour).copied().unwrap_or(0)));
+                let hours: [(usize, u32); 24] =
+                    std::array::from_fn(|hour| (hour, HOURS.get(hour).copied().unwrap_or(0)));
                 let hour = weighted(random, &hours).and_then(|hour| i64::try_from(hour).ok()).unwrap_or(9);
                 let hour = u64::try_from((hour + person.behind).rem_euclid(24)).unwrap_or(9);
                 times.push(midnight + hour * 3_600_000 + random.u64(0..3_600_000));
@@ -152,22 +168,36 @@ impl Company {
             ..Context::by(Reporter::CloudTrail)
         };
         let id = EventId::of_record(time, random.u128(..));
-        self.events.push(Event::Context(ContextEvent { id, user_pool_id: POOL.into(), sub: Some(person.sub), data }));
+        self.events.push(Event::Context(ContextEvent {
+            id,
+            user_pool_id: POOL.into(),
+            sub: Some(person.sub),
+            data,
+        }));
     }
 
     /// Failed sign-ins: some a day, and an attack one evening.
     fn fail(&mut self, now: Timestamp, random: &mut Rng) {
         const REASONS: [(&str, u32); 4] =
             [("wrong_password", 12), ("no_such_user", 3), ("wrong_code", 2), ("not_confirmed", 1)];
-        let begin = now.unix_millis().saturating_sub(14 * DAY);
+        let begin = now.unix_millis().saturating_sub(30 * DAY);
         let attack = now.unix_millis().saturating_sub(3 * DAY) / DAY * DAY + 20 * 3_600_000;
         let mut groups = Vec::new();
         for number in 0..900_u32 {
             let is_attack = number < 260;
-            let at = if is_attack { attack + random.u64(0..3_600_000) } else { random.u64(begin..now.unix_millis()) };
-            let network = if is_attack { "192.0.2".to_owned() } else { format!("203.0.{}", random.u8(100..130)) };
+            let at = if is_attack {
+                attack + random.u64(0..3_600_000)
+            } else {
+                random.u64(begin..now.unix_millis())
+            };
+            let network =
+                if is_attack { "192.0.2".to_owned() } else { format!("203.0.{}", random.u8(100..130)) };
             let whom = random.usize(0..self.people.len().max(1));
-            let sub = self.people.get(whom).filter(|person| person.joins.unix_millis() < at).map(|person| person.sub);
+            let sub = self
+                .people
+                .get(whom)
+                .filter(|person| person.joins.unix_millis() < at)
+                .map(|person| person.sub);
             let failure = Failure {
                 id: EventId::of_record(Timestamp::from_unix_millis(at), random.u128(..)),
                 sub,
@@ -184,7 +214,8 @@ impl Company {
             });
         }
         for groups in groups.chunks(FAILURES_A_MESSAGE) {
-            let latest = groups.iter().flat_map(|group| &group.failures).map(|failure| failure.id.time()).max();
+            let latest =
+                groups.iter().flat_map(|group| &group.failures).map(|failure| failure.id.time()).max();
             let id = EventId::of_record(latest.unwrap_or(now), random.u128(..));
             let data = Failures { reported_by: Reporter::CloudTrail, groups: groups.to_vec() };
             self.events.push(Event::Failures(FailuresEvent { id, user_pool_id: POOL.into(), data }));

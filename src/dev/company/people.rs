@@ -9,28 +9,89 @@ use uuid::Uuid;
 use super::{DAY, POOL};
 
 const GIVEN: [&str; 24] = [
-    "Ada", "Bruno", "Chidi", "Dalia", "Emre", "Freya", "Goran", "Hana", "Inês", "Jonas", "Kavya", "Luís", "Marta",
-    "Noah", "Oluwaseun", "Priya", "Quentin", "Rosa", "Søren", "Tomoko", "Uma", "Valentina", "Wiktor", "Yara",
+    "Ada",
+    "Bruno",
+    "Chidi",
+    "Dalia",
+    "Emre",
+    "Freya",
+    "Goran",
+    "Hana",
+    "Inês",
+    "Jonas",
+    "Kavya",
+    "Luís",
+    "Marta",
+    "Noah",
+    "Oluwaseun",
+    "Priya",
+    "Quentin",
+    "Rosa",
+    "Søren",
+    "Tomoko",
+    "Uma",
+    "Valentina",
+    "Wiktor",
+    "Yara",
 ];
 const FAMILY: [&str; 22] = [
-    "Okafor", "Silva", "Novák", "Haddad", "Lindqvist", "Tanaka", "Moreau", "Fischer", "Rossi", "Kowalski", "Sharma",
-    "Martin", "Costa", "Jensen", "Papadopoulos", "Murphy", "García", "Bianchi", "Nakamura", "Dubois", "Andersson", "Vogel",
+    "Okafor",
+    "Silva",
+    "Novák",
+    "Haddad",
+    "Lindqvist",
+    "Tanaka",
+    "Moreau",
+    "Fischer",
+    "Rossi",
+    "Kowalski",
+    "Sharma",
+    "Martin",
+    "Costa",
+    "Jensen",
+    "Papadopoulos",
+    "Murphy",
+    "García",
+    "Bianchi",
+    "Nakamura",
+    "Dubois",
+    "Andersson",
+    "Vogel",
 ];
 
 /// A locale, its country, the hours that its working day is behind UTC, and how many of thirty people are there.
 const PLACES: [(&str, &str, i64, u32); 9] = [
-    ("de-DE", "DE", -1, 8), ("en-GB", "GB", 0, 6), ("fr-FR", "FR", -1, 4), ("pt-PT", "PT", 0, 3), ("pt-BR", "BR", 3, 3),
-    ("en-US", "US", 5, 3), ("pl-PL", "PL", -1, 1), ("ja-JP", "JP", -9, 1), ("es-ES", "ES", -1, 1),
+    ("de-DE", "DE", -1, 8),
+    ("en-GB", "GB", 0, 6),
+    ("fr-FR", "FR", -1, 4),
+    ("pt-PT", "PT", 0, 3),
+    ("pt-BR", "BR", 3, 3),
+    ("en-US", "US", 5, 3),
+    ("pl-PL", "PL", -1, 1),
+    ("ja-JP", "JP", -9, 1),
+    ("es-ES", "ES", -1, 1),
 ];
 
 /// The app clients, and how many of ten sign-ins come through each.
-pub(super) const CLIENTS: [(&str, u32); 4] =
-    [("5webappclient00demo", 5), ("3iosappclient000demo", 3), ("2androidclient0demo", 1), ("7partnerportal0demo", 1)];
+pub(super) const CLIENTS: [(&str, u32); 4] = [
+    ("5webappclient00demo", 5),
+    ("3iosappclient000demo", 3),
+    ("2androidclient0demo", 1),
+    ("7partnerportal0demo", 1),
+];
 
 pub(super) const DEVICES: [(&str, &str, u32); 4] = [
     ("Desktop", "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0", 5),
-    ("Mobile", "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148", 3),
-    ("Mobile", "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 Chrome/131.0 Mobile Safari/537.36", 2),
+    (
+        "Mobile",
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148",
+        3,
+    ),
+    (
+        "Mobile",
+        "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 Chrome/131.0 Mobile Safari/537.36",
+        2,
+    ),
     ("Tablet", "Mozilla/5.0 (iPad; CPU OS 18_0 like Mac OS X) AppleWebKit/605.1.15", 1),
 ];
 
@@ -62,18 +123,21 @@ pub struct Person {
 /// One of these, by its weight.
 pub(super) fn weighted<T: Copy>(random: &mut Rng, of: &[(T, u32)]) -> Option<T> {
     let mut left = random.u32(0..of.iter().map(|(_, weight)| weight).sum::<u32>().max(1));
-    of.iter().find(|(_, weight)| match left.checked_sub(*weight) {
-        Some(rest) => {
-            left = rest;
-            false
-        }
-        None => true,
-    }).map(|(one, _)| *one)
+    of.iter()
+        .find(|(_, weight)| match left.checked_sub(*weight) {
+            Some(rest) => {
+                left = rest;
+                false
+            }
+            None => true,
+        })
+        .map(|(one, _)| *one)
 }
 
 impl Person {
     pub(super) fn new(number: usize, joins: Timestamp, random: &mut Rng) -> Self {
-        let pick = |list: &[&'static str], index: usize| list.get(index % list.len()).copied().unwrap_or("Ada");
+        let pick =
+            |list: &[&'static str], index: usize| list.get(index % list.len()).copied().unwrap_or("Ada");
         let (given, family) = (pick(&GIVEN, random.usize(..)), pick(&FAMILY, random.usize(..)));
         let places = PLACES.map(|(locale, country, behind, weight)| ((locale, country, behind), weight));
         let (locale, country, behind) = weighted(random, &places).unwrap_or(("en-GB", "GB", 0));
@@ -81,16 +145,26 @@ impl Person {
         let is_federated = number % 6 == 2;
         let ascii = |name: &str| name.to_lowercase().chars().map(plain).collect::<String>();
         let user_name = match is_federated {
-            true => format!("{}_{}", if number % 12 == 2 { "Google" } else { "Okta" }, 100_000_000 + number * 7_919),
+            true => format!(
+                "{}_{}",
+                if number % 12 == 2 { "Google" } else { "Okta" },
+                100_000_000 + number * 7_919
+            ),
             false => format!("{}.{}{number}", ascii(given), ascii(family)),
         };
         let mut attributes = vec![
-            ("given_name", given.to_owned()), ("family_name", family.to_owned()),
-            ("name", format!("{given} {family}")), ("locale", locale.to_owned()),
+            ("given_name", given.to_owned()),
+            ("family_name", family.to_owned()),
+            ("name", format!("{given} {family}")),
+            ("locale", locale.to_owned()),
         ];
         // Some have only a number, and two hold the address of somebody else.
         if number % 9 != 4 {
-            let of = if number % 400 == 33 { format!("shared.inbox{}", number / 800) } else { format!("{}.{}{number}", ascii(given), ascii(family)) };
+            let of = if number % 400 == 33 {
+                format!("shared.inbox{}", number / 800)
+            } else {
+                format!("{}.{}{number}", ascii(given), ascii(family))
+            };
             attributes.push(("email", format!("{of}@example.com")));
             attributes.push(("email_verified", (!number.is_multiple_of(11)).to_string()));
         }
@@ -107,10 +181,22 @@ impl Person {
             // Foreign text is shown as it is: markup is text, and what turns the direction of writing is spelled.
             attributes.push(("nickname", "<b>Ada</b> \u{202e}nimda".to_owned()));
         }
-        let eagerness = [0.05, 0.15, 0.3, 0.6, 0.9, 1.4].get(random.usize(0..6)).copied().unwrap_or(0.3);
+        let eagerness = [0.03, 0.08, 0.15, 0.25, 0.5, 0.9].get(random.usize(0..6)).copied().unwrap_or(0.3);
         let is_disabled = number % 83 == 40;
         let is_missing = number % 500 == 123;
-        Self { sub, number, joins, country, behind, eagerness, is_federated, is_disabled, is_missing, user_name, attributes }
+        Self {
+            sub,
+            number,
+            joins,
+            country,
+            behind,
+            eagerness,
+            is_federated,
+            is_disabled,
+            is_missing,
+            user_name,
+            attributes,
+        }
     }
 
     fn status(&self) -> &'static str {
@@ -135,7 +221,11 @@ impl Person {
             federated: self.is_federated,
             enabled: is_snapshot.then_some(!self.is_disabled),
             created_at: is_snapshot.then_some(self.joins),
-            attributes: self.attributes.iter().map(|(name, value)| ((*name).into(), value.clone().into())).collect(),
+            attributes: self
+                .attributes
+                .iter()
+                .map(|(name, value)| ((*name).into(), value.clone().into()))
+                .collect(),
             ..Data::default()
         };
         UserEvent { id: EventId::new(at), user_pool_id: POOL.into(), sub: self.sub, kind, data }
@@ -150,9 +240,12 @@ impl Person {
     /// As Cognito lists them.
     pub(super) fn listed(&self) -> Value {
         let sub = self.sub.to_string();
-        let all = std::iter::once(("sub", &sub)).chain(self.attributes.iter().map(|(name, value)| (*name, value)));
-        let attributes: Vec<Value> = all.map(|(name, value)| json!({ "Name": name, "Value": value })).collect();
-        let created = self.joins.unix_millis() / 1_000;
+        let all =
+            std::iter::once(("sub", &sub)).chain(self.attributes.iter().map(|(name, value)| (*name, value)));
+        let attributes: Vec<Value> =
+            all.map(|(name, value)| json!({ "Name": name, "Value": value })).collect();
+        // To the second; no later than the first event would be a difference.
+        let created = self.joins.unix_millis() / 1_000 + 1;
         json!({ "Username": self.user_name, "Enabled": !self.is_disabled, "Attributes": attributes,
             "UserStatus": self.status(), "UserCreateDate": created, "UserLastModifiedDate": created })
     }
@@ -164,7 +257,7 @@ impl Person {
 
     /// Whether the pool has them no more, while the row says that they are there.
     pub(super) fn is_gone(&self) -> bool {
-        self.number % 500 == 251
+        self.number % 500 == 251 || self.number % 137 == 20 || (self.number % 137 == 60 && self.number > 137)
     }
 
     /// Days from signing up to `at`.

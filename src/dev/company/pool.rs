@@ -48,7 +48,10 @@ async fn answer(State(people): State<Arc<Vec<Person>>>, headers: HeaderMap, body
     };
     let (status, body) = match answer {
         Some(body) => (StatusCode::OK, body),
-        None => (StatusCode::BAD_REQUEST, json!({ "__type": "InvalidParameterException", "message": "not asked here" })),
+        None => (
+            StatusCode::BAD_REQUEST,
+            json!({ "__type": "InvalidParameterException", "message": "not asked here" }),
+        ),
     };
     (status, [("content-type", "application/x-amz-json-1.1")], body.to_string()).into_response()
 }
@@ -68,7 +71,11 @@ fn found<'a>(filter: Option<&str>, people: &'a [Person]) -> Option<Option<&'a Pe
 fn page<'a>(request: &Value, people: impl Iterator<Item = &'a Person>) -> Value {
     let token = ["PaginationToken", "NextToken"].into_iter().find_map(|name| request.get(name)?.as_str());
     let start = token.and_then(|token| token.parse::<usize>().ok()).unwrap_or(0);
-    let limit = request.get("Limit").and_then(Value::as_u64).and_then(|limit| usize::try_from(limit).ok()).unwrap_or(60);
+    let limit = request
+        .get("Limit")
+        .and_then(Value::as_u64)
+        .and_then(|limit| usize::try_from(limit).ok())
+        .unwrap_or(60);
     let mut users: Vec<Value> = people.skip(start).take(limit + 1).map(Person::listed).collect();
     let next = (users.len() > limit).then(|| (start + limit).to_string());
     users.truncate(limit);
