@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use aws_sdk_sqs::types::MessageAttributeValue;
 use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::consumer::queues::Carries;
-use cognito_user_sync::dev::company::Company;
+use cognito_user_sync::dev::company::{Company, arrival};
 use cognito_user_sync::dev::local::{self, Deployment};
 use cognito_user_sync::postgres;
 use cognito_user_sync::store::Applier;
@@ -72,27 +72,11 @@ pub(super) async fn company(deployment: &Deployment, users: usize) -> anyhow::Re
         erase(&operator, *user, false).await.context("nobody was erased")?;
     }
     operator.close().await;
-    arrived(deployment, &company).await?;
+    let owner = local::connect(&deployment.owner_url, 1).await?;
+    arrival::date(&owner, &company.late).await?;
+    owner.close().await;
     dead_letters(deployment, &company).await?;
     Ok(company)
-}
-
-/// The ledgers say that all of it arrived now. It did when it happened, but for what was late.
-async fn arrived(deployment: &Deployment, company: &Company) -> anyhow::Result<()> {
-    const ARRIVED: [&str; 2] = [
-        "update user_events set recorded_at = occurred_at + (90 + abs(hashtext(id::text)) % 1400) * interval '1 ms'
-            where id <> all ($1)",
-        "update user_sync_contexts set recorded_at = occurred_at + (200 + abs(hashtext(id::text)) % 240) * interval '1 s'
-            where id <> all ($1)",
-    ];
-    let owner = local::connect(&deployment.owner_url, 1).await?;
-    let late: Vec<_> = company.late.iter().copied().collect();
-    for statement in ARRIVED {
-        sqlx::query(statement).bind(&late).execute(&owner).await?;
-    }
-    sqlx::raw_sql("vacuum analyze").execute(&owner).await?;
-    owner.close().await;
-    Ok(())
 }
 
 /// What could not be applied this morning: while a constraint of the application's was in the way, and what was never an

@@ -1,6 +1,7 @@
 //! Four months of a made-up company, for `user-sync console-demo`: who is there, and every event that tells of them. Must
 //! not know where the events go.
 
+pub mod arrival;
 mod people;
 pub mod pool;
 

@@ -144,13 +144,11 @@ impl Person {
         let sub = uuid::Builder::from_random_bytes(random.u128(..).to_be_bytes()).into_uuid();
         let is_federated = number % 6 == 2;
         let ascii = |name: &str| name.to_lowercase().chars().map(plain).collect::<String>();
+        let (is_google, id) = (number % 12 == 2, 100_000_000 + number * 7_919);
+        let name_in_letters = format!("{}.{}{number}", ascii(given), ascii(family));
         let user_name = match is_federated {
-            true => format!(
-                "{}_{}",
-                if number % 12 == 2 { "Google" } else { "Okta" },
-                100_000_000 + number * 7_919
-            ),
-            false => format!("{}.{}{number}", ascii(given), ascii(family)),
+            true => format!("{}_{id}", if is_google { "Google" } else { "Okta" }),
+            false => name_in_letters.clone(),
         };
         let mut attributes = vec![
             ("given_name", given.to_owned()),
@@ -158,22 +156,10 @@ impl Person {
             ("name", format!("{given} {family}")),
             ("locale", locale.to_owned()),
         ];
-        // Some have only a number, and two hold the address of somebody else.
-        if number % 9 != 4 {
-            let of = if number % 400 == 33 {
-                format!("shared.inbox{}", number / 800)
-            } else {
-                format!("{}.{}{number}", ascii(given), ascii(family))
-            };
-            attributes.push(("email", format!("{of}@example.com")));
-            attributes.push(("email_verified", (!number.is_multiple_of(11)).to_string()));
-        }
-        if number % 9 == 4 || number.is_multiple_of(5) {
-            attributes.push(("phone_number", fictional_number(country, number)));
-            attributes.push(("phone_number_verified", (!number.is_multiple_of(3)).to_string()));
-        }
-        if is_federated && let Some((provider, id)) = user_name.split_once('_') {
-            let identity = json!([{ "userId": id, "providerName": provider, "providerType": if provider == "Google" { "Google" } else { "SAML" },
+        attributes.extend(addresses(number, country, &name_in_letters));
+        if is_federated {
+            let (provider, r#type) = if is_google { ("Google", "Google") } else { ("Okta", "SAML") };
+            let identity = json!([{ "userId": id.to_string(), "providerName": provider, "providerType": r#type,
                 "issuer": null, "primary": true, "dateCreated": joins.unix_millis() }]);
             attributes.push(("identities", identity.to_string()));
         }
@@ -275,6 +261,24 @@ fn plain(letter: char) -> char {
         'ø' => 'o',
         other => other,
     }
+}
+
+/// The addresses of somebody: some have only a number, and some share an inbox.
+fn addresses(number: usize, country: &str, name: &str) -> Vec<(&'static str, String)> {
+    let mut addresses = Vec::new();
+    if number % 9 != 4 {
+        let address = match number % 400 {
+            33 => format!("shared.inbox{}@example.com", number / 800),
+            _ => format!("{name}@example.com"),
+        };
+        addresses.push(("email", address));
+        addresses.push(("email_verified", (!number.is_multiple_of(11)).to_string()));
+    }
+    if number % 9 == 4 || number.is_multiple_of(5) {
+        addresses.push(("phone_number", fictional_number(country, number)));
+        addresses.push(("phone_number_verified", (!number.is_multiple_of(3)).to_string()));
+    }
+    addresses
 }
 
 /// A number that its country keeps for fiction, or one of London's where it keeps none.
