@@ -26,7 +26,7 @@ CARGO_FUZZ := 0.13.2
 FUZZ := $(CACHE)/fuzz
 FUZZ_TARGETS := message trigger
 
-.PHONY: help demo console-demo dev test programs soak crash versions poolers servers fuzz fuzz-smoke fuzz-build deny unused bench bench-contexts bench-functions bench-render bench-peers bench-verify bench-audit bench-upgrade bench-reconcile bench-fill bench-reconcile-stub bench-devices lambda infra infra-packages terraform sam sam-cli example-packages requirements check needs needs-infra needs-bench needs-lints
+.PHONY: help demo console-demo dev test programs soak crash versions poolers servers fuzz fuzz-smoke fuzz-build deny unused bench bench-contexts bench-functions bench-render bench-peers bench-verify bench-console bench-audit bench-upgrade bench-reconcile bench-fill bench-reconcile-stub bench-devices lambda infra infra-packages terraform sam sam-cli example-packages requirements check needs needs-infra needs-bench needs-lints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -127,6 +127,9 @@ bench-peers: needs needs-infra needs-bench
 
 bench-verify: needs ## time `user-sync verify` on USERS=1000000 and EVENTS=5000000, and its memory
 	cargo bench --bench verify -- $(or $(USERS),1000000) $(or $(EVENTS),5000000)
+
+bench-console: needs ## time each page of the console beside USERS=1000000 and EVENTS=20000000: 10 GB of disk
+	cargo bench --bench console -- $(or $(USERS),1000000) $(or $(EVENTS),20000000)
 
 bench-audit: needs ## time `user-sync audit` of LOGINS=1000000 with TAKEN=1000 taken away on either side, and its memory
 	cargo bench --bench audit -- $(or $(LOGINS),1000000) $(or $(TAKEN),1000)
