@@ -26,7 +26,7 @@ CARGO_FUZZ := 0.13.2
 FUZZ := $(CACHE)/fuzz
 FUZZ_TARGETS := message trigger
 
-.PHONY: help demo dev test programs soak crash versions poolers servers fuzz fuzz-smoke fuzz-build deny unused bench bench-contexts bench-functions bench-render bench-peers bench-verify bench-console bench-audit bench-upgrade bench-reconcile bench-fill bench-reconcile-stub bench-devices lambda infra infra-packages terraform sam sam-cli example-packages browser-packages requirements check needs needs-infra needs-bench needs-lints
+.PHONY: help demo console-demo dev test programs soak crash versions poolers servers fuzz fuzz-smoke fuzz-build deny unused bench bench-contexts bench-functions bench-render bench-peers bench-verify bench-console bench-audit bench-upgrade bench-reconcile bench-fill bench-reconcile-stub bench-devices lambda infra infra-packages terraform sam sam-cli example-packages browser-packages requirements check needs needs-infra needs-bench needs-lints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -34,6 +34,9 @@ help: ## list the targets
 
 demo: needs ## play a morning of sign-ups and logins on this machine, and show the rows
 	cargo run --locked --features dev --bin user-sync -- demo $(ARGS)
+
+console-demo: needs ## open the console over four months of a made-up company, on this machine
+	cargo run --locked --features dev --bin user-sync -- console-demo $(ARGS)
 
 dev: needs ## keep PostgreSQL, an SQS server and a worker running, to try things on
 	cargo run --locked --features dev --bin user-sync -- dev $(ARGS)

@@ -41,6 +41,8 @@ enum Command {
     Triggers(commands::triggers::Arguments),
     Console(Box<commands::console::Arguments>),
     #[cfg(feature = "dev")]
+    ConsoleDemo(commands::console_demo::Arguments),
+    #[cfg(feature = "dev")]
     Demo(commands::demo::Arguments),
     #[cfg(feature = "dev")]
     Dev(commands::dev::Arguments),
@@ -52,7 +54,7 @@ impl Command {
         match self {
             // A log line per batch would break the progress bar.
             #[cfg(feature = "dev")]
-            Self::Demo(_) => "error",
+            Self::Demo(_) | Self::ConsoleDemo(_) => "error",
             _ => "info",
         }
     }
@@ -104,6 +106,8 @@ async fn run() -> anyhow::Result<()> {
         Command::Flows(arguments) => commands::flows::run(arguments).await,
         Command::Triggers(arguments) => commands::triggers::run(arguments).await,
         Command::Console(arguments) => Box::pin(commands::console::run(*arguments)).await,
+        #[cfg(feature = "dev")]
+        Command::ConsoleDemo(arguments) => commands::console_demo::run(arguments).await,
         #[cfg(feature = "dev")]
         Command::Demo(arguments) => commands::demo::run(arguments).await,
         #[cfg(feature = "dev")]

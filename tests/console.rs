@@ -3,6 +3,7 @@
 mod access;
 mod acts;
 mod analytics;
+mod demo;
 mod drift;
 mod frame;
 mod letters;

@@ -17,7 +17,7 @@ fn traces(program: &Path) -> Vec<&'static str> {
 
 #[test]
 fn production_has_neither_demo_nor_dev() {
-    for command in ["demo", "dev"] {
+    for command in ["demo", "console-demo", "dev"] {
         let output = Command::new(binaries::user_sync()).arg(command).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && said.contains("unrecognized subcommand"), "{command}: {said}");

@@ -4,6 +4,8 @@
 pub(crate) mod audit;
 pub(crate) mod console;
 #[cfg(feature = "dev")]
+pub(crate) mod console_demo;
+#[cfg(feature = "dev")]
 pub(crate) mod demo;
 #[cfg(feature = "dev")]
 pub(crate) mod dev;

@@ -59,7 +59,9 @@ pub(in crate::console) fn lasting(duration: Duration) -> String {
     match seconds {
         0..10 => {
             let tenths = duration.as_millis() / 100;
-            if tenths.is_multiple_of(10) {
+            if tenths == 0 && !duration.is_zero() {
+                "under 0.1 s".to_owned()
+            } else if tenths.is_multiple_of(10) {
                 format!("{seconds} s")
             } else {
                 format!("{}.{} s", tenths / 10, tenths % 10)
@@ -179,8 +181,9 @@ mod tests {
 
     #[test]
     fn a_duration_is_said_by_its_largest_units() {
-        let said = [0, 400, 1100, 9_950, 12_340, 90_000, 86_400_000, 260_000_000].map(Duration::from_millis);
-        let expected = ["0 s", "0.4 s", "1.1 s", "9.9 s", "12 s", "1 min", "1 day", "3 days"];
+        let said =
+            [0, 40, 400, 1100, 9_950, 12_340, 90_000, 86_400_000, 260_000_000].map(Duration::from_millis);
+        let expected = ["0 s", "under 0.1 s", "0.4 s", "1.1 s", "9.9 s", "12 s", "1 min", "1 day", "3 days"];
         assert_eq!(said.map(lasting), expected);
     }
 

@@ -22,6 +22,7 @@ pub struct Console {
     cookies: Mutex<Vec<(String, String)>>,
     stdout: Arc<Mutex<Vec<String>>>,
     stderr: Arc<Mutex<Vec<String>>>,
+    is_demo: bool,
 }
 
 /// What it answered.
@@ -91,10 +92,32 @@ impl Console {
         Self::run(binaries::user_sync().as_os_str().into(), environment, arguments).await
     }
 
+    /// `user-sync console-demo` on a port of its own, signed in. It ends in order, since it started servers.
+    pub async fn demo(arguments: &[&str]) -> Self {
+        let mut command = Command::new(binaries::user_sync_dev());
+        command.args(["console-demo", "--listen", "127.0.0.1:0"]).args(arguments);
+        let mut console = Self::of(command, Duration::from_secs(300), "http").await;
+        console.is_demo = true;
+        let address = console.url.split('/').nth(2).expect("a host");
+        console.address = address.to_owned();
+        console.sign_in().await;
+        console
+    }
+
     async fn run(program: std::ffi::OsString, environment: &[(&str, &str)], arguments: &[&str]) -> Self {
         let mut command = Command::new(program);
         command.args(["console", "--listen", "127.0.0.1:0"]).args(arguments);
         command.env_clear().envs(environment.iter().copied());
+        let mut console = Self::of(command, Duration::from_secs(20), "console.addr").await;
+        // Behind TLS the URL is of another host.
+        let log = console.stderr();
+        let address = log.split("\"console.addr\":\"").nth(1).expect("the log has the address");
+        console.address = address.split('"').next().unwrap().to_owned();
+        console
+    }
+
+    /// Waits for its URL, and for this word in what it says.
+    async fn of(mut command: Command, limit: Duration, word: &str) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let read = |pipe: Box<dyn std::io::Read + Send>| {
@@ -120,18 +143,15 @@ impl Console {
             cookies: Mutex::default(),
             stdout,
             stderr,
+            is_demo: false,
         };
-        eventually("the console prints its URL", Duration::from_secs(20), async || {
+        eventually("the console prints its URL", limit, async || {
             let ended = url().is_none() && console.stderr().contains("Error:");
             assert!(!ended, "{}", console.stderr());
-            url().is_some() && console.stderr().contains("console.addr")
+            url().is_some() && (console.stderr().contains(word) || console.stdout().contains(word))
         })
         .await;
         console.url = url().unwrap();
-        // Behind TLS the URL is of another host.
-        let log = console.stderr();
-        let address = log.split("\"console.addr\":\"").nth(1).expect("the log has the address");
-        console.address = address.split('"').next().unwrap().to_owned();
         console
     }
 
@@ -253,7 +273,11 @@ fn joined(mut rest: &[u8]) -> Vec<u8> {
 
 impl Drop for Console {
     fn drop(&mut self) {
-        self.process.kill().unwrap();
+        if self.is_demo {
+            self.ask_to_end();
+        } else {
+            self.process.kill().unwrap();
+        }
         self.process.wait().unwrap();
     }
 }

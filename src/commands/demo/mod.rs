@@ -81,6 +81,7 @@ async fn play_and_show(deployment: &Deployment, users: usize) -> anyhow::Result<
     if !exact {
         bail!("the counts differ: this is a defect, please report it");
     }
+    output::say("next: make console-demo opens the console over four months of a made-up company");
     Ok(())
 }
 

@@ -283,7 +283,13 @@ fn devices(numbers: &Numbers) -> Chart {
 fn countries(numbers: &Numbers) -> Chart {
     let parts = numbers.countries.iter().map(|share| (share.name.clone(), share.users));
     let name = |code: &str| {
-        rust_iso3166::from_alpha2(code).map_or_else(|| code.to_owned(), |country| country.name.to_owned())
+        match code {
+            // The register has them with all their titles, which no column is wide enough for.
+            "GB" => "United Kingdom".to_owned(),
+            "US" => "United States".to_owned(),
+            _ => rust_iso3166::from_alpha2(code)
+                .map_or_else(|| code.to_owned(), |country| country.name.to_owned()),
+        }
     };
     let rows = top(parts, name);
     let caption =
@@ -296,6 +302,16 @@ fn clients(numbers: &Numbers) -> Chart {
     let measure = format!("Sign-ins by app client, {} days", numbers.range.days());
     let caption = caption(numbers, Report::Clients, leads(&rows), "App clients", measure);
     shares(&Shares { caption, rows, show: Show::Count, things: "sign-ins", whole: None })
+}
+
+/// Why sign-ins failed: our words of it, spelled out, and others' as they are.
+fn reason_in_words(reason: &str) -> String {
+    let spelled = Foreign(reason).to_string().replace('_', " ");
+    let mut letters = spelled.chars();
+    match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => "No reason told".to_owned(),
+    }
 }
 
 /// Who tells most of failures, and a chart a reason: two reporters may tell of the same one.
@@ -316,7 +332,7 @@ fn failures(numbers: &Numbers) -> (String, Vec<Chart>) {
             day.as_ref().filter(|day| day.logins.is_some())?;
             Some(found.get(date).copied().unwrap_or(0) as f64)
         };
-        let name = if reason.is_empty() { "No reason told".to_owned() } else { Foreign(reason).to_string() };
+        let name = reason_in_words(reason);
         let caption = Caption { title: Some(name), sum: Some(count(whole(*failures))), ..Caption::default() };
         let values = numbers.days.iter().map(value).collect();
         bars(&Bars {
@@ -326,5 +342,9 @@ fn failures(numbers: &Numbers) -> (String, Vec<Chart>) {
         })
     };
     let charts = reasons.iter().take(MOST_REASONS).map(chart).collect();
-    (Foreign(reporter).to_string().replace('_', " "), charts)
+    let by = match reporter {
+        "cloudtrail" => "CloudTrail".to_owned(),
+        _ => Foreign(reporter).to_string().replace('_', " "),
+    };
+    (by, charts)
 }

@@ -161,7 +161,7 @@ fn samples(letters: &[&Letter]) -> Samples {
     let row = |letter: &&Letter| {
         let short = |text: &str| text.chars().take(8).collect::<String>();
         vec![
-            short(&letter.id),
+            view::short_id(&letter.id),
             Foreign(letter.kind.as_deref().unwrap_or("not an event")).to_string(),
             letter.user.map_or("-".to_owned(), |user| short(&user.to_string())),
             letter.first().map_or("-".to_owned(), words::utc),

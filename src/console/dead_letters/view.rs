@@ -108,6 +108,17 @@ pub(super) struct LetterView {
     pub(super) commands: [String; 3],
 }
 
+/// How much of an id is shown, in characters.
+const SHORT: usize = 8;
+
+/// An id by its end: an event's begins with its time, which many have in common.
+pub(super) fn short_id(id: &str) -> String {
+    match id.chars().count().checked_sub(SHORT) {
+        None | Some(0) => id.to_owned(),
+        Some(before) => std::iter::once('…').chain(id.chars().skip(before)).collect(),
+    }
+}
+
 impl LetterView {
     /// The first characters of the user's sub.
     pub(super) fn short_user(&self) -> &str {
@@ -353,7 +364,7 @@ impl LetterView {
             reading: found.id.to_string(),
             key: letter.key().to_owned(),
             id: letter.id.clone(),
-            short: letter.id.chars().take(8).collect(),
+            short: short_id(&letter.id),
             url: format!("/dead-letters/{}", encoded(id)),
             reason: letter.reason.clone(),
             meaning: known.map_or("Not a reason of this build's", |reason| reason.meaning),

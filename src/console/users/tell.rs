@@ -12,6 +12,9 @@ use crate::store::timeline::{Change, Entry, What};
 /// From which time on something counts as late: SQS and the records of AWS take minutes.
 const LATE: Duration = Duration::from_secs(15 * 60);
 
+/// What is applied sooner is applied at once, to people.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
 /// What changes of these is nobody's.
 const IMPERSONAL: [&str; 6] =
     ["status", "user_pool_id", "enabled", "deleted", "email_verified", "phone_number_verified"];
@@ -98,7 +101,8 @@ fn said(what: &What) -> (&'static str, &'static str, String) {
         What::Left(name) => ("group", "Left the group", group(name)),
         What::Seen { occasion: "sign_up", .. } => ("read", "A sign-up was recorded", String::new()),
         What::Seen { .. } => ("read", "A sign-in was recorded", String::new()),
-        What::Failed { reason, .. } => ("bad", "A sign-in failed", reason.clone().unwrap_or_default()),
+        What::Failed { reason: None, .. } => ("bad", "A sign-in failed", String::new()),
+        What::Failed { reason: Some(reason), .. } => ("bad", "A sign-in failed:", reason.replace('_', " ")),
         What::Edited => ("code", "Edited by your application", String::new()),
     }
 }
@@ -128,9 +132,13 @@ fn facts(entry: &Entry, after: Option<Duration>, is_revealed: bool) -> String {
         facts.extend(origin.ip.clone());
         facts.extend(origin.location.clone());
     }
-    facts.extend(after.map(|after| format!("applied {} later", words::lasting(after))));
+    facts.extend(after.map(|after| match after < AT_ONCE {
+        true => "applied at once".to_owned(),
+        false => format!("applied {} later", words::lasting(after)),
+    }));
     facts.extend(entry.nth.map(|nth| format!("sign-in {}", words::count(nth))));
-    if entry.is_overtaken {
+    // Records come minutes later than the events, so of them it says nothing.
+    if entry.is_overtaken && !matches!(entry.what, What::Seen { .. } | What::Failed { .. }) {
         let rest =
             if entry.changes.is_empty() && entry.nth.is_some() { ", so only the count changed" } else { "" };
         facts.push(format!("a later event had been applied already{rest}"));
