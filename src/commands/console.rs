@@ -59,7 +59,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let address = listener.local_addr().context("the listener has no address")?;
     tracing::info!(console.addr = %address, "serving the console");
     tokio::select! {
-        served = console::serve(listener, options, super::asked_to_end()) => Ok(served?),
+        () = console::serve(listener, options, super::asked_to_end()) => Ok(()),
         failed = access::print_links(access, address) => failed.context("cannot print a one-time link"),
     }
 }
