@@ -93,7 +93,8 @@ impl Console {
         let dealer = dead_letters::Dealer::new(Arc::clone(&letters), primary.clone(), reads.clone());
         let acts = plans::Acts::new(primary.clone(), tasks.runner())
             .with(plans::Kind::RedriveLetters, dealer.clone())
-            .with(plans::Kind::DropLetters, dealer);
+            .with(plans::Kind::DropLetters, dealer)
+            .with(plans::Kind::CountUsers, users::Counter::new(reads.clone()));
         Self { environment, access, reads, primary, now, letters, acts }
     }
 }

@@ -11,7 +11,7 @@ use crate::console::access::{Right, Visitor};
 use crate::console::page::{Answer, Frame, Page};
 use crate::console::plans::job::Order;
 use crate::console::plans::kind::Kind;
-use crate::console::plans::{Samples, must_act};
+use crate::console::plans::{Samples, must_act, under_way};
 use crate::console::trouble::Trouble;
 use crate::console::words::filters;
 use crate::console::{Console, Shared, words};
@@ -214,6 +214,11 @@ pub(super) async fn start(
     if found.seen.is_old || console.acts.can(kind).is_err() || !wrong.is_empty() {
         let page = Page(PlanPage::of(&console, &visitor, found, typed, wrong));
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+    }
+    if kind.is_shared()
+        && let Some(task) = under_way(&console, kind, &found.seen.plan.scope).await?
+    {
+        return Ok(to_task(task));
     }
     if console.acts.is_full() {
         let full = "Nothing was done: as many tasks run here as may. Cancel one, or wait for one to end.";
