@@ -180,8 +180,12 @@ struct Found {
 
 async fn find(console: &Console, id: &str) -> Result<Found, Trouble> {
     let id: Uuid = id.parse().map_err(|_| Trouble::NotFound("plan"))?;
-    // On the primary, where it was written a moment ago.
-    let seen = plans::one(&console.primary, id).await?.ok_or(Trouble::NotFound("plan"))?;
+    // On the primary, where it was written a moment ago; where that is silent, reading goes on.
+    let seen = match plans::one(&console.primary, id).await {
+        Ok(seen) => seen,
+        Err(_) => plans::one(&console.reads, id).await?,
+    };
+    let seen = seen.ok_or(Trouble::NotFound("plan"))?;
     let kind = Kind::parse(&seen.plan.kind).ok_or(Trouble::NotFound("plan"))?;
     Ok(Found { seen, kind })
 }

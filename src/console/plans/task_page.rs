@@ -197,8 +197,12 @@ async fn run_of(console: &Console, seen: &Seen) -> Option<Told> {
 
 async fn find(console: &Console, id: &str) -> Result<Seen, Trouble> {
     let id: Uuid = id.parse().map_err(|_| Trouble::NotFound("task"))?;
-    // On the primary, where it is noted.
-    tasks::one(&console.primary, id).await?.ok_or(Trouble::NotFound("task"))
+    // On the primary, where it is noted; where that is silent, reading goes on.
+    let seen = match tasks::one(&console.primary, id).await {
+        Ok(seen) => seen,
+        Err(_) => tasks::one(&console.reads, id).await?,
+    };
+    seen.ok_or(Trouble::NotFound("task"))
 }
 
 /// GET `/tasks/ID`.
@@ -253,7 +257,10 @@ pub(super) struct TasksPage {
 
 /// GET `/tasks`.
 pub(super) async fn list(State(console): State<Shared>, visitor: Visitor) -> Answer<TasksPage> {
-    let latest = tasks::latest(&console.primary).await?;
+    let latest = match tasks::latest(&console.primary).await {
+        Ok(latest) => latest,
+        Err(_) => tasks::latest(&console.reads).await?,
+    };
     let line = |seen: Seen| {
         let kind = Kind::parse(&seen.kind)?;
         Some(Line {
