@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 /// How many connections there are at most. Who comes then waits until one of them ends.
-const CONNECTIONS_MAX: usize = 512;
+pub(in crate::console) const CONNECTIONS_MAX: usize = 512;
 
 /// How long a connection lasts, whatever is asked by it: who does not read an answer ends, too.
 const CONNECTION_LASTS: Duration = Duration::from_secs(15 * 60);
@@ -39,13 +39,14 @@ pub(in crate::console) const fn head_within(is_behind_tls: bool) -> Duration {
 pub(in crate::console) async fn serve(
     listener: TcpListener,
     router: Router,
+    connections_max: usize,
     head_within: Duration,
     stop: impl Future<Output = ()> + Send,
 ) {
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(head_within);
     let (builder, room, graceful) =
-        (Arc::new(builder), Arc::new(Semaphore::new(CONNECTIONS_MAX)), GracefulShutdown::new());
+        (Arc::new(builder), Arc::new(Semaphore::new(connections_max)), GracefulShutdown::new());
     tokio::pin!(stop);
     loop {
         let taken = async {
@@ -96,5 +97,46 @@ async fn pause_after(error: &io::Error) {
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
         tracing::warn!(%error, "no connection can be taken");
         sleep(PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_says_nothing_keeps_nobody_out_for_ever() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", get(|| async { "hello" }));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async move { stopped.await.unwrap() };
+        let served = tokio::spawn(serve(listener, router, 2, Duration::from_millis(300), stopped));
+        let mut silent = Vec::new();
+        for said in ["", "GET / HTTP/1.1\r\nHo"] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(said.as_bytes()).await.unwrap();
+            silent.push(stream);
+        }
+        // There is no room until they are put out.
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"), "{answer}");
+        for mut stream in silent {
+            let mut rest = String::new();
+            let read = stream.read_to_string(&mut rest).await;
+            assert!(!rest.contains("hello"), "{read:?}: {rest}");
+        }
+        // One that waits for its next request does not keep the console from ending.
+        let _idle = TcpStream::connect(address).await.unwrap();
+        stop.send(()).unwrap();
+        served.await.unwrap();
     }
 }

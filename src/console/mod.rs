@@ -103,6 +103,7 @@ impl Console {
 pub async fn serve(listener: TcpListener, options: Options, stop: impl Future<Output = ()> + Send) {
     let shared = Arc::new(Box::pin(Console::of(options)).await);
     let head_within = listen::head_within(shared.access.is_behind_tls());
-    listen::serve(listener, server::router(shared.clone()), head_within, stop).await;
+    let router = server::router(shared.clone());
+    listen::serve(listener, router, listen::CONNECTIONS_MAX, head_within, stop).await;
     tokio::join!(shared.acts.end(), shared.letters.end());
 }

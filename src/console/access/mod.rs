@@ -26,6 +26,7 @@ mod session;
 mod signed_in;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::HeaderValue;
@@ -65,7 +66,13 @@ impl Access {
         Ok(Self { granted: asked.grant()?, links: Links::default(), sign_ins: SignIns::default() })
     }
 
-    /// Makes a one-time link, good for 15 minutes, to a console that listens there; `None` where a load balancer signs
+    /// The same, with links that are good for so long only: 15 minutes at most.
+    #[must_use]
+    pub fn with_links_lasting(self, lasts: Duration) -> Self {
+        Self { links: Links::lasting(lasts), ..self }
+    }
+
+    /// Makes a one-time link, good for 15 minutes or what was asked for, to a console that listens there; `None` where a load balancer signs
     /// people in.
     ///
     /// # Errors
