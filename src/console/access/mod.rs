@@ -72,8 +72,8 @@ impl Access {
         Self { links: Links::lasting(lasts), ..self }
     }
 
-    /// Makes a one-time link, good for 15 minutes or what was asked for, to a console that listens there; `None` where a load balancer signs
-    /// people in.
+    /// Makes a one-time link to a console that listens there, good for 15 minutes or what was asked for; `None` where a load
+    /// balancer signs people in.
     ///
     /// # Errors
     /// When the system gives no random bytes.

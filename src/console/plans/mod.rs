@@ -133,7 +133,8 @@ pub(in crate::console) async fn under_way(
     scope: &Value,
 ) -> Result<Option<Uuid>, Trouble> {
     // On the primary, where it was begun a moment ago.
-    let latest = tasks::latest_of(&console.primary, kind.as_str(), scope, UNDER_WAY_FOR).await?;
+    let latest = tasks::latest_of(&console.primary, kind.as_str(), scope, UNDER_WAY_FOR).await;
+    let latest = latest.map_err(Trouble::unwritten)?;
     Ok(latest.into_iter().find(|seen| seen.state == tasks::State::Running).map(|seen| seen.id))
 }
 

@@ -239,7 +239,7 @@ async fn begin(
 ) -> Result<Response, Trouble> {
     let Found { seen, kind } = found;
     let plan = seen.id;
-    let ids = plans::ids(&console.primary, plan).await?;
+    let ids = plans::ids(&console.primary, plan).await.map_err(Trouble::unwritten)?;
     let (rate, reason) = (typed.rate().unwrap_or(RATE), Some(typed.reason.as_str()));
     let what = format!("{}, plan {plan}", kind.verb(seen.plan.count));
     let started = tasks::start(&console.primary, plan, &visitor.name, &what, reason, rate).await;

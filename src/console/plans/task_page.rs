@@ -129,7 +129,7 @@ fn what_now(kind: Kind, seen: &Seen, run: Option<&Told>) -> Option<WhatNow> {
         Standing::Done if kind == Kind::CountUsers => {
             let number = seen.note.counts.first().map_or(0, |(_, count)| *count);
             let text = format!(
-                "Counted between {} and {} UTC: who came or went meanwhile may be counted or not. For an hour the number stands on",
+                "Counted between {} and {} UTC: who came or went meanwhile may be counted or not. For an hour it stands on",
                 words::clock(seen.at),
                 words::clock(seen.noted_at)
             );
