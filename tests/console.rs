@@ -3,9 +3,12 @@
 mod access;
 mod acts;
 mod analytics;
+mod attacks;
 mod drift;
 mod frame;
 mod letters;
 mod now;
+mod replica;
+mod tasks;
 mod users;
 mod users_at_scale;
