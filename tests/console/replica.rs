@@ -28,8 +28,7 @@ async fn a_replica_is_read_and_without_the_primary_nothing_is_revealed_or_done()
     let database = TestDatabase::of(deployment.clone()).await;
     database.apply(&[confirmed(1, at(0)).email("ada@example.com").build()]).await;
     let Some(standby) = Standby::of(stack.postgres.admin_url()).await else {
-        writeln!(std::io::stderr(), "skipped: this PostgreSQL has no pg_basebackup, so there is no standby")
-            .unwrap();
+        eprintln!("skipped: this PostgreSQL has no pg_basebackup, so there is no standby");
         return;
     };
     let mut variables = environment(&deployment);
