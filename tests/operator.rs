@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::dev::local;
-use cognito_user_sync::postgres;
+use cognito_user_sync::postgres::{self, Role};
 use cognito_user_sync::store::maintenance::drift::Kind;
+use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
+use crate::report::login_url;
 use crate::support::events::{at, confirmed, login};
 use crate::support::lambda_runtime_api::{FUNCTION_NAME, Function, Invocation, LambdaRuntimeApi};
 use crate::support::large_pool::{self, LargePool, Ranges};
@@ -487,6 +489,57 @@ async fn the_schedule_keeps_the_months_and_says_how_far_they_reach() {
         .unwrap();
     schema.asked(json!({ "maintain": {} })).await.unwrap_err();
     eventually("it is said a fourth time", LIMIT, async || said().len() == 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_days_are_counted_on_a_schedule_and_what_is_not_counted_is_the_next_runs() {
+    let program = binaries::operator();
+    not_across_midnight().await;
+    let database = TestDatabase::create().await;
+    let url = login_url(&database, Role::Consumer).await;
+    let env = [
+        &database.deployment.environment()[..],
+        &[("DATABASE_URL", url.as_str()), ("USER_SYNC_OPERATION", "daily")],
+    ]
+    .concat();
+    let api = LambdaRuntimeApi::start().await;
+    let function = Function::spawn(&program, &api, &env);
+    api.wait_until_ready(LIMIT).await;
+    let asked = async |limit| answer(api.invoke(r#"{"daily":true}"#, limit).await);
+    let today = Timestamp::now();
+    database.apply(&[login(1, today).build(), login(2, today).build()]).await;
+    let counted = async || -> Option<i64> {
+        let query = "select sum(logins)::bigint from user_sync_daily";
+        sqlx::query_scalar(query).fetch_one(&database.owner).await.unwrap()
+    };
+    // Too little time: neither a failure, which nobody could mend, nor taken for all.
+    assert_eq!(asked(Duration::from_secs(5)).await.unwrap(), json!({ "finished": false }));
+    assert_eq!(counted().await, None);
+    // Another refresh is running, as `src/store/locks.rs` has its lock.
+    let mut other = database.owner.begin().await.unwrap();
+    let lock = "select pg_advisory_xact_lock(x'75736572'::int, 265026)";
+    sqlx::query(lock).execute(&mut *other).await.unwrap();
+    assert_eq!(asked(LIMIT).await.unwrap(), json!({ "finished": false }));
+    other.rollback().await.unwrap();
+
+    let first = asked(LIMIT).await.unwrap();
+    assert_eq!((&first["finished"], &first["days"]), (&json!(true), &json!(1)), "{first}");
+    assert_eq!(counted().await, Some(2));
+    let again = asked(LIMIT).await.unwrap();
+    assert_eq!(again, json!({ "finished": true, "days": 0, "windows": 0, "weeks": 0 }), "nothing changed");
+    database.apply(&[login(3, today).build()]).await;
+    assert_eq!(asked(LIMIT).await.unwrap()["days"], 1);
+    assert_eq!(counted().await, Some(3));
+    // Who may only read counts nothing, and says so.
+    let url = login_url(&database, Role::Reader).await;
+    let env = [&env[..], &[("DATABASE_URL", url.as_str())]].concat();
+    let reader = LambdaRuntimeApi::start().await;
+    let _reads = Function::spawn(&program, &reader, &env);
+    reader.wait_until_ready(LIMIT).await;
+    let refused = answer(reader.invoke(r#"{"daily":true}"#, LIMIT).await).unwrap_err();
+    assert!(refused.starts_with("what analytics show is not counted"), "{refused}");
+    let said = function.stderr_lines().concat() + &function.stdout_lines().concat();
+    assert!(said.contains("the next run goes on"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
+import * as elbv2 from 'aws-cdk-lib/aws-elasticloadbalancingv2';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
@@ -80,6 +81,15 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
   /** The one-off task in which commands run, with `commandTask`. */
   public readonly commandTaskDefinition?: ecs.FargateTaskDefinition;
 
+  /** The console, with `console`; its `connections` are let in by the database, as those below. */
+  public readonly consoleService?: ecs.FargateService;
+
+  /** What the console's host name must lead to, with `console`. */
+  public readonly consoleLoadBalancer?: elbv2.ApplicationLoadBalancer;
+
+  /** The function that counts what the console's analytics show, with `console`. */
+  public readonly dailyFunction?: lambda.Function;
+
   /** The network side of whatever connects to the database. */
   public readonly connections: ec2.Connections;
 
@@ -88,6 +98,9 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
 
   /** The secret of the reader's login, with `DatabaseAuth.secret`. */
   public readonly readerSecret?: secretsmanager.ISecret;
+
+  /** The secret of the console's login, with `DatabaseAuth.secret` and `console`. */
+  public readonly consoleSecret?: secretsmanager.ISecret;
 
   /** How all is going. */
   public readonly dashboard: cloudwatch.Dashboard;
@@ -122,9 +135,13 @@ export class CognitoUserSync extends Construct implements ec2.IConnectable {
     this.rowsFunction = parts.rows?.rowsFunction;
     this.driftFunction = parts.drift?.driftFunction;
     this.commandTaskDefinition = parts.commandTask?.taskDefinition;
+    this.consoleService = parts.console?.service;
+    this.consoleLoadBalancer = parts.console?.loadBalancer;
+    this.dailyFunction = parts.console?.daily.dailyFunction;
     this.connections = parts.network.securityGroup.connections;
     this.consumerSecret = parts.logins.consumerSecret;
     this.readerSecret = parts.logins.readerSecret;
+    this.consoleSecret = parts.logins.consoleSecret;
     this.metrics = parts.monitoring.metrics;
     this.alarms = parts.monitoring.alarms;
     this.dashboard = parts.monitoring.dashboard;

@@ -109,6 +109,36 @@ export class CommandTask extends Construct {
     return this.taskDefinition.grantRun(grantee).combine(read);
   }
 
+  /** Permits to start commands in it, to look at them and to stop them: tasks have no family, so the cluster bounds these. */
+  public grantStart(grantee: iam.IGrantable): void {
+    const { taskDefinition, cluster } = this;
+    const permit = (actions: string[], resources: string[], conditions: Record<string, unknown>) =>
+      grantee.grantPrincipal.addToPrincipalPolicy(
+        new iam.PolicyStatement({ actions, resources, conditions }),
+      );
+    const here = { ArnEquals: { 'ecs:cluster': cluster.clusterArn } };
+    permit(['ecs:RunTask'], [taskDefinition.taskDefinitionArn], here);
+    permit(['ecs:DescribeTasks', 'ecs:StopTask'], ['*'], here);
+    const roles = [taskDefinition.taskRole, taskDefinition.obtainExecutionRole()];
+    permit(
+      ['iam:PassRole'],
+      roles.map(({ roleArn }) => roleArn),
+      { StringEquals: { 'iam:PassedToService': 'ecs-tasks.amazonaws.com' } },
+    );
+  }
+
+  /** Where it runs, as the console is told. */
+  public place(): Record<string, string> {
+    const { vpc, vpcSubnets, securityGroup } = this.consumer.network;
+    return {
+      USER_SYNC_TASK_DEFINITION: this.taskDefinition.taskDefinitionArn,
+      USER_SYNC_TASK_CLUSTER: this.cluster.clusterArn,
+      USER_SYNC_TASK_SUBNETS: vpc.selectSubnets(vpcSubnets).subnetIds.join(','),
+      USER_SYNC_TASK_SECURITY_GROUPS: securityGroup.securityGroupId,
+      ...(this.assignPublicIp && { USER_SYNC_TASK_PUBLIC_IP: 'true' }),
+    };
+  }
+
   private task(
     props: CommandTaskProps,
     options: CommandTaskOptions,

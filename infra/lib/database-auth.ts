@@ -7,7 +7,7 @@ import { Logins, LoginsProps } from './logins';
 import { IamLogins } from './logins-iam';
 import { SecretLogins } from './logins-secret';
 
-/** The names of the two logins that the migrator makes. */
+/** The names of the logins that the migrator makes. */
 export interface DatabaseLogins {
   /**
    * The consumer's login, a member of `<rolePrefix>_consumer`.
@@ -22,6 +22,13 @@ export interface DatabaseLogins {
    * @default - `<rolePrefix>_reader_login`: by default `user_sync_reader_login`
    */
   readonly readerUser?: string;
+
+  /**
+   * The console's login, a member of `<rolePrefix>_console`, where there is a console.
+   *
+   * @default - `<rolePrefix>_console_login`: by default `user_sync_console_login`
+   */
+  readonly consoleUser?: string;
 }
 
 /** The logins' secrets. */
@@ -39,6 +46,13 @@ export interface SecretAuthOptions extends DatabaseLogins {
    * @default - generated
    */
   readonly reader?: secretsmanager.ISecret;
+
+  /**
+   * The console's credentials, in RDS's JSON form; its `username` is `consoleUser`.
+   *
+   * @default - generated, where there is a console
+   */
+  readonly console?: secretsmanager.ISecret;
 
   /**
    * Rotate the generated secrets so often, by Secrets Manager's hosted rotation: 4 hours to 1,000 days.
@@ -82,26 +96,21 @@ class IamAuth extends DatabaseAuth {
 class SecretAuth extends DatabaseAuth {
   constructor(private readonly options: SecretAuthOptions) {
     super();
-    const { consumer, reader, rotateAfter } = options;
-    if (!rotateAfter) return;
     // "Rotation schedules", AWS Secrets Manager User Guide.
-    seconds('rotateAfter', rotateAfter, 14_400, 86_400_000);
-    if (consumer && reader)
-      refuse(
-        'rotateAfter',
-        rotateAfter.toString(),
-        'left out when both secrets are given: they are yours to rotate',
-      );
+    if (options.rotateAfter) seconds('rotateAfter', options.rotateAfter, 14_400, 86_400_000);
   }
 
   /** @internal */
   public _bind(scope: Construct, props: LoginsProps): Logins {
-    const { consumer, rotateAfter } = this.options;
-    if (rotateAfter && consumer && !props.hasReader)
+    const { consumer, reader, console, rotateAfter } = this.options;
+    const isGenerated = !consumer || (props.hasReader && !reader) || (props.hasConsole && !console);
+    if (rotateAfter && !isGenerated)
       refuse(
         'rotateAfter',
         rotateAfter.toString(),
-        'left out when the consumer’s secret is given and nobody reads: no secret is generated',
+        props.hasReader
+          ? `left out when ${props.hasConsole ? 'all' : 'both'} secrets are given: they are yours to rotate`
+          : 'left out when the consumer’s secret is given and nobody reads: no secret is generated',
       );
     return new SecretLogins(scope, this.options, props);
   }

@@ -77,6 +77,8 @@ export interface EndpointsProps {
 
 /** The endpoints that are asked for, after refusing what would take a service away from others unasked. */
 export class Endpoints extends Construct {
+  private readonly interfaces: ec2.InterfaceVpcEndpoint[] = [];
+
   constructor(scope: Construct, id: string, { vpc, vpcSubnets, options, securityGroup }: EndpointsProps) {
     super(scope, id);
     const named = SERVICES.filter((service) => options[service]);
@@ -88,6 +90,7 @@ export class Endpoints extends Construct {
     for (const [name, service] of interfaces) {
       const subnets = { ...vpcSubnets, onePerAz: true };
       const endpoint = new ec2.InterfaceVpcEndpoint(this, name, { vpc, service, subnets, open: false });
+      this.interfaces.push(endpoint);
       endpoint.connections.allowDefaultPortFrom(securityGroup, 'user-sync');
       for (const peer of peers) endpoint.connections.allowDefaultPortFrom(peer, 'Whoever else uses it');
       // Peers that are named are looked at.
@@ -98,6 +101,11 @@ export class Endpoints extends Construct {
         });
     }
     if (options.s3) this.gateway(vpc, vpcSubnets);
+  }
+
+  /** Lets another group of ours in. */
+  public letIn(group: ec2.ISecurityGroup): void {
+    for (const { connections } of this.interfaces) connections.allowDefaultPortFrom(group, 'user-sync');
   }
 
   /** S3's gateway, in the route tables of the subnets and in no other. */

@@ -4,7 +4,12 @@ import * as lambda from 'aws-cdk-lib/aws-lambda';
 
 /** A prop that cannot be used, with the limit and what was given. */
 export function refuse(prop: string, given: unknown, expected: string): never {
-  throw new Error(`CognitoUserSync: ${prop} is ${JSON.stringify(given)}: it must be ${expected}`);
+  throw new Error(refusal(prop, given, expected));
+}
+
+/** The same, where all that is wrong is said at once. */
+export function refusal(prop: string, given: unknown, expected: string): string {
+  return `CognitoUserSync: ${prop} is ${JSON.stringify(given)}: it must be ${expected}`;
 }
 
 /** A whole number from `min` to `max`; what is known at deployment only is not checked. */

@@ -3,6 +3,7 @@ import { CustomResource, Stack, Validations } from 'aws-cdk-lib';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
+import { UserSyncDatabase } from './database';
 import type { SecretAuthOptions } from './database-auth';
 import { Login, loginNames, Logins, LoginsProps } from './logins';
 import { Network } from './network';
@@ -11,13 +12,15 @@ import { grantRead } from './rights';
 /** All ASCII punctuation: what stands in a password may then stand in a URL and in SQL. */
 const EXCLUDED_FROM_PASSWORDS = '!"#$%&\'()*+,-./:;<=>?@[\\]^_`{|}~';
 
-/** Both logins, each with its secret. */
+/** The logins, each with its secret. */
 export class SecretLogins extends Logins {
   public readonly consumer: Login;
   public readonly reader: Login;
+  public readonly console: Login;
   public readonly environment: Record<string, string>;
   public readonly consumerSecret: secretsmanager.ISecret;
   public readonly readerSecret?: secretsmanager.ISecret;
+  public readonly consoleSecret?: secretsmanager.ISecret;
 
   constructor(
     scope: Construct,
@@ -25,19 +28,30 @@ export class SecretLogins extends Logins {
     private readonly props: LoginsProps,
   ) {
     super(scope, 'Logins');
-    const { consumer, reader } = options;
-    const { consumerUser, readerUser } = loginNames(props.prefix, options);
-    props.database._checkSecrets(props.hasReader ? [consumer, reader] : [consumer]);
+    const { consumer, reader, console } = options;
+    const { hasReader, hasConsole } = props;
+    const { consumerUser, readerUser, consoleUser } = loginNames(props.prefix, options);
+    props.database._checkSecrets([
+      consumer,
+      ...(hasReader ? [reader] : []),
+      ...(hasConsole ? [console] : []),
+    ]);
     this.consumerSecret = consumer ?? this.generate('ConsumerSecret', consumerUser);
-    if (props.hasReader) this.readerSecret = reader ?? this.generate('ReaderSecret', readerUser);
+    if (hasReader) this.readerSecret = reader ?? this.generate('ReaderSecret', readerUser);
+    if (hasConsole) this.consoleSecret = console ?? this.generate('ConsoleSecret', consoleUser);
     this.consumer = login(props, consumerUser, this.consumerSecret);
     this.reader = login(props, readerUser, this.readerSecret);
+    this.console = login(props, consoleUser, this.consoleSecret);
     this.environment = {
       USER_SYNC_LOGINS_AUTH: 'secret',
       USER_SYNC_CONSUMER_LOGIN: consumerUser,
       USER_SYNC_READER_LOGIN: readerUser,
       USER_SYNC_CONSUMER_SECRET_ARN: this.consumerSecret.secretArn,
       ...(this.readerSecret && { USER_SYNC_READER_SECRET_ARN: this.readerSecret.secretArn }),
+      ...(this.consoleSecret && {
+        USER_SYNC_CONSOLE_LOGIN: consoleUser,
+        USER_SYNC_CONSOLE_SECRET_ARN: this.consoleSecret.secretArn,
+      }),
     };
   }
 
@@ -48,7 +62,7 @@ export class SecretLogins extends Logins {
     // The function that rotates stands in the VPC, too.
     network.functionsNeed('secretsManager');
     const { vpc, vpcSubnets, securityGroup } = network;
-    for (const secret of [this.consumerSecret, this.readerSecret]) {
+    for (const secret of [this.consumerSecret, this.readerSecret, this.consoleSecret]) {
       if (!(secret instanceof secretsmanager.Secret) || secret.node.scope !== this) continue;
       const schedule = secret.addRotationSchedule('Rotation', {
         automaticallyAfter: rotateAfter,
@@ -99,11 +113,11 @@ function login(
   user: string,
   secret?: secretsmanager.ISecret,
 ): Login {
-  const bind = (grantee: iam.IGrantable): Record<string, string> => {
+  const bind = (grantee: iam.IGrantable, at: UserSyncDatabase = database): Record<string, string> => {
     if (!secret) throw new Error(`CognitoUserSync: nobody was to log in as ${user}, and now somebody does`);
     grantRead(secret, grantee);
     return {
-      ...database._environment(databaseName, schema),
+      ...at._environment(databaseName, schema),
       USER_SYNC_DATABASE_AUTH: 'secret',
       USER_SYNC_DATABASE_SECRET_ARN: secret.secretArn,
     };

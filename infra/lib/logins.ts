@@ -1,4 +1,4 @@
-/** Two logins of the database: the consumer's, which writes, and the reader's, which does not. */
+/** The logins of the database: the consumer's, which writes, the reader's, which does not, and the console's. */
 import { CustomResource } from 'aws-cdk-lib';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as kms from 'aws-cdk-lib/aws-kms';
@@ -18,8 +18,8 @@ export interface Login {
   /** What whoever logs in must reach beside the database. */
   readonly needs: Service[];
 
-  /** What a program needs to log in, and the rights for it, which the grantee is given. */
-  bind(grantee: iam.IGrantable): Record<string, string>;
+  /** What a program needs to log in, at the database or at a replica of it, and the rights for it, which the grantee is given. */
+  bind(grantee: iam.IGrantable, replica?: UserSyncDatabase): Record<string, string>;
 }
 
 /** What the logins are made for. */
@@ -31,18 +31,24 @@ export interface LoginsProps {
   readonly encryptionKey?: kms.IKey;
   /** Whether anybody logs in as the reader. */
   readonly hasReader: boolean;
+  /** Whether there is a console. */
+  readonly hasConsole: boolean;
 }
 
-/** Both logins, whatever they log in with. */
+/** The logins, whatever they log in with. */
 export abstract class Logins extends Construct {
   public abstract readonly consumer: Login;
   public abstract readonly reader: Login;
+  public abstract readonly console: Login;
 
   /** The secret of the consumer's login, where there are passwords. */
   public abstract readonly consumerSecret?: secretsmanager.ISecret;
 
   /** The secret of the reader's login, where there are passwords and somebody reads. */
   public abstract readonly readerSecret?: secretsmanager.ISecret;
+
+  /** The secret of the console's login, where there are passwords and a console. */
+  public abstract readonly consoleSecret?: secretsmanager.ISecret;
 
   /** What the migrator makes, whatever it is asked. */
   public abstract readonly environment: Record<string, string>;
@@ -51,10 +57,11 @@ export abstract class Logins extends Construct {
   public abstract rotate(network: Network, migration?: CustomResource): void;
 }
 
-/** The names of both. Logins belong to the whole server, as the group roles do. */
-export function loginNames(prefix: string, { consumerUser, readerUser }: DatabaseLogins) {
+/** Their names. Logins belong to the whole server, as the group roles do. */
+export function loginNames(prefix: string, { consumerUser, readerUser, consoleUser }: DatabaseLogins) {
   return {
     consumerUser: databaseWord('consumerUser', consumerUser ?? `${prefix}_consumer_login`),
     readerUser: databaseWord('readerUser', readerUser ?? `${prefix}_reader_login`),
+    consoleUser: databaseWord('consoleUser', consoleUser ?? `${prefix}_console_login`),
   };
 }

@@ -15,7 +15,7 @@ export interface NetworkProps {
   readonly endpoints?: EndpointOptions;
 }
 
-/** The one security group of whatever connects to the database, and the endpoints that are asked for. */
+/** The security group of whatever connects to the database, but for the console, and the endpoints that are asked for. */
 export class Network extends Construct {
   public readonly vpc: ec2.IVpc;
   public readonly vpcSubnets?: ec2.SubnetSelection;
@@ -26,6 +26,8 @@ export class Network extends Construct {
 
   private readonly subnets: Subnets;
   private readonly endpoints: EndpointOptions;
+  private readonly made?: Endpoints;
+  private readonly database: UserSyncDatabase;
   private readonly warned = new Set<Service>();
 
   constructor(scope: Construct, id: string, { vpc, vpcSubnets, database, endpoints }: NetworkProps) {
@@ -34,21 +36,31 @@ export class Network extends Construct {
     this.vpcSubnets = vpcSubnets;
     this.subnets = new Subnets(vpc, vpcSubnets);
     this.endpoints = endpoints ?? {};
+    this.database = database;
     const description = 'Connects to the database and to AWS, and is connected to by nobody';
     this.securityGroup = new ec2.SecurityGroup(this, 'SecurityGroup', {
       vpc,
       description,
       allowAllOutbound: false,
     });
-    this.securityGroup.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.HTTPS, 'HTTPS, to AWS');
-    for (const each of new Set([database, database.owner])) this.open(each);
+    letOut(this.securityGroup, database, database.owner);
     this.ways = [this.securityGroup];
     if (endpoints) {
       const { securityGroup } = this;
-      this.ways.push(
-        new Endpoints(this, 'Endpoints', { vpc, vpcSubnets, securityGroup, options: endpoints }),
-      );
+      this.made = new Endpoints(this, 'Endpoints', { vpc, vpcSubnets, securityGroup, options: endpoints });
+      this.ways.push(this.made);
     }
+  }
+
+  /**
+   * Lets another group out, as ours is: to AWS, by endpoints too, and to the database; and to others that are named. The
+   * answer is what must be there before anybody connects.
+   */
+  public letOut(group: ec2.SecurityGroup, ...others: UserSyncDatabase[]): IConstruct[] {
+    const databases = [this.database, ...others];
+    letOut(group, ...databases);
+    this.made?.letIn(group);
+    return [group, ...databases.flatMap(({ connections }) => connections?.securityGroups ?? [])];
   }
 
   /** Whether functions are permitted in public subnets: what they need there is checked by `functionsNeed`. */
@@ -111,23 +123,28 @@ export class Network extends Construct {
       );
     }
   }
+}
 
-  /** Lets the security group out to a database, and in where its group is known and ours to change. */
-  private open({ connections, port }: UserSyncDatabase): void {
-    const group = this.securityGroup;
-    if (!connections) {
-      group.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.tcp(port), 'PostgreSQL');
-      return;
-    }
-    group.connections.allowTo(connections, ec2.Port.tcp(port), 'PostgreSQL, for user-sync');
-    for (const theirs of connections.securityGroups) {
-      if (isOpened(theirs, group)) continue;
-      throw new Error(
-        `CognitoUserSync: database has the security group ${theirs.node.path} (${theirs.securityGroupId}), imported with ` +
-          'mutable: false, so nothing can be opened in it: import it without mutable, or leave the group out of the ' +
-          `database and let \`connections\` in at port ${port} yourself`,
-      );
-    }
+/** Lets a security group out to AWS and to databases. */
+function letOut(group: ec2.SecurityGroup, ...databases: UserSyncDatabase[]): void {
+  group.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.HTTPS, 'HTTPS, to AWS');
+  for (const each of new Set(databases)) open(group, each);
+}
+
+/** Lets a security group out to a database, and in where the database's group is known and ours to change. */
+function open(group: ec2.SecurityGroup, { connections, port }: UserSyncDatabase): void {
+  if (!connections) {
+    group.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.tcp(port), 'PostgreSQL');
+    return;
+  }
+  group.connections.allowTo(connections, ec2.Port.tcp(port), 'PostgreSQL, for user-sync');
+  for (const theirs of connections.securityGroups) {
+    if (isOpened(theirs, group)) continue;
+    throw new Error(
+      `CognitoUserSync: database has the security group ${theirs.node.path} (${theirs.securityGroupId}), imported with ` +
+        'mutable: false, so nothing can be opened in it: import it without mutable, or leave the group out of the ' +
+        `database and let \`connections\` in at port ${port} yourself`,
+    );
   }
 }
 

@@ -15,6 +15,7 @@ import {
 import { claimTrigger } from './claims';
 import { CommandTask } from './command-task';
 import { UserSyncCompute } from './compute';
+import { Console } from './console-service';
 import { BoundConsumer, ConsumerProps } from './consumer';
 import { Contexts } from './contexts';
 import { DatabaseAuth } from './database-auth';
@@ -54,6 +55,7 @@ export class Parts {
   public readonly driftCheck: DriftCheck;
   public readonly drift?: Drift;
   public readonly commandTask?: CommandTask;
+  public readonly console?: Console;
   public readonly monitoring: Monitoring;
   public readonly deploymentCheck?: DeploymentCheck;
 
@@ -98,6 +100,7 @@ export class Parts {
     if (this.sources) this.readRecords(this.sources);
     const task = { consumer: consumerProps, parts: this, encryptionKey: props.encryptionKey };
     if (props.commandTask) this.commandTask = new CommandTask(scope, 'CommandTask', task, props.commandTask);
+    this.console = props.console?._bind(scope, { consumer: consumerProps, parts: this });
     this.monitoring = this.monitor();
     if (props.deploymentCheck) this.deploymentCheck = this.check(this.rows!);
   }
@@ -139,7 +142,8 @@ export class Parts {
     const { database, databaseName, schema, encryptionKey } = this.props;
     const prefix = rolePrefix('rolePrefix', this.props.rolePrefix ?? 'user_sync');
     const hasReader = runsMigrations(this.props) || this.asksRows || this.sources !== undefined;
-    const logins = { database, databaseName, schema, prefix, encryptionKey, hasReader };
+    const hasConsole = this.props.console !== undefined;
+    const logins = { database, databaseName, schema, prefix, encryptionKey, hasReader, hasConsole };
     return (this.props.auth ?? DatabaseAuth.iam())._bind(this.scope, logins);
   }
 

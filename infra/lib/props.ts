@@ -7,6 +7,7 @@ import { PoolTriggers } from './attach-options';
 import { CommandTaskOptions } from './command-task';
 import { TriggerOptions } from './common-props';
 import { UserSyncCompute } from './compute';
+import { UserSyncConsole } from './console';
 import { UserSyncDatabase } from './database';
 import { DatabaseAuth } from './database-auth';
 import { DriftCheck } from './drift-check';
@@ -92,6 +93,13 @@ export interface CognitoUserSyncProps extends TriggerOptions, LoginContextProps 
    * @default - none
    */
   readonly commandTask?: CommandTaskOptions;
+
+  /**
+   * Pages for whoever runs this, and for support staff: whether every sign-in is in the database, and why a user looks so.
+   *
+   * @default - none
+   */
+  readonly console?: UserSyncConsole;
 
   /**
    * Whether users whom an administrator creates, changes, disables or deletes are followed by CloudTrail's

@@ -71,7 +71,7 @@ export class Schema extends Construct {
       network,
       layers: [certificates.layer],
     });
-    for (const secret of [adminSecret, logins.consumerSecret, logins.readerSecret])
+    for (const secret of [adminSecret, logins.consumerSecret, logins.readerSecret, logins.consoleSecret])
       if (secret) grantRead(secret, made);
     return made;
   }
@@ -87,6 +87,9 @@ export class Schema extends Construct {
         ConsumerSecretArn: logins.consumerSecret?.secretArn,
         ReaderUser: logins.reader.user,
         ReaderSecretArn: logins.readerSecret?.secretArn,
+        // Where there is a console.
+        ConsoleUser: logins.environment.USER_SYNC_CONSOLE_LOGIN,
+        ConsoleSecretArn: logins.consoleSecret?.secretArn,
         // Another schema or prefix is migrated at once, not with the next build.
         Schema: schema,
         RolePrefix: rolePrefix,

@@ -31,7 +31,7 @@ const of = (variant: string) => all.get(variant)!;
 
 /** The variants with a queue of contexts, and those of them with a source. */
 const SOURCES = ['LoginContext', 'LoginContextCloudTrail', 'FargateThreatProtection'];
-const QUEUES = [...SOURCES, 'ContextQueue'];
+const QUEUES = [...SOURCES, 'ContextQueue', 'ConsoleActs'];
 const TRAILS = ['LoginContext', 'LoginContextCloudTrail'];
 
 before(() => {

@@ -18,8 +18,9 @@ const SENDERS = {
     'Lifecycle/FunctionRole',
     'DeploymentCheck/FunctionRole',
     'CommandTask/TaskDefinition/TaskRole',
+    'Console/Task/TaskRole',
   ],
-  contexts: ['Contexts/Records/FunctionRole', 'CommandTask/TaskDefinition/TaskRole'],
+  contexts: ['Contexts/Records/FunctionRole', 'CommandTask/TaskDefinition/TaskRole', 'Console/Task/TaskRole'],
 };
 
 const code = dist();
@@ -132,6 +133,7 @@ test('docs/security.md names each of them', () => {
     'deployment check',
     'command task',
     'records function',
+    "console's role",
   ])
     assert.ok(page.includes(word), word);
   for (const right of ['grantSendContext', 'grantReplay', 'grantRedrive', 'grantOperate'])

@@ -143,7 +143,7 @@ describe('a deployment', () => {
 describe('the keeper', () => {
   test('is there only if it is asked for', () => {
     for (const [name, questions] of all) {
-      const keeps = /^Keep|^FargatePublic$/.test(name);
+      const keeps = /^Keep|^(FargatePublic|ConsoleActs)$/.test(name);
       assert.equal(questions.ids('AWS::SSM::Parameter').length, keeps ? 1 : 0, name);
       assert.equal(questions.ids('AWS::Lambda::Function', 'SyncTriggerKeeper').length, keeps ? 1 : 0, name);
       assert.equal(questions.sync.triggerKeeper !== undefined, keeps, name);

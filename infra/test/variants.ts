@@ -1,5 +1,6 @@
 /** Every way in which the construct can be had that changes what is deployed, each as a stack. */
 import { App, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import * as acm from 'aws-cdk-lib/aws-certificatemanager';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import * as cognito from 'aws-cdk-lib/aws-cognito';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
@@ -15,12 +16,16 @@ import * as sqs from 'aws-cdk-lib/aws-sqs';
 import {
   CognitoUserSync,
   CognitoUserSyncProps,
+  ConsoleRight,
+  ConsoleSignIn,
   DatabaseAuth,
   DriftCheck,
+  FargateConsoleOptions,
   LoginContext,
   Migrations,
   PoolTriggers,
   UserSyncCompute,
+  UserSyncConsole,
   UserSyncDatabase,
   UserSyncTrigger,
 } from '../lib';
@@ -82,6 +87,58 @@ function told(stack: Stack): SnsAction[] {
 /** Where Cognito delivers what threat protection sees. */
 function userAuthEvents(stack: Stack): logs.ILogGroup {
   return logs.LogGroup.fromLogGroupName(stack, 'UserAuthEvents', '/aws/vendedlogs/cognito/app');
+}
+
+/** A provider of OpenID Connect that signs people in. */
+export function oidc(stack: Stack): ConsoleSignIn {
+  return ConsoleSignIn.oidc({
+    issuer: 'https://idp.example.com',
+    authorizationEndpoint: 'https://idp.example.com/authorize',
+    tokenEndpoint: 'https://idp.example.com/token',
+    userInfoEndpoint: 'https://idp.example.com/userinfo',
+    clientId: 'console',
+    clientSecret: secretsmanager.Secret.fromSecretNameV2(stack, 'ConsoleClient', 'console-client'),
+    scope: 'openid email groups',
+  });
+}
+
+/** The pool of those who work here, with a client that a load balancer takes. */
+export function staff(stack: Stack, changes: Partial<cognito.UserPoolClientOptions> = {}): ConsoleSignIn {
+  const mutable = { mutable: true };
+  const userPool = new cognito.UserPool(stack, 'Staff', {
+    customAttributes: { console: new cognito.StringAttribute(mutable) },
+  });
+  const standard = new cognito.ClientAttributes().withStandardAttributes({
+    email: true,
+    emailVerified: true,
+  });
+  const client = userPool.addClient('Console', {
+    generateSecret: true,
+    oAuth: {
+      flows: { authorizationCodeGrant: true },
+      scopes: [cognito.OAuthScope.OPENID],
+      callbackUrls: ['https://console.example.com/oauth2/idpresponse'],
+    },
+    readAttributes: standard.withCustomAttributes('console'),
+    writeAttributes: new cognito.ClientAttributes().withStandardAttributes({ email: true }),
+    ...changes,
+  });
+  const domain = userPool.addDomain('Domain', { cognitoDomain: { domainPrefix: 'example-staff' } });
+  return ConsoleSignIn.userPool({ userPool, client, domain });
+}
+
+/** The console, without Docker. */
+export function consoleOf(stack: Stack, changes: Partial<FargateConsoleOptions> = {}): UserSyncConsole {
+  const arn = 'arn:aws:acm:eu-west-1:123456789012:certificate/12345678-1234-1234-1234-123456789012';
+  return UserSyncConsole.fargate({
+    hostName: 'console.example.com',
+    certificate: acm.Certificate.fromCertificateArn(stack, 'Certificate', arn),
+    signIn: changes.signIn ?? oidc(stack),
+    roles: { read: ['support'], reveal: ['support-lead'], act: ['operators'] },
+    peers: [ec2.Peer.ipv4('10.0.0.0/16')],
+    image: ecs.ContainerImage.fromRegistry('example/user-sync'),
+    ...changes,
+  });
 }
 
 /** What is imported everywhere, with what a variant changes. */
@@ -230,6 +287,25 @@ const VARIANTS: Record<string, (stack: Stack) => Changes> = {
     encryptionKey: new kms.Key(stack, 'Key', { enableKeyRotation: true }),
     auth: DatabaseAuth.secret(),
     userPool: ownPool(stack),
+  }),
+  Console: (stack) => ({ console: consoleOf(stack, { image: undefined }) }),
+  // All that a console can have.
+  ConsoleActs: (stack) => ({
+    console: consoleOf(stack, {
+      signIn: staff(stack),
+      allow: [ConsoleRight.REVEAL, ConsoleRight.ACT],
+      replica: {
+        host: 'replica.eu-west-1.rds.amazonaws.com',
+        securityGroup: ec2.SecurityGroup.fromSecurityGroupId(stack, 'ReplicaGroup', 'sg-0123456789abcdef1'),
+      },
+    }),
+    commandTask: { image: ecs.ContainerImage.fromRegistry('example/user-sync') },
+    contextQueue: true,
+    auth: DatabaseAuth.secret({ rotateAfter: Duration.days(30) }),
+    encryptionKey: new kms.Key(stack, 'Key', { enableKeyRotation: true }),
+    architecture: lambda.Architecture.ARM_64,
+    triggers: PoolTriggers.attach({ keep: true }),
+    endpoints: CLOSED,
   }),
   LifecycleOff: () => ({ lifecycle: false }),
   DriftOff: () => ({ driftCheck: DriftCheck.none() }),

@@ -1,11 +1,12 @@
 //! Sets a deployment up and keeps it so: the schema and its logins, the user pool's triggers, and checks that it works, for
-//! drift and for logins that were missed. Must not know the Lambda runtime.
+//! drift and for logins that were missed; counts the days for the console. Must not know the Lambda runtime.
 //!
 //! One program, deployed as one function for each [`Operation`], each with its own rights. What a function does, and to which
 //! pool and logins, its environment says; a request that asks for something else is refused ([`NotPinned`]).
 
 mod audit;
 mod check;
+mod daily;
 mod drift;
 mod keep;
 mod logins;
@@ -25,6 +26,7 @@ use crate::postgres::advice_for;
 
 pub use audit::AuditError;
 pub use check::CheckError;
+pub use daily::DailyError;
 pub use drift::DriftError;
 pub use logins::LoginError;
 pub use rows::AnswerError;
@@ -35,7 +37,8 @@ pub use triggers::PoolChanged;
 pub const VARIABLE: &str = "USER_SYNC_OPERATION";
 
 /// Every value of it.
-const OPERATIONS: &str = "schema, drift, rows, deployment-check, pool-triggers, keep-triggers or audit";
+const OPERATIONS: &str =
+    "schema, drift, rows, deployment-check, pool-triggers, keep-triggers, audit or daily";
 
 /// What a function does. The environment names it, not the payload: who may invoke one function cannot have it do the
 /// work of another.
@@ -55,6 +58,8 @@ pub enum Operation {
     KeepTriggers,
     /// Compares the logins with the sign-ins that others recorded.
     Audit,
+    /// Counts, by day, what the console's analytics show.
+    Daily,
 }
 
 impl Operation {
@@ -79,6 +84,7 @@ impl Operation {
                 Ok(Self::KeepTriggers)
             }
             "audit" => Ok(Self::Audit),
+            "daily" => Ok(Self::Daily),
             value => Err(ConfigError::Invalid {
                 variable: VARIABLE,
                 value: value.to_owned(),
@@ -112,6 +118,9 @@ pub enum Error {
     /// The audit.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// The days.
+    #[error(transparent)]
+    Daily(#[from] DailyError),
     /// The pool's triggers.
     #[error(transparent)]
     PoolTriggers(#[from] crate::cognito::triggers::Error),
@@ -135,6 +144,7 @@ impl Error {
             | Self::Payload(_)
             | Self::Drift(_)
             | Self::Audit(_)
+            | Self::Daily(_)
             | Self::Check(_)
             | Self::PoolTriggers(_)
             | Self::PoolChanged(_)
@@ -244,6 +254,7 @@ pub async fn handle(
         Operation::PoolTriggers => triggers::handle(payload, deadline).await,
         Operation::KeepTriggers => keep::handle(payload, deadline).await,
         Operation::Audit => Ok(audit::audit(deadline).await?),
+        Operation::Daily => Ok(daily::refresh(deadline).await?),
     }
 }
 

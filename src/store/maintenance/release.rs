@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::postgres::{Database, Purpose};
 use crate::store::model::columns::{COLUMNS, UserRow};
 use crate::store::model::user::StoredUser;
-use crate::store::tables::failure::{Failure, StoreError};
+use crate::store::tables::failure::{Failure, OF_A_COMMAND, StoreError, retry_conflicts};
 use crate::store::tables::users;
 
 /// The columns that the application can make its own (migrations/0005_app_ownership.sql).
@@ -41,8 +41,9 @@ pub async fn release(database: &Database, user: Uuid, column: &str) -> Result<bo
     if !ownable_columns().contains(&column) {
         return Err(ReleaseError::NotOwnable(column.to_owned()));
     }
-    let released =
-        give_back(database, user, column).await.map_err(StoreError::when("giving the column back"))?;
+    let released = retry_conflicts(OF_A_COMMAND, || give_back(database, user, column))
+        .await
+        .map_err(StoreError::when("giving the column back"))?;
     released.ok_or(ReleaseError::NoUser(user))
 }
 
