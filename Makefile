@@ -26,7 +26,7 @@ CARGO_FUZZ := 0.13.2
 FUZZ := $(CACHE)/fuzz
 FUZZ_TARGETS := message trigger
 
-.PHONY: help demo dev test programs soak crash versions poolers servers fuzz fuzz-smoke fuzz-build deny unused bench bench-contexts bench-functions bench-render bench-peers bench-verify bench-audit bench-upgrade bench-reconcile bench-fill bench-reconcile-stub bench-devices lambda infra infra-packages terraform sam sam-cli example-packages requirements check needs needs-infra needs-bench needs-lints
+.PHONY: help demo dev test programs soak crash versions poolers servers fuzz fuzz-smoke fuzz-build deny unused bench bench-contexts bench-functions bench-render bench-peers bench-verify bench-console bench-audit bench-upgrade bench-reconcile bench-fill bench-reconcile-stub bench-devices lambda infra infra-packages terraform sam sam-cli example-packages browser-packages requirements check needs needs-infra needs-bench needs-lints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -124,6 +124,9 @@ bench-peers: needs needs-infra needs-bench
 
 bench-verify: needs ## time `user-sync verify` on USERS=1000000 and EVENTS=5000000, and its memory
 	cargo bench --bench verify -- $(or $(USERS),1000000) $(or $(EVENTS),5000000)
+
+bench-console: needs ## time each page of the console beside USERS=1000000 and EVENTS=20000000: 10 GB of disk
+	cargo bench --bench console -- $(or $(USERS),1000000) $(or $(EVENTS),20000000)
 
 bench-audit: needs ## time `user-sync audit` of LOGINS=1000000 with TAKEN=1000 taken away on either side, and its memory
 	cargo bench --bench audit -- $(or $(LOGINS),1000000) $(or $(TAKEN),1000)
@@ -227,6 +230,14 @@ example-packages: needs-infra
 		$(EXAMPLES)/python/bin/python -m pip install $(PINNED) --only-binary :all: --requirement docs/examples/python/requirements.txt && \
 		cp docs/examples/python/requirements.txt $(EXAMPLES)/python/installed.txt; }
 	@echo $(EXAMPLES)
+
+# What drives the console's pages by a browser. Said is where it is.
+BROWSER := $(CACHE)/browser
+
+browser-packages: needs-infra
+	@mkdir -p $(BROWSER) && cp -p tests/browser/package.json tests/browser/package-lock.json tests/browser/.npmrc $(BROWSER)/
+	@cd $(BROWSER) && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-progress --loglevel=error >&2; }
+	@echo $(BROWSER)
 
 needs-infra:
 	@node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null || { \

@@ -15,6 +15,7 @@ mod addresses;
 mod adopt;
 mod audit;
 mod bad_input;
+mod browser;
 mod chosen;
 mod commands;
 mod conformance;
