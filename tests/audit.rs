@@ -76,7 +76,7 @@ async fn log_in(database: &TestDatabase, user: u128, at: u64) -> Uuid {
 async fn ask(database: &TestDatabase, question: &Question) -> (Audited, Vec<OneSided>) {
     let mut found = Vec::new();
     let connected = local::connect(&database.deployment.consumer_url, 1).await.unwrap();
-    let audited = audit(&Database::from(connected), question, |one| found.push(one)).await.unwrap();
+    let audited = audit(&Database::from(connected), question, |one| found.push(one), |_| {}).await.unwrap();
     (audited, found)
 }
 
@@ -289,16 +289,16 @@ async fn a_range_of_which_a_month_is_dropped_is_refused() {
     let database = TestDatabase::create().await;
     let connected = Database::from(database.owner.clone());
     let asked = range(at(0).back(1_000), at(0));
-    let error = audit(&connected, &asked, |_| {}).await.unwrap_err();
+    let error = audit(&connected, &asked, |_| {}, |_| {}).await.unwrap_err();
     assert!(error.to_string().contains("audit from 20"), "{error}");
     let Error::Dropped { what: "logins", earliest, .. } = error else { panic!("{error}") };
-    assert!(audit(&connected, &range(earliest, at(0)), |_| {}).await.is_ok());
+    assert!(audit(&connected, &range(earliest, at(0)), |_| {}, |_| {}).await.is_ok());
     // The records' own months count as well.
     let drop = "drop table user_sync_contexts_";
     let month = time::OffsetDateTime::from(earliest);
     let drop = format!("{drop}{}_{:02}", month.year(), u8::from(month.month()));
     sqlx::query(sqlx::AssertSqlSafe(drop)).execute(&database.owner).await.unwrap();
-    let error = audit(&connected, &range(earliest, at(0)), |_| {}).await.unwrap_err();
+    let error = audit(&connected, &range(earliest, at(0)), |_| {}, |_| {}).await.unwrap_err();
     assert!(matches!(error, Error::Dropped { what: "records of sign-ins", .. }), "{error}");
 }
 

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use cognito_user_sync::config::DatabaseConfig;
 use cognito_user_sync::dev::local;
 use cognito_user_sync::geoip::GeoIp;
+use cognito_user_sync::ops::doctor::grants;
 use cognito_user_sync::postgres::{self, Database, RolePrefix, Schema};
 use cognito_user_sync::store::Applier;
+use cognito_user_sync::store::directory;
 use cognito_user_sync::store::maintenance::adopt::Options;
 use cognito_user_sync::store::maintenance::verify::verify;
 use cognito_user_sync::store::migrate;
@@ -109,6 +111,29 @@ async fn two_pools_live_in_two_schemas_of_one_database() {
         let refused = sqlx::query(AssertSqlSafe(update)).execute(applier.pool()).await.unwrap_err();
         assert_eq!(refused.as_database_error().unwrap().code().as_deref(), Some("42501"));
     }
+}
+
+/// Its name is no identifier as it stands: what is ours is found all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_with_an_odd_name_is_looked_at_like_any_other() {
+    let (url, name) = empty_database("").await;
+    let schema = "Odd.Name \"x\"";
+    let (database, prefix) = (open(&url, schema).await, RolePrefix::new(&name).unwrap());
+    migrate::run(&database, Some(&prefix)).await.unwrap();
+    let granted = grants::actual(&database, &prefix).await.unwrap();
+    assert!(granted.iter().any(|line| line.contains("user_sync_runs")), "{granted:?}");
+    assert!(directory::is_ready(&database).await.unwrap(), "a table without rows has its indexes");
+    // What another prefix takes over.
+    let mut owner = local::connect(&url, 1).await.unwrap().acquire().await.unwrap().detach();
+    let path = format!("set search_path = {}", Schema::new(schema).unwrap().quoted());
+    sqlx::raw_sql(AssertSqlSafe(path)).execute(&mut owner).await.unwrap();
+    let statements: Vec<String> = sqlx::query_scalar(include_str!("../src/store/migrate/change_roles.sql"))
+        .bind(&name)
+        .bind("another")
+        .fetch_all(&mut owner)
+        .await
+        .unwrap();
+    assert!(statements.contains(&"alter table users owner to another_owner".to_owned()), "{statements:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

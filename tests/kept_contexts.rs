@@ -526,7 +526,8 @@ async fn a_month_of_records_that_somebody_detached_is_neither_folded_nor_passed_
 /// Every text in every table of the schema.
 async fn everything(database: &TestDatabase) -> String {
     let tables = "select oid::regclass::text from pg_class
-        where relnamespace = current_schema()::regnamespace and relkind = 'r'";
+        where relnamespace = (select oid from pg_namespace where nspname = current_schema())
+            and relkind = 'r'";
     let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&database.owner).await.unwrap();
     let mut all = String::new();
     for table in tables {

@@ -75,6 +75,8 @@ const BUILT: &[(&str, &str, &[&str])] = &[
             "select day from user_sync_daily where day >= $1 and first_stale order by day desc limit $2",
         ],
     ),
+    // One of two files.
+    ("store/directory/count.rs", "statement", &[]),
     // tests/console/users_at_scale.rs runs each of them.
     (
         "store/directory/find.rs",

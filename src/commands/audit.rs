@@ -147,7 +147,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let scope = json!({ "from": from, "to": to, "gaps": arguments.gaps });
     let run = runs::begin(&database, What::Audit, scope).await;
     let audit = async |run: &Run| {
-        let audited = audit_and_print(&arguments, &database, &question, &mut out).await?;
+        let audited = audit_and_print(&arguments, &database, &question, run, &mut out).await?;
         run.progress(audited.total.logins, Some(audited.total.logins));
         Ok(audited)
     };
@@ -165,18 +165,19 @@ async fn audit_and_print(
     arguments: &Arguments,
     database: &Database,
     question: &Question,
+    run: &Run,
     out: &mut impl Write,
 ) -> anyhow::Result<Audited> {
     let mut list = List { out: &mut *out, json: arguments.json, is_first: true, failed: Ok(()) };
     if arguments.list {
         list.begin();
     }
-    let audited = audit::audit(database, question, |one| {
+    let found = |one| {
         if arguments.list {
             list.write(&one);
         }
-    })
-    .await?;
+    };
+    let audited = audit::audit(database, question, found, |logins| run.progress(logins, None)).await?;
     list.failed?;
     match arguments.json {
         true => {

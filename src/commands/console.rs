@@ -41,7 +41,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let (listen, access) = (arguments.access.listen, Arc::new(arguments.access.access()?));
+    let (listen, link_seconds) = (arguments.access.listen, arguments.access.link_seconds);
+    let access = Arc::new(arguments.access.access()?);
     let config = DatabaseConfig::from_env()?;
     let reads = DatabaseConfig { url: arguments.replica_url.unwrap_or(config.url.clone()), ..config.clone() };
     let options = Options {
@@ -59,8 +60,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let address = listener.local_addr().context("the listener has no address")?;
     tracing::info!(console.addr = %address, "serving the console");
     tokio::select! {
-        served = console::serve(listener, options, super::asked_to_end()) => Ok(served?),
-        failed = access::print_links(access, address) => failed.context("cannot print a one-time link"),
+        () = console::serve(listener, options, super::asked_to_end()) => Ok(()),
+        failed = access::print_links(access, address, link_seconds) => failed.context("cannot print a one-time link"),
     }
 }
 

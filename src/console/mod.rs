@@ -4,7 +4,7 @@
 //!
 //! | part | what it is for |
 //! |---|---|
-//! | `server` | all routes, and the layers around them |
+//! | `server`, `listen` | all routes, and the layers around them; connections |
 //! | `page`, `trouble`, `status`, `words`, `assets` | a page's frame, its failures, its marks, its words, its files |
 //! | `access` | who may what |
 //! | `now`, `users`, `analytics`, `dead_letters`, `plans`, `drift`, `trail` | the pages |
@@ -18,6 +18,7 @@ mod charts;
 mod dead_letters;
 mod drift;
 mod help;
+mod listen;
 mod manual;
 mod now;
 mod page;
@@ -68,14 +69,6 @@ pub struct Options {
     pub tasks: Tasks,
 }
 
-/// The console could not go on.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The listener failed.
-    #[error("cannot serve the console")]
-    Serve(#[from] std::io::Error),
-}
-
 /// What all requests share.
 #[derive(Debug)]
 pub(in crate::console) struct Console {
@@ -100,22 +93,17 @@ impl Console {
         let dealer = dead_letters::Dealer::new(Arc::clone(&letters), primary.clone(), reads.clone());
         let acts = plans::Acts::new(primary.clone(), tasks.runner())
             .with(plans::Kind::RedriveLetters, dealer.clone())
-            .with(plans::Kind::DropLetters, dealer);
+            .with(plans::Kind::DropLetters, dealer)
+            .with(plans::Kind::CountUsers, users::Counter::new(reads.clone()));
         Self { environment, access, reads, primary, now, letters, acts }
     }
 }
 
 /// Serves the pages until `stop` completes, and then what is under way.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    options: Options,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), Error> {
+pub async fn serve(listener: TcpListener, options: Options, stop: impl Future<Output = ()> + Send) {
     let shared = Arc::new(Box::pin(Console::of(options)).await);
-    let served = axum::serve(listener, server::router(shared.clone())).with_graceful_shutdown(stop).await;
+    let head_within = listen::head_within(shared.access.is_behind_tls());
+    let router = server::router(shared.clone());
+    listen::serve(listener, router, listen::CONNECTIONS_MAX, head_within, stop).await;
     tokio::join!(shared.acts.end(), shared.letters.end());
-    Ok(served?)
 }

@@ -435,6 +435,42 @@ async fn the_records_queue_is_read_with_the_events_and_its_letters_go_back_there
     assert_eq!(planned.status, 303, "{planned:?}");
     start(&console, planned.location(), "100", "2").await;
     eventually("they are sent back", LIMIT, async || counts(&records, &records.queue_url).await.0 == 2).await;
-    assert_eq!(dead(&records).await, (0, 0));
+    // What was sent back is deleted after that.
+    eventually("they are away", LIMIT, async || dead(&records).await == (0, 0)).await;
     assert_eq!((dead(&events).await, counts(&events, &events.queue_url).await), ((1, 0), (0, 0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_stand_in_their_users_timeline_once_somebody_has_read_them() {
+    let deployment = deployment().await;
+    let database = TestDatabase::of(deployment.clone()).await;
+    let user = |event: &Event<'_>| match event {
+        Event::User(user) => user.sub,
+        other => panic!("{other:?}"),
+    };
+    // One between two that are applied, and one of a user of whom nothing else tells.
+    let (first, late, alone) = (event(1), event(1), event(2));
+    assert_eq!(user(&first), user(&late));
+    database.apply(std::slice::from_ref(&first)).await;
+    reject(&deployment, "late", &late.encode(), "refused_by_database", "$").await;
+    reject(&deployment, "alone", &alone.encode(), "refused_by_database", "$").await;
+    let console = acting(&deployment).await;
+    let path = format!("/users/{}", user(&first));
+    let page = console.get(&path).await;
+    page.says("nobody has read the dead letters").never_says("Not applied");
+    assert_eq!(console.get(&format!("/users/{}", user(&alone))).await.status, 404);
+    assert_eq!(dead(&deployment).await, (2, 0), "nothing is received by looking");
+    read(&console).await;
+    let id = late.id().to_string().replace('-', "%2D");
+    let page = console.get(&path).await;
+    page.says("Not applied: a dead letter").says("refused_by_database").says("as they were read at");
+    page.says(&format!("href=\"/dead-letters/{id}\"")).says("user.authenticated");
+    must_not_tell(&page.body);
+    console.get(&format!("{path}?show=trouble")).await.says("Not applied");
+    console.get(&format!("{path}?show=sign-ins")).await.never_says("Not applied");
+    let before = format!("{path}?before={}", first.id());
+    console.get(&before).await.never_says("Not applied");
+    let page = console.get(&format!("/users/{}", user(&alone))).await;
+    page.says("There is no row of this user").says("Not applied");
+    assert_eq!(dead(&deployment).await, (2, 0));
 }

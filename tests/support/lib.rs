@@ -38,6 +38,7 @@ pub mod sign_ins;
 pub mod source;
 pub mod sqs_stub;
 pub mod stale_pool;
+pub mod standby;
 pub mod strict_pool;
 
 use std::collections::BTreeSet;

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
@@ -18,6 +19,9 @@ use crate::commands::output;
 /// What sessions are signed with. No option: a secret in an argument is in every list of processes.
 const KEY_VARIABLE: &str = "USER_SYNC_CONSOLE_KEY";
 
+/// How long a one-time link is good, unless less is asked for.
+const LINK_SECONDS: u64 = 15 * 60;
+
 /// Who may enter, and what they may.
 #[derive(Debug, Args)]
 pub(super) struct AccessArguments {
@@ -31,6 +35,10 @@ pub(super) struct AccessArguments {
     #[arg(long, value_name = "RIGHTS", env = "USER_SYNC_CONSOLE_ALLOW", value_delimiter = ',',
           value_parser = PossibleValuesParser::new(Right::ALL.map(Right::name)).map(right))]
     allow: Vec<Right>,
+    /// How many seconds a one-time link is good.
+    #[arg(long, value_name = "SECONDS", env = "USER_SYNC_CONSOLE_LINK_SECONDS", default_value_t = LINK_SECONDS,
+          value_parser = clap::value_parser!(u64).range(1..=LINK_SECONDS))]
+    pub(super) link_seconds: u64,
     /// The ARN of the load balancer that signs people in, in place of one-time links.
     #[arg(long, value_name = "ARN", env = "USER_SYNC_CONSOLE_OIDC_LOAD_BALANCER")]
     oidc_load_balancer: Option<String>,
@@ -84,13 +92,18 @@ impl AccessArguments {
         };
         let name = user.unwrap_or_else(|| "operator".to_owned());
         let (listen, behind_tls, allow) = (self.listen, self.behind_tls, self.allow);
-        Ok(Access::of(Asked { listen, behind_tls, allow, key, name, oidc })?)
+        let access = Access::of(Asked { listen, behind_tls, allow, key, name, oidc })?;
+        Ok(access.with_links_lasting(Duration::from_secs(self.link_seconds)))
     }
 }
 
 /// Prints a one-time link, and another one whenever it is asked for: by Enter at a terminal, or by SIGUSR1. Where a load
 /// balancer signs people in, prints the URL once.
-pub(super) async fn print_links(access: Arc<Access>, listening: SocketAddr) -> anyhow::Result<()> {
+pub(super) async fn print_links(
+    access: Arc<Access>,
+    listening: SocketAddr,
+    link_seconds: u64,
+) -> anyhow::Result<()> {
     let mut asked = Asking::of();
     let is_terminal = std::io::stdin().is_terminal();
     loop {
@@ -99,10 +112,12 @@ pub(super) async fn print_links(access: Arc<Access>, listening: SocketAddr) -> a
             return std::future::pending().await;
         };
         writeln!(output::stdout(), "{link}")?;
-        output::say(match is_terminal {
-            true => "good once, for 15 minutes; press Enter for another one",
-            false => "good once, for 15 minutes; SIGUSR1 prints another one",
-        });
+        let lasts = match link_seconds % 60 {
+            0 => format!("{} min", link_seconds / 60),
+            _ => format!("{link_seconds} s"),
+        };
+        let another = if is_terminal { "press Enter for" } else { "SIGUSR1 prints" };
+        output::say(&format!("good once, for {lasts}; {another} another one"));
         asked.next().await;
     }
 }

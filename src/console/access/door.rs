@@ -84,7 +84,7 @@ impl Why {
                 "If that was not you, stop the console: the session ends with it. If it has a key of its own \
                  (USER_SYNC_CONSOLE_KEY), give it another one.",
             ],
-            Self::Link(NoEntry::Expired) => vec!["A link is good for 15 minutes."],
+            Self::Link(NoEntry::Expired) => vec!["A link is good for 15 minutes at most."],
             Self::Link(NoEntry::Unknown) => {
                 vec!["It is incomplete, or the console was started again since, or many were made after it."]
             }

@@ -16,6 +16,7 @@ use super::jar::{BACK, REVEAL, SESSION};
 use super::link::token_in;
 use super::origin::own_path;
 use super::session::{SESSION_LASTS, Session};
+use super::signed_in;
 use crate::console::Shared;
 use crate::console::page::Look;
 use crate::console::trouble::Trouble;
@@ -35,7 +36,8 @@ async fn open(State(console): State<Shared>, arrival: Extension<Arrival>, reques
         return StatusCode::NO_CONTENT.into_response();
     }
     let token = token_of(request.uri().query().unwrap_or_default().as_bytes());
-    enter(&console, &arrival, request.headers(), Look::of(&request), token.as_deref())
+    let (headers, look) = (request.headers().clone(), Look::of(&request));
+    enter(&console, &arrival, &headers, look, token.as_deref()).await
 }
 
 /// Takes what somebody pasted into the page: where a tunnel has another port, the link itself leads nowhere.
@@ -45,14 +47,14 @@ async fn paste(State(console): State<Shared>, arrival: Extension<Arrival>, reque
         return Trouble::Refused("The form is too long.".to_owned()).into_response();
     };
     let pasted = token_of(&body);
-    enter(&console, &arrival, &headers, look, pasted.as_deref().map(token_in))
+    enter(&console, &arrival, &headers, look, pasted.as_deref().map(token_in)).await
 }
 
 fn token_of(form: &[u8]) -> Option<String> {
     url::form_urlencoded::parse(form).find_map(|(name, value)| (name == "token").then(|| value.into_owned()))
 }
 
-fn enter(
+async fn enter(
     console: &Shared,
     arrival: &Arrival,
     headers: &HeaderMap,
@@ -68,6 +70,7 @@ fn enter(
         Some(Ok(number)) => {
             let session = Session::begin(&format!("{name} (link {number})"), access.granted.allow, now);
             tracing::info!(console.link = number, console.session = %session.id, "somebody came in by a one-time link");
+            signed_in::write(console, &session.name, &session.id.to_string(), session.rights).await;
             let cookie = jar.set(SESSION, &session.seal(&access.granted.seal), SESSION_LASTS);
             let cookies = [cookie, jar.clear(REVEAL), jar.clear(BACK)].map(|cookie| (SET_COOKIE, cookie));
             return (StatusCode::SEE_OTHER, location, AppendHeaders(cookies)).into_response();

@@ -14,6 +14,7 @@ use super::link::LINK_LASTS;
 use super::oidc::{NoSignIn, Oidc};
 use super::origin::{Sent, only, own_path, sent};
 use super::session::{Reveal, Session};
+use super::signed_in;
 use super::{Access, Visitor};
 use crate::console::page::Look;
 use crate::console::{Console, Shared};
@@ -80,7 +81,11 @@ pub(in crate::console) async fn guard(
         Way::Link(_) => console.access.by_session(&arrival, request.headers(), look.clone()),
         Way::Oidc(oidc) => {
             let headers = request.headers().clone();
-            console.access.by_load_balancer(oidc, &arrival, &headers, look.clone()).await
+            let visitor = console.access.by_load_balancer(oidc, &arrival, &headers, look.clone()).await;
+            if let Ok(visitor) = &visitor {
+                console.note_sign_in(visitor).await;
+            }
+            visitor
         }
     };
     match visitor {
@@ -89,6 +94,15 @@ pub(in crate::console) async fn guard(
             next.run(request).await
         }
         Err(why) => outside(&console, why, &arrival, &request, look),
+    }
+}
+
+impl Console {
+    /// Writes a sign-in down, if this request is its first: the load balancer shows each of them.
+    async fn note_sign_in(&self, visitor: &Visitor) {
+        if self.access.sign_ins.is_new(&visitor.session, Timestamp::now()) {
+            signed_in::write(self, &visitor.name, &visitor.session, visitor.rights).await;
+        }
     }
 }
 

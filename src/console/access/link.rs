@@ -11,7 +11,7 @@ use ring::digest;
 use super::seal::{NoRandomness, random};
 use super::session::after;
 
-/// How long a link is good.
+/// How long a link is good at most.
 pub(super) const LINK_LASTS: Duration = Duration::from_secs(15 * 60);
 
 /// How many links are remembered, used and expired ones too: the oldest is forgotten, and good for nothing.
@@ -38,12 +38,25 @@ struct Link {
 }
 
 /// The links that were made.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Links {
+    /// How long each is good.
+    lasts: Duration,
     made: Mutex<(u64, Vec<Link>)>,
 }
 
+impl Default for Links {
+    fn default() -> Self {
+        Self::lasting(LINK_LASTS)
+    }
+}
+
 impl Links {
+    /// Each is good for so long, and no longer than [`LINK_LASTS`].
+    pub(super) fn lasting(lasts: Duration) -> Self {
+        Self { lasts: lasts.min(LINK_LASTS), made: Mutex::default() }
+    }
+
     /// Makes one, and returns its token.
     pub(super) fn make(&self, now: Timestamp) -> Result<String, NoRandomness> {
         let token = URL_SAFE_NO_PAD.encode(random()?);
@@ -53,7 +66,7 @@ impl Links {
         if links.len() >= LINKS_MAX {
             links.remove(0);
         }
-        links.push(Link { number: *number, hash: hash(&token), until: after(now, LINK_LASTS), used: None });
+        links.push(Link { number: *number, hash: hash(&token), until: after(now, self.lasts), used: None });
         Ok(token)
     }
 

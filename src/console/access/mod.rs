@@ -7,6 +7,7 @@
 //! | [`guard`] | the layers that each request passes |
 //! | [`origin`] | Host, `Origin` and `Sec-Fetch-Site`; pure |
 //! | [`link`], [`enter`] | one-time links, and the page that takes them |
+//! | [`signed_in`] | writes down who signed in, once |
 //! | [`session`], [`seal`], [`jar`] | what a browser keeps of it: sealed, in cookies |
 //! | [`oidc`] | visitors whom a load balancer has signed in |
 //! | [`rights`] | what a visitor may; pure |
@@ -22,8 +23,10 @@ mod origin;
 mod rights;
 mod seal;
 mod session;
+mod signed_in;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::HeaderValue;
@@ -42,6 +45,7 @@ use self::jar::{Jar, REVEAL};
 use self::link::Links;
 use self::origin::Place;
 use self::session::{REVEAL_LASTS, Reveal};
+use self::signed_in::SignIns;
 use crate::console::page::Look;
 use crate::console::trouble::Trouble;
 
@@ -50,6 +54,7 @@ use crate::console::trouble::Trouble;
 pub struct Access {
     granted: Granted,
     links: Links,
+    sign_ins: SignIns,
 }
 
 impl Access {
@@ -58,11 +63,17 @@ impl Access {
     /// # Errors
     /// Names what of it is not safe, or means nothing, and what to do.
     pub fn of(asked: Asked) -> Result<Self, SetupError> {
-        Ok(Self { granted: asked.grant()?, links: Links::default() })
+        Ok(Self { granted: asked.grant()?, links: Links::default(), sign_ins: SignIns::default() })
     }
 
-    /// Makes a one-time link, good for 15 minutes, to a console that listens there; `None` where a load balancer signs
-    /// people in.
+    /// The same, with links that are good for so long only: 15 minutes at most.
+    #[must_use]
+    pub fn with_links_lasting(self, lasts: Duration) -> Self {
+        Self { links: Links::lasting(lasts), ..self }
+    }
+
+    /// Makes a one-time link to a console that listens there, good for 15 minutes or what was asked for; `None` where a load
+    /// balancer signs people in.
     ///
     /// # Errors
     /// When the system gives no random bytes.
@@ -70,6 +81,11 @@ impl Access {
         let Way::Link(_) = self.granted.way else { return Ok(None) };
         let token = self.links.make(Timestamp::now())?;
         Ok(Some(format!("{}/enter?token={token}", self.url(listening))))
+    }
+
+    /// Whether TLS stands in front of it.
+    pub(in crate::console) fn is_behind_tls(&self) -> bool {
+        self.granted.place.is_behind_tls()
     }
 
     /// Where a browser finds a console that listens there.

@@ -3,6 +3,7 @@
 
 mod draft;
 mod letter;
+mod of_user;
 mod reader;
 mod reasons;
 mod view;
@@ -20,6 +21,7 @@ use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde::Deserialize;
 
 use crate::console::access::{Right, Visitor};
+pub(in crate::console) use crate::console::dead_letters::of_user::{OfUser, UserLetter};
 pub use crate::console::dead_letters::reader::QueueUrls;
 pub(in crate::console) use crate::console::dead_letters::reader::Reader;
 use crate::console::dead_letters::reader::{Mailbox, Queue};

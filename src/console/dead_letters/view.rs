@@ -274,6 +274,11 @@ fn group(queue: Queue, reason: &str, letters: &[&Letter], now: Timestamp) -> Gro
     }
 }
 
+/// The page of the letters of this id.
+pub(super) fn url(id: &str) -> String {
+    format!("/dead-letters/{}", encoded(id))
+}
+
 fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
@@ -365,7 +370,7 @@ impl LetterView {
             key: letter.key().to_owned(),
             id: letter.id.clone(),
             short: short_id(&letter.id),
-            url: format!("/dead-letters/{}", encoded(id)),
+            url: url(id),
             reason: letter.reason.clone(),
             meaning: known.map_or("Not a reason of this build's", |reason| reason.meaning),
             helps: known.map_or("not known", Reason::helps),

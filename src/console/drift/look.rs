@@ -29,9 +29,9 @@ pub(super) const fn named(what: What) -> Named {
 
 /// A state's shape, and its word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark {
-    pub(super) class: &'static str,
-    pub(super) word: &'static str,
+pub(in crate::console) struct Mark {
+    pub(in crate::console) class: &'static str,
+    pub(in crate::console) word: &'static str,
 }
 
 pub(super) fn mark(run: Option<&Seen>) -> Mark {
@@ -126,18 +126,18 @@ pub(super) fn found(run: &Seen) -> String {
             format!("{}, {} repaired", differences(found), count(found - left))
         }
         (State::Ended, Some(found), _) => differences(found),
-        (State::Ended, None, _) if run.what == What::Audit => "nobody else recorded anything".to_owned(),
+        (State::Ended, None, _) if run.what == What::Audit => "no record of anybody else’s".to_owned(),
         (State::Ended | State::Running | State::Failed | State::Stopped, ..) => String::new(),
     }
 }
 
 /// A kind of what was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Kind {
-    pub(super) word: String,
-    pub(super) number: u64,
-    pub(super) meaning: &'static str,
-    pub(super) repair: String,
+pub(in crate::console) struct Kind {
+    pub(in crate::console) word: String,
+    pub(in crate::console) number: u64,
+    pub(in crate::console) meaning: &'static str,
+    pub(in crate::console) repair: String,
 }
 
 /// What was found by kind, most first.
@@ -194,7 +194,7 @@ mod tests {
         let unknown = seen(What::Audit, State::Ended, Some(json!({ "found": null, "left": null })));
         assert_eq!(
             (mark(Some(&unknown)).word, found(&unknown).as_str()),
-            ("Not known", "nobody else recorded anything")
+            ("Not known", "no record of anybody else’s")
         );
         assert_eq!(mark(None).word, "Not known");
     }

@@ -5,11 +5,13 @@
 //! | [`kinds`], [`look`] | what a finding means, how a run looks; pure |
 //! | [`month`] | differences found a day, as a chart |
 //! | [`start`] | a plan of a repair |
+//! | [`told`] | a run as its task shows it; pure |
 
 mod kinds;
 mod look;
 mod month;
 mod start;
+mod told;
 
 use askama::Template;
 use axum::Router;
@@ -19,13 +21,15 @@ use cognito_user_sync_triggers::timestamp::Timestamp;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::console::Shared;
 use crate::console::access::{Right, Visitor};
 use crate::console::charts::Chart;
 use crate::console::drift::look::{Kind, Mark, Named, named};
+pub(in crate::console) use crate::console::drift::told::Told;
 use crate::console::page::{Answer, Frame, Page, Section};
 use crate::console::trouble::Trouble;
 use crate::console::words::{self, count, filters};
+use crate::console::{Console, Shared};
+use crate::store::console::tasks;
 use crate::store::runs::{self, Seen, State as RunState, What};
 
 /// Over how many days the pages look back.
@@ -51,10 +55,12 @@ struct Line {
     over: String,
     found: String,
     is_running: bool,
+    /// Where it is looked after, if it runs: its task, or its own page.
+    progress: String,
 }
 
 impl Line {
-    fn of(what: What, run: Option<&Seen>, now: Timestamp) -> Self {
+    fn of(what: What, run: Option<&Seen>, progress: String, now: Timestamp) -> Self {
         let or_never = |text: Option<String>| text.unwrap_or_else(|| "none is written down".to_owned());
         Self {
             mark: look::mark(run),
@@ -64,6 +70,7 @@ impl Line {
             over: run.map(look::over).unwrap_or_default(),
             found: run.map(look::found).unwrap_or_default(),
             is_running: run.is_some_and(|run| run.state == RunState::Running),
+            progress,
         }
     }
 }
@@ -142,7 +149,15 @@ async fn show(State(console): State<Shared>, visitor: Visitor) -> Answer<Drift> 
     )?;
     let now = Timestamp::now();
     let of = |what: What| latest.iter().find(|run| run.what == what);
-    let lines: Vec<Line> = What::ALL.into_iter().map(|what| Line::of(what, of(what), now)).collect();
+    let mut lines = Vec::new();
+    for what in What::ALL {
+        let run = of(what);
+        let progress = match run.filter(|run| run.state == RunState::Running) {
+            Some(run) => task_of(&console, run.id).await.unwrap_or_else(|| format!("/drift/{}", run.id)),
+            None => String::new(),
+        };
+        lines.push(Line::of(what, run, progress, now));
+    }
     // Of both comparisons with the pool the later one that ended: it knows better.
     let ended = |runs: &[Seen]| runs.iter().find(|run| run.state == RunState::Ended).cloned();
     let of_pool =
@@ -158,6 +173,15 @@ async fn show(State(console): State<Shared>, visitor: Visitor) -> Answer<Drift> 
         findings,
         chart: month::chart(&both, now),
     }))
+}
+
+/// The page of the task that a run is of: what is started here has its task's id.
+async fn task_of(console: &Console, run: Uuid) -> Option<String> {
+    let task = tasks::one(&console.reads, run).await.unwrap_or_else(|error| {
+        tracing::warn!(error = crate::logging::causes(&error), "whether a run is a task's is not known");
+        None
+    });
+    task.map(|task| format!("/tasks/{}", task.id))
 }
 
 /// The page's first sentence.
@@ -189,6 +213,8 @@ struct One {
     done: u64,
     total: Option<u64>,
     is_running: bool,
+    /// The page of its task, if it was started here.
+    task: Option<String>,
     kinds: Vec<Kind>,
     /// The kind that the URL names, if the run found it.
     chosen: Option<Kind>,
@@ -216,6 +242,7 @@ async fn one(
         done: run.done,
         total: run.total.filter(|total| *total > 0),
         is_running: run.state == RunState::Running,
+        task: task_of(&console, run.id).await,
         chosen: kinds.iter().find(|kind| Some(&kind.word) == asked.kind.as_ref()).cloned(),
         kinds,
         id: run.id,

@@ -3,6 +3,7 @@
 use axum::extract::{Path, State};
 use axum::response::Redirect;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::console::Shared;
 use crate::console::access::Visitor;
@@ -24,7 +25,8 @@ pub(super) async fn repair(
     visitor: Visitor,
     Path(id): Path<String>,
 ) -> Result<Redirect, Trouble> {
-    let id = id.parse().map_err(|_| Trouble::NotFound("run"))?;
+    let id: Uuid = id.parse().map_err(|_| Trouble::NotFound("run"))?;
+    plans::must_act(&console, &visitor, &format!("Repair what run {id} found")).await?;
     let run = runs::one(&console.reads, id).await?.ok_or(Trouble::NotFound("run"))?;
     let kind = match run.what {
         What::Reconcile | What::Drift => Kind::Reconcile { repair: true },

@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use crate::aws::{self, Timeouts};
 use crate::console::now::ran::Ran;
 use crate::console::now::source::Refusal;
-use crate::postgres::{self, Database};
+use crate::postgres::{self, Database, Standby};
 use crate::sqs::depth::{Depth, depth};
 use crate::store::maintenance::heartbeat::{Standing, standing};
 use crate::store::runs;
@@ -24,12 +24,14 @@ pub(in crate::console::now) struct Tables {
     pub(in crate::console::now) standing: Standing,
     /// How far this machine's clock is ahead of the server's, in milliseconds.
     pub(in crate::console::now) ahead_millis: i64,
+    /// Whether what the pages read is a replica, and how far behind.
+    pub(in crate::console::now) standby: Standby,
     /// The latest run of each kind; `None` where they cannot be read.
     pub(in crate::console::now) runs: Option<Vec<Ran>>,
 }
 
-/// Asks the database.
-pub(in crate::console::now) async fn ask(database: Database) -> Result<Tables, Refusal> {
+/// Asks the database that the pages read, and how far that is behind the primary, if it is a replica.
+pub(in crate::console::now) async fn ask(database: Database, primary: Database) -> Result<Tables, Refusal> {
     let asked = Timestamp::now();
     let standing = standing(&database).await.map_err(|error| refused(&error))?;
     let answered = Timestamp::now();
@@ -40,7 +42,11 @@ pub(in crate::console::now) async fn ask(database: Database) -> Result<Tables, R
             None
         }
     };
-    Ok(Tables { ahead_millis: ahead(asked, answered, standing.at), standing, runs })
+    let standby = postgres::behind(&database, &primary).await.unwrap_or_else(|error| {
+        tracing::warn!(why = refused(&error).why, "whether this is a replica is not known");
+        Standby::Unknown(None)
+    });
+    Ok(Tables { ahead_millis: ahead(asked, answered, standing.at), standing, standby, runs })
 }
 
 /// How far this machine is ahead: nothing while the server's time lies within the question.

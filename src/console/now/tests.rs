@@ -15,6 +15,7 @@ use super::tables::{Depths, Tables};
 use super::verdict::Verdict;
 use super::view::View;
 use crate::console::status::Status;
+use crate::postgres::Standby;
 use crate::sqs::depth::Depth;
 use crate::store::maintenance::heartbeat::{Passage, PoolTold, Standing};
 
@@ -68,7 +69,7 @@ fn healthy() -> Snapshot {
     };
     let depth = Depth { retention_seconds: 1_209_600, ..Depth::default() };
     Snapshot {
-        tables: said(Tables { standing, ahead_millis: 0, runs: None }, ago(4)),
+        tables: said(Tables { standing, ahead_millis: 0, standby: Standby::Primary, runs: None }, ago(4)),
         queues: Some(said(Depths { queue: Depth { waiting: 8, ..depth }, dead_letters: depth }, ago(4))),
         cloudwatch: Some(said(told, ago(10))),
         has_consumer: true,

@@ -1,13 +1,21 @@
 //! The checks of what keeps the table right, and of the deployment. Pure.
 
-use crate::console::now::checks::{Check, DRIFT, Group, HORIZON, MISCONFIGURED, Note, Runbook, UNACCOUNTED};
+use std::time::Duration;
+
+use crate::console::now::checks::{
+    BEHIND, Check, DRIFT, Group, HORIZON, MISCONFIGURED, Note, Runbook, UNACCOUNTED,
+};
 use crate::console::now::facts::{FRESH_FOR_MARKS, Facts, Snapshot};
 use crate::console::now::ran::{Ended, Ran, What};
 use crate::console::now::source::since;
 use crate::console::status::Status;
 use crate::console::words::{ago, count, lasting};
 use crate::ops::doctor::{self, Section};
+use crate::postgres::Standby;
 use crate::text;
+
+/// How far a replica may be behind.
+const REPLICA_WITHIN: Duration = Duration::from_secs(60);
 
 /// From how many days on the ledgers' months are enough, as the alarm has it.
 const DAYS_AHEAD: f64 = 35.0;
@@ -16,6 +24,7 @@ pub(in crate::console::now) fn all(snapshot: &Snapshot, facts: &Facts) -> Vec<Ch
     let mut checks = vec![months(snapshot, facts)];
     checks.extend(RUNS.iter().map(|run| run.check(snapshot, facts)));
     checks.extend(SETTINGS.iter().map(|setting| setting.check(snapshot)));
+    checks.extend(replica(snapshot));
     checks
 }
 
@@ -62,6 +71,38 @@ fn months(snapshot: &Snapshot, facts: &Facts) -> Check {
         at: last.map(|known| known.at),
         note,
     }
+}
+
+/// How far the replica is behind that the pages read; nothing where they read the primary.
+fn replica(snapshot: &Snapshot) -> Option<Check> {
+    let known = snapshot.tables.last.as_ref()?;
+    let (status, now) = match known.value.standby {
+        Standby::Primary => return None,
+        Standby::Behind(behind) if behind < Duration::from_secs(1) => {
+            (Status::Healthy, "shows what the primary has".to_owned())
+        }
+        Standby::Behind(behind) if behind <= REPLICA_WITHIN => {
+            (Status::Healthy, format!("{} behind", lasting(behind)))
+        }
+        Standby::Behind(behind) => (Status::Attention, format!("{} behind", lasting(behind))),
+        Standby::Unknown(Some(shown)) => (
+            Status::Unknown,
+            format!("the primary does not say; the last transaction here is {} old", lasting(shown)),
+        ),
+        Standby::Unknown(None) => (Status::Unknown, "the servers do not say".to_owned()),
+    };
+    let note = (status == Status::Attention).then(|| Note {
+        says: format!("the replica is {now}; should be within 1 min"),
+        body: "Every page shows what the primary had then. Nothing is lost, and what is done here goes to the primary. See \
+               whether the replica is busy, or cut off."
+            .to_owned(),
+        command: Some("psql \"$USER_SYNC_REPLICA_URL\" -c 'select * from pg_stat_wal_receiver'".to_owned()),
+        over: "it shows what the primary has",
+        runbook: BEHIND,
+        page: None,
+    });
+    let (group, name, source) = (Group::Deployment, "Replica that is read", "both databases");
+    Some(Check { group, name, status, now, healthy: "within 1 min", source, at: Some(known.at), note })
 }
 
 fn ran(snapshot: &Snapshot, what: What) -> Option<&Ran> {

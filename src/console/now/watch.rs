@@ -74,7 +74,7 @@ impl Watch {
             (Arc::new(cloudwatch), Source::new("CloudWatch", seconds(60), seconds(10)))
         });
         Self {
-            tables: Source::new("database", EVERY, seconds(2)),
+            tables: Source::new("database", EVERY, seconds(4)),
             queues,
             workers,
             cloudwatch,
@@ -89,7 +89,7 @@ impl Watch {
 
     /// Asks what it is time to ask, and does not wait.
     fn ask(&self) {
-        self.tables.ask(|| tables::ask(self.reads.clone()));
+        self.tables.ask(|| tables::ask(self.reads.clone(), self.primary.clone()));
         if let Some((queues, source)) = &self.queues {
             let (queues, hour, drained_at) =
                 (Arc::clone(queues), Arc::clone(&self.hour), Arc::clone(&self.drained_at));

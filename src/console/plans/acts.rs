@@ -12,11 +12,12 @@ use uuid::Uuid;
 
 use crate::console::plans::job::{Cancel, Done, Figures, Order, Progress, Worker};
 use crate::console::plans::kind::Kind;
-use crate::console::plans::runner::Runner;
+use crate::console::plans::runner::{EXIT_CODE_1, Runner};
 use crate::console::words;
 use crate::postgres::Database;
 use crate::store::console::tasks::{self, End, Note, STOPPED_AFTER};
 use crate::store::console::trail::{Deed, Did};
+use crate::store::runs;
 
 /// How often a task is looked after: whether it got on, and whether somebody cancelled it.
 const EVERY: Duration = Duration::from_secs(2);
@@ -155,9 +156,26 @@ impl Acts {
                 }
             }
         };
+        let done = self.by_its_run(task, kind, done).await;
         let done =
             if !is_noted && done == Done::Cancelled { Done::Failed("database unavailable") } else { done };
         self.note_end(task, kind, &by, &done, &progress.figures()).await;
+    }
+
+    /// What a command's own run says of an exit code that is both a failure's and an answer's: that it found differences.
+    async fn by_its_run(&self, task: Uuid, kind: Kind, done: Done) -> Done {
+        if kind.is_own() || done != Done::Failed(EXIT_CODE_1) {
+            return done;
+        }
+        match runs::one(&self.primary, task).await {
+            Ok(Some(run)) if run.state == runs::State::Ended => Done::All,
+            Ok(_) => done,
+            Err(error) => {
+                let error = crate::logging::causes(&error);
+                tracing::warn!(task.id = %task, error, "what a command found is not known");
+                done
+            }
+        }
     }
 
     async fn note_end(&self, task: Uuid, kind: Kind, by: &str, done: &Done, figures: &Figures) {

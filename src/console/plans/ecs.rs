@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::aws::{self, Timeouts};
 use crate::console::plans::job::{Cancel, Done, Order};
 use crate::console::plans::kind::Kind;
-use crate::console::plans::runner::{RUN_ID_VARIABLE, STARTED_BY_VARIABLE, started_by};
+use crate::console::plans::runner::{EXIT_CODE_1, RUN_ID_VARIABLE, STARTED_BY_VARIABLE, started_by};
 
 /// The container of the construct's task that runs a command.
 const CONTAINER: &str = "command";
@@ -149,7 +149,7 @@ fn how_it_ended(kind: Kind, task: &Task) -> Option<Done> {
     let container = task.containers().iter().find(|container| container.name() == Some(CONTAINER));
     Some(match container.and_then(aws_sdk_ecs::types::Container::exit_code) {
         Some(code) if kind.is_done_by(code) => Done::All,
-        Some(1) => Done::Failed("exit code 1"),
+        Some(1) => Done::Failed(EXIT_CODE_1),
         Some(2) => Done::Failed("exit code 2"),
         Some(_) => Done::Failed("another exit code"),
         None => Done::Failed("ecs stopped it before it ended"),

@@ -129,6 +129,11 @@ impl Kind {
         self.asks_for_the_count(count)
     }
 
+    /// Whether who asks for the same while it goes on is led to it.
+    pub(in crate::console) fn is_shared(self) -> bool {
+        matches!(self, Self::CountUsers)
+    }
+
     /// Whether it goes so many a second.
     pub(in crate::console) fn has_a_rate(self) -> bool {
         matches!(self, Self::RedriveLetters)
@@ -203,7 +208,10 @@ impl Kind {
             Self::Maintain => {
                 "Makes the ledgers' coming months, and folds and drops those past the retention. The counts stay."
             }
-            Self::CountUsers => "Reads the table of users to its end, once. Nothing is changed.",
+            Self::CountUsers => {
+                "Reads the users once, in short pieces with rests between them. Nothing is changed, and whoever else asks for \
+                 the same number shares it."
+            }
         }
     }
 
@@ -241,6 +249,8 @@ impl Kind {
     }
 
     /// Whether a program that ends so has done all of it: some say by it that they found something.
+    ///
+    /// 1 is both a failure's and a finding's, of those that say so by it: the run tells which.
     pub(in crate::console) fn is_done_by(self, exit_code: i32) -> bool {
         match self {
             // A comparison that found drift.

@@ -17,6 +17,8 @@ mod plan_page;
 mod runner;
 mod task_page;
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::{Form, State};
 use axum::response::Redirect;
@@ -35,7 +37,11 @@ use crate::console::access::{Right, Visitor};
 use crate::console::trouble::Trouble;
 use crate::console::{Console, Shared};
 use crate::store::console::plans::{self, MAX_IDS, Plan};
+use crate::store::console::tasks;
 use crate::store::console::trail::{self, Deed, Did};
+
+/// How long ago a task that goes on may have begun, to be found by its scope.
+const UNDER_WAY_FOR: Duration = Duration::from_secs(12 * 3_600);
 
 /// How many samples a plan shows.
 const MAX_SAMPLES: usize = 5;
@@ -118,6 +124,18 @@ pub(in crate::console) async fn make(
         samples: json!(samples),
     };
     plans::make(&console.primary, &plan, &what).await.map_err(Trouble::unwritten)
+}
+
+/// The task over just this scope that goes on, if one does: who asks for the same shares it.
+pub(in crate::console) async fn under_way(
+    console: &Console,
+    kind: Kind,
+    scope: &Value,
+) -> Result<Option<Uuid>, Trouble> {
+    // On the primary, where it was begun a moment ago.
+    let latest = tasks::latest_of(&console.primary, kind.as_str(), scope, UNDER_WAY_FOR).await;
+    let latest = latest.map_err(Trouble::unwritten)?;
+    Ok(latest.into_iter().find(|seen| seen.state == tasks::State::Running).map(|seen| seen.id))
 }
 
 /// Where a plan is looked at.

@@ -11,7 +11,7 @@ use crate::console::access::{Right, Visitor};
 use crate::console::page::{Answer, Frame, Page};
 use crate::console::plans::job::Order;
 use crate::console::plans::kind::Kind;
-use crate::console::plans::{Samples, must_act};
+use crate::console::plans::{Samples, must_act, under_way};
 use crate::console::trouble::Trouble;
 use crate::console::words::filters;
 use crate::console::{Console, Shared, words};
@@ -180,8 +180,12 @@ struct Found {
 
 async fn find(console: &Console, id: &str) -> Result<Found, Trouble> {
     let id: Uuid = id.parse().map_err(|_| Trouble::NotFound("plan"))?;
-    // On the primary, where it was written a moment ago.
-    let seen = plans::one(&console.primary, id).await?.ok_or(Trouble::NotFound("plan"))?;
+    // On the primary, where it was written a moment ago; where that is silent, reading goes on.
+    let seen = match plans::one(&console.primary, id).await {
+        Ok(seen) => seen,
+        Err(_) => plans::one(&console.reads, id).await?,
+    };
+    let seen = seen.ok_or(Trouble::NotFound("plan"))?;
     let kind = Kind::parse(&seen.plan.kind).ok_or(Trouble::NotFound("plan"))?;
     Ok(Found { seen, kind })
 }
@@ -215,6 +219,11 @@ pub(super) async fn start(
         let page = Page(PlanPage::of(&console, &visitor, found, typed, wrong));
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     }
+    if kind.is_shared()
+        && let Some(task) = under_way(&console, kind, &found.seen.plan.scope).await?
+    {
+        return Ok(to_task(task));
+    }
     if console.acts.is_full() {
         let full = "Nothing was done: as many tasks run here as may. Cancel one, or wait for one to end.";
         return Err(Trouble::Refused(full.to_owned()));
@@ -230,7 +239,7 @@ async fn begin(
 ) -> Result<Response, Trouble> {
     let Found { seen, kind } = found;
     let plan = seen.id;
-    let ids = plans::ids(&console.primary, plan).await?;
+    let ids = plans::ids(&console.primary, plan).await.map_err(Trouble::unwritten)?;
     let (rate, reason) = (typed.rate().unwrap_or(RATE), Some(typed.reason.as_str()));
     let what = format!("{}, plan {plan}", kind.verb(seen.plan.count));
     let started = tasks::start(&console.primary, plan, &visitor.name, &what, reason, rate).await;

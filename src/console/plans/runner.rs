@@ -26,6 +26,9 @@ pub const COMMANDS_DATABASE_URL_VARIABLE: &str = "USER_SYNC_COMMANDS_DATABASE_UR
 /// What is the console's alone, and no command's.
 const OWN_VARIABLES: [&str; 2] = [COMMANDS_DATABASE_URL_VARIABLE, "USER_SYNC_REPLICA_URL"];
 
+/// How a command ends that failed, or that compared and found something.
+pub(super) const EXIT_CODE_1: &str = "exit code 1";
+
 /// How long a process that was interrupted may take to end.
 const END_WITHIN: Duration = Duration::from_secs(10);
 
@@ -112,7 +115,7 @@ fn process(program: OsString, arguments: &[&str], database_url: Option<&SecretSt
 fn how_it_ended(kind: Kind, status: ExitStatus) -> Done {
     match status.code() {
         Some(code) if kind.is_done_by(code) => Done::All,
-        Some(1) => Done::Failed("exit code 1"),
+        Some(1) => Done::Failed(EXIT_CODE_1),
         Some(2) => Done::Failed("exit code 2"),
         Some(_) => Done::Failed("another exit code"),
         None => Done::Failed("killed by a signal"),

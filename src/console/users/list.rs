@@ -3,26 +3,28 @@
 use askama::Template;
 use axum::extract::{Query, State};
 use cognito_user_sync_triggers::timestamp::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::console::access::{Right, Visitor};
 use crate::console::page::{Answer, Frame, Page, Section};
 use crate::console::trouble::Trouble;
+use crate::console::users::count::{self, Counted};
 use crate::console::users::{short, standing};
 use crate::console::words::filters;
 use crate::console::{Shared, words};
 use crate::store::directory::{self, COUNT_MAX, Filter, List, Listed, Order, Place, Seen, Standing, Total};
 
 /// What the URL asks for.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Asked {
-    status: String,
-    group: String,
-    pool: String,
-    seen: String,
-    after: String,
+    pub(super) status: String,
+    pub(super) group: String,
+    pub(super) pool: String,
+    pub(super) seen: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) after: String,
 }
 
 /// The standings and times that the filters offer, with their words in the URL.
@@ -47,7 +49,7 @@ const TIMES: [(&str, &str, Seen); 5] = [
 impl Asked {
     /// # Errors
     /// When it is nothing that this page writes into its links.
-    fn filter(&self) -> Result<Filter, Trouble> {
+    pub(super) fn filter(&self) -> Result<Filter, Trouble> {
         let refused = |what: &str| Trouble::Refused(format!("There is no such {what} to filter by."));
         let standing = match self.status.as_str() {
             "" => None,
@@ -62,6 +64,24 @@ impl Asked {
             return Err(refused("group or pool"));
         }
         Ok(Filter { standing, group: text(&self.group), pool: text(&self.pool), seen })
+    }
+
+    /// The filters in words, each with its name.
+    pub(super) fn facts(&self) -> Vec<(String, String)> {
+        let status = STANDINGS.iter().find(|(word, _)| *word == self.status);
+        let seen = TIMES.iter().find(|(word, _, _)| *word == self.seen);
+        let pairs = [
+            ("Status", status.map_or("", |(_, own)| standing(Some(*own)))),
+            ("Group", &self.group),
+            ("Pool", &self.pool),
+            ("Last sign-in", seen.map_or("", |(_, text, _)| text)),
+        ];
+        let facts: Vec<_> = pairs
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        if facts.is_empty() { vec![("Who".to_owned(), "everybody".to_owned())] } else { facts }
     }
 
     fn place(&self) -> Result<Option<Place>, Trouble> {
@@ -82,6 +102,13 @@ impl Asked {
         Ok(Some(Place { at: at.transpose()?, key: key.parse().map_err(|_| refused())? }))
     }
 
+    /// The filters that are set, as a URL and a form have them.
+    fn pairs(&self) -> Vec<(&'static str, &String)> {
+        let pairs =
+            [("status", &self.status), ("group", &self.group), ("pool", &self.pool), ("seen", &self.seen)];
+        pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+    }
+
     fn url(&self, after: Option<Place>) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         let after = after.map(|Place { at, key }| match at {
@@ -89,16 +116,10 @@ impl Asked {
             None => key.to_string(),
         });
         let after = after.unwrap_or_default();
-        let pairs = [
-            ("status", &self.status),
-            ("group", &self.group),
-            ("pool", &self.pool),
-            ("seen", &self.seen),
-            ("after", &after),
-        ];
-        pairs.into_iter().filter(|(_, value)| !value.is_empty()).for_each(|(name, value)| {
-            query.append_pair(name, value);
-        });
+        query.extend_pairs(self.pairs());
+        if !after.is_empty() {
+            query.append_pair("after", &after);
+        }
         let query = query.finish();
         if query.is_empty() { "/users".to_owned() } else { format!("/users?{query}") }
     }
@@ -155,8 +176,10 @@ pub(super) struct ListPage {
     frame: Frame,
     total: String,
     sentence: String,
-    /// Whether there are too many to count, and the visitor may have them counted.
-    may_count: bool,
+    /// The filters, where there are too many to count on a page, and the visitor may have them counted.
+    to_count: Option<Asked>,
+    /// The task that counts them.
+    counting: String,
     is_ready: bool,
     statuses: Options,
     groups: Options,
@@ -187,11 +210,20 @@ pub(super) async fn show(
         false => (List { users: Vec::new(), order: filter.order(), next: None, looked: 0 }, None),
     };
     let is_filtered = filter != Filter::default();
+    // What an index counts at once is no task's.
+    let is_many = is_ready && !matches!(total, Some(Total::Exactly(_)));
+    let counted = if is_many { count::counted(&console, &asked).await } else { Counted::default() };
+    let may_count = is_many && visitor.may(Right::Act);
     Ok(Page(ListPage {
         frame,
-        total: about(total),
-        sentence: sentence(total, &list, &filter),
-        may_count: matches!(total, Some(Total::More(_))) && !is_filtered && visitor.may(Right::Act),
+        total: counted.number.map_or_else(|| about(total), count::words),
+        sentence: sentence(
+            counted.number.map(|(number, _)| Total::Exactly(number)).or(total),
+            &list,
+            &filter,
+        ),
+        to_count: Some(asked.clone()).filter(|_| may_count && counted.task.is_none()),
+        counting: counted.task.unwrap_or_default(),
         is_ready,
         statuses: statuses(&asked),
         groups: texts(choices.groups, &asked.group),

@@ -1,5 +1,6 @@
 //! Users: found, listed, explained. Masked, until one is revealed for a reason that is written down first.
 
+mod count;
 mod list;
 mod one;
 mod reveal;
@@ -11,12 +12,14 @@ use axum::Router;
 use axum::routing::{get, post};
 
 use crate::console::Shared;
+pub(in crate::console) use crate::console::users::count::Counter;
 use crate::store::directory::Standing;
 
 pub(in crate::console) fn routes() -> Router<Shared> {
     Router::new()
         .route("/users", get(list::show))
         .route("/users/find", post(search::find))
+        .route("/users/count", post(count::plan))
         .route("/users/{sub}", get(one::show))
         .route("/users/{sub}/reveal", post(reveal::decide))
 }

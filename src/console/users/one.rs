@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::console::access::{Right, Visitor};
 use crate::console::charts::{Axis, Bars, Caption, Chart, Size, Tone, Unit, bars};
+use crate::console::dead_letters::{OfUser, UserLetter};
 use crate::console::page::{Answer, Frame, Page, Section};
 use crate::console::trouble::Trouble;
 use crate::console::users::tell::{self, Day};
@@ -67,6 +68,8 @@ pub(super) struct UserPage {
     older: String,
     folded: String,
     too_long: String,
+    /// What is known of dead letters: as of when, or why not.
+    letters: String,
 }
 
 impl UserPage {
@@ -114,7 +117,8 @@ pub(super) async fn page(
         || history.counts.is_some_and(|counts| counts.all > 0)
         || history.folded.is_some()
         || history.explanation.as_ref().is_some_and(|known| !known.groups.is_empty());
-    if row.is_none() && !has_history {
+    let known = console.letters.of_user(user);
+    if row.is_none() && !has_history && known.letters.is_empty() {
         return Err(Trouble::NotFound("user"));
     }
     let until = visitor.has_revealed(user);
@@ -147,9 +151,40 @@ pub(super) async fn page(
             Some(_) => String::new(),
             None => words::count(WHOLE_MAX),
         },
-        days: tell::days(history.entries, is_revealed),
+        letters: letters_note(&known),
+        days: tell::days(history.entries, on_page(known, show, before, history.older), is_revealed),
         sub,
     })
+}
+
+/// The dead letters of what this page shows: of its time, where trouble is shown.
+fn on_page(known: OfUser, show: Show, before: Option<Uuid>, older: Option<Uuid>) -> Vec<UserLetter> {
+    // The first 48 bits of an id are its time.
+    let millis = |id: Uuid| u64::try_from(id.as_u128() >> 80).unwrap_or(u64::MAX);
+    let (from, until) = (older.map_or(0, millis), before.map_or(u64::MAX, millis));
+    match show {
+        Show::All | Show::Trouble => {}
+        Show::Changes | Show::SignIns => return Vec::new(),
+    }
+    let is_here = |letter: &UserLetter| (from..until).contains(&letter.at.unix_millis());
+    known.letters.into_iter().filter(is_here).collect()
+}
+
+fn letters_note(known: &OfUser) -> String {
+    match (known.is_readable, known.read_at) {
+        (false, _) => {
+            "An event that could not be applied is not here: this console was given no dead-letter queue."
+                .to_owned()
+        }
+        (true, None) => {
+            "An event that could not be applied is not here: nobody has read the dead letters since this console started."
+                .to_owned()
+        }
+        (true, Some(at)) => {
+            let all = if known.is_complete { "" } else { ", which was not all of them" };
+            format!("Dead letters stand at their times, as they were read at {} UTC{all}.", words::utc(at))
+        }
+    }
 }
 
 fn url(path: &str, asked: &Asked, before: Option<Uuid>) -> String {

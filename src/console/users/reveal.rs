@@ -51,7 +51,7 @@ pub(super) async fn decide(
     // First: what cannot be written down is not shown.
     let deed =
         deed(&visitor, user, Did::Revealed, Some(reason.to_owned()), Some("for 10 minutes".to_owned()));
-    trail::write(&console.primary, &deed).await?;
+    trail::write(&console.primary, &deed).await.map_err(Trouble::unwritten)?;
     let cookie = console.access.reveal(&visitor, user);
     Ok(([(SET_COOKIE, cookie)], Redirect::to(&format!("/users/{user}"))).into_response())
 }

@@ -54,7 +54,7 @@ pub(super) async fn find(
     };
     let (who, what) = (visitor.name.clone(), Some(format!("by {}", compared(&found.compared))));
     let deed = Deed { who, did: Did::Searched, what, reason: None, result: Some(result) };
-    trail::write(&console.primary, &deed).await?;
+    trail::write(&console.primary, &deed).await.map_err(Trouble::unwritten)?;
     if let [(user, How::Sub | How::Email | How::Phone | How::UserName | How::Name)] = found.users[..] {
         return Ok(Redirect::to(&format!("/users/{user}")).into_response());
     }

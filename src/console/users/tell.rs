@@ -5,6 +5,7 @@ use std::time::Duration;
 use cognito_user_sync_triggers::timestamp::Timestamp;
 use time::OffsetDateTime;
 
+use crate::console::dead_letters::UserLetter;
 use crate::console::users::why::{Shown, reporter};
 use crate::console::words;
 use crate::store::timeline::{Change, Entry, What};
@@ -38,6 +39,8 @@ pub(super) struct Line {
     pub(super) changes: Vec<Changed>,
     /// Facts, with points between them; others chose some of them.
     pub(super) facts: String,
+    /// Where more of it is, if it is no entry of the ledger.
+    pub(super) url: String,
 }
 
 /// A value that changed.
@@ -47,12 +50,17 @@ pub(super) struct Changed {
     pub(super) is: Shown,
 }
 
-/// The entries by day, which they are in order of.
-pub(super) fn days(entries: Vec<Entry>, is_revealed: bool) -> Vec<Day> {
+/// The entries by day, which they are in order of, and dead letters among them at their times.
+pub(super) fn days(entries: Vec<Entry>, letters: Vec<UserLetter>, is_revealed: bool) -> Vec<Day> {
     let mut days: Vec<Day> = Vec::new();
-    for entry in entries {
-        let name = day(entry.at);
-        let line = line(entry, is_revealed);
+    let mut lines: Vec<(Timestamp, Line)> =
+        entries.into_iter().map(|entry| (entry.at, line(entry, is_revealed))).collect();
+    for letter in letters {
+        let place = lines.iter().position(|(at, _)| *at <= letter.at).unwrap_or(lines.len());
+        lines.insert(place, (letter.at, of_letter(letter)));
+    }
+    for (at, line) in lines {
+        let name = day(at);
         match days.last_mut().filter(|day| day.name == name) {
             Some(day) => day.lines.push(line),
             None => days.push(Day { name, lines: vec![line] }),
@@ -76,7 +84,24 @@ fn line(entry: Entry, is_revealed: bool) -> Line {
     let (shape, what, of) = said(&entry.what);
     let changes = entry.changes.iter().map(|change| changed(change, is_revealed)).collect();
     let (id, clock, late) = (entry.id.to_string(), words::clock(entry.at), late.unwrap_or_default());
-    Line { id, clock, shape, what, of, late, changes, facts }
+    Line { id, clock, shape, what, of, late, changes, facts, url: String::new() }
+}
+
+/// An event that is not in the ledger: it could not be applied.
+fn of_letter(letter: UserLetter) -> Line {
+    let UserLetter { at, id, url, reason, meaning, kind } = letter;
+    let facts = [kind.as_str(), meaning].into_iter().filter(|fact| !fact.is_empty());
+    Line {
+        id,
+        clock: words::clock(at),
+        shape: "bad",
+        what: "Not applied: a dead letter",
+        of: reason,
+        late: String::new(),
+        changes: Vec::new(),
+        facts: facts.collect::<Vec<_>>().join(" · "),
+        url,
+    }
 }
 
 fn changed(change: &Change, is_revealed: bool) -> Changed {

@@ -66,7 +66,7 @@ async fn compare() -> Result<Value, AuditError> {
     // One that runs out of time is cancelled, and stops without an end.
     let run =
         Run::begin(&database, What::Audit, json!({ "from": from, "to": to, "by_schedule": true })).await;
-    let audited = audit::audit(&database, &question, |_| {}).await;
+    let audited = audit::audit(&database, &question, |_| {}, |logins| run.progress(logins, None)).await;
     match &audited {
         Ok(audited) => {
             run.progress(audited.total.logins, Some(audited.total.logins));

@@ -9,7 +9,8 @@ with relations as (
             select inhrelid from pg_inherits
             where inhparent in (
                 to_regclass('user_events'), to_regclass('user_sync_contexts'), to_regclass('user_sync_failures')))
-        or relkind in ('r', 'p', 'v', 'm', 'S') and relnamespace = current_schema()::regnamespace
+        or relkind in ('r', 'p', 'v', 'm', 'S')
+            and relnamespace = (select oid from pg_namespace where nspname = current_schema())
             and pg_get_userbyid(relowner) = $2
 ),
 privileges as (

@@ -263,6 +263,32 @@ pub async fn latest(database: &Database) -> Result<Vec<Seen>, sqlx::Error> {
     rows.iter().map(read).collect()
 }
 
+/// The tasks of one kind over just this scope, the latest first, that were started since so long ago; at most as many as
+/// [`latest`].
+///
+/// # Errors
+/// When the database cannot be asked.
+pub async fn latest_of(
+    database: &Database,
+    kind: &str,
+    scope: &Value,
+    since: Duration,
+) -> Result<Vec<Seen>, sqlx::Error> {
+    let earliest = Timestamp::now().unix_millis().saturating_sub(millis(since));
+    // The first 48 bits of an id are its time.
+    let earliest = Uuid::from_u128(u128::from(earliest) << 80);
+    let query = concat!(
+        include_str!("tasks.sql"),
+        " where task.id >= $2 and plan.kind = $3 and plan.scope = $4 order by task.id desc limit $1"
+    );
+    let query = sqlx::query(query).bind(MAX_LATEST).bind(earliest).bind(kind).bind(Json(scope));
+    query.fetch_all(database.pages()).await?.iter().map(read).collect()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn read(row: &PgRow) -> Result<Seen, sqlx::Error> {
     let time = |column| row.try_get::<OffsetDateTime, _>(column).map(Timestamp::from);
     let number = |number: i64| u64::try_from(number).unwrap_or(0);

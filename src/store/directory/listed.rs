@@ -154,7 +154,7 @@ impl Filter {
     }
 
     /// Since when and until when the last sign-in is, and the least id of an event that can be one.
-    fn times(&self, now: Timestamp) -> (Option<OffsetDateTime>, Option<OffsetDateTime>, Uuid) {
+    pub(super) fn times(&self, now: Timestamp) -> (Option<OffsetDateTime>, Option<OffsetDateTime>, Uuid) {
         let now = OffsetDateTime::from(now);
         let since = |days: i64| now - Duration::days(days);
         let id = |at: OffsetDateTime| {

@@ -2,7 +2,7 @@
 -- place in the list (`at`, `key`) and whether it is in question at all.
 select
     looked.key, looked.at, users.id,
-    coalesce(looked.is_in
+    coalesce(looked.is_in and users.id is not null
         and ($1::text is null or (case when erased_at is not null then 'ERASED' when is_deleted then 'DELETED'
             when not enabled then 'DISABLED' else cognito_status end) = $1)
         and ($2::text is null or users.user_pool_id = $2)

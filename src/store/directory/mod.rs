@@ -1,12 +1,14 @@
 //! Finds users and lists them, for pages: each list by an index, a page at a time, over a bounded number of rows. A list says
 //! which values a user has, and none of them. Must not know who may see what.
 
+mod count;
 mod find;
 mod listed;
 
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub use self::count::{Count, Piece};
 pub use self::find::{Found, How, find};
 pub use self::listed::{Filter, List, Listed, Order, Place, Seen, list, those};
 use crate::postgres::{Database, Purpose, Transaction};

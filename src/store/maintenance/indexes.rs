@@ -113,7 +113,8 @@ pub async fn users_are_found(database: &Database) -> Result<bool, sqlx::Error> {
     let names: Vec<&str> = OF_USERS.iter().map(|(_, name, _)| *name).collect();
     let query = "select count(*) = cardinality($1::text[]) from pg_index
         join pg_class on pg_class.oid = indexrelid
-        where indisvalid and relnamespace = current_schema()::regnamespace and relname = any ($1::text[])";
+        where indisvalid and relnamespace = (select oid from pg_namespace where nspname = current_schema())
+            and relname = any ($1::text[])";
     let are_there = sqlx::query_scalar(query).bind(names).fetch_one(&mut tx).await?;
     tx.rollback().await?;
     Ok(are_there)

@@ -7,13 +7,14 @@ with roles as (
 relations as (
     select pg_class.oid, oid::regclass as name, relkind, relowner, relacl
     from pg_class
-    where relnamespace = current_schema()::regnamespace and relkind in ('r', 'p', 'v', 'm', 'S')
+    where relnamespace = (select oid from pg_namespace where nspname = current_schema())
+        and relkind in ('r', 'p', 'v', 'm', 'S')
         and pg_get_userbyid(relowner) = $1 || '_owner'
 ),
 functions as (
     select oid, oid::regprocedure as name, proowner, proacl
     from pg_proc
-    where pronamespace = current_schema()::regnamespace
+    where pronamespace = (select oid from pg_namespace where nspname = current_schema())
         and pg_get_userbyid(proowner) = $1 || '_owner'
 ),
 granted as (
@@ -30,7 +31,7 @@ granted as (
     union all
     select acl.*, format('on schema %I', nspname), ''
     from pg_namespace cross join lateral aclexplode(nspacl) as acl
-    where pg_namespace.oid = current_schema()::regnamespace
+    where pg_namespace.oid = (select oid from pg_namespace where nspname = current_schema())
 ),
 statements as (
     select 1 as step, format('alter %s %s owner to %I',

@@ -278,12 +278,15 @@ mod against_the_catalogs {
             &MIGRATIONS.into_iter().map(|m| (m.0, m.1)).collect(),
             &[MIGRATIONS_TABLE, DEPLOYMENT_TABLE],
         );
-        let query = "select 'relation', relname::text from pg_class where relnamespace = current_schema()::regnamespace
+        let query = "select 'relation', relname::text from pg_class
+            where relnamespace = (select oid from pg_namespace where nspname = current_schema())
             union all
             select 'type', typname::text from pg_type
-            where typnamespace = current_schema()::regnamespace and typelem = 0
+            where typnamespace = (select oid from pg_namespace where nspname = current_schema())
+                and typelem = 0
             union all
-            select 'routine', proname::text from pg_proc where pronamespace = current_schema()::regnamespace";
+            select 'routine', proname::text from pg_proc
+            where pronamespace = (select oid from pg_namespace where nspname = current_schema())";
         let mut found: BTreeSet<(String, String)> =
             sqlx::query_as(query).fetch_all(&mut tx).await.unwrap().into_iter().collect();
         // Made only where the name is free.

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::support::console::{Answer, Console};
+use crate::support::events::sub;
 use crate::support::key_host::{KeyHost, Mood};
-use crate::support::{deployment, refusing};
+use crate::support::{TestDatabase, deployment, refusing};
 
 const ARN: &str =
     "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/console/50dc6c495c0c9188";
@@ -83,8 +84,12 @@ impl Setting {
     }
 
     async fn console_asking(&self, keys: &str) -> Console {
+        self.console_with(keys, &[]).await
+    }
+
+    async fn console_with(&self, keys: &str, more: &[&str]) -> Console {
         let bundle = self.host.bundle(self.folder.path());
-        let mut environment = self.deployment.environment();
+        let mut environment = crate::support::console::environment(&self.deployment);
         environment.push(("SSL_CERT_FILE", bundle.to_str().unwrap()));
         let arguments = [
             ["--behind-tls", HOST],
@@ -92,10 +97,12 @@ impl Setting {
             ["--oidc-issuer", "https://idp.example.com"],
             ["--oidc-client", "client-1"],
             ["--oidc-read", "support"],
+            ["--oidc-reveal", "care"],
             ["--oidc-act", "operators"],
             ["--oidc-keys-address", keys],
         ];
-        Console::start_signed_out(&environment, arguments.as_flattened()).await
+        let arguments = [arguments.as_flattened(), more].concat();
+        Console::start_signed_out(&environment, &arguments).await
     }
 
     fn token(&self) -> String {
@@ -242,4 +249,47 @@ async fn check_later(console: &Console, token: &str) {
     answer.says("Nobody can be signed in at the moment");
     let health = console.ask("GET", "/healthz", &[("host", "10.0.0.7:8787")], "").await;
     assert_eq!((health.status, health.body.as_str()), (200, "ok\n"), "the load balancer goes on asking");
+}
+
+/// A right takes both: the claim's role, and what the console was started with.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_acts_has_the_role_and_the_consoles_leave_and_is_written_down_once() {
+    let setting = Setting::make().await;
+    let database = TestDatabase::of(setting.deployment.clone()).await;
+    let keys = setting.host.address.to_string();
+    let cases: [(&[&str], &str, bool, bool); 6] = [
+        (&[], "operators", false, false),
+        (&["--allow", "reveal"], "operators", false, false),
+        (&["--allow", "act"], "support", false, false),
+        (&["--allow", "act"], "operators", true, false),
+        (&["--allow", "act,reveal"], "care", false, true),
+        (&["--allow", "act"], "care", false, false),
+    ];
+    for (number, (allow, role, acts, reveals)) in cases.into_iter().enumerate() {
+        let console = setting.console_with(&keys, allow).await;
+        let claims = with(claims(&json!([role])), "email", json!(format!("person{number}@example.com")));
+        let token = setting.balancer.sign(&header(), &with(claims, "sub", json!(format!("sub-{number}"))));
+        let post = async |path: &str, form: &str| {
+            let headers = [
+                ("host", HOST),
+                ("x-amzn-oidc-data", token.as_str()),
+                ("origin", "https://console.example.com"),
+                ("content-type", "application/x-www-form-urlencoded"),
+            ];
+            console.ask("POST", path, &headers, form).await
+        };
+        let planned = post("/plans", "kind=verify").await;
+        assert_eq!(planned.status, if acts { 303 } else { 403 }, "{allow:?}, {role}: {planned:?}");
+        let path = format!("/users/{}/reveal", sub(1));
+        let revealed = post(&path, "reason=ticket+882").await;
+        assert_eq!(revealed.status, if reveals { 303 } else { 403 }, "{allow:?}, {role}: {revealed:?}");
+        for _ in 0..3 {
+            assert_eq!(now(&console, &token).await.status, 200);
+        }
+        let signed_in =
+            format!("user_sync_console_trail where did = 'signed_in' and who = 'person{number}@example.com'");
+        assert_eq!(database.count(&signed_in).await, 1, "{number}: once, not with each request");
+    }
+    assert_eq!(database.count("user_sync_console_trail where did = 'refused'").await, 10);
+    assert_eq!(database.count("user_sync_console_plans").await, 1);
 }

@@ -246,7 +246,8 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Compares both sides, and calls `found` with each login and success that only one side has, in the order of the users.
+/// Compares both sides, and calls `found` with each login and success that only one side has, in the order of the users, and
+/// `progress` again and again with how many logins were compared so far.
 ///
 /// # Errors
 /// When the database cannot be read, or no longer has what is asked for.
@@ -254,6 +255,7 @@ pub async fn audit(
     database: &Database,
     question: &Question,
     found: impl FnMut(OneSided),
+    mut progress: impl FnMut(u64),
 ) -> Result<Audited, Error> {
     let failed = StoreError::when("reading the logins and the records of sign-ins");
     let mut tx = database.begin(Purpose::Snapshot).await.map_err(&failed)?;
@@ -277,6 +279,7 @@ pub async fn audit(
             }
             run.iter_mut().for_each(|run| run.push(item));
         }
+        progress(tally.logins());
         if rows.len() < FETCH_ROWS {
             break;
         }

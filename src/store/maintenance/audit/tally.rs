@@ -237,6 +237,11 @@ impl<'a, F: FnMut(OneSided)> Tally<'a, F> {
         }
     }
 
+    /// Logins that were compared so far.
+    pub(super) fn logins(&self) -> u64 {
+        self.days.values().map(|counts| counts.logins).sum()
+    }
+
     pub(super) fn done(self) -> Audited {
         let mut audited = Audited { reporters: self.reporters, ..Audited::default() };
         for ((day, client), counts) in self.days {
