@@ -1,7 +1,9 @@
 //! What all pages have in common: headers, files, looks, limits, failures.
 
+use std::time::Duration;
+
 use crate::support::console::{Answer, Console};
-use crate::support::deployment;
+use crate::support::{deployment, eventually};
 
 const PAGES: [&str; 8] =
     ["/now", "/users", "/analytics", "/dead-letters", "/drift", "/audit", "/help", "/runbook"];
@@ -138,8 +140,12 @@ async fn the_log_has_a_line_a_request_without_what_was_asked() {
     console.get("/help?after=canary-of-the-query").await;
     console.get(&format!("/nowhere/{id}/canary-of-a-path-that-is-long-as-tokens-are")).await;
     console.post("/theme", &[("theme", "dark"), ("back", "/canary-of-a-form")]).await;
+    eventually("the requests are in the log", Duration::from_secs(30), async || {
+        let log = console.stderr();
+        log.contains("/nowhere/*/*") && log.contains("\"http.status\":404") && log.contains("/theme")
+    })
+    .await;
     let log = console.stderr();
-    assert!(log.contains("/nowhere/*/*") && log.contains("\"http.status\":404"), "{log}");
     assert!(!log.contains("canary") && !log.contains(id), "{log}");
 }
 

@@ -1,6 +1,6 @@
 //! Whom a load balancer signs in: its header is believed if it is its own, and in no other way.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use crate::support::console::{Answer, Console};
 use crate::support::events::sub;
 use crate::support::key_host::{KeyHost, Mood};
-use crate::support::{TestDatabase, deployment, refusing};
+use crate::support::{TestDatabase, deployment, eventually, refusing};
 
 const ARN: &str =
     "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/console/50dc6c495c0c9188";
@@ -246,7 +246,10 @@ async fn a_key_host_that_does_not_answer_means_later_and_never_in() {
     let console = setting.console_asking(&impostor.address.to_string()).await;
     check_later(&console, &setting.token()).await;
     assert!(impostor.held().asked.is_empty(), "it was told nothing");
-    assert!(console.stderr().contains("did not answer"));
+    eventually("it is in the log", Duration::from_secs(30), async || {
+        console.stderr().contains("did not answer")
+    })
+    .await;
 }
 
 async fn check_later(console: &Console, token: &str) {
